@@ -1,0 +1,86 @@
+"""What the market needs of the world, each as a Protocol of one to four methods. Adapters do not inherit.
+
+Chain access is synchronous and slow: asynchronous callers run it in a thread, and never on a request's way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tallystick.protocol.channel import Channel, ChannelKey
+from tallystick.protocol.grant import Grant
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.stake import Stake
+from tallystick.protocol.units import Address, Atoms, Hash32, Milliseconds, Timestamp
+from tallystick.protocol.voucher import Voucher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The newest block that is acted on."""
+
+    number: int
+    timestamp: Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A payer's pooled deposit."""
+
+    free: Atoms
+    exiting: Atoms
+    """On the way out; still covers grants until it is paid."""
+    exits_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostedOffer:
+    """An offer that the contract has accepted, and who stands behind it."""
+
+    offer: Offer
+    offer_hash: Hash32
+    stake: Stake
+
+
+class Signer(Protocol):
+    """A key, wherever it is kept."""
+
+    @property
+    def address(self) -> Address: ...
+
+    def sign_hash(self, digest: Hash32) -> bytes:
+        """65 bytes, low s."""
+
+
+class Clock(Protocol):
+    def milliseconds(self) -> Milliseconds: ...
+
+
+class ChainReader(Protocol):
+    """The contract's state, read at the newest block. Raises `chain.errors.ChainUnavailable`."""
+
+    def head(self) -> Head: ...
+
+    def account(self, payer: Address) -> Account: ...
+
+    def stake(self, provider: Address) -> Stake: ...
+
+    def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
+        """In its current epoch, whatever epoch the caller has in mind."""
+
+
+class Directory(Protocol):
+    """Where offers are found."""
+
+    def offers(self) -> Sequence[PostedOffer]:
+        """Those that hold now: newest of each provider and model, not withdrawn, not expired, staked."""
+
+
+class Settlement(Protocol):
+    """What a provider sends to the chain. Each call returns when the transaction is mined."""
+
+    def open_channels(self, grants: Sequence[Signed[Grant]]) -> None: ...
+
+    def settle(self, vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]]) -> Atoms:
+        """What the provider's balance gained."""

@@ -1,0 +1,88 @@
+"""An append-only Merkle root over receipts: a mountain range that OpenZeppelin's MerkleProof verifies.
+
+Leaves are struct hashes, hashed twice more; pairs are joined sorted; peaks are joined from the right. The
+mountains are perfect trees, one for each bit of the count.
+https://docs.openzeppelin.com/contracts/5.x/api/utils#MerkleProof
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.units import ZERO_HASH, Hash32
+
+
+@dataclass(frozen=True, slots=True)
+class Mountains:
+    """The peaks of the trees over `count` leaves, tallest first: one for each set bit of `count`."""
+
+    count: int = 0
+    peaks: tuple[Hash32, ...] = ()
+
+    def append(self, struct_hash: Hash32) -> "Mountains":
+        """With one more leaf: as many merges as `count` has trailing ones."""
+        peaks = [*self.peaks, leaf(struct_hash)]
+        carry = self.count
+        while carry & 1:
+            right, left = peaks.pop(), peaks.pop()
+            peaks.append(join(left, right))
+            carry >>= 1
+        return Mountains(self.count + 1, tuple(peaks))
+
+    @property
+    def root(self) -> Hash32:
+        """Zero where there is no leaf."""
+        return _bag(self.peaks) if self.peaks else ZERO_HASH
+
+
+def leaf(struct_hash: Hash32) -> Hash32:
+    """Hashed twice, so that no inner node can pass for a leaf."""
+    return keccak(keccak(struct_hash))
+
+
+def join(a: Hash32, b: Hash32) -> Hash32:
+    """Of a sorted pair: a proof needs no left and right."""
+    return keccak(a + b if a < b else b + a)
+
+
+def root(struct_hashes: Sequence[Hash32]) -> Hash32:
+    return reduce(Mountains.append, struct_hashes, Mountains()).root
+
+
+def prove(struct_hashes: Sequence[Hash32], index: int) -> list[Hash32]:
+    """The siblings of leaf `index` from the bottom up, for `MerkleProof.verify(proof, root, leaf)`."""
+    assert 0 <= index < len(struct_hashes), (index, len(struct_hashes))
+    leaves = [leaf(item) for item in struct_hashes]
+    sizes = [1 << bit for bit in reversed(range(len(leaves).bit_length())) if len(leaves) >> bit & 1]
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    mountain = max(i for i, start in enumerate(starts) if start <= index)
+    proof: list[Hash32] = []
+    level = leaves[starts[mountain] :][: sizes[mountain]]
+    position = index - starts[mountain]
+    while len(level) > 1:
+        proof.append(level[position ^ 1])
+        level = [join(level[i], level[i + 1]) for i in range(0, len(level), 2)]
+        position >>= 1
+    peaks = [_tree(leaves[start:][:size]) for start, size in zip(starts, sizes, strict=True)]
+    if peaks[mountain + 1 :]:
+        proof.append(_bag(peaks[mountain + 1 :]))
+    proof.extend(reversed(peaks[:mountain]))
+    return proof
+
+
+def verify_proof(proof: Sequence[Hash32], expected_root: Hash32, struct_hash: Hash32) -> bool:
+    """What OpenZeppelin's MerkleProof.verify answers."""
+    return reduce(join, proof, leaf(struct_hash)) == expected_root
+
+
+def _tree(leaves: Sequence[Hash32]) -> Hash32:
+    level = list(leaves)
+    while len(level) > 1:
+        level = [join(level[i], level[i + 1]) for i in range(0, len(level), 2)]
+    return level[0]
+
+
+def _bag(peaks: Sequence[Hash32]) -> Hash32:
+    *rest, last = peaks
+    return reduce(lambda right, left: join(left, right), reversed(rest), last)

@@ -1,0 +1,33 @@
+"""What work costs: the one place where tokens become atoms.
+
+It knows no channel and no credit.
+"""
+
+from typing import Final
+
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.units import MTOK, Atoms, Tokens
+
+MINIMUM_INTERIM_COST: Final = Atoms(100)
+"""The least an interim receipt may cost, so that rounding up once a receipt adds at most 1 %."""
+
+
+def cost_up(offer: Offer, *, input_tokens: int, cached_input_tokens: int, output_tokens: int) -> Atoms:
+    """Atoms owed for one receipt, rounded up once: a provider is never short a part of an atom.
+
+    `input_tokens` counts all of the input, `cached_input_tokens` the part of it that is billed as cached.
+    """
+    assert 0 <= cached_input_tokens <= input_tokens, (cached_input_tokens, input_tokens)
+    parts = (
+        (input_tokens - cached_input_tokens) * offer.input_price
+        + cached_input_tokens * offer.cached_input_price
+        + output_tokens * offer.output_price
+    )
+    return Atoms(-(-parts // MTOK))
+
+
+def output_tokens_down(offer: Offer, atoms: Atoms) -> Tokens | None:
+    """How many output tokens cost at most `atoms`, rounded down; None: any number, they are free."""
+    if offer.output_price == 0:
+        return None
+    return Tokens(max(0, atoms) * MTOK // offer.output_price)

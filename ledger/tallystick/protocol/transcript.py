@@ -1,0 +1,105 @@
+"""What was said in answer to one request: the running hash, the running counts.
+
+Payer and provider each keep one over the same payloads, so that a receipt can be made from the one and
+checked against the other, at any token. It knows no price, no receipt and no transport. Shapes are OpenAI's,
+with vLLM's `token_ids` and `prompt_token_ids` where the engine gives them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import sha3
+
+from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.receipt import Finish
+from tallystick.protocol.units import ZERO_HASH, Hash32, Tokens
+
+_FINISHES: Final[Mapping[str, Finish]] = {
+    "stop": Finish.STOP,
+    "length": Finish.LENGTH,
+    "tool_calls": Finish.TOOL_CALLS,
+    "function_call": Finish.TOOL_CALLS,
+    "content_filter": Finish.CONTENT_FILTER,
+}
+
+
+class Transcript:
+    """One answer so far. Counts are of this request, all choices and prompts together."""
+
+    __slots__ = (
+        "_deltas",
+        "_ids",
+        "_ids_count",
+        "_used",
+        "cached_input_tokens",
+        "finish",
+        "input_tokens",
+        "response_hash",
+    )
+
+    def __init__(self, request_hash: Hash32):
+        self.response_hash = request_hash
+        """h₀ = requestHash, hₖ = keccak(hₖ₋₁ ‖ keccak(payloadₖ))."""
+        self.input_tokens = Tokens(0)
+        """As the engine counts them, cached ones included; zero until it says."""
+        self.cached_input_tokens = Tokens(0)
+        self.finish: Finish | None = None
+        """Why the last choice to end ended; None while none has."""
+        self._ids = sha3.keccak_256()
+        self._ids_count = 0
+        self._used = 0
+        self._deltas = 0
+
+    @property
+    def output_tokens(self) -> Tokens:
+        """By token ids where the engine gives them, else by its usage, else one a delta."""
+        return Tokens(self._ids_count or self._used or self._deltas)
+
+    @property
+    def tokens_hash(self) -> Hash32:
+        """keccak over the output token ids, 4 bytes big-endian each, as they came; zero where none came."""
+        return Hash32(self._ids.copy().digest()) if self._ids_count else ZERO_HASH
+
+    def add_payload(self, payload: bytes) -> None:
+        """The raw content of one `data:` line, or the one body. `[DONE]` is framing, not content."""
+        self.response_hash = keccak(self.response_hash + keccak(payload))
+
+    def add_counts(self, chunk: Mapping[str, Any]) -> None:
+        """The same payload, parsed. What has not the shape of an answer counts nothing."""
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                self._add_choice(choice)
+        prompt_ids = chunk.get("prompt_token_ids")
+        if isinstance(prompt_ids, list):
+            self.input_tokens = Tokens(max(self.input_tokens, len(prompt_ids)))
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self._add_usage(usage)
+
+    def _add_choice(self, choice: Mapping[str, Any]) -> None:
+        ids = choice.get("token_ids")
+        if isinstance(ids, list) and all(type(item) is int and 0 <= item < 1 << 32 for item in ids):
+            self._ids.update(b"".join(item.to_bytes(4, "big") for item in ids))
+            self._ids_count += len(ids)
+        delta = choice.get("delta")
+        if choice.get("text") or (
+            isinstance(delta, dict) and (delta.get("content") or delta.get("tool_calls"))
+        ):
+            self._deltas += 1
+        reason = choice.get("finish_reason")
+        if isinstance(reason, str):
+            self.finish = _FINISHES.get(reason, Finish.OTHER)
+
+    def _add_usage(self, usage: Mapping[str, Any]) -> None:
+        self.input_tokens = Tokens(max(self.input_tokens, _count(usage.get("prompt_tokens"))))
+        self._used = max(self._used, _count(usage.get("completion_tokens")))
+        details = usage.get("prompt_tokens_details")
+        if isinstance(details, dict):
+            cached = _count(details.get("cached_tokens"))
+            self.cached_input_tokens = Tokens(min(self.input_tokens, max(self.cached_input_tokens, cached)))
+
+
+def _count(value: object) -> int:
+    """A count off the wire: absurd ones become zero, so that a receipt made of them is refused."""
+    return value if type(value) is int and 0 <= value < 1 << 32 else 0
