@@ -95,6 +95,8 @@ interface IMarket {
 
     // ------------------------------------------------------------------------------------------------ events
 
+    // Amounts and totals are atoms; `free`, `staked`, `exiting`, `settled` and `balance` are what is left afterwards.
+
     event Deposited(address indexed payer, uint96 amount, uint96 free);
     event ExitRequested(address indexed payer, uint96 free, uint96 exiting, uint40 exitsAt);
     event Exited(address indexed payer, uint96 amount);
@@ -105,17 +107,14 @@ interface IMarket {
     event ReceiptKeySet(address indexed provider, address indexed receiptKey);
     /// @param reward Atoms credited to `recipient`; `burnt` went where nobody can reach them.
     event Slashed(
-        address indexed provider,
-        address indexed recipient,
-        uint96 reward,
-        uint96 burnt,
-        uint96 staked,
-        uint96 exiting
+        address indexed provider, address indexed recipient, uint96 reward, uint96 burnt, uint96 staked, uint96 exiting
     );
 
+    /// @param offerHash EIP-712 struct hash of `offer`: what receipts and request hashes name it by.
     event OfferPosted(address indexed provider, uint64 indexed sequence, bytes32 indexed offerHash, Offer offer);
     event OffersWithdrawn(address indexed provider, uint64 minimumSequence);
 
+    /// @dev The cap came out of the payer's free atoms, and what those did not cover out of its exiting ones.
     event ChannelOpened(
         ChannelId indexed channelId,
         address indexed payer,
@@ -124,17 +123,33 @@ interface IMarket {
         uint24 epoch,
         uint96 cap
     );
+    /// @dev The difference to the cap before was drawn as in {ChannelOpened}.
     event CapRaised(ChannelId indexed channelId, uint96 cap);
     event GrantSkipped(address indexed payer, address indexed provider, address sessionKey, Skip reason);
     /// @param settled Atoms that the channel has paid in this epoch, in total.
     event Settled(ChannelId indexed channelId, uint96 settled, bytes32 acknowledgementHash);
     event RowSkipped(ChannelId indexed channelId, Skip reason);
-    /// @notice The sum of one settlement or close, credited to the provider's balance.
+    /// @notice The sum of one settlement or close, or the reward of one slash, credited to a provider's balance.
     event Earned(address indexed provider, uint128 amount, uint128 balance);
     event CloseRequested(ChannelId indexed channelId, uint40 closesAt);
     /// @param returned Atoms that went back to the payer's account; the epoch is over.
     event ChannelClosed(ChannelId indexed channelId, uint96 settled, uint96 returned);
     event Withdrawn(address indexed provider, uint128 amount);
+
+    // ------------------------------------------------------------------------------------------------ errors
+
+    // Required or expected values come first, actual ones second. What a library refuses, it declares itself.
+
+    /// @notice A constructor argument lies outside the bounds that every market keeps.
+    error OutOfBounds(uint256 lowest, uint256 highest, uint256 actual);
+    error ZeroAmount();
+    error ZeroAddress();
+    error WrongSigner(address expected, address actual);
+    error OnlyArbiter(address arbiter, address caller);
+    error OnlyPayer(address payer, address caller);
+    error LengthMismatch(uint256 grants, uint256 signatures);
+    /// @notice The asset moved another number of atoms than it was told to.
+    error AssetMismatch(uint256 expected, uint256 actual);
 
     // ------------------------------------------------------------------------------------------------ account
 
@@ -165,6 +180,7 @@ interface IMarket {
 
     /// @notice Names the key that signs the caller's offers, receipts and closes. Keys named before stay the caller's
     /// own for proofs of fraud.
+    /// @dev The key need not consent: whatever it signs for another provider names that provider.
     function setReceiptKey(address receiptKey) external;
 
     /// @notice Takes up to `amount` atoms of `provider`'s stake, leaving stake first. Only the arbiter may call.
@@ -196,7 +212,8 @@ interface IMarket {
     function settle(address provider, Row[] calldata rows) external returns (uint128 amount);
 
     /// @notice Closes a channel at once, with the provider's signature on the final amount, and frees the rest.
-    /// @dev Only the payer may close at an amount above what is settled: nobody else can spend its atoms.
+    /// @dev Only the payer may close at an amount above what is settled: nobody else can spend its atoms. A provider
+    /// that signs a close gives up every voucher over that amount, and must not accept another for the channel.
     function close(
         address payer,
         address provider,
@@ -206,6 +223,7 @@ interface IMarket {
     ) external;
 
     /// @notice Starts the notice after which the caller's channel can be closed without the provider.
+    /// @dev It cannot be taken back: a provider that has seen it settles and sells no more on this channel.
     function requestClose(address provider, address sessionKey) external;
 
     /// @notice Closes a channel whose notice has ended and frees the rest. Anyone may call.
@@ -233,6 +251,8 @@ interface IMarket {
         returns (uint96 staked, uint96 exiting, uint40 exitsAt, address receiptKey);
     /// @notice Whether `key` is, or ever was, a receipt key of `provider`.
     function isReceiptKey(address provider, address key) external view returns (bool);
+    /// @notice Whether `signer` signed `digest`, by the rule for grants: with its own key, or as an ERC-1271 contract.
+    function isSignedBy(address signer, bytes32 digest, bytes calldata signature) external view returns (bool);
     function offersOf(address provider) external view returns (uint64 latestSequence, uint64 minimumSequence);
     /// @notice The current epoch of a channel; all zero where none was ever opened.
     function channelOf(address payer, address provider, address sessionKey)

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.37;
+
+/// @title Stake
+/// @notice What a provider locks behind its promises, and the keys that make them.
+/// @dev Amounts are atoms, times unix seconds. It knows nothing of offers, nor of why stake is slashed.
+library Stake {
+    using Stake for State;
+
+    /// @param staked Atoms behind the provider's promises.
+    /// @param exiting Atoms on their way back to the provider, which can be slashed until they are paid.
+    /// @param exitsAt First second at which `exiting` can be paid; zero while nothing is exiting.
+    /// @param receiptKey Signs offers, receipts and closes; zero: the provider itself.
+    /// @param named Every receipt key that was ever named.
+    struct State {
+        // slot 0
+        uint96 staked;
+        uint96 exiting;
+        uint40 exitsAt;
+        // slot 1
+        address receiptKey;
+        // slot 2
+        mapping(address key => bool) named;
+    }
+
+    error StakeTooSmall(uint96 required, uint96 staked);
+    error NothingUnstaking();
+    error UnstakeNotOver(uint40 exitsAt, uint40 time);
+
+    /// @notice Adds `amount` atoms and returns the stake now.
+    function add(State storage self, uint96 amount) internal returns (uint96 staked) {
+        staked = self.staked + amount;
+        self.staked = staked;
+    }
+
+    function requireAtLeast(State storage self, uint96 required) internal view {
+        if (self.staked < required) revert StakeTooSmall(required, self.staked);
+    }
+
+    /// @notice Moves `amount` atoms from staked to exiting; the notice of all that is exiting restarts.
+    function requestUnstake(State storage self, uint96 amount, uint40 exitsAt) internal {
+        self.requireAtLeast(amount);
+        self.staked -= amount;
+        self.exiting += amount;
+        self.exitsAt = exitsAt;
+    }
+
+    /// @notice Takes out what is exiting, once its notice is over at `time`.
+    function unstake(State storage self, uint40 time) internal returns (uint96 amount) {
+        amount = self.exiting;
+        if (amount == 0) revert NothingUnstaking();
+        if (time < self.exitsAt) revert UnstakeNotOver(self.exitsAt, time);
+        self.exiting = 0;
+        self.exitsAt = 0;
+    }
+
+    /// @notice Takes `amount` atoms, or all there are if fewer: exiting ones first, for they are about to leave.
+    /// @return reward Half of what was taken, rounded down; the rest is to be burnt, so that no provider gains by
+    /// reporting itself.
+    function slash(State storage self, uint96 amount) internal returns (uint96 reward, uint96 burnt) {
+        (uint96 staked, uint96 exiting) = (self.staked, self.exiting);
+        uint96 fromExiting = amount < exiting ? amount : exiting;
+        uint96 fromStaked = amount - fromExiting < staked ? amount - fromExiting : staked;
+        self.staked = staked - fromStaked;
+        self.exiting = exiting - fromExiting;
+        if (fromExiting == exiting) self.exitsAt = 0;
+
+        uint96 taken = fromExiting + fromStaked;
+        reward = taken / 2;
+        burnt = taken - reward;
+    }
+
+    function name(State storage self, address key) internal {
+        self.receiptKey = key;
+        self.named[key] = true;
+    }
+
+    /// @notice The key that signs for `provider`, whose stake this is.
+    function signer(State storage self, address provider) internal view returns (address key) {
+        key = self.receiptKey;
+        if (key == address(0)) key = provider;
+    }
+
+    /// @notice Whether `key` signs, or ever signed, for `provider`, whose stake this is.
+    function wasNamed(State storage self, address provider, address key) internal view returns (bool) {
+        return key == provider || self.named[key];
+    }
+}
