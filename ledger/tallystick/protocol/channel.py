@@ -35,6 +35,7 @@ class ChannelKey:
     def id(self) -> ChannelId:
         """keccak256(abi.encode(payer, provider, sessionKey, epoch))."""
         words = (self.payer, self.provider, self.session_key, self.epoch.to_bytes(3, "big"))
+        assert all(len(address) == 20 for address in words[:3]), self
         return ChannelId(keccak(b"".join(word.rjust(32, b"\0") for word in words)))
 
 
@@ -82,7 +83,7 @@ TRANSITIONS: Final[Mapping[Status, Mapping[type[Event], Status]]] = {
         CloseRequested: Status.CLOSING,
         ChannelClosed: Status.NONE,
     },
-    Status.CLOSING: {Settled: Status.CLOSING, CloseRequested: Status.CLOSING, ChannelClosed: Status.NONE},
+    Status.CLOSING: {Settled: Status.CLOSING, ChannelClosed: Status.NONE},
 }
 
 

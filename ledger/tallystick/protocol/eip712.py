@@ -4,6 +4,7 @@ https://eips.ethereum.org/EIPS/eip-712. A value of the wrong type or range is a 
 signed must be what was meant. It knows no key and no message of the market.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol
@@ -56,30 +57,58 @@ def hash_struct(type_string: str, values: tuple[object, ...]) -> Hash32:
     TypeError :
         A value is not exactly of its field's type, or out of its range.
     """
-    type_hash, kinds = _parsed(type_string)
-    if len(kinds) != len(values):
-        raise TypeError(f"{len(values)} values for {len(kinds)} fields")
-    return keccak(type_hash + b"".join(map(_encoded, kinds, values)))
+    type_hash, encoders = _encoding(type_string)
+    if len(encoders) != len(values):
+        raise TypeError(f"{len(values)} values for {len(encoders)} fields")
+    return keccak(
+        type_hash + b"".join([encode(value) for encode, value in zip(encoders, values, strict=True)])
+    )
+
+
+Encoder = Callable[[object], bytes]
+"""One value as its 32 bytes; TypeError where it is not of the encoder's kind."""
 
 
 @cache
-def _parsed(type_string: str) -> tuple[Hash32, tuple[str, ...]]:
-    """Type hash and field kinds of the first struct in the string."""
+def _encoding(type_string: str) -> tuple[Hash32, tuple[Encoder, ...]]:
+    """Type hash of a type string, and an encoder for each field of its first struct."""
     fields = type_string[type_string.index("(") + 1 : type_string.index(")")]
-    return keccak(type_string.encode()), tuple(item.split(" ")[0] for item in fields.split(","))
+    return keccak(type_string.encode()), tuple(_encoder(item.split(" ")[0]) for item in fields.split(","))
 
 
-def _encoded(kind: str, value: object) -> bytes:
-    match kind, value:
-        case "address", bytes() if len(value) == 20:
-            return value.rjust(32, b"\0")
-        case "bytes32", bytes() if len(value) == 32:
-            return value
-        case "string", str():
-            return keccak(value.encode())
-        case _, int() if kind.startswith("uint") and not isinstance(value, bool):
-            if 0 <= value < 1 << int(kind[4:]):
-                return value.to_bytes(32, "big")
-        case _, bytes() if kind[0].isupper() and len(value) == 32:
-            return value
-    raise TypeError(f"{value!r} is not a {kind}")
+def _encoder(kind: str) -> Encoder:
+    if kind == "string":
+        return _encode_string
+    if kind.startswith("uint"):
+        return _uint_encoder(int(kind[4:]))
+    assert kind in ("address", "bytes32") or kind[0].isupper(), kind
+    return _bytes_encoder(20 if kind == "address" else 32)
+
+
+def _encode_string(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a string")
+    try:
+        return keccak(value.encode())
+    except UnicodeEncodeError as error:
+        raise TypeError("a string with half a surrogate pair has no UTF-8") from error
+
+
+def _uint_encoder(bits: int) -> Encoder:
+    limit = 1 << bits
+
+    def encode(value: object) -> bytes:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < limit:
+            raise TypeError(f"{value!r} is not a uint{bits}")
+        return value.to_bytes(32, "big")
+
+    return encode
+
+
+def _bytes_encoder(size: int) -> Encoder:
+    def encode(value: object) -> bytes:
+        if not isinstance(value, bytes) or len(value) != size:
+            raise TypeError(f"{value!r} is not {size} bytes")
+        return value.rjust(32, b"\0")
+
+    return encode

@@ -15,7 +15,7 @@ MarketError
 ├─ VoucherError
 │  ├─ VoucherExceedsCap       ├─ VoucherNotGreater     ├─ AcknowledgementMismatch
 │  ├─ RequestHashMismatch     └─ NonceReused
-├─ CreditError                (retryable)
+├─ CreditError                (retryable, but for WorstCaseExceedsCredit: it can never fit)
 │  ├─ CreditExceeded          ├─ CapExceeded           └─ WorstCaseExceedsCredit
 ├─ ReceiptError
 │  ├─ ReceiptNotContiguous    ├─ ReceiptDoesNotAddUp   └─ ReceiptMismatch
@@ -184,6 +184,7 @@ class WorstCaseExceedsCredit(CreditError):
     """An answer that is not streamed is all credit until it ends: ask for a stream, or for fewer tokens."""
 
     code = "worst-case-exceeds-credit"
+    retryable = False
 
 
 class ReceiptError(MarketError):

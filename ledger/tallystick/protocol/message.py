@@ -5,13 +5,13 @@ The fields of the dataclass are those of the type string, in snake case. It know
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from tallystick.protocol.eip712 import hash_struct
 from tallystick.protocol.errors import MalformedMessage
-from tallystick.protocol.units import Hash32, to_hex
+from tallystick.protocol.units import Hash32, address, hash32, to_hex
 
 
 class Message:
@@ -19,11 +19,15 @@ class Message:
 
     __slots__ = ()
     TYPE: ClassVar[str]
+    NESTED: ClassVar[Mapping[str, type["Message"]]] = {}
+    """The messages that the type string names as kinds."""
 
     def struct_hash(self) -> Hash32:
         """32 bytes: EIP-712 `hashStruct`."""
         values = _attributes(self.TYPE)(self)
-        return hash_struct(self.TYPE, tuple(v.struct_hash() if isinstance(v, Message) else v for v in values))
+        if self.NESTED:
+            values = tuple(item.struct_hash() if isinstance(item, Message) else item for item in values)
+        return hash_struct(self.TYPE, values)
 
     def to_json(self) -> dict[str, Any]:
         """Field names as in the type string; integers as decimal strings, bytes as `0x…`."""
@@ -47,14 +51,13 @@ class Message:
             if name not in data:
                 raise MalformedMessage(f"{cls.__name__}.{name} is missing.")
             value = data[name]
-            if kind[0].isupper():
-                nested = cls.NESTED[kind]
-                values[_snake(name)] = nested.from_json(value)
-            else:
-                values[_snake(name)] = read_value(kind, value, f"{cls.__name__}.{name}")
+            nested = cls.NESTED.get(kind)
+            values[_snake(name)] = (
+                read_value(kind, value, f"{cls.__name__}.{name}")
+                if nested is None
+                else nested.from_json(value)
+            )
         return cls(**values)
-
-    NESTED: ClassVar[Mapping[str, type["Message"]]] = {}
 
 
 @cache
@@ -66,25 +69,55 @@ def fields_of(type_string: str) -> tuple[tuple[str, str], ...]:
 
 def read_value(kind: str, value: object, where: str) -> Any:
     """One field of JSON as the Python value of its EIP-712 kind; raises MalformedMessage."""
-    match kind, value:
-        case "string", str():
-            return value
-        case "address", str() if _ADDRESS(value):
-            return bytes.fromhex(value[2:])
-        case "bytes32", str() if _BYTES32(value):
-            return bytes.fromhex(value[2:])
-        case "bytes", str() if _BYTES(value):
-            return bytes.fromhex(value[2:])
-        case _, str() if kind.startswith("uint") and _DECIMAL(value):
-            if (number := int(value)) < 1 << int(kind[4:]):
-                return number
+    try:
+        if isinstance(value, str):
+            return _reader(kind)(value)
+    except ValueError:
+        pass
     raise MalformedMessage(f"{where} is not a {kind}.", required=kind)
 
 
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}").fullmatch
-_BYTES32 = re.compile(r"0x[0-9a-fA-F]{64}").fullmatch
-_BYTES = re.compile(r"0x([0-9a-fA-F]{2}){0,1024}").fullmatch
-_DECIMAL = re.compile(r"0|[1-9][0-9]{0,77}").fullmatch
+@cache
+def _reader(kind: str) -> Callable[[str], Any]:
+    """Reads a text of that kind; raises ValueError."""
+    match kind:
+        case "string":
+            return _read_string
+        case "address":
+            return address
+        case "bytes32":
+            return hash32
+        case "bytes":
+            return _read_bytes
+        case _:
+            return partial(_read_uint, int(kind.removeprefix("uint")))
+
+
+def _read_string(text: str) -> str:
+    text.encode()  # JSON can spell half a surrogate pair, which has no UTF-8 and so no hash.
+    return text
+
+
+_BYTES_LIMIT: Final = 1024
+"""No ERC-1271 wallet in use signs longer."""
+
+
+def _read_bytes(text: str) -> bytes:
+    if text[:2] != "0x" or len(text) > 2 + 2 * _BYTES_LIMIT:
+        raise ValueError(f"expected 0x and at most {_BYTES_LIMIT} bytes in hex")
+    value = bytes.fromhex(text[2:])
+    if 2 + 2 * len(value) != len(text):
+        raise ValueError("bytes.fromhex skips white space; the protocol has none")
+    return value
+
+
+_DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,77}").fullmatch
+
+
+def _read_uint(bits: int, text: str) -> int:
+    if not _DECIMAL(text) or (value := int(text)) >= 1 << bits:
+        raise ValueError(f"expected a decimal number of {bits} bits")
+    return value
 
 
 def _written(value: object) -> Any:
@@ -104,5 +137,6 @@ def _attributes(type_string: str) -> Callable[[Message], tuple[object, ...]]:
     return attrgetter(*(_snake(name) for _, name in fields_of(type_string)))
 
 
+@cache
 def _snake(name: str) -> str:
     return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)

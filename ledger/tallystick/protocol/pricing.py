@@ -5,6 +5,7 @@ It knows no channel and no credit.
 
 from typing import Final
 
+from tallystick.protocol.errors import ReceiptDoesNotAddUp
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.units import MTOK, Atoms, Tokens
 
@@ -16,8 +17,19 @@ def cost_up(offer: Offer, *, input_tokens: int, cached_input_tokens: int, output
     """Atoms owed for one receipt, rounded up once: a provider is never short a part of an atom.
 
     `input_tokens` counts all of the input, `cached_input_tokens` the part of it that is billed as cached.
+
+    Raises
+    ------
+    ReceiptDoesNotAddUp :
+        More input was cached than there was: the counts may be those of somebody else's receipt.
     """
-    assert 0 <= cached_input_tokens <= input_tokens, (cached_input_tokens, input_tokens)
+    assert min(input_tokens, cached_input_tokens, output_tokens) >= 0
+    if cached_input_tokens > input_tokens:
+        raise ReceiptDoesNotAddUp(
+            "More input tokens are billed as cached than were billed at all.",
+            required=input_tokens,
+            actual=cached_input_tokens,
+        )
     parts = (
         (input_tokens - cached_input_tokens) * offer.input_price
         + cached_input_tokens * offer.cached_input_price

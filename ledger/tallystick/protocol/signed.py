@@ -4,7 +4,7 @@
 nothing else. secp256k1 with low s, 65 bytes or EIP-2098; a key here is one held in memory, a port elsewhere.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from coincurve import PrivateKey, PublicKey
@@ -24,16 +24,16 @@ class Signed(Generic[M]):
     """A message and what claims to be its signature."""
 
     message: M
-    signature: bytes
+    signature: bytes = field(repr=False)
     """65 bytes r ‖ s ‖ v, or 64 bytes r ‖ yParityAndS (EIP-2098), or anything: it came off the wire."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified(Generic[M]):
-    """Made by `verify` alone."""
+    """Made by `verify`, and by `sign` of what one signed oneself; by nobody else."""
 
     message: M
-    signature: bytes
+    signature: bytes = field(repr=False)
     """As given: good enough to present on chain."""
     signer: Address
 
@@ -43,11 +43,19 @@ class Verified(Generic[M]):
 
 
 class Key:
-    """A private key in memory that signs hashes. Its text form never shows the secret."""
+    """A private key in memory that signs hashes. Its text form never shows the secret.
+
+    Raises
+    ------
+    ValueError :
+        Not 32 bytes, zero, or not under the curve's order.
+    """
 
     __slots__ = ("_key", "address")
 
     def __init__(self, secret: bytes):
+        if len(secret) != 32:  # coincurve would pad it to another key
+            raise ValueError("a private key has 32 bytes")
         self._key = PrivateKey(secret)
         self.address = _address(self._key.public_key)
 
@@ -111,7 +119,9 @@ def compact(signature: bytes) -> tuple[bytes, bytes]:
 
 
 def _parts(signature: bytes) -> tuple[bytes, int, int]:
-    if len(signature) == 65 and signature[64] in (27, 28):
+    if len(signature) == 65:
+        if signature[64] not in (27, 28):
+            raise MalformedSignature("The last byte is 27 or 28.", required=27, actual=signature[64])
         return signature[:32], int.from_bytes(signature[32:64], "big"), signature[64] - 27
     if len(signature) == 64:
         vs = int.from_bytes(signature[32:], "big")

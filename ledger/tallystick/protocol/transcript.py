@@ -34,6 +34,7 @@ class Transcript:
         "cached_input_tokens",
         "finish",
         "input_tokens",
+        "output_tokens",
         "response_hash",
     )
 
@@ -43,17 +44,17 @@ class Transcript:
         self.input_tokens = Tokens(0)
         """As the engine counts them, cached ones included; zero until it says."""
         self.cached_input_tokens = Tokens(0)
+        self.output_tokens = Tokens(0)
+        """By token ids where the engine gives them, else by its usage, else one a delta.
+
+        It never falls, though a better source that speaks late may count less: what an interim receipt was
+        made of stays true."""
         self.finish: Finish | None = None
         """Why the last choice to end ended; None while none has."""
         self._ids = sha3.keccak_256()
         self._ids_count = 0
         self._used = 0
         self._deltas = 0
-
-    @property
-    def output_tokens(self) -> Tokens:
-        """By token ids where the engine gives them, else by its usage, else one a delta."""
-        return Tokens(self._ids_count or self._used or self._deltas)
 
     @property
     def tokens_hash(self) -> Hash32:
@@ -64,8 +65,10 @@ class Transcript:
         """The raw content of one `data:` line, or the one body. `[DONE]` is framing, not content."""
         self.response_hash = keccak(self.response_hash + keccak(payload))
 
-    def add_counts(self, chunk: Mapping[str, Any]) -> None:
+    def add_counts(self, chunk: object) -> None:
         """The same payload, parsed. What has not the shape of an answer counts nothing."""
+        if not isinstance(chunk, dict):
+            return
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):
@@ -76,6 +79,8 @@ class Transcript:
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._add_usage(usage)
+        counted = self._ids_count or self._used or self._deltas
+        self.output_tokens = Tokens(max(self.output_tokens, counted))
 
     def _add_choice(self, choice: Mapping[str, Any]) -> None:
         ids = choice.get("token_ids")

@@ -44,9 +44,10 @@ def hash32(text: str) -> Hash32:
 
 
 def _from_hex(text: str, size: int) -> bytes:
-    if len(text) != 2 + 2 * size or text[:2] != "0x":
+    # bytes.fromhex skips white space, so the length is checked before and after.
+    if len(text) != 2 + 2 * size or text[:2] != "0x" or len(value := bytes.fromhex(text[2:])) != size:
         raise ValueError(f"expected 0x and {2 * size} hex digits")
-    return bytes.fromhex(text[2:])
+    return value
 
 
 def to_hex(value: bytes) -> str:

@@ -110,6 +110,12 @@ class Tally:
 def require_acknowledges(voucher: Voucher, tally: Tally) -> None:
     """The voucher pays for exactly the receipts of `tally`; raises AcknowledgementMismatch."""
     acknowledgement = voucher.acknowledgement
+    if acknowledgement.receipt_count != tally.count:
+        raise AcknowledgementMismatch(
+            "The voucher speaks of another number of receipts.",
+            required=tally.count,
+            actual=acknowledgement.receipt_count,
+        )
     if voucher.cumulative_amount != tally.amount:
         raise AcknowledgementMismatch(
             f"{acknowledgement.receipt_count} receipts cost another amount.",

@@ -5,8 +5,8 @@ name `tallystick`. The challenge that a credential answers is the posted offer i
 challenge's id, so that no 402 round trip is needed. It opens no socket and checks no signature.
 """
 
-import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -174,10 +174,15 @@ def _b64(data: Mapping[str, Any]) -> str:
     return urlsafe_b64encode(orjson.dumps(data)).rstrip(b"=").decode()
 
 
+_TO_STANDARD: Final = bytes.maketrans(b"-_+/", b"+/!!")
+"""From base64url to the alphabet that `binascii` is strict about, in which "!" is not."""
+
+
 def _unb64(text: str) -> dict[str, Any]:
     try:
-        data = orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (ValueError, binascii.Error) as error:
+        padded = (text + "=" * (-len(text) % 4)).encode("ascii").translate(_TO_STANDARD)
+        data = orjson.loads(a2b_base64(padded, strict_mode=True))
+    except ValueError as error:
         raise MalformedCredential("Not base64url of JSON.") from error
     if not isinstance(data, dict):
         raise MalformedCredential("Not a JSON object.")
