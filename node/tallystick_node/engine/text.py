@@ -1,0 +1,84 @@
+"""From words to token ids and back, as the model's own tokenizer and chat template have it.
+
+It knows no weights. Byte-level tokenizers only: a token then is a few bytes, whatever stands beside it.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+
+class UnsupportedModel(Exception):
+    """The embedded engine cannot run this model; vLLM may."""
+
+
+class Vocabulary:
+    """The tokenizer and chat template of a model's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        description = json.loads((folder / "tokenizer.json").read_text())
+        if (description.get("decoder") or {}).get("type") != "ByteLevel":
+            raise UnsupportedModel("its tokenizer does not work on bytes")
+        added = {token["id"]: token["content"] for token in description["added_tokens"]}
+        self._special = frozenset(token["id"] for token in description["added_tokens"] if token["special"])
+        byte_of = _byte_of_character()
+        self.token_bytes: list[bytes] = [
+            added[i].encode()
+            if i in added
+            else bytes(byte_of[character] for character in self._tokenizer.id_to_token(i) or "")
+            for i in range(self._tokenizer.get_vocab_size())
+        ]
+        """What each id stands for, by id."""
+        settings = json.loads((folder / "tokenizer_config.json").read_text())
+        self._named = {name: _content(settings.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
+        template = folder / "chat_template.jinja"
+        source = template.read_text() if template.is_file() else settings.get("chat_template")
+        if not isinstance(source, str):
+            raise UnsupportedModel("it has no chat template")
+        # With the settings of transformers and vLLM: a newline that they drop would count as a token here.
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment.filters["tojson"] = lambda value, **options: json.dumps(
+            value, ensure_ascii=False, **options
+        )
+        self._template = environment.from_string(source)
+
+    def __len__(self) -> int:
+        return len(self.token_bytes)
+
+    def encode(self, text: str, *, special: bool = True) -> list[int]:
+        """The ids of `text`. A chat template writes its special tokens itself: it wants none added."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special).ids
+        return ids
+
+    def shown(self, token: int) -> bytes:
+        """What a reader sees of a token: nothing of a special one."""
+        return b"" if token in self._special else self.token_bytes[token]
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        return b"".join(map(self.shown, tokens)).decode(errors="replace")
+
+    def render(self, messages: list[dict[str, Any]]) -> str:
+        """The conversation as the model reads it, up to where its answer begins."""
+        text: str = self._template.render(messages=messages, add_generation_prompt=True, **self._named)
+        return text
+
+
+def _content(token: str | dict[str, str] | None) -> str | None:
+    """A special token's text, which older models write as an object."""
+    return token["content"] if isinstance(token, dict) else token
+
+
+def _byte_of_character() -> dict[str, int]:
+    """What byte each character of a byte-level vocabulary stands for: GPT-2's table, printable ones as is."""
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
