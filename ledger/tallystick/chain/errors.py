@@ -1,0 +1,174 @@
+"""What goes wrong between a program and the chain, each with a sentence that says what to do next.
+
+ChainError (MarketError)
+├─ ChainUnavailable      (retryable) no answer, or no sensible one
+├─ WrongChain            the node follows another chain than the deployment's
+├─ NoContract            the deployment's addresses hold something else, or nothing
+├─ RpcError              the node understood and refused
+├─ GasUnaffordable       the sending wallet cannot pay for the transaction
+├─ TransactionUnknown    sent, or perhaps sent; a timeout means unknown, not failed
+└─ TransactionFailed     mined, and reverted
+   └─ ContractError      the contract said why, before or after sending
+
+A contract's custom error becomes a sentence by `SENTENCES`, which a test holds complete.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from tallystick.protocol.errors import MarketError
+from tallystick.protocol.units import Hash32, to_hex
+
+
+class ChainError(MarketError):
+    code = "chain-error"
+
+
+class ChainUnavailable(ChainError):
+    code = "chain-unavailable"
+    retryable = True
+
+
+class WrongChain(ChainError):
+    code = "wrong-chain"
+
+
+class NoContract(ChainError):
+    code = "no-contract"
+
+
+class RpcError(ChainError):
+    """`data` is what the contract returned as it reverted, where it did."""
+
+    code = "rpc-error"
+
+    def __init__(self, message: str, *, number: int, data: bytes = b""):
+        super().__init__(message, actual=number)
+        self.number = number
+        self.data = data
+
+
+class GasUnaffordable(ChainError):
+    """`required` and `actual` are wei."""
+
+    code = "gas-unaffordable"
+
+
+class TransactionUnknown(ChainError):
+    """Look `transaction` up before sending again."""
+
+    code = "transaction-unknown"
+
+    def __init__(self, message: str, *, transaction: Hash32):
+        super().__init__(message, actual=to_hex(transaction))
+        self.transaction = transaction
+
+
+class TransactionFailed(ChainError):
+    code = "transaction-failed"
+
+
+class ContractError(TransactionFailed):
+    """A custom error of the contract: its name, its arguments by name, and what they mean."""
+
+    code = "contract-error"
+
+    def __init__(self, name: str, arguments: Mapping[str, Any]):
+        self.name = name
+        self.arguments = dict(arguments)
+        self.sentence = sentence(name, arguments)
+        super().__init__(self.sentence)
+
+
+SENTENCES: Final[Mapping[str, str]] = {
+    # Account
+    "AccountTooSmall": "The account holds {available} atoms that can be used and {required} are needed. "
+    "Deposit more, or ask for less.",
+    "NothingExiting": "Nothing is on its way out of this account. Request the exit first.",
+    "ExitNotOver": "The exit notice runs until {exitsAt}; it is {time} now. Try again then.",
+    # Stake
+    "StakeTooSmall": "The stake is {staked} atoms and {required} are required. Stake the difference first.",
+    "NothingUnstaking": "No stake is on its way out. Request the unstake first.",
+    "UnstakeNotOver": "The unstake notice runs until {exitsAt}; it is {time} now. Try again then.",
+    "OnlyArbiter": "Only the arbiter {arbiter} may slash; the caller is {caller}.",
+    # Offers
+    "SequenceNotGreater": "The offer's sequence {sequence} is not greater than the latest, {latestSequence}. "
+    "Use {latestSequence} + 1 or leave the sequence out.",
+    "SequenceWithdrawn": "Offers under sequence {minimumSequence} are withdrawn and this one has {sequence}. "
+    "Use a greater sequence.",
+    "MinimumNotGreater": "Offers under sequence {minimumSequence} are withdrawn already; "
+    "{requested} withdraws no more.",
+    "OfferExpired": "The offer holds until {validUntil} and it is {time} now. Give it a later end.",
+    "EndpointLength": "The endpoint has {actual} bytes; it must have 1 to {maximum}. Shorten the URL.",
+    "ModelLength": "The model's name has {actual} bytes; it must have 1 to {maximum}. Shorten it.",
+    "NothingToWithdraw": "The provider's balance is zero. Settle vouchers first.",
+    # Channels
+    "CapNotGreater": "The channel's cap is {cap} atoms already and {requested} would not raise it. "
+    "Ask for a greater total.",
+    "ChannelNotOpen": "The channel is not open. Open it first.",
+    "ChannelClosing": "The channel is closing since its payer asked for it; its notice ends at {closesAt}. "
+    "Finalize it then, and open it again.",
+    "ChannelNotClosing": "Nobody has requested to close this channel. Request it first.",
+    "CloseNotOver": "The close notice runs until {closesAt}; it is {time} now. Try again then.",
+    "EpochsExhausted": "This channel was closed {lastEpoch} times, as often as one can be. Use another "
+    "session key.",
+    "OnlyPayer": "Only the payer {payer} may close a channel above what is settled; the caller is {caller}.",
+    "LengthMismatch": "{grants} grants came with {signatures} signatures. This is a bug of the program.",
+    # Everything
+    "WrongSigner": "The signature is by {actual}, and should be by {expected}. Check which key signs: a "
+    "provider names its receipt key on chain.",
+    "ZeroAmount": "The amount is zero. Give one atom at least.",
+    "ZeroAddress": "An address is zero. Name a real one.",
+    "OutOfBounds": "The value {actual} lies outside {lowest} to {highest}, which every market keeps.",
+    # The asset
+    "AssetMismatch": "The asset moved {actual} atoms instead of {expected}: it takes a fee or rebases. "
+    "This market cannot use it.",
+    "SafeERC20FailedOperation": "The asset {token} refused the transfer. Check its balance and allowance.",
+    "ERC20InsufficientBalance": "{sender} holds {balance} atoms of the asset and {needed} are needed. "
+    "Get more (on a local chain: tally faucet).",
+    "ERC20InsufficientAllowance": "{spender} may take {allowance} atoms and {needed} are needed. "
+    "Approve them first.",
+    "ERC20InvalidApprover": "The approving address {approver} is not valid.",
+    "ERC20InvalidReceiver": "The asset cannot be sent to {receiver}.",
+    "ERC20InvalidSender": "The asset cannot be sent from {sender}.",
+    "ERC20InvalidSpender": "The address {spender} cannot be approved.",
+    "ERC2612ExpiredSignature": "The permit expired at {deadline}. Sign another.",
+    "ERC2612InvalidSigner": "The permit is signed by {signer}, and should be by {owner}.",
+    "ERC3009InvalidAuthorizationTime": "The authorisation holds from {validAfter} to {validBefore} only. "
+    "Sign another.",
+    "ERC3009InvalidSignature": "The authorisation's signature is not its owner's.",
+    "ERC3009UsedAuthorization": "The authorisation was used, or cancelled, before. Sign another.",
+    "InvalidAccountNonce": "The permit's nonce is not {account}'s current one, {currentNonce}. Sign another.",
+    "ECDSAInvalidSignature": "The signature is nobody's. Sign again.",
+    "ECDSAInvalidSignatureLength": "The signature has {length} bytes instead of 65. Sign again.",
+    "ECDSAInvalidSignatureS": "The signature's s is in the upper half of the curve's order. Sign again.",
+    "SafeCastOverflowedUintDowncast": "The value {value} does not fit {bits} bits. Use a smaller one.",
+    "InvalidShortString": "The contract's name is corrupt. Check the deployment.",
+    "StringTooLong": "The text {str} is too long for the contract. Shorten it.",
+    # Solidity's own
+    "Error": "The contract refused: {message}",
+    "Panic": "The contract stopped at its own check {code} (17 is an overflow): an amount is absurdly large, "
+    "or this is a bug of the contract.",
+    "Unexplained": "The contract refused without saying why (it returned {data}). Is the deployment's file "
+    "the right one for this chain?",
+}
+"""By error name, in terms of its arguments."""
+
+_TIMES: Final = ("exitsAt", "closesAt", "time", "validUntil", "deadline", "validAfter", "validBefore")
+
+
+def sentence(name: str, arguments: Mapping[str, Any]) -> str:
+    """What `name` means with these arguments, and what to do next."""
+    template = SENTENCES.get(name)
+    if template is None:
+        return f"The contract refused with {name}({', '.join(f'{k}={v}' for k, v in arguments.items())})."
+    return template.format_map({key: _text(key, value) for key, value in arguments.items()})
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bytes):
+        return to_hex(value)
+    if name in _TIMES and isinstance(value, int) and value < 1 << 35:
+        return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return str(value)

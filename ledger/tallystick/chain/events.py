@@ -1,0 +1,233 @@
+"""What the market's contract has logged, as values named after the contract's own events.
+
+Amounts are atoms and carry totals, times are unix seconds. A test holds these classes to the ABI, field by
+field. They know no node.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+from tallystick.chain import contracts
+from tallystick.chain.abi import AbiError
+from tallystick.chain.errors import ChainUnavailable
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Timestamp
+
+
+class Skip(IntEnum):
+    """Why a row or a grant of a batch was passed over."""
+
+    STALE_EPOCH = 0
+    NOT_GREATER = 1
+    BAD_SIGNATURE = 2
+    EXPIRED = 3
+    CHANNEL_CLOSING = 4
+    INSUFFICIENT_FREE = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainEvent:
+    """One log of the market's contract, and where it stands on the chain."""
+
+    block: int
+    log_index: int
+    """Dense in a block, all contracts together."""
+    transaction: Hash32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deposited(ChainEvent):
+    payer: Address
+    amount: Atoms
+    free: Atoms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitRequested(ChainEvent):
+    payer: Address
+    free: Atoms
+    exiting: Atoms
+    exits_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exited(ChainEvent):
+    payer: Address
+    amount: Atoms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staked(ChainEvent):
+    provider: Address
+    amount: Atoms
+    staked: Atoms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnstakeRequested(ChainEvent):
+    provider: Address
+    staked: Atoms
+    exiting: Atoms
+    exits_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unstaked(ChainEvent):
+    provider: Address
+    amount: Atoms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptKeySet(ChainEvent):
+    provider: Address
+    receipt_key: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slashed(ChainEvent):
+    provider: Address
+    recipient: Address
+    reward: Atoms
+    burnt: Atoms
+    staked: Atoms
+    exiting: Atoms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferPosted(ChainEvent):
+    provider: Address
+    sequence: int
+    offer_hash: Hash32
+    offer: Offer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffersWithdrawn(ChainEvent):
+    provider: Address
+    minimum_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelOpened(ChainEvent):
+    channel_id: ChannelId
+    payer: Address
+    provider: Address
+    session_key: Address
+    epoch: int
+    cap: Atoms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapRaised(ChainEvent):
+    channel_id: ChannelId
+    cap: Atoms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantSkipped(ChainEvent):
+    payer: Address
+    provider: Address
+    session_key: Address
+    reason: Skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled(ChainEvent):
+    channel_id: ChannelId
+    settled: Atoms
+    acknowledgement_hash: Hash32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSkipped(ChainEvent):
+    channel_id: ChannelId
+    reason: Skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earned(ChainEvent):
+    provider: Address
+    amount: Atoms
+    balance: Atoms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseRequested(ChainEvent):
+    channel_id: ChannelId
+    closes_at: Timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelClosed(ChainEvent):
+    channel_id: ChannelId
+    settled: Atoms
+    returned: Atoms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn(ChainEvent):
+    provider: Address
+    amount: Atoms
+
+
+EVENTS: Final[Mapping[str, type[ChainEvent]]] = {
+    kind.__name__: kind
+    for kind in (
+        *(Deposited, ExitRequested, Exited),
+        *(Staked, UnstakeRequested, Unstaked, ReceiptKeySet, Slashed),
+        *(OfferPosted, OffersWithdrawn),
+        *(ChannelOpened, CapRaised, GrantSkipped, Settled, RowSkipped, Earned),
+        *(CloseRequested, ChannelClosed, Withdrawn),
+    )
+}
+
+
+def read_event(log: Mapping[str, Any]) -> ChainEvent | None:
+    """A log as the node gives it; None where it is no event of the market's contract.
+
+    Raises
+    ------
+    ChainUnavailable :
+        The log is not what the ABI says: the node, or the deployment, cannot be relied on.
+    """
+    try:
+        topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
+        found = contracts.market().interface.log(topics, bytes.fromhex(log["data"][2:]))
+        if found is None or found[0] not in EVENTS:
+            return None
+        name, values = found
+        return EVENTS[name](
+            block=int(log["blockNumber"], 16),
+            log_index=int(log["logIndex"], 16),
+            transaction=Hash32(bytes.fromhex(log["transactionHash"][2:])),
+            **{_snake(key): _READ.get(key, _same)(value) for key, value in values.items()},
+        )
+    except (AbiError, KeyError, ValueError, TypeError, StopIteration) as error:
+        raise ChainUnavailable(f"The node gave a log that cannot be read ({error!r}).") from error
+
+
+def offer_values(offer: Offer) -> tuple[Any, ...]:
+    """The contract's struct of an offer."""
+    return tuple(getattr(offer, _snake(name)) for name in _offer_names())
+
+
+def _offer(values: tuple[Any, ...]) -> Offer:
+    return Offer(**{_snake(name): value for name, value in zip(_offer_names(), values, strict=True)})
+
+
+def _offer_names() -> tuple[str, ...]:
+    return contracts.market().interface.functions["postOffer"][1].inputs[0].names
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_READ: Final[Mapping[str, Callable[[Any], Any]]] = {"offer": _offer, "reason": Skip}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)

@@ -1,0 +1,206 @@
+"""A chain on this machine: anvil, started and stopped, and a market deployed on it.
+
+Anvil's accounts are the same on every machine and their keys are public: never send them anything of worth.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from tallystick.chain import contracts
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.errors import ChainError
+from tallystick.chain.rpc import Rpc
+from tallystick.chain.sender import Sender
+from tallystick.protocol.signed import Key
+from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms
+
+_START_S: Final = 20
+_STOP_S: Final = 10
+_GLIBC: Final = (2, 35)
+LOCAL_CHAIN_IDS: Final = (31337, 1337)
+"""What development nodes call their chains; there the asset may be minted and keys are public."""
+
+
+class NoAnvil(ChainError):
+    """There is no anvil, or it does not run on this machine."""
+
+    code = "no-anvil"
+
+
+def find_anvil() -> Path:
+    """The program: TALLYSTICK_ANVIL, else on PATH, else what `scripts/install contracts` brought.
+
+    Raises
+    ------
+    NoAnvil :
+        None is there, or this machine is too old for it.
+    """
+    named = os.environ.get("TALLYSTICK_ANVIL")
+    bin_folders = (parent / "contracts/node_modules/.bin" for parent in _ancestors())
+    candidates = [named or shutil.which("anvil"), *(shutil.which("anvil", path=path) for path in bin_folders)]
+    found = next((Path(path) for path in candidates if path), None)
+    if found is None or not found.exists():
+        where = f"TALLYSTICK_ANVIL names {named}, which is not there" if named else "anvil was not found"
+        raise NoAnvil(
+            f"{where}: it is the local chain. Install it with `scripts/install contracts`, put it on PATH, "
+            "or name it in TALLYSTICK_ANVIL."
+        )
+    _require_glibc()
+    return _native(found.resolve())
+
+
+def _ancestors() -> list[Path]:
+    """Of this file, for the repository that it stands in, and of the current folder."""
+    return [*Path(__file__).resolve().parents, Path.cwd(), *Path.cwd().parents]
+
+
+def _native(program: Path) -> Path:
+    """npm's launcher is a Node script around the program, which alone starts faster and ends surely."""
+    if program.suffix != ".mjs":
+        return program
+    return next(program.parent.parent.glob("anvil-*/bin/anvil"), program)
+
+
+def _require_glibc() -> None:
+    library, version = platform.libc_ver()
+    if library == "glibc" and tuple(map(int, version.split(".")[:2])) < _GLIBC:
+        raise NoAnvil(
+            f"anvil needs glibc 2.35 or later (Debian 12, Ubuntu 22.04); this machine has {version}.",
+            required="2.35",
+            actual=version,
+        )
+
+
+class LocalChain:
+    """`with LocalChain() as chain:` runs anvil on a free port of loopback, and stops it in any case."""
+
+    def __init__(
+        self,
+        *,
+        block_time_s: float | None = None,
+        state: Path | None = None,
+        port: int = 0,
+        chain_id: int = 31337,
+    ):
+        """Mines each transaction at once, unless `block_time_s` is given. `state` persists the chain."""
+        self._block_time_s = block_time_s
+        self._state = state
+        self._port = port
+        self._chain_id = chain_id
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder = ""
+        self.url = ""
+        self.keys: tuple[Key, ...] = ()
+        """Of funded accounts."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Returns once the chain answers; raises NoAnvil."""
+        program = find_anvil()
+        self._folder = tempfile.mkdtemp(prefix="tallystick-anvil-")
+        config, log = Path(self._folder) / "config.json", Path(self._folder) / "log"
+        command = [str(program), "--host", "127.0.0.1", "--port", str(self._port)]
+        command += ["--chain-id", str(self._chain_id), "--config-out", str(config), "--accounts", "20"]
+        if self._block_time_s is not None:
+            command += ["--block-time", str(self._block_time_s)]
+        if self._state is not None:
+            command += ["--state", str(self._state)]
+        with log.open("wb") as output:
+            # A session of its own: Ctrl-C then reaches the program that owns the chain alone, and what a
+            # launcher starts ends with it.
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        try:
+            self._await(config, log)
+        except BaseException:
+            self.stop()
+            raise
+        self.rpc = Rpc(self.url)
+
+    def _await(self, config: Path, log: Path) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            text = log.read_text(errors="replace")
+            if listening := re.search(r"Listening on 127\.0\.0\.1:(\d+)", text):
+                self.url = f"http://127.0.0.1:{listening[1]}"
+                secrets = json.loads(config.read_bytes())["private_keys"]
+                self.keys = tuple(Key(bytes.fromhex(secret[2:])) for secret in secrets)
+                return
+            if self._process.poll() is not None:
+                raise NoAnvil(f"anvil ended with status {self._process.returncode}: {text.strip()[-500:]}")
+            time.sleep(0.02)
+        raise NoAnvil(f"anvil did not start within {_START_S} seconds: {log.read_text()[-500:]}")
+
+    def stop(self) -> None:
+        """Returns once the process is gone. Harmless twice."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if self.url:
+            self.rpc.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def deploy(
+    rpc: Rpc,
+    key: Key,
+    *,
+    arbiter: Address = ZERO_ADDRESS,
+    minimum_stake: Atoms = Atoms(100_000_000),
+    exit_notice_s: int = 600,
+    close_notice_s: int = 3_600,
+    unstake_notice_s: int = 86_400,
+) -> Deployment:
+    """A test asset, a market that settles in it, and a lens. The notices default to the shortest allowed."""
+    chain_id = int(rpc.call("eth_chainId"), 16)
+    sender = Sender(rpc, chain_id, key)
+    asset = sender.send(contracts.asset().create())
+    assert asset.created is not None
+    market = sender.send(
+        contracts.market().create(
+            asset.created, arbiter, minimum_stake, exit_notice_s, close_notice_s, unstake_notice_s
+        )
+    )
+    lens = sender.send(contracts.lens().create())
+    assert market.created is not None
+    assert lens.created is not None
+    return Deployment(
+        chain_id=chain_id,
+        market=market.created,
+        asset=asset.created,
+        lens=lens.created,
+        block=market.block,
+    )

@@ -1,0 +1,376 @@
+"""The market's contract, read and written: `ChainReader`, `Directory` and `Settlement` of the ports.
+
+Every method is one question or one transaction. Reads are at the newest block; writes need a `Sender`, and
+raise what its `send` raises. It decides nothing.
+"""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeVar
+
+from tallystick.chain import contracts
+from tallystick.chain.abi import AbiError
+from tallystick.chain.book import Book
+from tallystick.chain.contracts import Contract, contract_error
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.errors import ContractError, NoContract, RpcError, WrongChain
+from tallystick.chain.events import Earned, OfferPosted, OffersWithdrawn, offer_values
+from tallystick.chain.follower import Follower
+from tallystick.chain.rpc import Rpc
+from tallystick.chain.sender import Mined, Sender
+from tallystick.ports import Account, Head, PostedOffer
+from tallystick.protocol.channel import Channel, ChannelKey
+from tallystick.protocol.eip712 import hash_struct, keccak
+from tallystick.protocol.grant import Grant
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.signed import Signed, compact
+from tallystick.protocol.stake import Stake
+from tallystick.protocol.units import Address, Atoms, Hash32, Timestamp, to_hex
+from tallystick.protocol.voucher import Close, Voucher
+
+T = TypeVar("T")
+
+_ROWS: Final = 200
+"""Vouchers in one settlement: 3 million gas, far under any block's limit."""
+_GRANTS: Final = 100
+"""Grants in one transaction: 4 million gas."""
+_PROVIDERS: Final = 200
+"""Providers that the lens is asked about at a time."""
+_ASSET_DOMAIN: Final = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+_PERMIT: Final = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+_PERMIT_S: Final = 3600
+"""How long a permit holds: it is sent at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notices:
+    """Seconds between asking for one's own atoms and getting them."""
+
+    exit_s: int
+    close_s: int
+    unstake_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """How the settlement asset writes itself."""
+
+    symbol: str
+    decimals: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """One channel to open from the sender's own account."""
+
+    provider: Address
+    session_key: Address
+    cap: Atoms
+
+
+class Market:
+    """One market on one chain. Threads may share it."""
+
+    def __init__(self, rpc: Rpc, deployment: Deployment, sender: Sender | None = None):
+        self.rpc = rpc
+        self.deployment = deployment
+        self._sender = sender
+        self._book_lock = threading.Lock()
+        self._book = Book()
+        self._book_follower = Follower(rpc, deployment, events=(OfferPosted, OffersWithdrawn))
+
+    @property
+    def sender(self) -> Sender:
+        assert self._sender is not None, "writes need a sender"
+        return self._sender
+
+    def check(self) -> None:
+        """The node follows the deployment's chain, and the market is there.
+
+        Raises
+        ------
+        WrongChain, NoContract :
+            They are not, and this says which.
+        """
+        deployment = self.deployment
+        chain_id, market, asset = self.rpc.batch(
+            [
+                ("eth_chainId", ()),
+                ("eth_getCode", (to_hex(deployment.market), "latest")),
+                ("eth_getCode", (to_hex(deployment.asset), "latest")),
+            ]
+        )
+        if int(chain_id, 16) != deployment.chain_id:
+            raise WrongChain(
+                f"The node follows chain {int(chain_id, 16)} and the deployment is on {deployment.chain_id}. "
+                "Give the RPC address of that chain, or another deployment.",
+                required=deployment.chain_id,
+                actual=int(chain_id, 16),
+            )
+        for name, address, code in (
+            ("market", deployment.market, market),
+            ("asset", deployment.asset, asset),
+        ):
+            if code in ("0x", None):
+                raise NoContract(
+                    f"There is no {name} at {to_hex(address)} on chain {deployment.chain_id}. Was the local "
+                    "chain started afresh? Deploy again, or give another deployment."
+                )
+        actual = self._read("asset")[0]
+        if actual != deployment.asset:
+            raise NoContract(
+                f"The market at {to_hex(deployment.market)} settles in {to_hex(actual)} and the deployment "
+                f"says {to_hex(deployment.asset)}: the file is not this market's.",
+                required=to_hex(deployment.asset),
+                actual=to_hex(actual),
+            )
+
+    # ------------------------------------------------------------------------------ reads
+
+    def head(self) -> Head:
+        block = self.rpc.call("eth_getBlockByNumber", "latest", False)
+        return Head(number=int(block["number"], 16), timestamp=Timestamp(int(block["timestamp"], 16)))
+
+    def account(self, payer: Address) -> Account:
+        free, exiting, exits_at = self._read("accountOf", payer)
+        return Account(free=free, exiting=exiting, exits_at=exits_at)
+
+    def stake(self, provider: Address) -> Stake:
+        staked, exiting, exits_at, receipt_key = self._read("stakeOf", provider)
+        return Stake(
+            provider=provider, staked=staked, exiting=exiting, exits_at=exits_at, receipt_key=receipt_key
+        )
+
+    def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
+        """In its current epoch, whatever epoch the caller has in mind."""
+        cap, settled, closes_at, epoch = self._read("channelOf", payer, provider, session_key)
+        key = ChannelKey(payer=payer, provider=provider, session_key=session_key, epoch=epoch)
+        return Channel(key=key, cap=cap, settled=settled, closes_at=closes_at)
+
+    def balance_of(self, provider: Address) -> Atoms:
+        """Earned and not yet withdrawn."""
+        return Atoms(self._read("balanceOf", provider)[0])
+
+    def offers_of(self, provider: Address) -> tuple[int, int]:
+        """(latest sequence, minimum sequence); zeros where none was posted or withdrawn."""
+        latest, minimum = self._read("offersOf", provider)
+        return latest, minimum
+
+    def asset_balance(self, address: Address) -> Atoms:
+        """Atoms in a wallet, outside the market."""
+        return Atoms(self._ask(contracts.asset(), self.deployment.asset, "balanceOf", address)[0])
+
+    def gas_balance(self, address: Address) -> int:
+        """Wei of the chain's own coin, which pays for transactions."""
+        return int(self.rpc.call("eth_getBalance", to_hex(address), "latest"), 16)
+
+    def minimum_stake(self) -> Atoms:
+        """What a provider must have staked to post an offer."""
+        return self._minimum_stake
+
+    def notices(self) -> Notices:
+        return self._notices
+
+    def asset(self) -> Asset:
+        return self._asset
+
+    @cached_property
+    def _minimum_stake(self) -> Atoms:
+        return Atoms(self._read("minimumStake")[0])
+
+    @cached_property
+    def _notices(self) -> Notices:
+        exit_s, close_s, unstake_s = (
+            self._read(name)[0] for name in ("exitNotice", "closeNotice", "unstakeNotice")
+        )
+        return Notices(exit_s=exit_s, close_s=close_s, unstake_s=unstake_s)
+
+    @cached_property
+    def _asset(self) -> Asset:
+        symbol = self._ask(contracts.asset(), self.deployment.asset, "symbol")[0]
+        decimals = self._ask(contracts.asset(), self.deployment.asset, "decimals")[0]
+        return Asset(symbol=symbol, decimals=decimals)
+
+    def offers(self) -> Sequence[PostedOffer]:
+        """Those that hold now: newest of each provider and model, not withdrawn, not expired, staked."""
+        with self._book_lock:
+            update = self._book_follower.poll()
+            if update.rewound:
+                self._book = Book()
+            self._book.apply(update.events)
+            # The contract goes by the chain's clock and the payer by its own: the later one is the safe one.
+            holding = self._book.holding(Timestamp(max(update.head.timestamp, int(time.time()))))
+        stakes = self._stakes(sorted({posted.provider for posted in holding}))
+        return [
+            PostedOffer(offer=posted.offer, offer_hash=posted.offer_hash, stake=stakes[posted.provider])
+            for posted in holding
+            if stakes[posted.provider].staked >= self.minimum_stake()
+        ]
+
+    def _stakes(self, providers: Sequence[Address]) -> dict[Address, Stake]:
+        found: dict[Address, Stake] = {}
+        for part in _parts(providers, _PROVIDERS):
+            views = self._ask(
+                contracts.lens(), self.deployment.lens, "providers", self.deployment.market, list(part)
+            )[0]
+            for provider, (staked, exiting, exits_at, receipt_key, *_) in zip(part, views, strict=True):
+                found[provider] = Stake(
+                    provider=provider,
+                    staked=staked,
+                    exiting=exiting,
+                    exits_at=exits_at,
+                    receipt_key=receipt_key,
+                )
+        return found
+
+    def _read(self, name: str, *values: Any) -> tuple[Any, ...]:
+        return self._ask(contracts.market(), self.deployment.market, name, *values)
+
+    def _ask(self, contract: Contract, at: Address, name: str, *values: Any) -> tuple[Any, ...]:
+        request = {"to": to_hex(at), "data": to_hex(contract.interface.call(name, values))}
+        try:
+            answer = self.rpc.call("eth_call", request, "latest")
+            return contract.interface.result(name, bytes.fromhex(answer[2:]))
+        except RpcError as error:
+            if error.data:
+                raise contract_error(error.data) from error
+            raise
+        except (AbiError, TypeError, ValueError) as error:
+            raise NoContract(
+                f"{to_hex(at)} does not answer {name} as a {contract.name} does. Is the deployment's file "
+                "the right one for this chain?"
+            ) from error
+
+    # ------------------------------------------------------------------------------ account
+
+    def mint(self, amount: Atoms, to: Address | None = None) -> Mined:
+        """Of a local chain's asset, which anyone may mint."""
+        return self._send_asset("mint", to or self.sender.address, amount)
+
+    def approve(self, amount: Atoms) -> Mined | None:
+        """Lets the market take `amount`; nothing is sent where it may already."""
+        owner, spender = self.sender.address, self.deployment.market
+        allowance = self._ask(contracts.asset(), self.deployment.asset, "allowance", owner, spender)[0]
+        return None if allowance >= amount else self._send_asset("approve", spender, amount)
+
+    def deposit(self, amount: Atoms, payer: Address | None = None) -> Mined:
+        """Approves the amount where needed, and deposits it."""
+        self.approve(amount)
+        return self._send("deposit", payer or self.sender.address, amount)
+
+    def deposit_with_permit(self, amount: Atoms) -> Mined:
+        """Into the sender's own account, in one transaction. The asset must know EIP-2612 and EIP-5267."""
+        owner, asset = self.sender.address, self.deployment.asset
+        _, name, version, chain_id, verifier, _, _ = self._ask(contracts.asset(), asset, "eip712Domain")
+        nonce = self._ask(contracts.asset(), asset, "nonces", owner)[0]
+        deadline = max(self.head().timestamp, int(time.time())) + _PERMIT_S
+        separator = hash_struct(_ASSET_DOMAIN, (name, version, chain_id, verifier))
+        permit = hash_struct(_PERMIT, (owner, self.deployment.market, amount, nonce, deadline))
+        signature = self.sender.key.sign_hash(keccak(b"\x19\x01" + separator + permit))
+        return self._send(
+            "depositWithPermit", amount, deadline, signature[64], signature[:32], signature[32:64]
+        )
+
+    def takes_permits(self) -> bool:
+        """Whether `deposit_with_permit` can work with this market's asset."""
+        try:
+            self._ask(contracts.asset(), self.deployment.asset, "eip712Domain")
+            self._ask(contracts.asset(), self.deployment.asset, "nonces", self.deployment.market)
+        except (NoContract, ContractError, RpcError):
+            return False
+        return True
+
+    def request_exit(self, amount: Atoms) -> Mined:
+        return self._send("requestExit", amount)
+
+    def exit(self, payer: Address | None = None) -> Mined:
+        return self._send("exit", payer or self.sender.address)
+
+    # ------------------------------------------------------------------------------ stake, offers
+
+    def add_stake(self, amount: Atoms) -> Mined:
+        """Approves the amount where needed, and stakes it."""
+        self.approve(amount)
+        return self._send("stake", amount)
+
+    def request_unstake(self, amount: Atoms) -> Mined:
+        return self._send("requestUnstake", amount)
+
+    def unstake(self, provider: Address | None = None) -> Mined:
+        return self._send("unstake", provider or self.sender.address)
+
+    def set_receipt_key(self, receipt_key: Address) -> Mined:
+        return self._send("setReceiptKey", receipt_key)
+
+    def post_offer(self, signed: Signed[Offer]) -> Mined:
+        """Anyone may; the signature is the provider's receipt key's."""
+        return self._send("postOffer", offer_values(signed.message), signed.signature)
+
+    def withdraw_offers(self, minimum_sequence: int) -> Mined:
+        """All of the sender's under `minimum_sequence`."""
+        return self._send("withdrawOffers", minimum_sequence)
+
+    # ------------------------------------------------------------------------------ channels
+
+    def open_channels(self, grants: Sequence[Signed[Grant]]) -> None:
+        """By their payers' grants; those that cannot be met are skipped."""
+        for part in _parts(grants, _GRANTS):
+            structs = [
+                (m.payer, m.provider, m.session_key, m.epoch, m.cap, m.deadline)
+                for m in (signed.message for signed in part)
+            ]
+            self._send("openChannelsFor", structs, [signed.signature for signed in part])
+
+    def open_own_channels(self, openings: Sequence[Opening]) -> Mined:
+        """From the sender's own account, or raises their caps. All or nothing."""
+        return self._send("openChannels", [(o.provider, o.session_key, o.cap) for o in openings])
+
+    def raise_cap(self, provider: Address, session_key: Address, cap: Atoms) -> Mined:
+        """Of one of the sender's channels, to `cap` in total."""
+        return self._send("raiseCap", provider, session_key, cap)
+
+    def settle(self, vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]]) -> Atoms:
+        """What the balances of the vouchers' providers gained; rows that cannot be paid are skipped."""
+        gained = 0
+        for provider in sorted({key.provider for key, _ in vouchers}):
+            rows = [_row(key, signed) for key, signed in vouchers if key.provider == provider]
+            for part in _parts(rows, _ROWS):
+                mined = self._send("settle", provider, list(part))
+                gained += sum(event.amount for event in mined.events if isinstance(event, Earned))
+        return Atoms(gained)
+
+    def close(self, key: ChannelKey, signed: Signed[Close]) -> Mined:
+        """At once, with the provider's signature on the final amount."""
+        amount = signed.message.cumulative_amount
+        return self._send("close", key.payer, key.provider, key.session_key, amount, signed.signature)
+
+    def request_close(self, provider: Address, session_key: Address) -> Mined:
+        """Of one of the sender's channels."""
+        return self._send("requestClose", provider, session_key)
+
+    def finalize_close(self, payer: Address, provider: Address, session_key: Address) -> Mined:
+        return self._send("finalizeClose", payer, provider, session_key)
+
+    def withdraw(self, provider: Address | None = None) -> Mined:
+        """Pays the provider its whole balance."""
+        return self._send("withdraw", provider or self.sender.address)
+
+    def _send(self, name: str, *values: Any) -> Mined:
+        return self.sender.send(contracts.market().call(self.deployment.market, name, *values))
+
+    def _send_asset(self, name: str, *values: Any) -> Mined:
+        return self.sender.send(contracts.asset().call(self.deployment.asset, name, *values))
+
+
+def _row(key: ChannelKey, signed: Signed[Voucher]) -> tuple[Any, ...]:
+    voucher = signed.message
+    r, vs = compact(signed.signature)
+    acknowledgement: Hash32 = voucher.acknowledgement.struct_hash()
+    return key.payer, key.session_key, key.epoch, voucher.cumulative_amount, acknowledgement, r, vs
+
+
+def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
