@@ -157,7 +157,7 @@ class Request(BaseModel):
 
 class Function(BaseModel):
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
 
 
 class Tool(BaseModel):
