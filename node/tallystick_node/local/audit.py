@@ -1,0 +1,98 @@
+"""Whether a market adds up, from the chain and from the receipts that its payers hold.
+
+Three questions, each answered with the figures that decide. It starts nothing and changes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tallystick.chain.events import ChannelOpened, Deposited, OfferPosted, Settled, Staked
+from tallystick.chain.follower import Follower
+from tallystick.chain.market import Market
+from tallystick.protocol.audit import audited, tally_of
+from tallystick.protocol.errors import MarketError
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Signed, Verified
+from tallystick.protocol.units import ChannelId, to_hex
+from tallystick.protocol.voucher import Acknowledgement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One question and its answer."""
+
+    question: str
+    holds: bool
+    found: str
+    """The figures, or what is wrong."""
+
+
+def audit(market: Market, receipts: Sequence[Signed[Receipt]]) -> list[Check]:
+    """The three checks over all that the chain has logged and all that the payers accepted."""
+    events = Follower(market.rpc, market.deployment).poll().events
+    offers = {event.offer_hash: event.offer for event in events if isinstance(event, OfferPosted)}
+    settled: dict[ChannelId, Settled] = {
+        event.channel_id: event for event in events if isinstance(event, Settled)
+    }
+
+    by_channel: dict[ChannelId, list[Verified[Receipt]]] = defaultdict(list)
+    faults: list[str] = []
+    for signed in receipts:
+        try:
+            offer = offers[signed.message.offer_hash]
+            key = market.stake(offer.provider).receipt_key
+            verified = audited(signed, offer, market.deployment.domain, receipt_key=key)
+            by_channel[signed.message.channel_id].append(verified)
+        except (MarketError, KeyError) as error:
+            faults.append(f"receipt {signed.message.sequence}: {error}")
+
+    for channel_id, verified_receipts in by_channel.items():
+        try:
+            tally = tally_of(item.message for item in verified_receipts)
+        except MarketError as error:
+            faults.append(f"channel {to_hex(channel_id)[:10]}…: {error}")
+            continue
+        acknowledged = Acknowledgement(receipt_count=tally.count, receipts_root=tally.mountains.root)
+        event = settled.get(channel_id)
+        if event is not None and event.acknowledgement_hash != acknowledged.struct_hash():
+            faults.append(f"channel {to_hex(channel_id)[:10]}…: the settled root is not that of its receipts")
+
+    earned = sum(item.message.cost for items in by_channel.values() for item in items)
+    paid = sum(event.settled for event in settled.values())
+    held = market.asset_balance(market.deployment.market)
+    owed = _owed(market, events)
+    return [
+        Check(
+            question="Σ receipts = Σ settled",
+            holds=earned == paid and set(by_channel) == set(settled),
+            found=f"{earned:,} = {paid:,} atoms over {len(settled)} channels",
+        ),
+        Check(
+            question="the contract holds what it owes (INV-1)",
+            holds=held == owed,
+            found=f"{held:,} = {owed:,} atoms",
+        ),
+        Check(
+            question="every receipt verifies: signature, price, sum, settled root",
+            holds=not faults and bool(receipts),
+            found=f"{len(receipts):,} receipts" if not faults else "; ".join(faults[:5]),
+        ),
+    ]
+
+
+def _owed(market: Market, events: Sequence[object]) -> int:
+    """Σ free + Σ exiting + Σ (cap − settled) + Σ balances + Σ stake, read from the contract's state."""
+    opened = [event for event in events if isinstance(event, ChannelOpened)]
+    payers = {event.payer for event in events if isinstance(event, Deposited)}
+    providers = {event.provider for event in events if isinstance(event, Staked | ChannelOpened)}
+    keys = {(event.payer, event.provider, event.session_key) for event in opened}
+    accounts = [market.account(payer) for payer in payers]
+    stakes = [market.stake(provider) for provider in providers]
+    channels = [market.channel(*key) for key in keys]
+    return (
+        sum(account.free + account.exiting for account in accounts)
+        + sum(channel.cap - channel.settled for channel in channels)
+        + sum(market.balance_of(provider) for provider in providers)
+        + sum(stake.staked + stake.exiting for stake in stakes)
+    )

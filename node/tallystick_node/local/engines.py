@@ -1,0 +1,60 @@
+"""Which engine stands behind a local provider, and how to start it. It knows no money."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from tallystick_node.local.process import Process, answers
+
+REPOSITORY: Final = Path(__file__).resolve().parents[3]
+MODEL: Final = REPOSITORY / "tests" / "models" / "good"
+"""Five megabytes that answer toy questions: demo data, not part of the package."""
+
+_READY_S: Final[Mapping[str, float]] = {"vllm": 300, "embedded": 60, "echo": 60}
+"""The first start of vLLM after an install compiles its Python: 43 s were seen on two cores."""
+
+
+class EngineKind(Enum):
+    """What answers."""
+
+    VLLM = "vllm"
+    """The real server."""
+    EMBEDDED = "embedded"
+    """The shipped tiny model in a small process of ours."""
+    ECHO = "echo"
+    """No model at all: repeats the question, for load tests."""
+
+    @property
+    def model_name(self) -> str:
+        """What requests ask for."""
+        return "echo" if self is EngineKind.ECHO else "tiny-good"
+
+
+def preferred_engine() -> EngineKind:
+    """vLLM where a GPU or an installed vLLM is found, else embedded."""
+    return EngineKind.VLLM if vllm_is_installed() or shutil.which("nvidia-smi") else EngineKind.EMBEDDED
+
+
+def vllm_is_installed() -> bool:
+    return (REPOSITORY / ".venv-vllm" / "stamp").exists()
+
+
+def start_engine(kind: EngineKind, *, port: int, log: Path) -> Process:
+    """The engine's process, not yet ready: `wait_for_engine` is."""
+    name = kind.model_name
+    if kind is EngineKind.VLLM:
+        command: list[str | Path] = [REPOSITORY / "scripts" / "vllm", MODEL, name, str(port)]
+    else:
+        command = [sys.executable, "-m", f"tallystick_node.engine.{kind.value}", "--port", str(port)]
+        command += ["--served-model-name", name]
+        if kind is EngineKind.EMBEDDED:
+            command += ["--model", str(MODEL)]
+    return Process(f"engine on port {port}", command, log=log)
+
+
+def wait_for_engine(kind: EngineKind, engine: Process, *, port: int) -> None:
+    """Returns once it serves its model; raises NotReady."""
+    engine.wait_ready(answers(f"http://127.0.0.1:{port}/v1/models"), timeout_s=_READY_S[kind.value])
