@@ -31,6 +31,13 @@ class Party:
         return self.key.address
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the chain is end to end."""
+    for item in items:
+        if "local_chain" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.e2e)
+
+
 @pytest.fixture(scope="session")
 def local_chain() -> Iterator[LocalChain]:
     with LocalChain() as chain:

@@ -234,11 +234,11 @@ class Market:
         try:
             answer = self.rpc.call("eth_call", request, "latest")
             return contract.interface.result(name, bytes.fromhex(answer[2:]))
-        except RpcError as error:
-            if error.data:
+        except (RpcError, AbiError, TypeError, ValueError) as error:
+            if isinstance(error, RpcError) and error.data:
                 raise contract_error(error.data) from error
-            raise
-        except (AbiError, TypeError, ValueError) as error:
+            if isinstance(error, RpcError) and "revert" not in error.message:
+                raise
             raise NoContract(
                 f"{to_hex(at)} does not answer {name} as a {contract.name} does. Is the deployment's file "
                 "the right one for this chain?"
@@ -279,7 +279,7 @@ class Market:
         try:
             self._ask(contracts.asset(), self.deployment.asset, "eip712Domain")
             self._ask(contracts.asset(), self.deployment.asset, "nonces", self.deployment.market)
-        except (NoContract, ContractError, RpcError):
+        except (NoContract, ContractError):
             return False
         return True
 

@@ -1,0 +1,107 @@
+"""The local chain starts, stops, and says what it lacks."""
+
+import os
+import platform
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tallystick.chain import local
+from tallystick.chain.local import LocalChain, NoAnvil, deploy, find_anvil
+from tallystick.chain.market import Market
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.e2e
+def test_it_stops_with_its_block_even_when_that_fails() -> None:
+    chain = LocalChain()
+    with pytest.raises(RuntimeError):
+        use_and_fail(chain)
+    assert not is_running(PIDS.pop())
+    chain.stop()  # Harmless twice.
+
+
+PIDS: list[int] = []
+
+
+def use_and_fail(chain: LocalChain) -> None:
+    with chain:
+        PIDS.append(chain.pid)
+        assert len(chain.keys) == 20
+        assert int(chain.rpc.call("eth_chainId"), 16) == 31337
+        raise RuntimeError
+
+
+@pytest.mark.e2e
+def test_it_stops_with_a_program_that_dies_of_an_exception() -> None:
+    program = """
+        from tallystick.chain.local import LocalChain
+        with LocalChain() as chain:
+            print(chain.pid, flush=True)
+            raise SystemExit(3)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert not is_running(int(done.stdout))
+
+
+@pytest.mark.e2e
+def test_two_chains_stand_side_by_side() -> None:
+    with LocalChain() as one, LocalChain() as two:
+        assert one.url != two.url
+
+
+@pytest.mark.e2e
+def test_a_state_file_keeps_the_chain(tmp_path: Path) -> None:
+    state = tmp_path / "chain.json"
+    with LocalChain(state=state) as chain:
+        deployment = deploy(chain.rpc, chain.keys[0])
+    with LocalChain(state=state) as chain:
+        Market(chain.rpc, deployment).check()
+
+
+@pytest.mark.e2e
+def test_blocks_come_by_the_clock_when_asked() -> None:
+    with LocalChain(block_time_s=0.1) as chain:
+        deployment = deploy(chain.rpc, chain.keys[0])
+        Market(chain.rpc, deployment).check()
+
+
+def test_a_missing_anvil_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TALLYSTICK_ANVIL", str(tmp_path / "anvil"))
+    with pytest.raises(NoAnvil, match="TALLYSTICK_ANVIL names"):
+        find_anvil()
+    monkeypatch.delenv("TALLYSTICK_ANVIL")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(local, "_ancestors", lambda: [tmp_path])
+    with pytest.raises(NoAnvil, match="scripts/install contracts"):
+        find_anvil()
+
+
+def test_an_old_machine_is_told_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "anvil"
+    program.write_text("")
+    monkeypatch.setenv("TALLYSTICK_ANVIL", str(program))
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.31"))
+    with pytest.raises(NoAnvil, match=r"glibc 2\.35 or later"):
+        find_anvil()
+
+
+def test_a_program_that_is_no_chain_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "anvil"
+    program.write_text("#!/bin/sh\necho no such option >&2\nexit 2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("TALLYSTICK_ANVIL", str(program))
+    with pytest.raises(NoAnvil, match="ended with status 2: no such option"):
+        LocalChain().start()

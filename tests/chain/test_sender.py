@@ -1,0 +1,218 @@
+"""Transactions: the bytes that are signed, the order in which they are sent, and what can go wrong."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from eth_account import Account
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallystick.chain import contracts
+from tallystick.chain.contracts import Call
+from tallystick.chain.errors import (
+    ChainUnavailable,
+    ContractError,
+    GasUnaffordable,
+    RpcError,
+    TransactionFailed,
+    TransactionUnknown,
+)
+from tallystick.chain.local import LocalChain
+from tallystick.chain.rpc import Rpc
+from tallystick.chain.sender import Preview, Sender, rlp, sign_transaction
+from tallystick.protocol.signed import Key
+
+WEI = st.integers(0, 10**20)
+
+
+@given(
+    secret=st.binary(min_size=32, max_size=32).filter(lambda b: 0 < int.from_bytes(b) < 1 << 255),
+    to=st.none() | st.binary(min_size=20, max_size=20),
+    data=st.binary(max_size=100),
+    nonce=st.integers(0, 1 << 32),
+    tip=WEI,
+    cap=WEI,
+    gas=st.integers(21_000, 30_000_000),
+)
+def test_a_signed_transaction_is_the_one_eth_account_signs(
+    secret: bytes, to: bytes | None, data: bytes, nonce: int, tip: int, cap: int, gas: int
+) -> None:
+    key = Key(secret)
+    call = Call(contract="", name="", to=to, arguments=(), data=data)
+    preview = Preview(call=call, sender=key.address, gas=gas, tip=tip, fee_cap=cap, likely_fee=0)
+
+    raw = sign_transaction(preview, chain_id=31337, nonce=nonce, key=key)
+
+    theirs = {
+        "type": 2,
+        "chainId": 31337,
+        "nonce": nonce,
+        "maxPriorityFeePerGas": tip,
+        "maxFeePerGas": cap,
+        "gas": gas,
+        "value": 0,
+        "data": data,
+    } | ({"to": to} if to else {})
+    assert raw == bytes(Account.sign_transaction(theirs, secret).raw_transaction)
+
+
+@pytest.mark.parametrize(
+    ("item", "encoded"),
+    [
+        (b"dog", "83646f67"),
+        ([b"cat", b"dog"], "c88363617483646f67"),
+        (b"", "80"),
+        ([], "c0"),
+        (0, "80"),
+        (15, "0f"),
+        (1024, "820400"),
+        (b"a" * 56, "b838" + "61" * 56),
+        ([b"a" * 60], "f83eb83c" + "61" * 60),
+    ],
+)
+def test_rlp_of_the_specification_s_examples(item, encoded: str) -> None:
+    assert rlp(item).hex() == encoded
+
+
+def mint(party, amount: int = 1) -> Call:
+    return contracts.asset().call(party.market.deployment.asset, "mint", party.address, amount)
+
+
+def test_a_preview_says_what_would_be_sent_and_what_it_costs(party) -> None:
+    someone = party()
+    preview = someone.market.sender.preview(mint(someone, 7))
+    assert preview.call.name == "mint"
+    assert dict(preview.call.arguments) == {"to": someone.address, "amount": 7}
+    mined = someone.market.sender.send(mint(someone, 7))
+    assert mined.gas_used <= preview.gas
+    assert mined.fee <= preview.highest_fee
+    assert 0 < preview.likely_fee <= preview.highest_fee
+
+
+def test_what_would_revert_is_refused_with_the_reason_and_costs_nothing(party) -> None:
+    someone = party()
+    before = someone.market.gas_balance(someone.address)
+    with pytest.raises(ContractError, match="Nothing is on its way out") as error:
+        someone.market.exit()
+    assert error.value.name == "NothingExiting"
+    assert someone.market.gas_balance(someone.address) == before
+
+
+def test_a_wallet_without_gas_is_told_so(local_chain: LocalChain, party) -> None:
+    someone = party()
+    local_chain.rpc.call("anvil_setBalance", "0x" + someone.address.hex(), "0x1")
+    with pytest.raises(GasUnaffordable, match="Send it some"):
+        someone.market.sender.send(mint(someone))
+
+
+def test_threads_share_a_sender(party) -> None:
+    someone = party()
+    with ThreadPoolExecutor(8) as pool:
+        mined = list(pool.map(lambda _: someone.market.sender.send(mint(someone)), range(24)))
+    assert len({item.transaction for item in mined}) == 24
+    assert someone.market.asset_balance(someone.address) == 24
+
+
+def test_another_program_may_send_from_the_same_key(local_chain: LocalChain, deployment, party) -> None:
+    someone = party()
+    other = Sender(local_chain.rpc, deployment.chain_id, someone.key)
+    for sender in (someone.market.sender, other, someone.market.sender, other, other):
+        sender.send(mint(someone))
+    assert someone.market.asset_balance(someone.address) == 5
+
+
+def test_confirm_sees_each_transaction_before_it_is_signed(
+    local_chain: LocalChain, deployment, party
+) -> None:
+    someone = party()
+    seen: list[str] = []
+
+    def refuse(preview: Preview) -> None:
+        seen.append(preview.call.name)
+        raise InterruptedError
+
+    sender = Sender(local_chain.rpc, deployment.chain_id, someone.key, confirm=refuse)
+    with pytest.raises(InterruptedError):
+        sender.send(mint(someone))
+    assert seen == ["mint"]
+    assert someone.market.asset_balance(someone.address) == 0
+
+
+class Flaky(Rpc):
+    """A node that fails when told to."""
+
+    def __init__(self, url: str):
+        super().__init__(url)
+        self.silent: set[str] = set()
+        self.refusing: dict[str, RpcError] = {}
+        self.receipt: dict[str, object] | None = None
+
+    def call(self, method: str, *params: object) -> object:
+        if method in self.refusing:
+            raise self.refusing[method]
+        answer = super().call(method, *params)
+        if method in self.silent:  # It did what it was asked, and its answer was lost.
+            raise ChainUnavailable("gone")
+        if method == "eth_getTransactionReceipt" and isinstance(answer, dict) and self.receipt:
+            return answer | self.receipt
+        return answer
+
+
+@pytest.fixture
+def flaky(local_chain: LocalChain):
+    rpc = Flaky(local_chain.url)
+    yield rpc
+    rpc.close()
+
+
+def test_an_answer_lost_while_sending_is_unknown_and_not_failed(flaky: Flaky, deployment, party) -> None:
+    someone = party()
+    sender = Sender(flaky, deployment.chain_id, someone.key)
+    flaky.silent = {"eth_sendRawTransaction"}
+    with pytest.raises(TransactionUnknown, match="Look it up"):
+        sender.send(mint(someone))
+    flaky.silent = set()
+    sender.send(mint(someone))  # The nonce was read afresh: both are mined.
+    assert someone.market.asset_balance(someone.address) == 2
+
+
+def test_a_transaction_that_is_not_mined_in_time_is_unknown(flaky: Flaky, deployment, party) -> None:
+    someone = party()
+    sender = Sender(flaky, deployment.chain_id, someone.key, timeout_s=0.05)
+    flaky.silent = {"eth_getTransactionReceipt"}
+    with pytest.raises(TransactionUnknown) as error:
+        sender.send(mint(someone))
+    assert len(error.value.transaction) == 32
+
+
+def test_a_transaction_mined_in_vain_is_failed(flaky: Flaky, deployment, party) -> None:
+    someone = party()
+    flaky.receipt = {"status": "0x0"}
+    with pytest.raises(TransactionFailed, match="was mined and failed"):
+        Sender(flaky, deployment.chain_id, someone.key).send(mint(someone))
+
+
+def test_a_reason_found_afterwards_is_told(flaky: Flaky, deployment, party) -> None:
+    someone = party()
+    selector = contracts.market().interface.errors
+    data = next(key for key, entry in selector.items() if entry.name == "ZeroAmount")
+    flaky.receipt = {"status": "0x0"}
+    flaky.refusing = {"eth_call": RpcError("execution reverted", number=3, data=data)}
+    with pytest.raises(ContractError, match="amount is zero"):
+        Sender(flaky, deployment.chain_id, someone.key).send(mint(someone))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        ("insufficient funds for gas * price + value", GasUnaffordable),
+        ("execution reverted", ContractError),
+        ("nonce too low", RpcError),
+        ("transaction type not supported", RpcError),
+    ],
+)
+def test_a_node_s_refusal_is_translated(flaky: Flaky, deployment, party, refusal: str, kind: type) -> None:
+    someone = party()
+    flaky.refusing = {"eth_sendRawTransaction": RpcError(refusal, number=-32000)}
+    with pytest.raises(kind):
+        Sender(flaky, deployment.chain_id, someone.key).send(mint(someone))
