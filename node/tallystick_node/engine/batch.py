@@ -94,19 +94,22 @@ class Batch:
             ids = np.array([sequence.last for sequence in self._running])
             lengths = np.array([sequence.cached for sequence in self._running])
             logits = self._model.decode(ids, lengths)
-            # A copy, because whoever finishes leaves the list.
-            for sequence, row in zip(list(self._running), logits, strict=True):
-                self._take(sequence, row, ())
+            pairs = zip(self._running, logits, strict=True)
+            finished = [sequence for sequence, row in pairs if self._take(sequence, row, ())]
+            # Only once everyone has its token: `cached` then says all that there is to move to a free slot.
+            for sequence in finished:
+                self._leave(sequence)
         if self._waiting and len(self._running) < self._model.slots:
             sequence = self._waiting.popleft()
             self._running.append(sequence)
             wanted = sequence.request.wanted_prompt_logprobs
             logits = self._model.prefill(len(self._running) - 1, sequence.prompt, all_rows=wanted is not None)
             scores = () if wanted is None else self._prompt_scores(sequence.prompt, logits, wanted)
-            self._take(sequence, logits[-1], scores)
+            if self._take(sequence, logits[-1], scores):
+                self._leave(sequence)
 
-    def _take(self, sequence: _Sequence, logits: Logits, prompt_scores: tuple[Scored, ...]) -> None:
-        """Gives `sequence` the token that `logits` decide, and lets it go if that is its last."""
+    def _take(self, sequence: _Sequence, logits: Logits, prompt_scores: tuple[Scored, ...]) -> bool:
+        """Gives `sequence` the token that `logits` decide. Was that its last?"""
         request = sequence.request
         early = sequence.produced < request.min_tokens
         ends = () if request.ignore_eos else self._ends
@@ -131,8 +134,7 @@ class Batch:
             if stop is not None:
                 finish, reason = "stop", stop
         sequence.pieces.put_nowait(Piece(text, (token,), scores, None, finish, reason, prompt_scores))
-        if finish is not None:
-            self._leave(sequence)
+        return finish is not None
 
     def _leave(self, sequence: _Sequence) -> None:
         """Takes it out, wherever it is. The last running sequence moves into its slot."""
