@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.chain.keys import Keystore, KeystoreError, WalletExists, WalletUnknown, WrongPassword
+from tallystick.chain.errors import KeystoreError, WalletExists, WalletUnknown, WrongPassword
+from tallystick.chain.keys import Keystore
 from tallystick.chain.local import find_anvil
 from tallystick.protocol.signed import Key
 

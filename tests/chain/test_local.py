@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tallystick.chain import local
-from tallystick.chain.local import LocalChain, NoAnvil, deploy, find_anvil
+from tallystick.chain.errors import NoAnvil
+from tallystick.chain.local import LocalChain, deploy, find_anvil
 from tallystick.chain.market import Market
 
 

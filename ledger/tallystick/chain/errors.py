@@ -1,14 +1,20 @@
 """What goes wrong between a program and the chain, each with a sentence that says what to do next.
 
-ChainError (MarketError)
-├─ ChainUnavailable      (retryable) no answer, or no sensible one
-├─ WrongChain            the node follows another chain than the deployment's
-├─ NoContract            the deployment's addresses hold something else, or nothing
-├─ RpcError              the node understood and refused
-├─ GasUnaffordable       the sending wallet cannot pay for the transaction
-├─ TransactionUnknown    sent, or perhaps sent; a timeout means unknown, not failed
-└─ TransactionFailed     mined, and reverted
-   └─ ContractError      the contract said why, before or after sending
+MarketError (protocol/errors.py)
+├─ ChainError
+│  ├─ ChainUnavailable      (retryable) no answer, or no sensible one
+│  ├─ WrongChain            the node follows another chain than the deployment's
+│  ├─ NoContract            the deployment's addresses hold something else, or nothing
+│  ├─ NoAnvil               the local chain's program is missing, or does not run on this machine
+│  ├─ RpcError              the node understood and refused
+│  ├─ GasUnaffordable       the sending wallet cannot pay for the transaction
+│  ├─ TransactionUnknown    sent, or perhaps sent; a timeout means unknown, not failed
+│  └─ TransactionFailed     mined, and reverted
+│     └─ ContractError      the contract said why, before or after sending
+└─ KeystoreError
+   ├─ WalletUnknown         no keystore file has this name
+   ├─ WalletExists          one has it already; nothing is overwritten
+   └─ WrongPassword         the file opens with another password
 
 A contract's custom error becomes a sentence by `SENTENCES`, which a test holds complete.
 """
@@ -22,6 +28,8 @@ from tallystick.protocol.units import Hash32, to_hex
 
 
 class ChainError(MarketError):
+    """Something between a program and the chain."""
+
     code = "chain-error"
 
 
@@ -38,8 +46,12 @@ class NoContract(ChainError):
     code = "no-contract"
 
 
+class NoAnvil(ChainError):
+    code = "no-anvil"
+
+
 class RpcError(ChainError):
-    """`data` is what the contract returned as it reverted, where it did."""
+    """The node understood and refused. `data` is what the contract returned as it reverted, where it did."""
 
     code = "rpc-error"
 
@@ -50,13 +62,13 @@ class RpcError(ChainError):
 
 
 class GasUnaffordable(ChainError):
-    """`required` and `actual` are wei."""
+    """The sending wallet cannot pay for the transaction; the numbers are wei."""
 
     code = "gas-unaffordable"
 
 
 class TransactionUnknown(ChainError):
-    """Look `transaction` up before sending again."""
+    """Sent, or perhaps sent, and not seen mined: look `transaction` up before sending again."""
 
     code = "transaction-unknown"
 
@@ -79,6 +91,24 @@ class ContractError(TransactionFailed):
         self.arguments = dict(arguments)
         self.sentence = sentence(name, arguments)
         super().__init__(self.sentence)
+
+
+class KeystoreError(MarketError):
+    """A wallet cannot be read or written, and the sentence says why."""
+
+    code = "keystore-error"
+
+
+class WalletUnknown(KeystoreError):
+    code = "wallet-unknown"
+
+
+class WalletExists(KeystoreError):
+    code = "wallet-exists"
+
+
+class WrongPassword(KeystoreError):
+    code = "wrong-password"
 
 
 SENTENCES: Final[Mapping[str, str]] = {

@@ -13,31 +13,13 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
-from tallystick.protocol.errors import MarketError
+from tallystick.chain.errors import KeystoreError, WalletExists, WalletUnknown, WrongPassword
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, address
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
 _SCRYPT_N: Final = 1 << 18
 """As every wallet's: about a second and 256 MB for each guess at a password."""
-
-
-class KeystoreError(MarketError):
-    """A wallet cannot be read or written, and the sentence says why."""
-
-    code = "keystore-error"
-
-
-class WalletUnknown(KeystoreError):
-    code = "wallet-unknown"
-
-
-class WalletExists(KeystoreError):
-    code = "wallet-exists"
-
-
-class WrongPassword(KeystoreError):
-    code = "wrong-password"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from tallystick.chain import contracts
 from tallystick.chain.deployment import Deployment
-from tallystick.chain.errors import ChainError
+from tallystick.chain.errors import NoAnvil
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender
 from tallystick.protocol.signed import Key
@@ -30,12 +30,6 @@ _STOP_S: Final = 10
 _GLIBC: Final = (2, 35)
 LOCAL_CHAIN_IDS: Final = (31337, 1337)
 """What development nodes call their chains; there the asset may be minted and keys are public."""
-
-
-class NoAnvil(ChainError):
-    """There is no anvil, or it does not run on this machine."""
-
-    code = "no-anvil"
 
 
 def find_anvil() -> Path:

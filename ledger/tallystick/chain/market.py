@@ -159,6 +159,10 @@ class Market:
         latest, minimum = self._read("offersOf", provider)
         return latest, minimum
 
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        """Whether `key` signs, or ever signed, for the provider."""
+        return bool(self._read("isReceiptKey", provider, key)[0])
+
     def asset_balance(self, address: Address) -> Atoms:
         """Atoms in a wallet, outside the market."""
         return Atoms(self._ask(contracts.asset(), self.deployment.asset, "balanceOf", address)[0])
