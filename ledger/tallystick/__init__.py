@@ -1,0 +1,70 @@
+"""An open market for LLM inference: pay per request, settle on chain, verify every atom.
+
+    import tallystick
+    from openai import OpenAI, DefaultHttpxClient
+
+    budget = tallystick.Budget(total=1_000_000, per_request=20_000)
+    paying = DefaultHttpxClient(transport=tallystick.transport(wallet, rpc=…, deployment=…, budget=budget))
+    client = OpenAI(base_url=tallystick.BASE_URL, api_key="-", http_client=paying)
+
+What is named here is the payer's SDK, and it stays. Names are loaded when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tallystick.client.budget import Budget
+    from tallystick.client.choose import Policy, Wanted, cheapest
+    from tallystick.client.outcome import Outcome, outcome_of
+    from tallystick.client.purse import HeldReceipt
+    from tallystick.client.transport import BASE_URL, Transport, open_wallet, transport
+    from tallystick.ports import PostedOffer
+    from tallystick.protocol.errors import MarketError
+    from tallystick.protocol.signed import Key
+
+_HOMES = {
+    "BASE_URL": "client.transport",
+    "Budget": "client.budget",
+    "HeldReceipt": "client.purse",
+    "Key": "protocol.signed",
+    "MarketError": "protocol.errors",
+    "Outcome": "client.outcome",
+    "Policy": "client.choose",
+    "PostedOffer": "ports",
+    "Transport": "client.transport",
+    "Wanted": "client.choose",
+    "cheapest": "client.choose",
+    "open_wallet": "client.transport",
+    "outcome_of": "client.outcome",
+    "transport": "client.transport",
+}
+
+__all__ = [
+    "BASE_URL",
+    "Budget",
+    "HeldReceipt",
+    "Key",
+    "MarketError",
+    "Outcome",
+    "Policy",
+    "PostedOffer",
+    "Transport",
+    "Wanted",
+    "cheapest",
+    "open_wallet",
+    "outcome_of",
+    "transport",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,148 @@
+"""What a caller asks for, read from its OpenAI body, and the body that is sent for it.
+
+The body is the caller's but for `return_token_ids`, `stream_options.include_usage` (counts can be checked by
+them), `stream` where an answer has to be streamed underneath, and `max_tokens` where the caller set no limit
+and the budget does. Pure: it sends nothing and knows no channel.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeGuard
+
+import orjson
+
+from tallystick.client.errors import MalformedRequest
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.pricing import cost_up
+from tallystick.protocol.units import MTOK, Atoms, Tokens
+
+CHAT_PATH: Final = "/v1/chat/completions"
+COMPLETIONS_PATH: Final = "/v1/completions"
+
+TEMPLATE_ALLOWANCE: Final = 512
+"""Tokens that a chat template may add on its own: a default system text, the date, the roles."""
+MESSAGE_ALLOWANCE: Final = 16
+TOOLS_ALLOWANCE: Final = 1_024
+ATTACHMENT_ALLOWANCE: Final = 8_192
+"""Tokens of an image, a sound or a file that is named and not contained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request as the caller made it."""
+
+    path: str
+    """`CHAT_PATH` or `COMPLETIONS_PATH`."""
+    fields: Mapping[str, object]
+    model: str
+    stream: bool
+    shows_usage: bool
+    """The caller asked for the usage chunk of its stream."""
+    limit: Tokens | None
+    """Output tokens of one answer, at most; None: the caller set no limit."""
+    answers: int
+    """Answers asked for: `n`, times the prompts of a completion."""
+    input_estimate: Tokens
+    """For comparing prices only."""
+    input_bound: Tokens
+    """No honest count of the input is larger: a token is at least a byte of the body, or the template's."""
+
+    @property
+    def output_limit(self) -> Tokens | None:
+        """Output tokens of all answers together, at most."""
+        return None if self.limit is None else Tokens(self.limit * self.answers)
+
+    def limited(self, limit: Tokens) -> "Ask":
+        """The same with a limit of `limit` output tokens an answer."""
+        return read_ask(self.path, orjson.dumps({**self.fields, "max_tokens": limit}))
+
+    def body(self, *, stream: bool) -> bytes:
+        """The bytes to send."""
+        fields = {**self.fields, "return_token_ids": True}
+        if stream:
+            options = self.fields.get("stream_options")
+            fields["stream"] = True
+            fields["stream_options"] = {
+                **(options if isinstance(options, dict) else {}),
+                "include_usage": True,
+            }
+        return orjson.dumps(fields)
+
+
+def read_ask(path: str, body: bytes) -> Ask:
+    """The request in `body`.
+
+    Raises
+    ------
+    MalformedRequest :
+        Not a JSON object, or without a model.
+    """
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedRequest("The body is not JSON.") from error
+    if not isinstance(fields, dict) or not isinstance(model := fields.get("model"), str):
+        raise MalformedRequest("The body is not an object that names a model.")
+    options = fields.get("stream_options")
+    limit = fields.get("max_completion_tokens", fields.get("max_tokens"))
+    return Ask(
+        path=path,
+        fields=fields,
+        model=model,
+        stream=fields.get("stream") is True,
+        shows_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        limit=Tokens(limit) if _is_count(limit) else None,
+        answers=_answers(fields),
+        input_estimate=Tokens(1 + len(body) // 4),
+        input_bound=_input_bound(fields, body),
+    )
+
+
+def worst_cost(ask: Ask, offer: Offer) -> Atoms:
+    """The most that an honest provider can ask for, the rounding of interim receipts included."""
+    limit = offer.context_length if ask.limit is None else min(ask.limit, offer.context_length)
+    base = _cost(ask, offer, limit * ask.answers)
+    return Atoms(base + base // 100 + 1)
+
+
+def affordable_limit(ask: Ask, offer: Offer, atoms: Atoms) -> Tokens:
+    """Output tokens an answer such that `worst_cost` is at most `atoms`; zero: the input alone is more."""
+    left = (atoms - 1) * 100 // 101 - _cost(ask, offer, 0)
+    if left <= 0:
+        return Tokens(0)
+    afforded = (
+        left * MTOK // (offer.output_price * ask.answers) if offer.output_price else offer.context_length
+    )
+    return Tokens(min(afforded, max(offer.context_length - ask.input_bound, offer.context_length // 2)))
+
+
+def _cost(ask: Ask, offer: Offer, output_tokens: int) -> Atoms:
+    cached = ask.input_bound if offer.cached_input_price > offer.input_price else 0
+    return cost_up(
+        offer, input_tokens=ask.input_bound, cached_input_tokens=cached, output_tokens=output_tokens
+    )
+
+
+def _answers(fields: Mapping[str, object]) -> int:
+    prompt = fields.get("prompt")
+    prompts = len(prompt) if isinstance(prompt, list) and not all(map(_is_count, prompt)) else 1
+    counts = [value for name in ("n", "best_of") if _is_count(value := fields.get(name))]
+    return max([1, *counts]) * max(1, prompts)
+
+
+def _input_bound(fields: Mapping[str, object], body: bytes) -> Tokens:
+    messages = fields.get("messages")
+    bound = len(body) + TEMPLATE_ALLOWANCE
+    for message in messages if isinstance(messages, list) else ():
+        bound += MESSAGE_ALLOWANCE
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and part.get("type") != "text":
+                bound += ATTACHMENT_ALLOWANCE
+    if fields.get("tools") or fields.get("functions"):
+        bound += TOOLS_ALLOWANCE
+    return Tokens(bound)
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

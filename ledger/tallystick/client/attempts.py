@@ -1,0 +1,79 @@
+"""Requests whose answer was lost on the way, for the caller's retry to pick up under the same nonce.
+
+The openai package repeats a request by itself when the connection breaks. A repetition (it says so in a
+header) with the same body takes the lost attempt up again, and the provider answers with what it has stored:
+nothing is paid twice. Two calls that merely look alike are two requests.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from threading import Lock
+from typing import Final
+
+from tallystick.client.ask import Ask
+from tallystick.client.purse import Pending
+from tallystick.protocol.units import ZERO_HASH, Hash32
+
+_KEPT: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request as the caller's HTTP client hands it over."""
+
+    path: str
+    """Without the base URL: `/v1/…`."""
+    body: bytes
+    timeout: Mapping[str, float | None] = field(default_factory=dict)
+    """Seconds to `connect`, `read`, `write` and wait in the `pool`."""
+    retry: bool = False
+    """The caller says that it sent this before."""
+    idempotency_key: str = ""
+    """Two calls with one key and one body are one request."""
+
+    @property
+    def name(self) -> bytes:
+        return sha256(f"{self.path}\n{self.idempotency_key}\n".encode() + self.body).digest()
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One request on its way to one provider."""
+
+    pending: Pending
+    ask: Ask
+    sent: bool = False
+    """Something of it may have reached the provider."""
+    shown: int = 0
+    """Payloads that the caller has already got."""
+    shown_hash: Hash32 = ZERO_HASH
+    """Over those."""
+
+
+class LostAttempts:
+    """By call; the oldest are forgotten first (the purse still settles them)."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, list[Attempt]] = OrderedDict()
+        self._lock = Lock()
+
+    def keep(self, call: Call, attempt: Attempt) -> None:
+        with self._lock:
+            self._kept.setdefault(call.name, []).append(attempt)
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+
+    def take(self, call: Call) -> Attempt | None:
+        """Each is taken once, so that of two calls alike each resumes its own."""
+        if not call.retry and not call.idempotency_key:
+            return None
+        with self._lock:
+            attempts = self._kept.get(call.name)
+            if not attempts:
+                return None
+            attempt = attempts.pop(0)
+            if not attempts:
+                del self._kept[call.name]
+            return attempt

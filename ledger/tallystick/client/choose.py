@@ -1,0 +1,96 @@
+"""Which provider a request goes to: candidates × request × policy → an ordering.
+
+Pure: the clock, the seed and what is known of providers come in. It opens no channel and sends nothing.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from tallystick.ports import PostedOffer
+from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.pricing import cost_up
+from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Timestamp, Tokens
+
+TYPICAL_ANSWER = Tokens(256)
+"""Output tokens of an answer that the payer did not limit: for comparing prices only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a request needs of a provider, as far as choosing goes."""
+
+    model: str
+    input_tokens: Tokens
+    """An estimate, for comparing prices."""
+    output_tokens: Tokens | None
+    """Of all answers together, at most; None where the payer set no limit."""
+    seed: int
+    """Breaks ties, so that equal offers share the load."""
+
+
+Policy = Callable[[Sequence[PostedOffer], Wanted], Sequence[PostedOffer]]
+"""Eligible candidates in, the order in which to try them out. Leaving one out is refusing it."""
+
+
+def choose(
+    candidates: Sequence[PostedOffer],
+    wanted: Wanted,
+    policy: Policy,
+    *,
+    now: Timestamp,
+    avoided: Collection[Address] = frozenset(),
+) -> Sequence[PostedOffer]:
+    """The candidates that may serve the request, in the order in which to try them."""
+    fit = [posted for posted in candidates if eligible(posted, wanted, now=now, avoided=avoided)]
+    return policy(fit, wanted)
+
+
+def eligible(
+    posted: PostedOffer, wanted: Wanted, *, now: Timestamp, avoided: Collection[Address] = frozenset()
+) -> bool:
+    """The offer holds, is for this model, has room for the answer, and its provider is neither avoided nor
+    reached in the clear."""
+    offer = posted.offer
+    return (
+        offer.model == wanted.model
+        and now < offer.valid_until
+        and offer.provider not in avoided
+        and (wanted.output_tokens or 0) < offer.context_length
+        and reachable_safely(offer.endpoint, pinned=offer.endpoint_key != ZERO_HASH)
+    )
+
+
+def reachable_safely(endpoint: str, *, pinned: bool) -> bool:
+    """HTTPS anywhere; plain HTTP on this very machine, and only where no key was promised."""
+    try:
+        parts = urlsplit(endpoint)
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError:
+        return False
+    if parts.scheme == "https":
+        return bool(host)
+    return parts.scheme == "http" and not pinned and _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def expected_cost(posted: PostedOffer, wanted: Wanted) -> Atoms:
+    """Atoms that the request would cost at this offer's prices, nothing of it cached."""
+    output = TYPICAL_ANSWER if wanted.output_tokens is None else wanted.output_tokens
+    return cost_up(
+        posted.offer, input_tokens=wanted.input_tokens, cached_input_tokens=0, output_tokens=output
+    )
+
+
+def cheapest(candidates: Sequence[PostedOffer], wanted: Wanted) -> Sequence[PostedOffer]:
+    """By expected cost for this request; equal ones in an order that the seed decides."""
+    seed = wanted.seed.to_bytes(8, "big")
+    return sorted(candidates, key=lambda p: (expected_cost(p, wanted), keccak(seed + p.offer_hash)))

@@ -1,0 +1,229 @@
+"""What can wait, done by one thread: bare vouchers, answers that were cut, offers that are getting old.
+
+The caller's thread or event loop never waits for it. It runs the same flows as everybody, by blocking. What
+it cannot do (the provider is away, the process ends) stays in the purse for the next time.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Condition, Thread
+from typing import Final
+
+import httpx2
+
+from tallystick.client.ask import read_ask
+from tallystick.client.attempts import Attempt, Call
+from tallystick.client.drivers import run_blocking
+from tallystick.client.errors import PayerError
+from tallystick.client.flow import Endpoint, Flow, read_all
+from tallystick.client.listing import Listing
+from tallystick.client.outcome import Outcome
+from tallystick.client.payer import Payer
+from tallystick.client.pools import Pools
+from tallystick.client.purse import OpenChannel, Pending, Purse
+from tallystick.client.sending import BACKGROUND, BODY_LIMIT, ChannelGone, Sender, endpoint_of
+from tallystick.client.sinks import Discard
+from tallystick.protocol.errors import MarketError, ReceiptMismatch, SignatureError, VoucherNotGreater
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Signed, verify
+from tallystick.protocol.units import Address, to_hex
+
+_RETRIES: Final = (0.5, 2.0, 5.0, 15.0, 60.0)
+"""Seconds before each repetition where a provider is away."""
+_FORGOTTEN_AFTER: Final = 600_000
+"""Milliseconds after which a request that its provider never billed stops holding a part of the budget."""
+_LOG: Final = logging.getLogger("tallystick.client")
+
+
+class Settling:
+    """The flows: what is owed, acknowledged; what is missing, fetched and judged."""
+
+    def __init__(self, payer: Payer):
+        self._payer = payer
+        self._purse: Purse = payer.purse
+        self._sender: Sender = payer.sender
+        self._endpoints: dict[bytes, Endpoint] = {}
+
+    def settle(self, channel: OpenChannel) -> Flow[None]:
+        """Leaves nothing open on this channel that can be closed."""
+        endpoint = yield from self._endpoint(channel)
+        if endpoint is None or channel.state in ("refused", "closed"):
+            return
+        if self._inactive(channel) or channel.waiting:
+            yield from self._recover(channel, endpoint)
+        if channel.tally.count > channel.delivered and channel.state != "refused":
+            refusal = yield from self._sender.acknowledge(channel, endpoint)
+            if refusal is not None and refusal.code != VoucherNotGreater.code:
+                _LOG.info("voucher.refused channel=%s code=%s", to_hex(channel.id), refusal.code)
+
+    def _recover(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[None]:
+        """Finds the receipts that are missing, and the answers that they are for."""
+        for signed in (yield from self._sender.missing_receipts(channel, endpoint)):
+            if self._purse.holds(channel, signed.message.sequence):
+                continue
+            if not (yield from self._find_answer(channel, signed)):
+                break
+        for pending in self._inactive(channel):
+            if self._payer.now() - pending.sent_at > _FORGOTTEN_AFTER:
+                self._purse.settle_unpaid(pending, "unbilled")
+
+    def _find_answer(self, channel: OpenChannel, signed: Signed[Receipt]) -> Flow[bool]:
+        """Whether the receipt is held afterwards."""
+        receipt = signed.message
+        asked = [
+            item for item in self._purse.open_requests(channel) if item.request_hash == receipt.request_hash
+        ]
+        idle = [item for item in asked if item.nonce not in self._payer.active]
+        for pending in idle:
+            yield from self._fetch_again(pending)
+            if self._purse.holds(channel, receipt.sequence):
+                return True
+        if asked or self._purse.is_abandoned(channel, receipt.request_hash):
+            return False  # still on its way, or given up: later ones have to wait
+        if self._purse.holds(channel, receipt.sequence):
+            return True
+        self._refuse_unasked(channel, signed)
+        return False
+
+    def _fetch_again(self, pending: Pending) -> Flow[None]:
+        """The stored answer, for its receipts."""
+        ask = read_ask(pending.path, pending.body)
+        attempt = Attempt(pending, ask, sent=True)
+        outcome = Outcome(pending.posted, pending.channel.id, pending.nonce)
+        reception = self._payer.reception(pending, ask)
+        call = Call(path=pending.path, body=pending.body, timeout=BACKGROUND)
+        try:
+            exchange = yield from self._sender.accepted(attempt, call)
+        except (PayerError, ChannelGone):
+            return
+        if exchange.headers.get("content-type", "").startswith("text/event-stream"):
+            yield from self._payer.read_stream(exchange, attempt, reception, outcome, Discard())
+        else:
+            body = yield from read_all(exchange, BODY_LIMIT)
+            yield from self._payer.read_whole(exchange, body, attempt, reception, outcome)
+
+    def _refuse_unasked(self, channel: OpenChannel, signed: Signed[Receipt]) -> None:
+        key = self._receipt_key(channel)
+        try:
+            if key is None:
+                return
+            verify(signed, self._purse.domain, signer=key)
+        except SignatureError:
+            return  # nobody's word
+        reason = ReceiptMismatch("The receipt is for a request that was never made.")
+        self._purse.refuse(channel, signed, reason)
+
+    def _inactive(self, channel: OpenChannel) -> list[Pending]:
+        if all(nonce in self._payer.active for nonce in channel.running):
+            return []
+        return [item for item in self._purse.open_requests(channel) if item.nonce not in self._payer.active]
+
+    def _endpoint(self, channel: OpenChannel) -> Flow[Endpoint | None]:
+        for posted in (yield from self._payer.listing.offers()):
+            if posted.offer.provider == channel.key.provider:
+                self._endpoints[channel.key.provider] = endpoint_of(posted.offer)
+        if (known := self._endpoints.get(channel.key.provider)) is not None:
+            return known
+        for pending in self._purse.open_requests(channel):
+            return endpoint_of(pending.posted.offer)
+        return None
+
+    def _receipt_key(self, channel: OpenChannel) -> Address | None:
+        for posted in self._payer.listing.known:
+            if posted.offer.provider == channel.key.provider:
+                return posted.stake.receipt_key
+        return None
+
+
+class Clerk:
+    """The thread. It starts when there is something to do."""
+
+    def __init__(self, pools: Pools, *, monotonic: Callable[[], float] = time.monotonic):
+        self._pools = pools
+        self._monotonic = monotonic
+        self._due: dict[OpenChannel, float] = {}
+        self._failures: dict[OpenChannel, int] = {}
+        self._refresh = False
+        self._closing = False
+        self._changed = Condition()
+        self._thread: Thread | None = None
+        self._settling: Settling
+        self._purse: Purse
+        self._listing: Listing
+
+    def attend(self, payer: Payer) -> None:
+        """Whose clerk this is; once."""
+        self._settling, self._purse, self._listing = Settling(payer), payer.purse, payer.listing
+
+    def settle(self, channel: OpenChannel, *, within: float) -> None:
+        with self._changed:
+            due = self._monotonic() + within
+            self._due[channel] = min(due, self._due.get(channel, due))
+            self._wake()
+
+    def refresh(self) -> None:
+        with self._changed:
+            self._refresh = True
+            self._wake()
+
+    def close(self) -> None:
+        """Does at once what is left to do, once, and ends."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+        for channel in list(self._purse.leased.values()):
+            self._settle_now(channel)
+
+    def _wake(self) -> None:
+        if self._thread is None and not self._closing:
+            self._thread = Thread(target=self._work, name="tallystick-clerk", daemon=True)
+            self._thread.start()
+        self._changed.notify()
+
+    def _work(self) -> None:
+        for channel in self._purse.adopt_unsettled():
+            self.settle(channel, within=0)
+        while True:
+            with self._changed:
+                while not (due := self._next()):
+                    if self._closing:
+                        return
+                    earliest = min(self._due.values(), default=None)
+                    self._changed.wait(None if earliest is None else max(0.0, earliest - self._monotonic()))
+                refresh, self._refresh = self._refresh, False
+            if refresh:
+                self._refresh_now()
+            for channel in due if isinstance(due, list) else ():
+                self._settle_now(channel)
+
+    def _next(self) -> list[OpenChannel] | bool:
+        now = self._monotonic()
+        due = [channel for channel, when in self._due.items() if when <= now]
+        for channel in due:
+            del self._due[channel]
+        return due or self._refresh
+
+    def _settle_now(self, channel: OpenChannel) -> None:
+        try:
+            run_blocking(self._pools, self._settling.settle(channel))
+            self._failures.pop(channel, None)
+        except httpx2.TransportError as error:
+            failures = self._failures[channel] = self._failures.get(channel, 0) + 1
+            _LOG.info(
+                "settle.failed provider=%s error=%s", to_hex(channel.key.provider), type(error).__name__
+            )
+            if failures <= len(_RETRIES) and not self._closing:
+                self.settle(channel, within=_RETRIES[failures - 1])
+        except MarketError as error:
+            _LOG.warning("settle.failed provider=%s code=%s", to_hex(channel.key.provider), error.code)
+        except Exception:  # noqa: BLE001  # one channel's trouble must not end the clerk
+            _LOG.exception("settle.failed provider=%s", to_hex(channel.key.provider))
+
+    def _refresh_now(self) -> None:
+        try:
+            self._listing.refresh()
+        except Exception as error:  # noqa: BLE001  # whatever a directory raises: the old offers still serve
+            _LOG.info("offers.stale error=%s", type(error).__name__)

@@ -1,0 +1,58 @@
+"""What goes wrong on the payer's side alone.
+
+MarketError (protocol/errors.py)
+└─ PayerError
+   ├─ NoEligibleOffer          nobody offers this, or everybody who does is avoided or out of reach
+   ├─ ProviderUnreachable      (retryable) no connection, or the connection broke
+   ├─ ProviderRefused          the provider, or its engine, answered with an error
+   ├─ DepositTooSmall          the account on chain does not cover a channel
+   ├─ MalformedRequest         the caller's body is not an OpenAI request
+   └─ PurseError
+      └─ WrongWallet           the purse was sealed by another wallet
+
+The numbers that decided travel as attributes, as in the protocol's own tree.
+"""
+
+from tallystick.protocol.errors import MarketError
+
+
+class PayerError(MarketError):
+    code = "payer-error"
+
+
+class NoEligibleOffer(PayerError):
+    code = "no-eligible-offer"
+
+
+class ProviderUnreachable(PayerError):
+    code = "provider-unreachable"
+    retryable = True
+
+
+class ProviderRefused(PayerError):
+    """An answer that is an error. `status` and `body` are the provider's."""
+
+    code = "provider-refused"
+
+    def __init__(self, message: str, *, status: int, body: bytes, reason: str):
+        super().__init__(message)
+        self.status = status
+        self.body = body
+        self.reason = reason
+        """The wire code of the refusal; empty where the engine, not the market, refused."""
+
+
+class DepositTooSmall(PayerError):
+    code = "deposit-too-small"
+
+
+class MalformedRequest(PayerError):
+    code = "malformed-request"
+
+
+class PurseError(PayerError):
+    code = "purse-error"
+
+
+class WrongWallet(PurseError):
+    code = "wrong-wallet"

@@ -1,0 +1,129 @@
+"""What a paying flow asks of the world, as values: the same flow runs under threads and under an event loop.
+
+A flow is a generator. It yields an effect, is sent the result, and has the effect's error thrown into it. It
+imports no socket and no event loop; `drivers` perform the effects.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import httpx2
+
+from tallystick.protocol.units import Hash32
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A gateway, and the key that it must prove to hold."""
+
+    url: str
+    """Base URL, without `/v1`."""
+    key: Hash32
+    """SHA-256 of its TLS public key; zero: a public certificate will do."""
+
+
+class Exchange:
+    """An answer whose head is here and whose body is still to be read."""
+
+    __slots__ = ("chunks", "headers", "response", "status")
+
+    def __init__(self, response: httpx2.Response, chunks: object):
+        self.status = response.status_code
+        self.headers = response.headers
+        self.response = response
+        self.chunks = chunks
+        """The driver's own iterator over the body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """POST to a gateway; the result is an `Exchange`, the error an `httpx2.TransportError`."""
+
+    endpoint: Endpoint
+    path: str
+    body: bytes
+    headers: Mapping[str, str]
+    timeout: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The next piece of the body; empty at its end."""
+
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """No more of this body is wanted."""
+
+    exchange: Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A function that is synchronous and slow: it reads the chain."""
+
+    function: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Respond:
+    """The head of the caller's answer, and its body where it is whole; else `Emit`s follow."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    extensions: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """The next bytes of the caller's stream."""
+
+    data: bytes
+
+
+Inward = Send | Read | Drop | Sleep | Run
+Outward = Respond | Emit
+Flow = Generator[Inward | Outward, object, T]
+
+
+def send(effect: Send) -> Flow[Exchange]:
+    exchange = yield effect
+    assert isinstance(exchange, Exchange)
+    return exchange
+
+
+def read(exchange: Exchange) -> Flow[bytes]:
+    data = yield Read(exchange)
+    assert isinstance(data, bytes)
+    return data
+
+
+def read_all(exchange: Exchange, limit: int) -> Flow[bytes]:
+    """The whole body, up to about `limit` bytes."""
+    pieces: list[bytes] = []
+    size = 0
+    while data := (yield from read(exchange)):
+        pieces.append(data)
+        size += len(data)
+        if size > limit:
+            yield Drop(exchange)
+            raise httpx2.RemoteProtocolError("The answer is too large.")
+    return b"".join(pieces)
+
+
+def run(function: Callable[[], T]) -> Flow[T]:
+    """What `function` returns, found without blocking an event loop."""
+    box: list[T] = []
+    yield Run(lambda: box.append(function()))
+    return box[0]

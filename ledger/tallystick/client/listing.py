@@ -1,0 +1,50 @@
+"""The offers that hold now, kept for a while so that no request waits for the chain."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tallystick.client.flow import Flow, run
+from tallystick.ports import Directory, PostedOffer
+from tallystick.protocol.units import Milliseconds
+
+FRESH_FOR: Final = 15_000
+"""Milliseconds before offers are looked up anew, behind the requests' backs."""
+GOOD_FOR: Final = 120_000
+"""Milliseconds before a request waits for that."""
+AGAIN_AFTER: Final = 1_000
+"""Milliseconds before a request that found nobody looks again."""
+
+
+class Listing:
+    """A directory with a memory."""
+
+    def __init__(self, directory: Directory, now: Callable[[], Milliseconds]):
+        self._directory = directory
+        self._now = now
+        self._offers: Sequence[PostedOffer] = ()
+        self._read_at: int | None = None
+        self.wants_refresh = False
+
+    @property
+    def age(self) -> int | None:
+        """Milliseconds; None: never read."""
+        return None if self._read_at is None else self._now() - self._read_at
+
+    @property
+    def known(self) -> Sequence[PostedOffer]:
+        """As last read, however old."""
+        return self._offers
+
+    def offers(self, *, at_most: int = GOOD_FOR) -> Flow[Sequence[PostedOffer]]:
+        """Those of at most that many milliseconds ago."""
+        age = self.age
+        if age is None or age > at_most:
+            yield from run(self.refresh)
+        elif age > FRESH_FOR:
+            self.wants_refresh = True
+        return self._offers
+
+    def refresh(self) -> None:
+        """Reads the chain; slow."""
+        self.wants_refresh = False
+        self._offers, self._read_at = tuple(self._directory.offers()), self._now()

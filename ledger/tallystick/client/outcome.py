@@ -1,0 +1,62 @@
+"""What one request came to: who served it, its receipts, its cost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tallystick.ports import PostedOffer
+from tallystick.protocol.errors import MarketError
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Verified
+from tallystick.protocol.units import Address, Atoms, ChannelId
+
+
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """One paid request. It fills as the answer comes in and is complete once `done`."""
+
+    posted: PostedOffer
+    channel_id: ChannelId
+    nonce: int
+    """Names the request to its provider; asking again under it never pays twice."""
+    receipts: list[Verified[Receipt]] = field(default_factory=list)
+    """Checked and accepted: interim ones first, the final one last."""
+    refusal: MarketError | None = None
+    """Why a receipt was refused: this answer is not paid for, and its provider is avoided from now on."""
+    done: bool = False
+
+    @property
+    def cost(self) -> Atoms:
+        """Atoms, the sum of the accepted receipts."""
+        return Atoms(sum(receipt.message.cost for receipt in self.receipts))
+
+    @property
+    def receipt(self) -> Verified[Receipt] | None:
+        """The last one."""
+        return self.receipts[-1] if self.receipts else None
+
+    @property
+    def offer(self) -> Offer:
+        return self.posted.offer
+
+    @property
+    def provider(self) -> Address:
+        return self.posted.offer.provider
+
+
+OutcomeListener = Callable[[Outcome], None]
+"""Called once a request is done, in the thread or task that read its answer. It must not raise."""
+
+EXTENSION = "tallystick"
+
+
+def outcome_of(answer: object) -> Outcome | None:
+    """What an answer cost: an `httpx2.Response`, or what openai makes of one (a stream, a raw response).
+
+    None where nothing was paid for it, as for a list of models. For a stream it is complete after its end.
+    """
+    for name in ("http_response", "response"):
+        answer = getattr(answer, name, answer)
+    extensions = getattr(answer, "extensions", None)
+    outcome = extensions.get(EXTENSION) if isinstance(extensions, dict) else None
+    return outcome if isinstance(outcome, Outcome) else None

@@ -1,0 +1,405 @@
+"""A payer at work: it chooses a provider, pays, receives, checks. One flow for threads and event loops.
+
+`call` is the whole of a paid request, from the caller's body to the caller's answer. What it sends is made in
+`sending`, what it receives is judged by `reception`, what it owes is kept in the `purse`; what can wait (bare
+vouchers, answers that were cut) is left to the `clerk`.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import httpx2
+import orjson
+
+from tallystick.client.ask import Ask, affordable_limit, read_ask, worst_cost
+from tallystick.client.attempts import Attempt, Call, LostAttempts
+from tallystick.client.choose import Policy, Wanted, choose
+from tallystick.client.errors import NoEligibleOffer, ProviderRefused, ProviderUnreachable
+from tallystick.client.events import Done, Lines, Other, Payload, ReceiptText
+from tallystick.client.flow import Emit, Exchange, Flow, Respond, Sleep, read, read_all, run
+from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
+from tallystick.client.outcome import EXTENSION, Outcome, OutcomeListener
+from tallystick.client.purse import OpenChannel, Pending, Purse
+from tallystick.client.reception import Reception
+from tallystick.client.sending import BODY_LIMIT, UNSENT, ChannelGone, Sender
+from tallystick.client.sinks import Gather, Relay, Sink, with_outcome
+from tallystick.ports import PostedOffer
+from tallystick.protocol.errors import (
+    BudgetError,
+    MarketError,
+    ReceiptError,
+    RequestBudgetExceeded,
+    SignatureError,
+    TotalBudgetExceeded,
+    WorstCaseExceedsCredit,
+    WrongSigner,
+)
+from tallystick.protocol.receipt import Finish
+from tallystick.protocol.units import Atoms, Milliseconds, Timestamp, to_hex
+from tallystick.protocol.voucher import request_hash
+from tallystick.protocol.wire import RECEIPT, read_receipt_text
+
+PATIENCE: Final = 30_000
+"""Milliseconds for which a request waits for room: in a provider's credit, or in the budget."""
+_RESUMING: Final = (0.05, 0.4)
+"""Seconds before each repetition under the same nonce when an answer is lost on the way."""
+_PASSED_ON: Final = ("content-type", "x-request-id", "cache-control", "retry-after")
+
+
+class Clerk(Protocol):
+    """Does what can wait."""
+
+    def settle(self, channel: OpenChannel, *, within: float) -> None:
+        """Acknowledges, and clears up what is open, in so many seconds."""
+
+    def refresh(self) -> None:
+        """Looks the offers up anew."""
+
+
+class Payer:
+    """One wallet buying on one market, within its budget."""
+
+    def __init__(
+        self,
+        *,
+        purse: Purse,
+        listing: Listing,
+        sender: Sender,
+        clerk: Clerk,
+        policy: Policy,
+        now: Callable[[], Milliseconds],
+        on_outcome: OutcomeListener | None = None,
+    ):
+        self.purse = purse
+        self.listing = listing
+        self.sender = sender
+        self._clerk = clerk
+        self._policy = policy
+        self.now = now
+        self._on_outcome = on_outcome
+        self._lost = LostAttempts()
+        self.active: set[int] = set()
+        """Nonces of the requests that a flow is busy with."""
+
+    # ------------------------------------------------------------------------------------------- the call
+
+    def call(self, call: Call) -> Flow[None]:
+        """A paid request: one `Respond`, and `Emit`s after it where the answer is streamed.
+
+        Raises
+        ------
+        MalformedRequest :
+            Not an OpenAI body.
+        BudgetError :
+            The budget does not cover it; nothing was sent.
+        NoEligibleOffer :
+            Nobody offers the model on terms that can be met.
+        PayerError, httpx2.TransportError :
+            Every provider refused or was out of reach; or the answer was lost on its way.
+        """
+        ask = read_ask(call.path, call.body)
+        lost = self._lost.take(call)
+        if lost is not None:
+            try:
+                yield from self._deliver(lost, call)
+                return
+            except (ProviderUnreachable, ChannelGone):
+                pass  # given up for good: whoever comes next is paid alone
+        yield from self._try_candidates(ask, call)
+
+    def _try_candidates(self, ask: Ask, call: Call) -> Flow[None]:
+        started, pause = self.now(), 0.005
+        failure: MarketError | None = None
+        gone: set[bytes] = set()
+        while True:
+            busy = False
+            for posted in (yield from self._ordering(ask, gone)):
+                try:
+                    yield from self._try(posted, ask, call)
+                    return
+                except BudgetError as error:
+                    failure = failure or error
+                    busy = busy or (isinstance(error, TotalBudgetExceeded) and self.purse.spending()[1] > 0)
+                except ProviderRefused as error:
+                    if not error.reason and error.status < 500 and error.status not in (408, 429):
+                        raise  # the engine's: another engine would say the same
+                    failure = error
+                    busy = busy or error.reason == "credit-exceeded"
+                    if error.reason != "credit-exceeded":
+                        gone.add(posted.offer_hash)
+                except MarketError as error:
+                    failure = failure or error
+                    gone.add(posted.offer_hash)
+            if not busy or self.now() - started > PATIENCE:
+                raise failure or NoEligibleOffer(f"Nobody offers {ask.model!r} now.", required=ask.model)
+            yield Sleep(pause)
+            pause = min(pause * 1.6, 0.25)
+
+    def _ordering(self, ask: Ask, gone: set[bytes]) -> Flow[Sequence[PostedOffer]]:
+        wanted = Wanted(
+            model=ask.model,
+            input_tokens=ask.input_estimate,
+            output_tokens=ask.output_limit,
+            seed=secrets.randbits(64),
+        )
+        for at_most in (GOOD_FOR, AGAIN_AFTER):
+            offers = yield from self.listing.offers(at_most=at_most)
+            left = [posted for posted in offers if posted.offer_hash not in gone]
+            now = Timestamp(self.now() // 1000)
+            chosen = choose(left, wanted, self._policy, now=now, avoided=self.purse.avoided())
+            if chosen or gone:
+                break
+        if self.listing.wants_refresh:
+            self._clerk.refresh()
+        return chosen
+
+    def _try(self, posted: PostedOffer, ask: Ask, call: Call) -> Flow[None]:
+        """This provider; once more over a new channel, or as a stream, where that is what it takes."""
+        stream = ask.stream
+        for _ in range(3):
+            attempt = yield from self._begin(posted, ask, stream=stream)
+            try:
+                yield from self._deliver(attempt, call)
+                return
+            except ChannelGone:
+                continue
+            except ProviderRefused as error:
+                if error.reason != WorstCaseExceedsCredit.code or stream:
+                    raise
+                stream = True
+        raise ProviderUnreachable("The provider keeps closing its channels.")
+
+    def _begin(self, posted: PostedOffer, ask: Ask, *, stream: bool) -> Flow[Attempt]:
+        """A request with its atoms reserved and its channel granted; nothing is sent yet."""
+        ask = self._within_budget(ask, posted)
+        worst = worst_cost(ask, posted.offer)
+        if worst > self.purse.budget.per_request:
+            raise RequestBudgetExceeded(
+                "The request may cost more than the budget allows one.",
+                required=worst,
+                actual=self.purse.budget.per_request,
+            )
+        streamed = stream or worst > posted.offer.credit
+        channel = self.purse.open_channel(posted.offer.provider)
+        yield from self.sender.grant(channel, posted, worst)
+        body = ask.body(stream=streamed)
+        pending = self.purse.reserve(
+            channel,
+            posted,
+            path=ask.path,
+            model=ask.model,
+            body=body,
+            request_hash=request_hash(posted.offer_hash, body),
+            streamed=streamed,
+            worst=worst,
+        )
+        return Attempt(pending, ask)
+
+    def _within_budget(self, ask: Ask, posted: PostedOffer) -> Ask:
+        """The same, limited to what the budget affords where the caller set no limit."""
+        per_request = self.purse.budget.per_request
+        if ask.limit is not None or worst_cost(ask, posted.offer) <= per_request:
+            return ask
+        spent, _ = self.purse.spending()
+        affordable = Atoms(min(per_request, self.purse.budget.total - spent))
+        limit = affordable_limit(ask, posted.offer, affordable)
+        return ask.limited(max(limit, type(limit)(1)))
+
+    # ------------------------------------------------------------------------------------------- the answer
+
+    def _deliver(self, attempt: Attempt, call: Call) -> Flow[None]:
+        """From the first byte sent to the last byte received.
+
+        Raises
+        ------
+        ProviderRefused, ChannelGone :
+            The caller was told nothing, and nothing is owed.
+        ProviderUnreachable :
+            The same; and where something had been sent, its channel is given up, so that it is never paid.
+        """
+        pending = attempt.pending
+        outcome = Outcome(pending.posted, pending.channel.id, pending.nonce)
+        self.active.add(pending.nonce)
+        try:
+            yield from self._deliver_resuming(attempt, call, outcome)
+        except (ProviderRefused, ProviderUnreachable, ChannelGone):
+            outcome.done = True
+            raise
+        finally:
+            self.active.discard(pending.nonce)
+            if call.idempotency_key or not outcome.done:
+                self._lost.keep(call, attempt)
+            self._clerk.settle(pending.channel, within=0.03 if outcome.done else 0.3)
+        if self._on_outcome is not None:
+            self._on_outcome(outcome)
+
+    def _deliver_resuming(self, attempt: Attempt, call: Call, outcome: Outcome) -> Flow[None]:
+        pending = attempt.pending
+        sink: Sink
+        if attempt.ask.stream:
+            sink = Relay(shows_usage=attempt.ask.shows_usage)
+        else:
+            sink = Gather(chat=attempt.ask.path.endswith("chat/completions"))
+        attempt.shown = 0
+        told = False
+        for pause in (*_RESUMING, None):
+            try:
+                exchange = yield from self.sender.accepted(attempt, call)
+                if attempt.ask.stream and not told:
+                    yield Respond(200, self._head(exchange, outcome), None, {EXTENSION: outcome})
+                    told = True
+                yield from self._receive(exchange, attempt, outcome, sink)
+                return
+            except UNSENT as error:
+                if told:
+                    raise
+                self._give_up(attempt)
+                raise ProviderUnreachable(f"{pending.posted.offer.endpoint}: {error}") from error
+            except MarketError as error:
+                if not told:
+                    raise
+                raise httpx2.RemoteProtocolError(error.message) from error
+            except httpx2.TimeoutException:
+                raise  # the caller's patience, not ours
+            except httpx2.TransportError:
+                if pause is None or outcome.done:
+                    raise
+            yield Sleep(pause)
+
+    def _receive(self, exchange: Exchange, attempt: Attempt, outcome: Outcome, sink: Sink) -> Flow[None]:
+        reception = self.reception(attempt.pending, attempt.ask)
+        outcome.receipts.clear()
+        resumed = attempt.shown > 0
+        if exchange.headers.get("content-type", "").startswith("text/event-stream"):
+            yield from self.read_stream(exchange, attempt, reception, outcome, sink)
+            if resumed and reception.final is not None and reception.final.message.finish == Finish.CANCELLED:
+                raise httpx2.RemoteProtocolError(
+                    "The connection broke, and the provider ended the answer there."
+                )
+            if isinstance(sink, Gather):
+                body = with_outcome(orjson.dumps(sink.whole.answer()), outcome)
+                yield self._whole(exchange, outcome, body)
+            elif last := sink.end(outcome, done=True):
+                yield Emit(last)
+        else:
+            body = yield from read_all(exchange, BODY_LIMIT)
+            yield from self.read_whole(exchange, body, attempt, reception, outcome)
+            yield self._whole(exchange, outcome, with_outcome(body, outcome))
+
+    def read_stream(
+        self, exchange: Exchange, attempt: Attempt, reception: Reception, outcome: Outcome, sink: Sink
+    ) -> Flow[None]:
+        """Reads a stream to its end; raises httpx2.RemoteProtocolError where it breaks off."""
+        lines, done = Lines(), False
+        while data := (yield from read(exchange)):
+            out: list[bytes] = []
+            for event in lines.feed(data):
+                match event:
+                    case Payload(payload):
+                        chunk = reception.add(payload)
+                        if reception.payloads > attempt.shown:
+                            attempt.shown = reception.payloads
+                            attempt.shown_hash = reception.transcript.response_hash
+                            out.append(sink.payload(payload, chunk))
+                        elif reception.payloads == attempt.shown:
+                            self._require_same_beginning(attempt, reception)
+                    case ReceiptText(text):
+                        yield from self._take(text, attempt, reception, outcome)
+                    case Other(line):
+                        out.append(sink.other(line))
+                    case Done():
+                        done = True
+            if shown := b"".join(out):
+                yield Emit(shown)
+        if not done and reception.final is None:
+            raise httpx2.RemoteProtocolError("The stream broke off before its end.")
+        self._conclude(attempt, reception, outcome)
+
+    def read_whole(
+        self, exchange: Exchange, body: bytes, attempt: Attempt, reception: Reception, outcome: Outcome
+    ) -> Flow[None]:
+        """Judges an answer that came in one piece."""
+        reception.add(body)
+        if (text := exchange.headers.get(RECEIPT)) is not None:
+            yield from self._take(text, attempt, reception, outcome)
+        self._conclude(attempt, reception, outcome)
+
+    def _take(self, text: str, attempt: Attempt, reception: Reception, outcome: Outcome) -> Flow[None]:
+        """One receipt: accepted, or refused for good. The caller's answer goes on either way."""
+        if outcome.refusal is not None:
+            return
+        pending = attempt.pending
+        try:
+            signed = read_receipt_text(text)
+        except MarketError:
+            return  # unreadable is as good as missing
+        try:
+            try:
+                proven = reception.check(signed)
+            except WrongSigner:
+                yield from self._refresh_key(reception)
+                proven = reception.check(signed)
+            final = reception.final is not None
+            self.purse.accept(pending, proven, final=final)
+        except MarketError as error:
+            outcome.refusal = error
+            if isinstance(error, ReceiptError | SignatureError):
+                self.purse.refuse(pending.channel, signed, error, nonce=pending.nonce)
+            self.purse.settle_unpaid(pending, "refused")
+            return
+        outcome.receipts.extend(proven)
+        if not final:
+            self._clerk.settle(pending.channel, within=0)
+
+    def _conclude(self, attempt: Attempt, reception: Reception, outcome: Outcome) -> None:
+        """The answer is here to its end."""
+        if reception.final is None and outcome.refusal is None:
+            self.purse.settle_unpaid(attempt.pending, "unbilled" if reception.delivered else "void")
+        outcome.done = True
+
+    def _require_same_beginning(self, attempt: Attempt, reception: Reception) -> None:
+        if reception.transcript.response_hash != attempt.shown_hash:
+            self.purse.retire(attempt.pending.channel)
+            self.purse.settle_unpaid(attempt.pending, "abandoned")
+            raise ProviderUnreachable("The provider tells another answer the second time.")
+
+    def _refresh_key(self, reception: Reception) -> Flow[None]:
+        """The provider may have named another receipt key on chain since its offers were read."""
+        yield from run(self.listing.refresh)
+        offers = yield from self.listing.offers()
+        reception.follow_key(offers)
+
+    def _give_up(self, attempt: Attempt) -> None:
+        """The provider cannot be reached. What may have reached it before is never paid for: its channel
+        takes no new request, so that no later receipt needs an earlier one acknowledged."""
+        if attempt.sent:
+            self.purse.retire(attempt.pending.channel)
+        self.purse.settle_unpaid(attempt.pending, "abandoned" if attempt.sent else "void")
+
+    # ------------------------------------------------------------------------------------------- shapes
+
+    def reception(self, pending: Pending, ask: Ask) -> Reception:
+        return Reception(
+            domain=self.purse.domain,
+            posted=pending.posted,
+            channel_id=pending.channel.id,
+            request_hash=pending.request_hash,
+            ask=ask,
+            worst=pending.worst,
+        )
+
+    def _head(self, exchange: Exchange, outcome: Outcome) -> dict[str, str]:
+        kept = {name: value for name in _PASSED_ON if (value := exchange.headers.get(name)) is not None}
+        return kept | {"tallystick-provider": to_hex(outcome.provider)}
+
+    def _whole(self, exchange: Exchange, outcome: Outcome, body: bytes) -> Respond:
+        headers = self._head(exchange, outcome) | {
+            "content-type": "application/json",
+            "tallystick-cost": str(outcome.cost),
+        }
+        if outcome.refusal is not None:
+            headers["tallystick-refused"] = outcome.refusal.code
+        elif (text := exchange.headers.get(RECEIPT)) is not None:
+            headers[RECEIPT.lower()] = text
+        return Respond(200, headers, body, {EXTENSION: outcome})

@@ -1,0 +1,123 @@
+"""Connections to gateways: one pool for each endpoint, its TLS key checked before a byte of a request leaves.
+
+A payer trusts the key that the offer names and the stake stands behind, so no certificate authority is asked.
+The check is part of the handshake itself: `ssl` lets a context name the classes that do it, for sockets
+(threads) and for memory buffers (event loops) alike.
+"""
+
+import ssl
+from collections.abc import Callable
+from hashlib import sha256
+from threading import Lock
+from typing import Final
+
+import httpx2
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_der_x509_certificate
+
+from tallystick.client.flow import Endpoint
+from tallystick.protocol.units import ZERO_HASH, Hash32
+
+_LIMITS: Final = httpx2.Limits(max_connections=512, max_keepalive_connections=64, keepalive_expiry=30)
+
+
+def endpoint_key(certificate: bytes) -> Hash32:
+    """SHA-256 of the public key (DER SubjectPublicKeyInfo) of a DER certificate: what an offer names."""
+    key = load_der_x509_certificate(certificate).public_key()
+    return Hash32(sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest())
+
+
+def pinned_context(key: Hash32) -> ssl.SSLContext:
+    """A context whose handshake fails unless the server holds `key`, whatever its certificate says."""
+
+    def require(certificate: bytes | None) -> None:
+        if certificate is None or endpoint_key(certificate) != key:
+            raise ssl.SSLCertVerificationError("The server's TLS key is not the one that its offer names.")
+
+    class PinnedSocket(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            super().do_handshake(block)
+            require(self.getpeercert(binary_form=True))
+
+    class PinnedObject(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            require(self.getpeercert(binary_form=True))
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # the pin is the verification
+    context.sslsocket_class = PinnedSocket
+    context.sslobject_class = PinnedObject
+    return context
+
+
+class Pools:
+    """One transport for each endpoint and kind of caller. `connect` replaces the network, in tests."""
+
+    def __init__(self, connect: Callable[[Endpoint], "TransportPair"] | None = None):
+        self._connect = connect or _pair
+        self._pairs: dict[Endpoint, TransportPair] = {}
+        self._lock = Lock()
+
+    def of(self, endpoint: Endpoint) -> "TransportPair":
+        with self._lock:
+            pair = self._pairs.get(endpoint)
+            if pair is None:
+                pair = self._pairs[endpoint] = self._connect(endpoint)
+            return pair
+
+    def close(self) -> None:
+        for pair in self._pairs.values():
+            pair.close()
+
+    async def aclose(self) -> None:
+        for pair in self._pairs.values():
+            await pair.aclose()
+
+
+class TransportPair:
+    """A blocking and an asynchronous transport to one endpoint; each is made when first used."""
+
+    def __init__(
+        self,
+        blocking: Callable[[], httpx2.BaseTransport],
+        asynchronous: Callable[[], httpx2.AsyncBaseTransport],
+    ):
+        self._make_blocking = blocking
+        self._make_asynchronous = asynchronous
+        self._blocking: httpx2.BaseTransport | None = None
+        self._asynchronous: httpx2.AsyncBaseTransport | None = None
+        self._lock = Lock()
+
+    @property
+    def blocking(self) -> httpx2.BaseTransport:
+        with self._lock:
+            if self._blocking is None:
+                self._blocking = self._make_blocking()
+            return self._blocking
+
+    @property
+    def asynchronous(self) -> httpx2.AsyncBaseTransport:
+        with self._lock:
+            if self._asynchronous is None:
+                self._asynchronous = self._make_asynchronous()
+            return self._asynchronous
+
+    def close(self) -> None:
+        if self._blocking is not None:
+            self._blocking.close()
+
+    async def aclose(self) -> None:
+        if self._asynchronous is not None:
+            await self._asynchronous.aclose()
+
+
+def _pair(endpoint: Endpoint) -> TransportPair:
+    pinned = endpoint.key != ZERO_HASH
+    verify: ssl.SSLContext | bool = pinned_context(endpoint.key) if pinned else True
+    return TransportPair(
+        lambda: httpx2.HTTPTransport(verify=verify, limits=_LIMITS, trust_env=False),
+        lambda: httpx2.AsyncHTTPTransport(verify=verify, limits=_LIMITS, trust_env=False),
+    )

@@ -1,0 +1,188 @@
+"""One answer as it comes in, and whether its receipts speak of it.
+
+Pure: bytes and receipts come in, verified receipts come out, or the reason why one is refused. It knows no
+channel total: that receipts follow each other without a gap is the purse's to see.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+
+from tallystick.client.ask import Ask
+from tallystick.ports import PostedOffer
+from tallystick.protocol.eip712 import Domain
+from tallystick.protocol.errors import ReceiptDoesNotAddUp, ReceiptMismatch
+from tallystick.protocol.pricing import MINIMUM_INTERIM_COST, cost_up
+from tallystick.protocol.receipt import Finish, Receipt
+from tallystick.protocol.signed import Signed, Verified, verify
+from tallystick.protocol.transcript import Transcript
+from tallystick.protocol.units import Atoms, ChannelId, Hash32, Tokens, to_hex
+
+_FINISHES: Final = frozenset(Finish)
+
+
+class Reception:
+    """What was received for one request, and what its receipts claim of it, counted together."""
+
+    def __init__(
+        self,
+        *,
+        domain: Domain,
+        posted: PostedOffer,
+        channel_id: ChannelId,
+        request_hash: Hash32,
+        ask: Ask,
+        worst: Atoms,
+    ):
+        self._domain = domain
+        self._posted = posted
+        self._channel_id = channel_id
+        self._request_hash = request_hash
+        self._ask = ask
+        self._worst = worst
+        self.transcript = Transcript(request_hash)
+        self.payloads = 0
+        self.final: Verified[Receipt] | None = None
+        """The receipt that ends the answer, once it came and was accepted."""
+        self._unproven: list[Verified[Receipt]] = []
+        self._input = self._cached = self._output = 0
+        self._cost = 0
+        self._billed_input = False
+
+    def add(self, data: bytes) -> Mapping[str, Any]:
+        """The next payload, or the one body; returned parsed, empty where it is no JSON object."""
+        self.payloads += 1
+        self.transcript.add_payload(data)
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return {}
+        if not isinstance(chunk, dict):
+            return {}
+        self.transcript.add_counts(chunk)
+        return chunk
+
+    def check(self, signed: Signed[Receipt]) -> list[Verified[Receipt]]:
+        """What may be acknowledged now that `signed` came: usually it alone.
+
+        An interim receipt that bills the input before the engine has said its size waits for the proof.
+
+        Raises
+        ------
+        SignatureError :
+            It is not the provider's.
+        ReceiptMismatch :
+            It speaks of other bytes or counts than those received, or of more than was asked for.
+        ReceiptDoesNotAddUp :
+            Its cost is not the price of its counts, or an interim one is too small.
+        """
+        receipt = signed.message
+        verified = verify(signed, self._domain, signer=self._posted.stake.receipt_key)
+        self._require_same_answer(receipt)
+        self._require_counts(receipt)
+        self._require_cost(receipt)
+        self._unproven.append(verified)
+        if receipt.finish != Finish.INTERIM:
+            self.final = verified
+        elif not self.transcript.input_tokens:
+            return []
+        self._require_input()
+        proven, self._unproven = self._unproven, []
+        return proven
+
+    def _require_same_answer(self, receipt: Receipt) -> None:
+        for name, required in (
+            ("channel_id", self._channel_id),
+            ("offer_hash", self._posted.offer_hash),
+            ("request_hash", self._request_hash),
+            ("response_hash", self.transcript.response_hash),
+            ("tokens_hash", self.transcript.tokens_hash),
+        ):
+            actual = getattr(receipt, name)
+            if actual != required:
+                raise ReceiptMismatch(
+                    f"The receipt's {name} is not that of what was received.",
+                    required=to_hex(required),
+                    actual=to_hex(actual),
+                )
+
+    def _require_counts(self, receipt: Receipt) -> None:
+        if receipt.finish not in _FINISHES or self.final is not None:
+            raise ReceiptMismatch(
+                "The receipt ends the answer in no known way, or again.", actual=receipt.finish
+            )
+        if self._billed_input and receipt.input_tokens:
+            raise ReceiptMismatch("The input is billed twice.", required=0, actual=receipt.input_tokens)
+        if receipt.cached_input_tokens > receipt.input_tokens:
+            raise ReceiptMismatch(
+                "More input is billed as cached than there was.",
+                required=receipt.input_tokens,
+                actual=receipt.cached_input_tokens,
+            )
+        self._billed_input = True
+        self._input += receipt.input_tokens
+        self._cached += receipt.cached_input_tokens
+        self._output += receipt.output_tokens
+        limit = self._ask.output_limit
+        received = self.transcript.output_tokens
+        allowed = received if limit is None else min(received, limit)
+        if self._output > allowed:
+            raise ReceiptMismatch(
+                "The receipts count more output tokens than were received, or asked for.",
+                required=allowed,
+                actual=self._output,
+            )
+
+    def _require_input(self) -> None:
+        allowed = Tokens(min(self.transcript.input_tokens, self._ask.input_bound))
+        if self._input > allowed:
+            raise ReceiptMismatch(
+                "The receipts count more input tokens than the request can have.",
+                required=allowed,
+                actual=self._input,
+            )
+        cached = min(self.transcript.cached_input_tokens, self._input)
+        offer = self._posted.offer
+        alone = self.final is not None and len(self._unproven) == 1 and self._unproven[0].message.input_tokens
+        if alone and offer.cached_input_price < offer.input_price and self._cached < cached:
+            raise ReceiptMismatch(
+                "Cached input is billed at the full price.", required=cached, actual=self._cached
+            )
+
+    def _require_cost(self, receipt: Receipt) -> None:
+        required = cost_up(
+            self._posted.offer,
+            input_tokens=receipt.input_tokens,
+            cached_input_tokens=receipt.cached_input_tokens,
+            output_tokens=receipt.output_tokens,
+        )
+        if receipt.cost != required:
+            raise ReceiptDoesNotAddUp(
+                "The receipt's cost is not the offer's price of its counts.",
+                required=required,
+                actual=receipt.cost,
+            )
+        if receipt.finish == Finish.INTERIM and receipt.cost < MINIMUM_INTERIM_COST:
+            raise ReceiptDoesNotAddUp(
+                "An interim receipt is too small.", required=MINIMUM_INTERIM_COST, actual=receipt.cost
+            )
+        self._cost += receipt.cost
+        if self._cost > self._worst:
+            raise ReceiptMismatch(
+                "The receipts cost more than the request could in the worst case.",
+                required=self._worst,
+                actual=self._cost,
+            )
+
+    def follow_key(self, offers: Sequence[PostedOffer]) -> None:
+        """The provider's receipt key as newer offers have it."""
+        for posted in offers:
+            if posted.offer.provider == self._posted.offer.provider:
+                self._posted = replace(self._posted, stake=posted.stake)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether any output token came: without one there is nothing to pay."""
+        return self.transcript.output_tokens > 0

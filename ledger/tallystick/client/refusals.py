@@ -1,0 +1,43 @@
+"""What a gateway says when it does not serve, and what it would accept."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from tallystick.client.errors import ProviderRefused
+from tallystick.protocol.errors import MalformedMessage
+from tallystick.protocol.wire import Terms
+
+_MARKET: Final = "tallystick_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer with an error status."""
+
+    status: int
+    body: bytes
+    code: str
+    """Of the market; empty where the engine refused, and the error is the caller's to see."""
+    message: str
+    terms: Terms | None
+
+    def error(self) -> ProviderRefused:
+        return ProviderRefused(self.message, status=self.status, body=self.body, reason=self.code)
+
+
+def read_refusal(status: int, body: bytes) -> Refusal:
+    """Whatever it is: what is no error of the market's shape is the engine's."""
+    try:
+        data = orjson.loads(body)
+        error = data["error"]
+        code, message = str(error["code"]), str(error["message"])
+        if error["type"] != _MARKET:
+            return Refusal(status, body, "", message, None)
+        terms = error.get("terms", data.get("terms"))
+        return Refusal(status, body, code, message, None if terms is None else Terms.from_json(terms))
+    except MalformedMessage:
+        return Refusal(status, body, code, message, None)
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return Refusal(status, body, "", f"The provider answered {status}.", None)

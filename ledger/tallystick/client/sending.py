@@ -1,0 +1,272 @@
+"""How a request is put to a gateway: credential, grant, and what to do about a refusal.
+
+Nothing that a refusal says is believed without a signature. It may only make the payer show a grant, raise a
+cap within the budget, or look for receipts that it lacks.
+"""
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import httpx2
+import orjson
+
+from tallystick.client.attempts import Attempt, Call
+from tallystick.client.errors import DepositTooSmall
+from tallystick.client.flow import Endpoint, Exchange, Flow, Send, read_all, run, send
+from tallystick.client.purse import OpenChannel, Purse
+from tallystick.client.refusals import Refusal, read_refusal
+from tallystick.ports import ChainReader, PostedOffer, Signer
+from tallystick.protocol.eip712 import digest
+from tallystick.protocol.errors import (
+    AcknowledgementMismatch,
+    CapExceeded,
+    ChannelNotOpen,
+    ChannelUnknown,
+    GrantExpired,
+    MalformedMessage,
+    TotalBudgetExceeded,
+    VoucherExceedsCap,
+    WrongEpoch,
+)
+from tallystick.protocol.grant import Grant
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Signed, Verified, verify
+from tallystick.protocol.units import ZERO_HASH, Atoms, Milliseconds, Timestamp
+from tallystick.protocol.voucher import Voucher, request_hash
+from tallystick.protocol.wire import (
+    AUTHORIZATION,
+    RESYNC_PATH,
+    VOUCHERS_PATH,
+    Credential,
+    authorization,
+    signed_from_json,
+)
+
+UNSENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+"""Errors before a byte of the request has left."""
+BODY_LIMIT: Final = 1 << 26
+"""Bytes of one answer that the payer is ready to hold."""
+GRANT_LIFE: Final = 24 * 3600
+"""Seconds in which a provider can submit a grant."""
+BACKGROUND: Final = {"connect": 5.0, "read": 30.0, "write": 10.0, "pool": 5.0}
+"""Timeouts of what no caller waits for, in seconds."""
+_MAX_CAP: Final = (1 << 96) - 1
+
+
+class ChannelGone(Exception):
+    """The channel was closed under the request; it has to go over another one."""
+
+
+class Sender:
+    """Puts requests to gateways on behalf of one purse."""
+
+    def __init__(self, *, purse: Purse, wallet: Signer, chain: ChainReader, now: Callable[[], Milliseconds]):
+        self.purse = purse
+        self._wallet = wallet
+        self._chain = chain
+        self._now = now
+
+    # ------------------------------------------------------------------------------------------- requests
+
+    def accepted(self, attempt: Attempt, call: Call) -> Flow[Exchange]:
+        """The head of the answer, once the provider serves.
+
+        Raises
+        ------
+        ProviderRefused :
+            It does not, and no remedy is left. The request is void.
+        ChannelGone :
+            As it says. The request is void.
+        httpx2.TransportError :
+            The answer did not come.
+        """
+        pending = attempt.pending
+        channel = pending.channel
+        tried: Counter[str] = Counter()
+        while True:
+            headers, voucher, grant = self._headers(attempt)
+            was_sent, attempt.sent = attempt.sent, True
+            exchange = yield from self._sending(attempt, was_sent, Send(
+                endpoint=endpoint_of(pending.posted.offer),
+                path=pending.path,
+                body=pending.body,
+                headers=headers,
+                timeout=call.timeout,
+            ))  # fmt: skip
+            if exchange.status < 400:
+                count = voucher.message.acknowledgement.receipt_count
+                self.purse.mark_delivered(channel, count, grant=grant)
+                return exchange
+            refusal = read_refusal(exchange.status, (yield from read_all(exchange, BODY_LIMIT)))
+            tried[refusal.code] += 1
+            if tried.total() > 6 or not (yield from self._remedied(attempt, refusal, tried)):
+                self.purse.settle_unpaid(pending, "void")
+                if refusal.code in (ChannelNotOpen.code, WrongEpoch.code):
+                    self.purse.retire(channel, "closed")
+                    raise ChannelGone
+                if refusal.code == AcknowledgementMismatch.code:
+                    self.purse.retire(channel)  # one of the two has lost its memory: start afresh
+                    raise ChannelGone
+                raise refusal.error()
+
+    def _sending(self, attempt: Attempt, was_sent: bool, effect: Send) -> Flow[Exchange]:
+        try:
+            return (yield from send(effect))
+        except UNSENT:
+            attempt.sent = was_sent
+            raise
+
+    def _headers(self, attempt: Attempt) -> tuple[Mapping[str, str], Verified[Voucher], Signed[Grant] | None]:
+        pending = attempt.pending
+        channel = pending.channel
+        voucher = self.purse.voucher(channel, request_hash=pending.request_hash, nonce=pending.nonce)
+        grant = None if channel.grant_delivered else channel.grant
+        credential = Credential(voucher=voucher.signed, offer_hash=pending.posted.offer_hash, grant=grant)
+        accept = "text/event-stream" if pending.streamed else "application/json"
+        return {**_headers(credential), "accept": accept}, voucher, grant
+
+    def _remedied(self, attempt: Attempt, refusal: Refusal, tried: Counter[str]) -> Flow[bool]:
+        """Whether the same request may be tried again at once."""
+        channel, posted = attempt.pending.channel, attempt.pending.posted
+        match refusal.code:
+            case ChannelUnknown.code | VoucherExceedsCap.code if channel.grant_delivered:
+                channel.grant_delivered = False
+                return True
+            case GrantExpired.code if tried[refusal.code] == 1:
+                self._sign_grant(channel, channel.granted)
+                return True
+            case CapExceeded.code if tried[refusal.code] <= 2 and refusal.terms is not None:
+                if not channel.grant_delivered and tried[refusal.code] > 1:
+                    return False
+                channel.grant_delivered = False
+                if refusal.terms.cap > channel.granted:
+                    yield from self.grant(channel, posted, Atoms(0), at_least=refusal.terms.cap)
+                return True
+            case AcknowledgementMismatch.code if tried[refusal.code] == 1:
+                return (yield from self.adopt_own_voucher(channel, endpoint_of(posted.offer)))
+        return False
+
+    # ------------------------------------------------------------------------------------------- grants
+
+    def grant(
+        self, channel: OpenChannel, posted: PostedOffer, worst: Atoms, *, at_least: Atoms = Atoms(0)
+    ) -> Flow[None]:
+        """Makes the channel good for `worst` more atoms, by a grant, if it is not already.
+
+        Raises
+        ------
+        DepositTooSmall :
+            The account on chain does not cover it.
+        TotalBudgetExceeded :
+            The budget does not.
+        """
+        required = max(Atoms(channel.committed + worst), at_least)
+        if required <= channel.granted:
+            return
+        covered = yield from run(lambda: self._covered(channel))
+        if channel.granted >= required:
+            return  # somebody else was faster
+        if required > covered:
+            raise DepositTooSmall(
+                "The account's free atoms do not cover the channel.", required=required, actual=covered
+            )
+        total = self.purse.budget.total
+        if required > total:
+            raise TotalBudgetExceeded("The channel would exceed the budget.", required=required, actual=total)
+        comfortable = max(required + max(worst, min(posted.offer.credit, total // 8)), 2 * channel.granted)
+        share = max(required, total - self.purse.granted_elsewhere(channel))
+        self._sign_grant(channel, Atoms(min(comfortable, share, total, covered, _MAX_CAP)))
+
+    def _covered(self, channel: OpenChannel) -> Atoms:
+        """The largest cap that the account would cover, were all our grants submitted."""
+        account = self._chain.account(self.purse.payer)
+        own, promised = Atoms(0), Atoms(0)
+        for key, granted in self.purse.open_keys():
+            on_chain = self._chain.channel(key.payer, key.provider, key.session_key)
+            cap = on_chain.cap if on_chain.key.epoch == key.epoch else Atoms(0)
+            if key.id == channel.id:
+                own = cap
+            elif on_chain.key.epoch == key.epoch:
+                promised = Atoms(promised + max(0, granted - cap))
+        return Atoms(max(0, own + account.free + account.exiting - promised))
+
+    def _sign_grant(self, channel: OpenChannel, cap: Atoms) -> None:
+        grant = Grant(
+            payer=channel.key.payer,
+            provider=channel.key.provider,
+            session_key=channel.key.session_key,
+            epoch=channel.key.epoch,
+            cap=cap,
+            deadline=Timestamp(self._now() // 1000 + GRANT_LIFE),
+        )
+        signature = self._wallet.sign_hash(digest(self.purse.domain, grant.struct_hash()))
+        self.purse.keep_grant(channel, Signed(grant, signature))
+
+    # ------------------------------------------------------------------------------------------- bare ones
+
+    def acknowledge(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[Refusal | None]:
+        """A bare voucher for all that is contiguous; the refusal, if it is refused."""
+        voucher = self.purse.voucher(channel)
+        count = voucher.message.acknowledgement.receipt_count
+        exchange = yield from send(
+            self._bare(endpoint, VOUCHERS_PATH, b"", Credential(voucher=voucher.signed))
+        )
+        body = yield from read_all(exchange, BODY_LIMIT)
+        if exchange.status >= 400:
+            return read_refusal(exchange.status, body)
+        self.purse.mark_delivered(channel, count, grant=None, durable=True)
+        return None
+
+    def ask(self, channel: OpenChannel, endpoint: Endpoint, path: str, body: bytes) -> Flow[bytes | None]:
+        """The answer to a question that only the channel's session key may ask; None: it is refused."""
+        voucher = self.purse.voucher(
+            channel, request_hash=request_hash(ZERO_HASH, body), nonce=secrets.randbits(63) | 1
+        )
+        exchange = yield from send(self._bare(endpoint, path, body, Credential(voucher=voucher.signed)))
+        answer = yield from read_all(exchange, BODY_LIMIT)
+        return answer if exchange.status < 400 else None
+
+    def missing_receipts(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[list[Signed[Receipt]]]:
+        """What the provider issued after our tally, in order. Nothing of it is proven."""
+        question = orjson.dumps({"fromSequence": str(channel.tally.count)})
+        answer = yield from self.ask(channel, endpoint, RESYNC_PATH, question)
+        try:
+            listed = orjson.loads(answer or b"{}").get("receipts", [])
+            found = [signed_from_json(Receipt, item) for item in listed]
+        except (orjson.JSONDecodeError, AttributeError, TypeError, MalformedMessage):
+            return []
+        return sorted(found, key=lambda signed: signed.message.sequence)
+
+    def adopt_own_voucher(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[bool]:
+        """Takes back what this channel acknowledged before its purse lost it (a restored backup, say): the
+        receipts under a voucher that carries our own signature."""
+        question = orjson.dumps({"fromSequence": str(channel.tally.count)})
+        answer = yield from self.ask(channel, endpoint, RESYNC_PATH, question)
+        try:
+            data = orjson.loads(answer or b"{}")
+            held = verify(
+                signed_from_json(Voucher, data["voucher"]), self.purse.domain, signer=channel.session.address
+            )
+            listed = [signed_from_json(Receipt, item) for item in data["receipts"]]
+            return self.purse.adopt(channel, held.message, listed)
+        except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError, MalformedMessage):
+            return False
+
+    def _bare(self, endpoint: Endpoint, path: str, body: bytes, credential: Credential) -> Send:
+        return Send(endpoint=endpoint, path=path, body=body, headers=_headers(credential), timeout=BACKGROUND)
+
+
+def endpoint_of(offer: Offer) -> Endpoint:
+    return Endpoint(offer.endpoint, offer.endpoint_key)
+
+
+def _headers(credential: Credential) -> dict[str, str]:
+    return {
+        "content-type": "application/json",
+        "accept-encoding": "identity",
+        "user-agent": "tallystick",
+        AUTHORIZATION: authorization(credential),
+    }

@@ -1,0 +1,116 @@
+"""Where an answer's chunks go: to the caller's stream, into one whole answer, or nowhere.
+
+Each says what bytes the caller gets now. Pure.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from tallystick.client.outcome import EXTENSION, Outcome
+from tallystick.client.whole import Whole
+from tallystick.protocol.units import to_hex
+
+
+class Sink(Protocol):
+    def payload(self, data: bytes, chunk: Mapping[str, Any]) -> bytes: ...
+
+    def other(self, line: bytes) -> bytes: ...
+
+    def end(self, outcome: Outcome, *, done: bool) -> bytes:
+        """What is still to be said once the stream has ended; `done` if it ended as streams do."""
+
+
+class Relay:
+    """The caller's stream: what came, less the usage chunk where the caller did not ask for it.
+
+    The last chunk waits for the receipt, so that it can say what the answer cost.
+    """
+
+    __slots__ = ("_held", "_shows_usage")
+
+    def __init__(self, *, shows_usage: bool):
+        self._shows_usage = shows_usage
+        self._held = b""
+
+    def payload(self, data: bytes, chunk: Mapping[str, Any]) -> bytes:
+        choices = chunk.get("choices")
+        is_usage = choices == [] and isinstance(chunk.get("usage"), dict)
+        if is_usage and not self._shows_usage:
+            return b""
+        before, self._held = self._held, b""
+        if is_usage or _finishes(choices):
+            self._held = data
+            return _framed(before)
+        return _framed(before) + _framed(data)
+
+    def other(self, line: bytes) -> bytes:
+        return line + b"\n\n" if line.startswith(b":") else line + b"\n"
+
+    def end(self, outcome: Outcome, *, done: bool) -> bytes:
+        held, self._held = self._held, b""
+        return _framed(with_outcome(held, outcome)) + (b"data: [DONE]\n\n" if done else b"")
+
+
+class Gather:
+    """The answer that is streamed underneath."""
+
+    __slots__ = ("whole",)
+
+    def __init__(self, *, chat: bool):
+        self.whole = Whole(chat=chat)
+
+    def payload(self, data: bytes, chunk: Mapping[str, Any]) -> bytes:
+        self.whole.add(chunk)
+        return b""
+
+    def other(self, line: bytes) -> bytes:
+        return b""
+
+    def end(self, outcome: Outcome, *, done: bool) -> bytes:
+        return b""
+
+
+class Discard:
+    """An answer that is fetched again for its receipts alone."""
+
+    __slots__ = ()
+
+    def payload(self, data: bytes, chunk: Mapping[str, Any]) -> bytes:
+        return b""
+
+    def other(self, line: bytes) -> bytes:
+        return b""
+
+    def end(self, outcome: Outcome, *, done: bool) -> bytes:
+        return b""
+
+
+def with_outcome(answer: bytes, outcome: Outcome) -> bytes:
+    """The JSON object with one more member, `tallystick`; all its other bytes stay as they came."""
+    head = answer.rstrip()
+    if not head.endswith(b"}") or len(head) < 3:
+        return answer
+    return head[:-1] + b',"' + EXTENSION.encode() + b'":' + orjson.dumps(summary(outcome)) + b"}"
+
+
+def summary(outcome: Outcome) -> dict[str, object]:
+    """What callers see of an outcome in JSON; the cost in atoms."""
+    receipt = outcome.receipt
+    told: dict[str, object] = {"cost": outcome.cost, "provider": to_hex(outcome.provider)}
+    if receipt is not None:
+        told["receipt"] = to_hex(receipt.message.struct_hash())
+    if outcome.refusal is not None:
+        told["refused"] = outcome.refusal.code
+    return told
+
+
+def _finishes(choices: object) -> bool:
+    if not isinstance(choices, list):
+        return False
+    return any(isinstance(choice, dict) and choice.get("finish_reason") for choice in choices)
+
+
+def _framed(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n" if data else b""

@@ -1,0 +1,123 @@
+"""How a purse lies on disk. Atoms are decimal text: SQLite's integers end at 2⁶³, an asset's do not."""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine import Dialect, Engine
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+VERSION = 1
+"""Of this layout; in SQLite's `user_version`."""
+
+
+class AtomsText(TypeDecorator[int]):
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(int(value))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> int | None:
+        return None if value is None else int(value)
+
+
+metadata = MetaData()
+
+spending = Table(
+    "spending",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("spent", AtomsText, nullable=False),  # costs of the receipts accepted
+    Column("reserved", AtomsText, nullable=False),  # worst cases of the requests that are open
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("provider", LargeBinary, nullable=False, index=True),
+    Column("session_key", LargeBinary, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("sealed_key", LargeBinary, nullable=False),
+    Column("state", String, nullable=False),  # open, retired, refused, closed
+    Column("granted", AtomsText, nullable=False),
+    Column("grant", String),  # JSON, signed: the newest
+    Column("count", Integer, nullable=False),  # the tally: receipts in sequence, from 0
+    Column("amount", AtomsText, nullable=False),
+    Column("peaks", LargeBinary, nullable=False),
+    Column("delivered", Integer, nullable=False),  # receipts that the provider knows are acknowledged
+    Column("opened_at", Integer, nullable=False),
+)
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("channel_id", LargeBinary, ForeignKey("channels.id"), primary_key=True),
+    Column("nonce", Integer, primary_key=True, autoincrement=False),
+    Column("request_hash", LargeBinary, nullable=False, index=True),
+    Column("offer", String, nullable=False),  # JSON
+    Column("receipt_key", LargeBinary, nullable=False),
+    Column("path", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("sealed_body", LargeBinary),  # until it is settled
+    Column("streamed", Boolean, nullable=False),
+    Column("worst", AtomsText, nullable=False),
+    Column("billed", AtomsText, nullable=False),
+    Column("state", String, nullable=False, index=True),  # open, unbilled, done, void, refused, abandoned
+    Column("sent_at", Integer, nullable=False),  # unix milliseconds, ours
+)
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("channel_id", LargeBinary, ForeignKey("channels.id"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("nonce", Integer, nullable=False),
+    Column("cost", AtomsText, nullable=False),
+    Column("signed", String, nullable=False),  # JSON
+    Column("acknowledged", Boolean, nullable=False),  # False: behind a gap
+    Column("received_at", Integer, nullable=False),  # unix milliseconds, ours
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("channel_id", LargeBinary, nullable=False),
+    Column("provider", LargeBinary, nullable=False),
+    Column("nonce", Integer),
+    Column("code", String, nullable=False),
+    Column("reason", String, nullable=False),  # JSON: message, required, actual
+    Column("signed", String, nullable=False),  # JSON: the receipt that was refused
+    Column("refused_at", Integer, nullable=False),
+)
+
+
+def open_database(path: str) -> Engine:
+    """WAL; every transaction is `BEGIN IMMEDIATE`, so that what it reads is what it changes."""
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # sqlite3's own; transactions begin below
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _(connection) -> None:  # type: ignore[no-untyped-def]  # SQLAlchemy types the listener
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

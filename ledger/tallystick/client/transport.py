@@ -1,0 +1,355 @@
+"""The market as an HTTP transport: any program that speaks OpenAI through httpx2 pays by it.
+
+OpenAI(base_url=tallystick.BASE_URL, api_key="-",
+       http_client=DefaultHttpxClient(transport=tallystick.transport(...)))
+"""
+
+import time
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import anyio.to_thread
+import httpx2
+import orjson
+from platformdirs import user_data_path
+
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.keys import Keystore
+from tallystick.chain.market import Market as ChainMarket
+from tallystick.chain.rpc import Rpc
+from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
+from tallystick.client.attempts import Call
+from tallystick.client.budget import Budget
+from tallystick.client.choose import Policy, cheapest
+from tallystick.client.clerk import Clerk
+from tallystick.client.drivers import Asynchronous, Blocking
+from tallystick.client.errors import MalformedRequest, ProviderRefused
+from tallystick.client.flow import Emit, Flow, Outward, Respond
+from tallystick.client.listing import Listing
+from tallystick.client.outcome import OutcomeListener
+from tallystick.client.payer import Payer
+from tallystick.client.pools import Pools
+from tallystick.client.purse import HeldReceipt, Purse
+from tallystick.client.sending import Sender
+from tallystick.ports import ChainReader, Directory, PostedOffer, Signer
+from tallystick.protocol.eip712 import Domain
+from tallystick.protocol.errors import BudgetError, MarketError
+from tallystick.protocol.signed import Key
+from tallystick.protocol.units import Atoms, Milliseconds, to_hex
+
+BASE_URL: Final = "https://market.tallystick.invalid/v1"
+"""For an OpenAI program's `base_url`. It names no machine: the transport chooses one for each request."""
+
+
+def transport(
+    wallet: Signer,
+    *,
+    rpc: str,
+    deployment: Deployment | Path | str,
+    budget: Budget,
+    home: Path | str | None = None,
+    policy: Policy = cheapest,
+    on_outcome: OutcomeListener | None = None,
+) -> "Transport":
+    """An HTTP transport that pays on the market: for `httpx2.Client(transport=…)`, `OpenAI(http_client=…)`.
+
+    Parameters
+    ----------
+    wallet :
+        The payer's key (see `open_wallet`), or anything that signs for it. Its account needs a deposit.
+    rpc :
+        URL of a node of the chain.
+    deployment :
+        The market's deployment file.
+    budget :
+        Atoms that may be spent, in total and by one request.
+    home :
+        Folder of the purse: channels, receipts, what is left of the budget. By default the user's own.
+    policy :
+        Which provider first; `cheapest` for the request by default.
+    on_outcome :
+        Called with each request's `Outcome` when it is done.
+
+    Raises
+    ------
+    NoContract :
+        The deployment's file cannot be read.
+    WrongWallet :
+        The purse is another wallet's.
+    """
+    return Transport(
+        open_session(
+            wallet,
+            rpc=rpc,
+            deployment=deployment,
+            budget=budget,
+            home=home,
+            policy=policy,
+            on_outcome=on_outcome,
+        )
+    )
+
+
+def open_session(
+    wallet: Signer,
+    *,
+    rpc: str,
+    deployment: Deployment | Path | str,
+    budget: Budget,
+    home: Path | str | None = None,
+    policy: Policy = cheapest,
+    on_outcome: OutcomeListener | None = None,
+) -> "Session":
+    """What `transport` and the clients share; arguments and errors as of `transport`."""
+    if not isinstance(deployment, Deployment):
+        deployment = Deployment.load(deployment)
+    node = Rpc(rpc)
+    market = ChainMarket(node, deployment)
+    return Session(
+        wallet,
+        chain=market,
+        directory=market,
+        domain=deployment.domain,
+        budget=budget,
+        home=Path(home) if home is not None else user_data_path("tallystick"),
+        policy=policy,
+        on_outcome=on_outcome,
+        closing=node.close,
+    )
+
+
+def open_wallet(path: Path | str, password: str) -> Key:
+    """The key in a Keystore V3 file, as `tally wallet` and `cast wallet` write them.
+
+    Raises
+    ------
+    WalletUnknown :
+        There is no such file.
+    WrongPassword :
+        It opens with another password.
+    """
+    path = Path(path)
+    return Keystore(path.parent).load(path.name.removesuffix(".json"), password)
+
+
+class Session:
+    """Everything one process needs to pay with one wallet; transports and clients are faces of it."""
+
+    def __init__(
+        self,
+        wallet: Signer,
+        *,
+        chain: ChainReader,
+        directory: Directory,
+        domain: Domain,
+        budget: Budget,
+        home: Path,
+        policy: Policy = cheapest,
+        on_outcome: OutcomeListener | None = None,
+        pools: Pools | None = None,
+        now: Callable[[], Milliseconds] | None = None,
+        closing: Callable[[], None] | None = None,
+    ):
+        now = now or _now
+        self.pools = pools or Pools()
+        self.purse = Purse(home, wallet=wallet, domain=domain, budget=budget, now=now)
+        self.clerk = Clerk(self.pools)
+        self.payer = Payer(
+            purse=self.purse,
+            listing=Listing(directory, now),
+            sender=Sender(purse=self.purse, wallet=wallet, chain=chain, now=now),
+            clerk=self.clerk,
+            policy=policy,
+            now=now,
+            on_outcome=on_outcome,
+        )
+        self.clerk.attend(self.payer)
+        self._finalizer = weakref.finalize(self, _close, self.clerk, self.purse, self.pools, closing)
+
+    @property
+    def closed(self) -> bool:
+        return not self._finalizer.alive
+
+    def close(self) -> None:
+        """Acknowledges what is left to acknowledge, gives the channels back, closes the connections."""
+        self._finalizer()
+
+    async def aclose(self) -> None:
+        """As `close`, and the event loop's own connections too."""
+        await self.pools.aclose()
+        await anyio.to_thread.run_sync(self.close)
+
+
+class Transport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
+    """Pays for what goes through it: for `httpx2.Client` and `AsyncClient`, any number of threads and tasks.
+
+    Answers carry the headers `tallystick-provider` and, unless they are streamed, `tallystick-cost` (atoms),
+    and their JSON a member `tallystick` (`completion.tallystick["cost"]`; of a stream, its last chunk).
+    The whole `Outcome` is `tallystick.outcome_of(response)`, and goes to `on_outcome`.
+
+    What the market refuses comes as an OpenAI error: 402 with code `request-budget-exceeded` or
+    `total-budget-exceeded` before anything is sent, 503 `no-eligible-offer`, `provider-unreachable` or
+    `deposit-too-small`; or it is the engine's own. A receipt that does not add up is never paid: the answer
+    is delivered all the same, with `tallystick-refused` and `Outcome.refusal` saying why.
+    """
+
+    def __init__(self, session: Session):
+        self.session = session
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        driver = Blocking(self.session.pools, self._serve(request, request.read()))
+        head = driver.advance()
+        assert isinstance(head, Respond)
+        if head.body is not None:
+            assert driver.advance() is None
+            return _response(head, httpx2.ByteStream(head.body))
+        return _response(head, _Stream(driver))
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        driver = Asynchronous(self.session.pools, self._serve(request, await request.aread()))
+        head = await driver.advance()
+        assert isinstance(head, Respond)
+        if head.body is not None:
+            assert await driver.advance() is None
+            return _response(head, httpx2.ByteStream(head.body))
+        return _response(head, _AsyncStream(driver))
+
+    def close(self) -> None:
+        self.session.close()
+
+    async def aclose(self) -> None:
+        await self.session.aclose()
+
+    @property
+    def spent(self) -> Atoms:
+        """Atoms of the budget used so far, by all processes of this purse."""
+        return self.session.purse.spending()[0]
+
+    def receipts(self) -> list[HeldReceipt]:
+        """All receipts accepted, oldest first."""
+        return self.session.purse.held_receipts()
+
+    def _serve(self, request: httpx2.Request, body: bytes) -> Flow[None]:
+        try:
+            yield from self._route(request, body)
+        except MarketError as problem:
+            yield error_response(problem)
+
+    def _route(self, request: httpx2.Request, body: bytes) -> Flow[None]:
+        path = request.url.path
+        for known in (CHAT_PATH, COMPLETIONS_PATH):
+            if request.method == "POST" and path.endswith(known.removeprefix("/v1")):
+                call = Call(
+                    path=known,
+                    body=body,
+                    timeout=request.extensions.get("timeout", {}),
+                    retry=request.headers.get("x-stainless-retry-count", "0") != "0",
+                    idempotency_key=request.headers.get("idempotency-key", ""),
+                )
+                yield from self.session.payer.call(call)
+                return
+        if request.method == "GET" and path.endswith("/models"):
+            offers = yield from self.session.payer.listing.offers()
+            yield _json(200, {"object": "list", "data": model_list(offers)})
+            return
+        yield _json(404, _error(f"{request.method} {path} is not sold here.", "not-found", None, None))
+
+
+class _Stream(httpx2.SyncByteStream):
+    def __init__(self, driver: Blocking):
+        self._driver = driver
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (effect := self._driver.advance()) is not None:
+            yield _data(effect)
+
+    def close(self) -> None:
+        self._driver.close()
+
+
+class _AsyncStream(httpx2.AsyncByteStream):
+    def __init__(self, driver: Asynchronous):
+        self._driver = driver
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (effect := await self._driver.advance()) is not None:
+            yield _data(effect)
+
+    async def aclose(self) -> None:
+        await self._driver.close()
+
+
+def model_list(offers: Sequence[PostedOffer]) -> list[dict[str, object]]:
+    """OpenAI's model objects, one a model, with its offers; prices in atoms per million tokens."""
+    models: dict[str, list[dict[str, object]]] = {}
+    for posted in offers:
+        offer = posted.offer
+        models.setdefault(offer.model, []).append(
+            {
+                "provider": to_hex(offer.provider),
+                "offer": to_hex(posted.offer_hash),
+                "input_price": offer.input_price,
+                "cached_input_price": offer.cached_input_price,
+                "output_price": offer.output_price,
+                "context_length": offer.context_length,
+                "valid_until": offer.valid_until,
+            }
+        )
+    return [
+        {"id": model, "object": "model", "created": 0, "owned_by": "tallystick", "offers": sold}
+        for model, sold in sorted(models.items())
+    ]
+
+
+def error_response(problem: MarketError) -> Respond:
+    """As OpenAI's clients read errors."""
+    headers = {"x-should-retry": "true" if problem.retryable else "false"}
+    if isinstance(problem, ProviderRefused):
+        head = _json(problem.status, {})
+        return Respond(problem.status, {**head.headers, **headers}, problem.body)
+    match problem:
+        case BudgetError():
+            status = 402
+        case MalformedRequest():
+            status = 400
+        case _:
+            status = 503
+    head = _json(status, _error(problem.message, problem.code, problem.required, problem.actual))
+    return Respond(status, {**head.headers, **headers}, head.body)
+
+
+def _error(
+    message: str, code: str, required: int | str | None, actual: int | str | None
+) -> dict[str, object]:
+    told = {"message": message, "type": "tallystick_error", "code": code, "param": None}
+    return {"error": {**told, "required": required, "actual": actual}}
+
+
+def _json(status: int, data: object) -> Respond:
+    return Respond(status, {"content-type": "application/json"}, orjson.dumps(data))
+
+
+def _response(head: Respond, stream: httpx2.ByteStream | _Stream | _AsyncStream) -> httpx2.Response:
+    headers = dict(head.headers)
+    if head.body is not None:
+        headers["content-length"] = str(len(head.body))
+    return httpx2.Response(head.status, headers=headers, stream=stream, extensions=dict(head.extensions))
+
+
+def _data(effect: Outward) -> bytes:
+    assert isinstance(effect, Emit)
+    return effect.data
+
+
+def _now() -> Milliseconds:
+    return Milliseconds(time.time_ns() // 1_000_000)
+
+
+def _close(clerk: Clerk, purse: Purse, pools: Pools, closing: Callable[[], None] | None) -> None:
+    clerk.close()
+    purse.close()
+    pools.close()
+    if closing is not None:
+        closing()
