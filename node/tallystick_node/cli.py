@@ -1,0 +1,65 @@
+"""`tally-node`: parse, call one function, print. What it takes to serve is imported when something is
+served."""
+
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    help="Runs a provider of the Tallystick market.", no_args_is_help=True, add_completion=False
+)
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file, see docs/provider.md.")]
+
+
+@app.command()
+def serve(config: ConfigPath) -> None:
+    """Serve paid inference until SIGTERM, then drain, settle and end."""
+    from tallystick_node.config import Config, ConfigInvalid
+    from tallystick_node.gateway.serve import StartRefused, configure_logs
+    from tallystick_node.gateway.serve import serve as run
+
+    configure_logs()
+    try:
+        status = run(Config.load(config))
+    except (StartRefused, ConfigInvalid) as error:
+        _refuse(error)
+    raise typer.Exit(status)
+
+
+@app.command()
+def check(config: ConfigPath) -> None:
+    """Say whether `serve` would find keys, chain, contract, stake and engine in order."""
+    from tallystick_node.config import Config, ConfigInvalid
+    from tallystick_node.gateway.serve import StartRefused, check_all
+
+    try:
+        typer.echo(check_all(Config.load(config)))
+    except (StartRefused, ConfigInvalid) as error:
+        _refuse(error)
+
+
+@app.command("tls-key")
+def tls_key(path: Annotated[Path, typer.Argument(help="PEM file; made where it is missing.")]) -> None:
+    """Print the hash of the gateway's TLS key, which offers carry as their endpoint key."""
+    from tallystick.protocol.units import to_hex
+    from tallystick_node.gateway.tls import endpoint_key, load_or_make_key
+
+    try:
+        typer.echo(to_hex(endpoint_key(load_or_make_key(path))))
+    except (ValueError, OSError) as error:
+        _refuse(f"The TLS key {path} cannot be used: {error}.")
+
+
+def _refuse(error: object) -> NoReturn:
+    typer.echo(f"tally-node: {error}", err=True)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""A provider's configuration: one TOML file, read once into one frozen value.
+
+Paths are relative to the file. Amounts are atoms, prices atoms per million tokens, times seconds. Unknown
+names are errors: a misspelt limit is no limit.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from tallystick.protocol.units import Address, address
+
+_STRICT = ConfigDict(extra="forbid", strict=False)
+
+Positive = Annotated[int, Field(gt=0)]
+Natural = Annotated[int, Field(ge=0)]
+Uint64 = Annotated[int, Field(ge=0, lt=1 << 64)]
+
+
+class ConfigInvalid(Exception):
+    """One sentence on what is wrong with the file, or with what it names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeysConfig:
+    """Keystore V3 files."""
+
+    __pydantic_config__ = _STRICT
+    receipt: Path
+    """Signs offers, receipts and closes: the receipt key that the provider names on chain."""
+    gas: Path | None = None
+    """Pays for transactions; the receipt key where it is not given."""
+    provider: str | None = None
+    """`0x…`: whose stake and earnings; the receipt key's own address where it is not given."""
+    password_file: Path | None = None
+    password_env: str = "TALLYSTICK_PASSWORD"
+    """Environment variable that holds the password where there is no file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenConfig:
+    """Where payers come in."""
+
+    __pydantic_config__ = _STRICT
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, lt=1 << 16)] = 8443
+    """0: any free one."""
+    tls_key: Path = Path("tls.pem")
+    """PEM; made where it is missing."""
+    plain_http: bool = False
+    """No TLS: on loopback only."""
+    endpoint: str | None = None
+    """The URL that offers name, without `/v1`; where it is not given, the address bound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Any server with OpenAI's API."""
+
+    __pydantic_config__ = _STRICT
+    url: str
+    api_key_env: str | None = None
+    models: dict[str, str] = field(default_factory=dict)
+    """The engine's name of a model that is offered under another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferConfig:
+    """What to offer. It is posted where nothing like it is."""
+
+    __pydantic_config__ = _STRICT
+    model: str
+    input_price: Uint64
+    output_price: Uint64
+    context_length: Positive
+    credit: Positive
+    cached_input_price: Uint64 | None = None
+    """As `input_price` where it is not given."""
+    model_hash: Annotated[str, Field(pattern="^0x[0-9a-fA-F]{64}$")] = "0x" + "00" * 32
+    valid_s: Annotated[int, Field(ge=3600)] = 30 * 86_400
+    """How long a new offer holds. It is renewed when half of it is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleConfig:
+    __pydantic_config__ = _STRICT
+    amount: Positive = 1_000_000
+    interval_s: Positive = 900
+    minimum: Positive = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig:
+    __pydantic_config__ = _STRICT
+    body: Positive = 4 << 20
+    """Bytes of a request."""
+    running: Positive = 512
+    """Requests at a time."""
+    unsecured: Natural = 100_000
+    """Atoms served on a grant that is not mined."""
+    minimum_cap: Natural = 0
+    """Atoms below which a grant is not worth its gas."""
+    head_age_s: Positive = 120
+    """A chain whose newest block is older is not sold by."""
+    pause_s: Positive = 30
+    """How long a stream waits for an acknowledgement."""
+    keep_alive_s: Positive = 5
+    """Between comments on a stream that waits."""
+    drain_s: Positive = 30
+    """How long running requests may take once the node is told to stop."""
+    refusals_a_minute: Natural = 600
+    """Refused credentials from one address; 0: any number."""
+    answers_kept_s: Positive = 86_400
+    """How long acknowledged answers stay to be fetched again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that a node is told."""
+
+    __pydantic_config__ = _STRICT
+    rpc: str
+    """URL of an Ethereum node."""
+    deployment: Path
+    keys: KeysConfig
+    engine: EngineConfig
+    database: Path = Path("node.db")
+    durability: Literal["process"] = "process"
+    """What a save survives: the end of the process at any moment."""
+    confirmations: Natural = 0
+    """Blocks on top of one that is acted on."""
+    poll_s: Annotated[float, Field(gt=0)] = 1.0
+    """Between looks at the chain."""
+    listen: ListenConfig = ListenConfig()
+    offers: tuple[OfferConfig, ...] = ()
+    settle: SettleConfig = SettleConfig()
+    limits: LimitsConfig = LimitsConfig()
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Raises ConfigInvalid."""
+        try:
+            data = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
+        except ValueError as error:
+            raise ConfigInvalid(f"{path} is not TOML: {error}.") from error
+        try:
+            config = TypeAdapter(cls).validate_python(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ConfigInvalid(f"{path}: {where}: {first['msg']}.") from error
+        return config._beside(path.parent)
+
+    def _beside(self, folder: Path) -> Self:
+        keys = replace(
+            self.keys,
+            receipt=folder / self.keys.receipt,
+            gas=folder / self.keys.gas if self.keys.gas else None,
+            password_file=folder / self.keys.password_file if self.keys.password_file else None,
+        )
+        return replace(
+            self,
+            deployment=folder / self.deployment,
+            database=folder / self.database,
+            keys=keys,
+            listen=replace(self.listen, tls_key=folder / self.listen.tls_key),
+        )
+
+
+def password(keys: KeysConfig, environment: Mapping[str, str] = os.environ) -> str:
+    """The keystores' password; raises ConfigInvalid."""
+    if keys.password_file is not None:
+        try:
+            return keys.password_file.read_text().rstrip("\r\n")
+        except OSError as error:
+            raise ConfigInvalid(
+                f"The password file {keys.password_file} cannot be read: {error.strerror}."
+            ) from error
+    if keys.password_env not in environment:
+        raise ConfigInvalid(
+            f"No password for the keystore: set {keys.password_env}, or name keys.password_file in the "
+            "configuration."
+        )
+    return environment[keys.password_env]
+
+
+def api_key(engine: EngineConfig, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Raises ConfigInvalid."""
+    if engine.api_key_env is None:
+        return None
+    if engine.api_key_env not in environment:
+        raise ConfigInvalid(f"The engine's key is not set: {engine.api_key_env}.")
+    return environment[engine.api_key_env]
+
+
+def provider_address(keys: KeysConfig, receipt_key: Address) -> Address:
+    """Raises ConfigInvalid."""
+    if keys.provider is None:
+        return receipt_key
+    try:
+        return address(keys.provider)
+    except ValueError as error:
+        raise ConfigInvalid(f"keys.provider is not an address: {error}.") from error

@@ -1,0 +1,101 @@
+"""What a request asks for, as far as money and framing depend on it. The rest of the body is the engine's
+business.
+
+Types that bound the cost are taken strictly: an engine that reads "3" as 3 would otherwise work for free.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from tallystick.protocol.errors import MalformedMessage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request body, read once."""
+
+    fields: dict[str, Any]
+    """The whole body."""
+    size: int
+    """Bytes of the body: no input has more tokens."""
+    model: str
+    streamed: bool
+    max_tokens: int | None
+    """Of each choice; None: as many as fit."""
+    choices: int
+    """Answers to be generated, over all prompts."""
+    prompts: int
+    wants_ids: bool
+    """Output token ids are to be sent on."""
+    wants_usage: bool
+    """The final usage is to be sent on in a stream."""
+    wants_running_usage: bool
+    """So is the usage in every chunk."""
+
+    @classmethod
+    def read(cls, body: bytes) -> "Ask":
+        """Raises MalformedMessage."""
+        try:
+            fields = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise MalformedMessage("The body is not JSON.") from error
+        if not isinstance(fields, dict):
+            raise MalformedMessage("The body is not a JSON object.")
+        model = fields.get("model")
+        if not isinstance(model, str):
+            raise MalformedMessage("The body names no model.", required="model")
+        options = fields.get("stream_options")
+        if options is not None and not isinstance(options, dict):
+            raise MalformedMessage("stream_options is not an object.", required="stream_options")
+        options = options or {}
+        limits = [_count(fields, name) for name in ("max_tokens", "max_completion_tokens")]
+        prompts = _prompts(fields.get("prompt"))
+        return cls(
+            fields=fields,
+            size=len(body),
+            model=model,
+            streamed=_flag(fields, "stream"),
+            max_tokens=max((limit for limit in limits if limit is not None), default=None),
+            choices=prompts * max(_count(fields, "n") or 1, _count(fields, "best_of") or 1),
+            prompts=prompts,
+            wants_ids=_flag(fields, "return_token_ids"),
+            wants_usage=_flag(options, "include_usage"),
+            wants_running_usage=_flag(options, "continuous_usage_stats"),
+        )
+
+    def for_engine(self, model: str) -> bytes:
+        """The body as the engine gets it: its own name of the model, and in a stream the counts that bills
+        are made of.
+
+        It is written anew, so that what the engine reads is what was read here.
+        """
+        fields = self.fields | {"model": model}
+        if self.streamed:
+            options = self.fields.get("stream_options") or {}
+            fields["stream_options"] = options | {"include_usage": True, "continuous_usage_stats": True}
+            if self.choices > 1:  # The running usage of several choices is that of one of them.
+                fields["return_token_ids"] = True
+        return orjson.dumps(fields)
+
+
+def _flag(fields: dict[str, Any], name: str) -> bool:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise MalformedMessage(f"{name} is neither true nor false.", required=name)
+    return bool(value)
+
+
+def _count(fields: dict[str, Any], name: str) -> int | None:
+    value = fields.get(name)
+    if value is not None and (type(value) is not int or value < 0):
+        raise MalformedMessage(f"{name} is not a whole number.", required=name)
+    return value
+
+
+def _prompts(prompt: object) -> int:
+    """A list of texts or of lists of ids holds many; a text or a list of ids is one."""
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
+        return len(prompt)
+    return 1

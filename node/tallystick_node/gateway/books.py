@@ -1,0 +1,175 @@
+"""All tabs of one provider, in memory and on disk, and its offers. The rules are `tab`'s and `admission`'s.
+
+Everything here is one step of the event loop, except where it says that it saves.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tallystick.ports import Clock
+from tallystick.protocol.channel import Channel, ChannelKey
+from tallystick.protocol.eip712 import Domain
+from tallystick.protocol.errors import ModelNotOffered, OfferExpired, OfferUnknown, OfferWithdrawn
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Key, Signed, Verified, sign
+from tallystick.protocol.units import Address, ChannelId, Hash32, Timestamp, to_hex
+from tallystick.protocol.voucher import Close, Voucher
+from tallystick.protocol.wire import receipt_text
+from tallystick_node.gateway.tab import Account, Tab
+from tallystick_node.store.records import ChannelSaved, Store, StoredChannel, VoucherSaved
+
+
+class Books:
+    """What one provider sells, and what it is owed for it."""
+
+    def __init__(
+        self,
+        *,
+        provider: Address,
+        key: Key,
+        domain: Domain,
+        store: Store,
+        clock: Clock,
+        on_receipt: Callable[[Receipt], None] = lambda _: None,
+    ):
+        self.provider = provider
+        self.domain = domain
+        self.store = store
+        self.clock = clock
+        self.accounts: dict[Address, Account] = {}
+        self.tabs: dict[ChannelId, Tab] = {}
+        self.offers: dict[Hash32, Offer] = {}
+        """All of ours that were ever posted, by hash."""
+        self.minimum_sequence = 0
+        """Offers under it are withdrawn."""
+        self.unsettled_since: dict[ChannelId, Timestamp] = {}
+        self._key = key
+        self._on_receipt = on_receipt
+        self._wakes: dict[Address, list[asyncio.Event]] = {}
+        for stored in store.channels():
+            self._load(stored)
+
+    def _load(self, stored: StoredChannel) -> None:
+        tab = self._add(
+            Tab(
+                channel=Channel(key=stored.key),
+                grant=stored.grant,
+                closed=stored.closed,
+                refusing=stored.refusing,
+                voucher=stored.voucher,
+                acknowledged=stored.acknowledged,
+                issued=stored.acknowledged,
+            )
+        )
+        for receipt in stored.unacknowledged:
+            tab.issue(receipt)
+        if tab.voucher is not None:
+            self.unsettled_since[tab.id] = self.now
+
+    @property
+    def receipt_key(self) -> Address:
+        return self._key.address
+
+    @property
+    def now(self) -> Timestamp:
+        return Timestamp(self.clock.milliseconds() // 1000)
+
+    # ------------------------------------------------------------------------------------------------ tabs
+
+    def open(self, key: ChannelKey) -> Tab:
+        """The channel's tab, a new one where there is none. A new one is not saved."""
+        return self.tabs.get(key.id) or self._add(Tab(channel=Channel(key=key)))
+
+    def _add(self, tab: Tab) -> Tab:
+        payer = tab.channel.key.payer
+        account = self.accounts.setdefault(payer, Account(payer=payer))
+        account.tabs[tab.id] = tab
+        self.tabs[tab.id] = tab
+        return tab
+
+    def account(self, tab: Tab) -> Account:
+        return self.accounts[tab.channel.key.payer]
+
+    @staticmethod
+    def saved(tab: Tab) -> ChannelSaved:
+        """The tab, as it is to be kept."""
+        return ChannelSaved(
+            key=tab.channel.key, channel_id=tab.id, grant=tab.grant, closed=tab.closed, refusing=tab.refusing
+        )
+
+    def acknowledge(self, tab: Tab, verified: Verified[Voucher]) -> VoucherSaved | None:
+        """What to save before anything is done on the strength of it; None: the voucher was overtaken.
+        Raises what `Tab.acknowledge` does."""
+        if not tab.acknowledge(verified):
+            return None
+        self.unsettled_since.setdefault(tab.id, self.now)
+        self.wake(tab)
+        return VoucherSaved(voucher=verified.signed, tally=tab.acknowledged)
+
+    # --------------------------------------------------------------------------------------------- signing
+
+    def issue(self, tab: Tab, receipt: Receipt) -> tuple[Signed[Receipt], str]:
+        """The next receipt, signed, and as it goes over the wire. Save it before it is sent."""
+        tab.issue(receipt)
+        self._on_receipt(receipt)
+        signed = sign(receipt, self.domain, self._key).signed
+        return signed, receipt_text(signed)
+
+    def sign_close(self, tab: Tab) -> Signed[Close]:
+        """At what is acknowledged. The tab must be refusing, and saved so."""
+        assert tab.refusing
+        close = Close(channel_id=tab.id, cumulative_amount=tab.acknowledged.amount)
+        return sign(close, self.domain, self._key).signed
+
+    def sign_offer(self, offer: Offer) -> Signed[Offer]:
+        return sign(offer, self.domain, self._key).signed
+
+    # ---------------------------------------------------------------------------------------------- offers
+
+    def offer(self, offer_hash: Hash32, model: str) -> Offer:
+        """One of ours that holds and names the model; raises OfferError."""
+        offer = self.offers.get(offer_hash)
+        if offer is None:
+            raise OfferUnknown("The offer is none of this provider's.", actual=to_hex(offer_hash))
+        if offer.sequence < self.minimum_sequence:
+            raise OfferWithdrawn(
+                "The offer was withdrawn.", required=self.minimum_sequence, actual=offer.sequence
+            )
+        if offer.valid_until <= self.now:
+            raise OfferExpired("The offer has expired.", required=offer.valid_until, actual=self.now)
+        if offer.model != model:
+            raise ModelNotOffered("The offer is for another model.", required=offer.model, actual=model)
+        return offer
+
+    def holding(self) -> list[tuple[Hash32, Offer]]:
+        """The newest of each model that holds now."""
+        newest = {offer.model: (offer_hash, offer) for offer_hash, offer in self._by_sequence()}
+        return list(newest.values())
+
+    def _by_sequence(self) -> list[tuple[Hash32, Offer]]:
+        holding = (
+            item
+            for item in self.offers.items()
+            if item[1].sequence >= self.minimum_sequence and item[1].valid_until > self.now
+        )
+        return sorted(holding, key=lambda item: item[1].sequence)
+
+    # --------------------------------------------------------------------------------------------- waiting
+
+    def wake(self, tab: Tab) -> None:
+        """There may be room again: whoever is paused looks, the longest waiting first."""
+        for event in self._wakes.get(tab.channel.key.payer, ()):
+            event.set()
+
+    @contextmanager
+    def waiting(self, tab: Tab) -> Iterator[asyncio.Event]:
+        """An event that `wake` sets."""
+        event = asyncio.Event()
+        events = self._wakes.setdefault(tab.channel.key.payer, [])
+        events.append(event)
+        try:
+            yield event
+        finally:
+            events.remove(event)

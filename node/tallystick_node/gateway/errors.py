@@ -1,0 +1,123 @@
+"""What a gateway refuses for reasons of its own, and the one table from codes to HTTP.
+
+MarketError
+└─ GatewayError
+   ├─ PaymentRequired      no credential at all
+   ├─ BodyTooLarge
+   ├─ RouteUnknown
+   └─ Unready              (retryable) nothing is wrong with the request
+      ├─ ChainStale        the newest block known is too old to sell by
+      ├─ Draining          the node shuts down
+      ├─ Busy              as many requests run as the node allows
+      ├─ RateLimited       too many refused credentials from one address
+      └─ EngineUnreachable the engine did not answer at all
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tallystick.protocol import errors as protocol
+from tallystick.protocol.errors import MarketError
+from tallystick.protocol.wire import Terms
+
+
+class GatewayError(MarketError):
+    code = "gateway-error"
+
+
+class PaymentRequired(GatewayError):
+    code = "payment-required"
+
+
+class BodyTooLarge(GatewayError):
+    code = "body-too-large"
+
+
+class RouteUnknown(GatewayError):
+    code = "route-unknown"
+
+
+class Unready(GatewayError):
+    code = "unready"
+    retryable = True
+
+
+class ChainStale(Unready):
+    code = "chain-stale"
+
+
+class Draining(Unready):
+    code = "draining"
+
+
+class Busy(Unready):
+    code = "busy"
+
+
+class RateLimited(Unready):
+    code = "rate-limited"
+
+
+class EngineUnreachable(Unready):
+    code = "engine-unreachable"
+
+
+class Refused(Exception):
+    """An error of credit, and the terms on which the request would be served."""
+
+    def __init__(self, error: MarketError, terms: Terms):
+        super().__init__(error.message)
+        self.error = error
+        self.terms = terms
+
+
+STATUS: Final[Mapping[type[MarketError], int]] = {
+    protocol.FormatError: 400,
+    protocol.CredentialTooLarge: 431,
+    protocol.SignatureError: 401,
+    protocol.OfferError: 404,
+    protocol.OfferExpired: 410,
+    protocol.OfferWithdrawn: 410,
+    protocol.ContextTooLong: 400,
+    protocol.ChannelUnknown: 404,
+    protocol.ChannelError: 409,
+    protocol.GrantError: 402,
+    protocol.VoucherError: 409,
+    protocol.RequestHashMismatch: 400,
+    protocol.CreditError: 402,
+    PaymentRequired: 402,
+    BodyTooLarge: 413,
+    RouteUnknown: 404,
+    Unready: 503,
+    Busy: 429,
+    RateLimited: 429,
+    EngineUnreachable: 502,
+}
+"""By the nearest class that an error descends from."""
+
+RETRY_AFTER_S: Final = 1
+"""What a 429 asks for."""
+
+
+def status_of(error: MarketError) -> int:
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def error_json(error: MarketError, terms: Terms | None = None) -> dict[str, Any]:
+    """OpenAI's shape, with what decided, required first."""
+    body: dict[str, Any] = {
+        "message": error.message,
+        "type": "tallystick_error",
+        "code": error.code,
+        "param": None,
+        "required": _text(error.required),
+        "actual": _text(error.actual),
+        "retryable": error.retryable,
+    }
+    if terms is not None:
+        body["terms"] = terms.to_json()
+    return {"error": body}
+
+
+def _text(value: int | str | None) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,306 @@
+"""A provider's gateway without HTTP: the order in which a request is checked (docs/spec.md, section 3), and
+what the payer may ask for beside inference.
+
+Each step is cheaper than the ones after it. From the look-up of the nonce to the reservation nothing else
+runs, so that admission is one step whatever arrives in parallel.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from tallystick.protocol.errors import (
+    ChannelUnknown,
+    MalformedMessage,
+    NonceReused,
+    RequestHashMismatch,
+    VoucherNotGreater,
+)
+from tallystick.protocol.message import read_value
+from tallystick.protocol.receipt import Finish
+from tallystick.protocol.signed import Verified, verify
+from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Hash32, Timestamp, to_hex
+from tallystick.protocol.voucher import Voucher, request_hash
+from tallystick.protocol.wire import Credential, Terms, read_authorization, signed_to_json
+from tallystick_node.gateway.admission import Serve, admit, bounds
+from tallystick_node.gateway.ask import Ask
+from tallystick_node.gateway.books import Books
+from tallystick_node.gateway.errors import Busy, ChainStale, Draining, PaymentRequired, Refused
+from tallystick_node.gateway.grants import Grants
+from tallystick_node.gateway.metering import Meter
+from tallystick_node.gateway.relay import Running
+from tallystick_node.gateway.tab import Tab
+from tallystick_node.store.records import Change, RequestStarted, StoredAnswer
+
+RESYNC_LIMIT: Final = 1000
+"""Receipts in one answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    running: int
+    """Requests at a time."""
+    unsecured: Atoms
+    head_age_s: int
+    """A chain whose newest block is older is not sold by."""
+
+
+class Gateway:
+    def __init__(self, books: Books, grants: Grants, limits: Limits):
+        self.books = books
+        self._grants = grants
+        self.limits = limits
+        self.running: dict[tuple[ChannelId, int], Running] = {}
+        self.draining = False
+        self.head_at = Timestamp(0)
+        """When the newest block known was made."""
+
+    # -------------------------------------------------------------------------------------------- requests
+
+    async def admit(self, header: str | None, body: bytes) -> Running | StoredAnswer:
+        """A new request to be served, one that runs already, or the answer to one that has ended.
+
+        A new one is reserved for and saved, together with the voucher that came with it.
+
+        Raises
+        ------
+        MarketError :
+            Whatever is wrong with it.
+        Refused :
+            There is no room for it, and these are the terms.
+        """
+        received_at = self.books.clock.milliseconds()
+        ask = Ask.read(body)
+        credential = self._credential(header)
+        hashed = request_hash(credential.offer_hash, body)
+        tab, voucher = await self._authenticate(credential, hashed)
+        nonce = voucher.message.acknowledgement.request_nonce
+        known = self._known(tab, nonce, hashed)
+        if known is not None:
+            return known
+        self._require_ready()
+        offer = self.books.offer(credential.offer_hash, ask.model)
+        within = bounds(offer, ask)
+        acknowledged = self.books.acknowledge(tab, voucher)
+        changes: list[Change] = [acknowledged] if acknowledged else []
+        decision = admit(
+            self.books.account(tab),
+            tab,
+            offer,
+            within,
+            streamed=ask.streamed,
+            unsecured_limit=self.limits.unsecured,
+        )
+        if not isinstance(decision, Serve):
+            await self.books.store.save(*changes)
+            raise Refused(decision.error, decision.terms)
+        meter = Meter(
+            offer=offer,
+            offer_hash=credential.offer_hash,
+            request_hash=hashed,
+            bounds=within,
+            ids_sent=ask.wants_ids,
+            received_at=received_at,
+        )
+        running = Running(
+            tab=tab,
+            nonce=nonce,
+            request_hash=hashed,
+            ask=ask,
+            meter=meter,
+            reservation=decision.reservation,
+        )
+        self._register(running)
+        changes.append(RequestStarted(channel_id=tab.id, nonce=nonce, request_hash=hashed))
+        await self.books.store.save(*changes)
+        return running
+
+    def _credential(self, header: str | None) -> Credential:
+        if header is None or header[:8].lower() != "payment ":
+            raise PaymentRequired(
+                "This provider is paid by request: send a voucher.", required="Authorization: Payment"
+            )
+        return read_authorization(header)
+
+    async def _authenticate(self, credential: Credential, hashed: Hash32) -> tuple[Tab, Verified[Voucher]]:
+        """The channel, open, and its session key's voucher for what hashes so."""
+        voucher = credential.voucher.message
+        tab = self.books.tabs.get(voucher.channel_id)
+        grant = credential.grant
+        if grant is not None and self._grants.worth(tab, grant):
+            self._grants.require_ours(grant, voucher.channel_id)
+        else:
+            grant = None
+        if tab is None and grant is None:
+            raise ChannelUnknown(
+                "This provider knows no such channel. Send a grant, or wait until it is mined."
+            )
+        if tab is not None and grant is None:
+            tab.require_open()
+        _require_hash(voucher, hashed)
+        key = tab.channel.key if tab is not None else credential.grant.message.channel  # type: ignore[union-attr]
+        verified = verify(credential.voucher, self.books.domain, signer=key.session_key)
+        if grant is not None:
+            tab = await self._grants.accept(grant)
+        assert tab is not None
+        tab.require_open()
+        return tab, verified
+
+    def _known(self, tab: Tab, nonce: int, hashed: Hash32) -> Running | StoredAnswer | None:
+        """What this nonce means already; raises NonceReused where it means another request, or one long
+        past."""
+        known = self.running.get((tab.id, nonce)) or self.books.store.answer(tab.id, nonce)
+        if known is None:
+            return None
+        if known.request_hash != hashed:
+            raise NonceReused(
+                "The nonce names another request.", required=to_hex(known.request_hash), actual=to_hex(hashed)
+            )
+        if isinstance(known, StoredAnswer) and known.content is None:
+            raise NonceReused("The nonce was used, and its answer is no longer kept.", actual=nonce)
+        return known
+
+    def _require_ready(self) -> None:
+        if self.draining:
+            raise Draining("The node is shutting down.")
+        if (age := self.head_age_s) > self.limits.head_age_s:
+            raise ChainStale(
+                "The newest block this node knows is too old to sell by.",
+                required=self.limits.head_age_s,
+                actual=age,
+            )
+        if len(self.running) >= self.limits.running:
+            raise Busy(
+                "As many requests run as this node allows.",
+                required=self.limits.running,
+                actual=len(self.running),
+            )
+
+    @property
+    def head_age_s(self) -> int:
+        return max(0, self.books.now - self.head_at)
+
+    def _register(self, running: Running) -> None:
+        key = running.tab.id, running.nonce
+        running.tab.running[running.nonce] = running.reservation
+        self.running[key] = running
+        running.answer.add_done_callback(lambda _: self.running.pop(key, None))
+
+    # -------------------------------------------------------------------------------------------- the rest
+
+    async def take_voucher(self, header: str | None) -> dict[str, str]:
+        """A bare voucher: what is held afterwards. Raises VoucherNotGreater where it acknowledges nothing
+        new."""
+        credential = self._credential(header)
+        tab, voucher = await self._authenticate(credential, ZERO_HASH)
+        saved = self.books.acknowledge(tab, voucher)
+        if saved is None:
+            raise VoucherNotGreater(
+                "The voucher acknowledges no more than the one held.",
+                required=tab.acknowledged.amount,
+                actual=voucher.message.cumulative_amount,
+            )
+        await self.books.store.save(saved)
+        return {
+            "cumulativeAmount": str(tab.acknowledged.amount),
+            "receiptCount": str(tab.acknowledged.count),
+        }
+
+    async def resync(self, header: str | None, body: bytes) -> dict[str, Any]:
+        """Both sides' signed state, for a payer that lost its own."""
+        data = _object(body)
+        start = read_value("uint64", data.get("fromSequence"), "fromSequence")
+        tab, _ = self._own(header, body)
+        receipts = self.books.store.receipts(tab.id, min(start, tab.issued.count), RESYNC_LIMIT)
+        return {
+            "voucher": signed_to_json(tab.voucher) if tab.voucher else None,
+            "receipts": [signed_to_json(receipt) for receipt in receipts],
+        }
+
+    async def close(self, header: str | None, body: bytes) -> dict[str, Any]:
+        """Our signature to the end of the channel at what is acknowledged. What runs on it is cut, and no
+        voucher is accepted from here on: one above the signed amount would be worth nothing."""
+        if _object(body):
+            raise MalformedMessage("The body is {}.")
+        tab, voucher = self._own(header, body)
+        changes: list[Change] = []
+        if not tab.refusing and not tab.closed and (saved := self.books.acknowledge(tab, voucher)):
+            changes.append(saved)
+        tab.refusing = True
+        for running in self.running.values():
+            if running.tab is tab:
+                running.end(Finish.CANCELLED)
+        self.books.wake(tab)
+        await self.books.store.save(*changes, self.books.saved(tab))
+        return signed_to_json(self.books.sign_close(tab))
+
+    def _own(self, header: str | None, body: bytes) -> tuple[Tab, Verified[Voucher]]:
+        """A channel, whatever its status, for its own payer."""
+        credential = self._credential(header)
+        voucher = credential.voucher.message
+        tab = self.books.tabs.get(voucher.channel_id)
+        if tab is None:
+            raise ChannelUnknown("This provider knows no such channel.")
+        _require_hash(voucher, request_hash(ZERO_HASH, body))
+        return tab, verify(credential.voucher, self.books.domain, signer=tab.channel.key.session_key)
+
+    def models(self) -> dict[str, Any]:
+        """OpenAI's list, with what each costs and on what terms."""
+        listed = [
+            {
+                "id": offer.model,
+                "object": "model",
+                "created": 0,
+                "owned_by": to_hex(offer.provider),
+                "max_model_len": offer.context_length,
+                "tallystick": {"offerHash": to_hex(offer_hash)}
+                | signed_to_json(self.books.sign_offer(offer)),
+            }
+            for offer_hash, offer in self.books.holding()
+        ]
+        return {"object": "list", "data": listed}
+
+    def offers(self) -> list[dict[str, Any]]:
+        return [signed_to_json(self.books.sign_offer(offer)) for _, offer in self.books.holding()]
+
+    def blank_terms(self) -> Terms:
+        """What a 402 says to somebody without a channel."""
+        holding = self.books.holding()
+        zero = Atoms(0)
+        offer_hash, credit = (holding[-1][0], holding[-1][1].credit) if holding else (ZERO_HASH, zero)
+        return Terms(
+            offer_hash=offer_hash,
+            credit=credit,
+            owed=zero,
+            reserved=zero,
+            required=zero,
+            receipt_count=0,
+            cap=zero,
+        )
+
+
+def _require_hash(voucher: Voucher, expected: Hash32) -> None:
+    """The voucher is for this; a bare one is for nothing and has no nonce."""
+    acknowledgement = voucher.acknowledgement
+    if acknowledgement.request_hash != expected:
+        raise RequestHashMismatch(
+            "The voucher is not for this request.",
+            required=to_hex(expected),
+            actual=to_hex(acknowledgement.request_hash),
+        )
+    if (acknowledgement.request_nonce == 0) != (expected == ZERO_HASH):
+        raise RequestHashMismatch(
+            "A request has a nonce, and a bare voucher has none.", actual=acknowledgement.request_nonce
+        )
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedMessage("The body is not JSON.") from error
+    if not isinstance(data, dict):
+        raise MalformedMessage("The body is not a JSON object.")
+    return data

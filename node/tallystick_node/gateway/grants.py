@@ -1,0 +1,147 @@
+"""Grants that payers send along with requests: checked, held until the chain shows them, and handed in in
+batches.
+
+Serving on a grant that is not mined is the provider's own risk, `unsecured_limit` at most. The chain is
+asked once for each grant, in a thread, after every signature is checked.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from tallystick.chain.errors import ChainUnavailable
+from tallystick.ports import Account as ChainAccount
+from tallystick.ports import ChainReader
+from tallystick.protocol.channel import Channel, Status
+from tallystick.protocol.errors import (
+    ChannelNotOpen,
+    ChannelUnknown,
+    GrantExpired,
+    GrantNotCovered,
+    MalformedMessage,
+    WrongEpoch,
+)
+from tallystick.protocol.grant import Grant
+from tallystick.protocol.signed import Signed, verify
+from tallystick.protocol.units import Atoms, ChannelId, Timestamp, to_hex
+from tallystick_node.gateway.books import Books
+from tallystick_node.gateway.errors import ChainStale
+from tallystick_node.gateway.tab import Tab
+
+INCLUSION_S: Final = 60
+"""Seconds within which a transaction should be mined: a grant or an exit that ends sooner is not relied
+on."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantPolicy:
+    minimum_cap: Atoms
+    """Smaller grants are not worth their gas."""
+
+
+class Grants:
+    def __init__(self, books: Books, chain: ChainReader, policy: GrantPolicy):
+        self._books = books
+        self._chain = chain
+        self._policy = policy
+        self._one_at_a_time = asyncio.Lock()
+        self.submitted: dict[ChannelId, Timestamp] = {}
+        """When a grant was last handed in."""
+
+    def worth(self, tab: Tab | None, signed: Signed[Grant]) -> bool:
+        """It says more than what is known already."""
+        return tab is None or signed.message.cap > max(tab.channel.cap, tab.granted)
+
+    def require_ours(self, signed: Signed[Grant], channel_id: ChannelId) -> None:
+        """It names this provider and the voucher's channel, holds long enough, and is worth its gas."""
+        grant = signed.message
+        if grant.provider != self._books.provider:
+            raise ChannelUnknown("The grant is for another provider.", required=to_hex(self._books.provider))
+        if grant.channel.id != channel_id:
+            raise ChannelUnknown(
+                "The grant is for another channel than the voucher.", required=to_hex(channel_id)
+            )
+        if grant.deadline <= self._books.now + INCLUSION_S:
+            raise GrantExpired(
+                "The grant expires too soon to be mined.",
+                required=self._books.now + INCLUSION_S,
+                actual=grant.deadline,
+            )
+        if grant.cap < self._policy.minimum_cap:
+            raise MalformedMessage(
+                "The grant's cap is below what this provider opens a channel for.",
+                required=str(self._policy.minimum_cap),
+            )
+
+    async def accept(self, signed: Signed[Grant]) -> Tab:
+        """The channel's tab, which holds the grant and is saved so.
+
+        Raises
+        ------
+        WrongSigner, MalformedSignature :
+            The payer's own key did not sign it. Accounts that are contracts open their channels themselves.
+        WrongEpoch, ChannelNotOpen, GrantNotCovered :
+            The chain would not mine it.
+        ChainStale :
+            The chain cannot be asked.
+        """
+        grant = signed.message
+        verify(signed, self._books.domain, signer=grant.payer)
+        async with self._one_at_a_time:
+            tab = self._books.tabs.get(grant.channel.id)
+            if tab is not None and not self.worth(tab, signed):
+                return tab
+            try:
+                account, channel = await asyncio.to_thread(self._ask, grant)
+            except ChainUnavailable as error:
+                raise ChainStale("The chain cannot be asked about this grant.") from error
+            self._require_minable(grant, account, channel)
+            tab = self._books.open(grant.channel)
+            tab.grant = signed
+            self.submitted.pop(tab.id, None)
+            await self._books.store.save(self._books.saved(tab))
+            return tab
+
+    def _ask(self, grant: Grant) -> tuple[ChainAccount, Channel]:
+        return self._chain.account(grant.payer), self._chain.channel(
+            grant.payer, grant.provider, grant.session_key
+        )
+
+    def _require_minable(self, grant: Grant, account: ChainAccount, channel: Channel) -> None:
+        if channel.key.epoch != grant.epoch:
+            raise WrongEpoch(
+                "The grant is for another epoch of the channel.",
+                required=channel.key.epoch,
+                actual=grant.epoch,
+            )
+        if channel.status is Status.CLOSING:
+            raise ChannelNotOpen("The channel is closing and takes no more work.")
+        held = account.free
+        if account.exits_at > self._books.now + INCLUSION_S:
+            held = Atoms(held + account.exiting)
+        required = max(0, grant.cap - channel.cap) + self._pending(grant)
+        if held < required:
+            raise GrantNotCovered(
+                "The payer's account does not hold the grant.", required=required, actual=held
+            )
+
+    def _pending(self, grant: Grant) -> int:
+        """What the payer's other grants to us, not mined yet, will take."""
+        account = self._books.accounts.get(grant.payer)
+        tabs = account.tabs.values() if account else ()
+        return sum(
+            max(0, tab.granted - tab.channel.cap)
+            for tab in tabs
+            if tab.id != grant.channel.id and not tab.closed
+        )
+
+    def to_submit(self) -> list[Tab]:
+        """Those that the chain has not shown yet and that were not handed in lately."""
+        return [
+            tab
+            for tab in self._books.tabs.values()
+            if tab.grant is not None
+            and tab.granted > tab.channel.cap
+            and not (tab.closed or tab.refusing)
+            and self._books.now - self.submitted.get(tab.id, Timestamp(0)) >= INCLUSION_S
+        ]

@@ -1,0 +1,76 @@
+"""What an operator watches: counters for Prometheus, and whether the node can sell. Never a prompt, key or
+signature."""
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from tallystick.protocol.errors import MarketError
+from tallystick.protocol.receipt import Finish, Receipt
+from tallystick_node.gateway.gateway import Gateway
+
+
+class Metrics:
+    """One registry an instance: two nodes in one process do not share counts."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._refused = Counter(
+            "tallystick_refused", "Requests refused, by code.", ["code"], registry=self.registry
+        )
+        self._receipts = Counter(
+            "tallystick_receipts", "Receipts issued, by why they end.", ["finish"], registry=self.registry
+        )
+        self._atoms = Counter("tallystick_billed_atoms", "Atoms on receipts.", registry=self.registry)
+        self._output = Counter("tallystick_output_tokens", "Output tokens billed.", registry=self.registry)
+        self._input = Counter("tallystick_input_tokens", "Input tokens billed.", registry=self.registry)
+        self._settled = Counter(
+            "tallystick_settled_atoms", "Atoms gained by settling.", registry=self.registry
+        )
+        self._running = self._gauge("running_requests", "Requests being served.")
+        self._owed = self._gauge("owed_atoms", "Delivered and not acknowledged, all accounts.")
+        self._reserved = self._gauge("reserved_atoms", "Held for running requests.")
+        self._unsettled = self._gauge("unsettled_atoms", "Acknowledged and not settled.")
+        self._head_age = self._gauge("chain_head_age_seconds", "Age of the newest block known.")
+        self._channels = self._gauge("channels", "Channels known.")
+        self.engine_up = True
+        """As of the last look."""
+        self.database_up = True
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"tallystick_{name}", text, registry=self.registry)
+
+    def refused(self, error: MarketError) -> None:
+        self._refused.labels(error.code).inc()
+
+    def receipt(self, receipt: Receipt) -> None:
+        self._receipts.labels(Finish(receipt.finish).name.lower()).inc()
+        self._atoms.inc(receipt.cost)
+        self._output.inc(receipt.output_tokens)
+        self._input.inc(receipt.input_tokens)
+
+    def settled(self, atoms: int) -> None:
+        self._settled.inc(atoms)
+
+    def exposition(self, gateway: Gateway) -> bytes:
+        tabs = gateway.books.tabs.values()
+        self._running.set(len(gateway.running))
+        self._owed.set(sum(tab.owed for tab in tabs))
+        self._reserved.set(sum(tab.reserved for tab in tabs))
+        self._unsettled.set(sum(max(0, tab.acknowledged.amount - tab.channel.settled) for tab in tabs))
+        self._head_age.set(gateway.head_age_s)
+        self._channels.set(len(tabs))
+        return generate_latest(self.registry)
+
+    def health(self, gateway: Gateway) -> tuple[bool, dict[str, Any]]:
+        """Whether it can sell now, and why not."""
+        chain_up = gateway.head_age_s <= gateway.limits.head_age_s
+        healthy = chain_up and self.engine_up and self.database_up and not gateway.draining
+        return healthy, {
+            "status": "ok" if healthy else "unavailable",
+            "chain": {"ok": chain_up, "headAgeSeconds": gateway.head_age_s},
+            "engine": {"ok": self.engine_up},
+            "database": {"ok": self.database_up},
+            "draining": gateway.draining,
+            "running": len(gateway.running),
+        }

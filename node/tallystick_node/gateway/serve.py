@@ -1,0 +1,426 @@
+"""Puts a node together, refuses to start where something is wrong, runs it, and ends it in order."""
+
+import asyncio
+import contextlib
+import ipaddress
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.errors import ChainError
+from tallystick.chain.follower import Follower
+from tallystick.chain.keys import Keystore
+from tallystick.chain.local import LOCAL_CHAIN_IDS
+from tallystick.chain.market import Market
+from tallystick.chain.rpc import Rpc
+from tallystick.chain.sender import Sender
+from tallystick.protocol.errors import MarketError
+from tallystick.protocol.receipt import Finish
+from tallystick.protocol.signed import Key
+from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Hash32, Milliseconds, to_hex
+from tallystick_node.config import Config, ConfigInvalid, KeysConfig, api_key, password, provider_address
+from tallystick_node.engine.upstream import EngineGone, Upstream
+from tallystick_node.gateway import tls
+from tallystick_node.gateway.app import make_app
+from tallystick_node.gateway.books import Books
+from tallystick_node.gateway.gateway import Gateway, Limits
+from tallystick_node.gateway.grants import GrantPolicy, Grants
+from tallystick_node.gateway.guard import Guard
+from tallystick_node.gateway.metrics import Metrics
+from tallystick_node.gateway.offers import post_missing
+from tallystick_node.gateway.relay import Relay, RelayPolicy
+from tallystick_node.gateway.settling import SettlePolicy
+from tallystick_node.gateway.watch import Cashier, ChainWatch, forget_answers, repeat
+from tallystick_node.store.migrate import DatabaseNewer
+from tallystick_node.store.sqlite import DatabaseInUse, SqliteStore
+
+_SETTLE_CHECK_S: Final = 1.0
+_ENGINE_CHECK_S: Final = 5.0
+_OFFER_CHECK_S: Final = 600.0
+_UPKEEP_S: Final = 1.0
+_PRUNE_S: Final = 300.0
+_ACKNOWLEDGE_S: Final = 2.0
+"""What payers have, once everything has ended, to acknowledge the last receipts before the final
+settlement."""
+
+log = structlog.get_logger("tallystick.node")
+
+
+class StartRefused(Exception):
+    """One sentence: what is wrong, and what to do."""
+
+
+class SystemClock:
+    def milliseconds(self) -> Milliseconds:
+        return Milliseconds(time.time_ns() // 1_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Who serves, and the market it serves in, checked."""
+
+    key: Key
+    """Signs receipts."""
+    address: Address
+    market: Market
+    follower: Follower
+
+
+def check(config: Config) -> Provider:
+    """Keys, chain, contract and stake are in order; raises StartRefused."""
+    try:
+        secret = password(config.keys)
+        key = _key(config.keys, "receipt", secret)
+        gas = _key(config.keys, "gas", secret) if config.keys.gas else key
+        address = provider_address(config.keys, key.address)
+        deployment = Deployment.load(config.deployment)
+        rpc = Rpc(config.rpc)
+        market = Market(rpc, deployment, Sender(rpc, deployment.chain_id, gas))
+        market.check()
+        _require_stake(market, address, key.address)
+    except (MarketError, ConfigInvalid) as error:
+        raise StartRefused(str(error)) from error
+    follower = Follower(rpc, deployment, confirmations=config.confirmations)
+    return Provider(key=key, address=address, market=market, follower=follower)
+
+
+def _key(keys: KeysConfig, name: str, secret: str) -> Key:
+    path = keys.receipt if name == "receipt" else keys.gas
+    assert path is not None
+    return Keystore(path.parent).load(path.stem, secret)
+
+
+def _require_stake(market: Market, provider: Address, receipt_key: Address) -> None:
+    stake = market.stake(provider)
+    if stake.staked < market.minimum_stake():
+        raise StartRefused(
+            f"The provider {to_hex(provider)} has staked {stake.staked} atoms and {market.minimum_stake()} "
+            "are required. Stake the difference with `tally stake`."
+        )
+    if stake.receipt_key != receipt_key:
+        raise StartRefused(
+            f"The provider {to_hex(provider)} names {to_hex(stake.receipt_key)} as its receipt key on chain, "
+            f"and the configured one is {to_hex(receipt_key)}. Configure that one, or name this one with "
+            "`tally join`."
+        )
+
+
+async def check_engine(config: Config, upstream: Upstream, models: set[str]) -> None:
+    """It answers and serves every model; raises StartRefused."""
+    try:
+        served = await upstream.models()
+    except EngineGone as error:
+        raise StartRefused(f"{error} Is it running, and is engine.url right?") from error
+    for model in sorted(models):
+        name = config.engine.models.get(model, model)
+        if name not in served:
+            raise StartRefused(
+                f"The engine at {config.engine.url} does not serve {name}: it serves "
+                f"{', '.join(served) or 'nothing'}. Name its model in engine.models, or offer one that it "
+                "has."
+            )
+
+
+def check_all(config: Config) -> str:
+    """What `serve` would find in order, as a sentence; raises StartRefused."""
+    provider = check(config)
+    models = {offer.model for offer in config.offers}
+
+    async def ask_engine() -> None:
+        upstream = Upstream(config.engine.url, api_key=_api_key(config))
+        try:
+            await check_engine(config, upstream, models)
+        finally:
+            await upstream.close()
+
+    asyncio.run(ask_engine())
+    return f"Keys, chain, contract, stake and engine are in order for provider {to_hex(provider.address)}."
+
+
+class Node:
+    """One gateway and what goes on beside it."""
+
+    def __init__(self, config: Config, provider: Provider, store: SqliteStore, upstream: Upstream):
+        limits, clock = config.limits, SystemClock()
+        self.config = config
+        self.provider = provider
+        self.store = store
+        self.upstream = upstream
+        self.metrics = Metrics()
+        self.books = Books(
+            provider=provider.address,
+            key=provider.key,
+            domain=provider.market.deployment.domain,
+            store=store,
+            clock=clock,
+            on_receipt=self.metrics.receipt,
+        )
+        self.grants = Grants(self.books, provider.market, GrantPolicy(Atoms(limits.minimum_cap)))
+        unsecured = Atoms(limits.unsecured)
+        self.gateway = Gateway(
+            self.books,
+            self.grants,
+            Limits(running=limits.running, unsecured=unsecured, head_age_s=limits.head_age_s),
+        )
+        on_demand = provider.market.deployment.chain_id in LOCAL_CHAIN_IDS
+        self.watch = ChainWatch(self.gateway, self.grants, provider.follower, mines_on_demand=on_demand)
+        settle = config.settle
+        self.cashier = Cashier(
+            self.books,
+            self.grants,
+            provider.market,
+            SettlePolicy(
+                amount=Atoms(settle.amount), interval_s=settle.interval_s, minimum=Atoms(settle.minimum)
+            ),
+            self.metrics,
+        )
+        relay = Relay(
+            self.books,
+            upstream,
+            RelayPolicy(pause_s=limits.pause_s, keep_alive_s=limits.keep_alive_s, unsecured_limit=unsecured),
+        )
+        self.app = make_app(
+            self.gateway,
+            relay,
+            metrics=self.metrics,
+            guard=Guard(clock, limits.refusals_a_minute),
+            body_limit=limits.body,
+            engine_models=config.engine.models,
+        )
+
+    async def start(self, endpoint: str, endpoint_key: Hash32) -> None:
+        """Reads the chain, posts what is to be offered; raises StartRefused."""
+        await check_engine(self.config, self.upstream, {offer.model for offer in self.config.offers})
+        try:
+            await self.watch.poll()
+            await self.renew_offers(endpoint, endpoint_key)
+            await self.watch.poll()
+        except ChainError as error:
+            raise StartRefused(str(error)) from error
+        if self.config.offers:
+            return
+        own = {offer.model for _, offer in self.books.holding() if offer.endpoint_key == endpoint_key}
+        if not own:
+            raise StartRefused(
+                f"The provider {to_hex(self.provider.address)} has posted no offer that holds and names this "
+                "gateway's TLS key. Post one with `tally join`, or add [[offers]] to the configuration."
+            )
+        await check_engine(self.config, self.upstream, own)
+
+    async def renew_offers(self, endpoint: str, endpoint_key: Hash32) -> None:
+        """Raises ChainError."""
+        await asyncio.to_thread(
+            post_missing,
+            self.books,
+            self.provider.market,
+            self.config.offers,
+            endpoint=endpoint,
+            endpoint_key=endpoint_key,
+        )
+
+    async def run(self, server: uvicorn.Server, listener: socket.socket, endpoint: str, key: Hash32) -> int:
+        """Until a signal, or until something breaks; the exit status."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        beside = [
+            asyncio.create_task(repeat("chain.poll", self.config.poll_s, self.watch.poll, backoff_s=0)),
+            asyncio.create_task(repeat("grants.submit", _SETTLE_CHECK_S, self.cashier.submit_grants)),
+            asyncio.create_task(repeat("vouchers.settle", _SETTLE_CHECK_S, self.cashier.settle)),
+            asyncio.create_task(
+                repeat("offers.renew", _OFFER_CHECK_S, lambda: self.renew_offers(endpoint, key))
+            ),
+            asyncio.create_task(self._upkeep()),
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        ended, _ = await asyncio.wait([serving, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
+        await self._drain()
+        server.should_exit = True
+        await serving
+        for task in [stopping, *beside]:
+            task.cancel()
+        results = await asyncio.gather(stopping, *beside, return_exceptions=True)
+        await self._settle_all()
+        broken = [item for item in results if isinstance(item, Exception)]
+        for error in broken:
+            log.error("node.broken", error=repr(error))
+        return 0 if stopping in ended and not broken else 1
+
+    async def _upkeep(self) -> None:
+        """What the node needs looking after by itself; ends by StoreFailed."""
+        engine_at = prune_at = 0.0
+        while True:
+            await asyncio.sleep(_UPKEEP_S)
+            await asyncio.to_thread(self.store.checkpoint)
+            self.metrics.database_up = self.store.failure is None
+            if self.store.failure is not None:
+                raise self.store.failure
+            now = time.monotonic()
+            if now - engine_at >= _ENGINE_CHECK_S:
+                engine_at = now
+                await self._look_at_engine()
+            if now - prune_at >= _PRUNE_S:
+                prune_at = now
+                kept_s = self.config.limits.answers_kept_s
+                await asyncio.to_thread(forget_answers, self.books, kept_s)
+
+    async def _look_at_engine(self) -> None:
+        try:
+            await self.upstream.models()
+            self.metrics.engine_up = True
+        except EngineGone:
+            self.metrics.engine_up = False
+
+    async def _drain(self) -> None:
+        """No new work; what runs may end, then is ended; payers may acknowledge."""
+        gateway = self.gateway
+        gateway.draining = True
+        log.info("node.draining", running=len(gateway.running))
+        await self._until(lambda: not gateway.running, self.config.limits.drain_s)
+        for running in list(gateway.running.values()):
+            running.end(Finish.DRAINED)
+        await self._until(lambda: not gateway.running, _ACKNOWLEDGE_S)
+        await self._until(
+            lambda: not any(tab.owed for tab in self.books.tabs.values() if not tab.closed), _ACKNOWLEDGE_S
+        )
+
+    @staticmethod
+    async def _until(reached: Callable[[], bool], limit_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while not reached():  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)  # Many things may bring it about; it happens once.
+
+    async def _settle_all(self) -> None:
+        """The chain may be gone: what is acknowledged is on disk, and settled after the next start."""
+        try:
+            await self.cashier.submit_grants()
+            await self.watch.poll()
+            await self.cashier.settle(leaving=True)
+        except ChainError as error:
+            log.warning("node.unsettled", code=error.code, error=str(error))
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the node, which has more to do than to stop listening."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(config: Config) -> int:
+    """Runs a node until it is told to stop; the exit status. Raises StartRefused."""
+    provider = check(config)
+    import uvloop  # Not everywhere, and not needed to check a configuration.
+
+    return uvloop.run(_serve(config, provider))
+
+
+async def _serve(config: Config, provider: Provider) -> int:
+    listen = config.listen
+    if listen.plain_http and not _is_loopback(listen.host):
+        raise StartRefused(f"Plain HTTP is for loopback addresses only, and {listen.host} is none. Use TLS.")
+    tls_key = None if listen.plain_http else _tls_key(config)
+    endpoint_key = ZERO_HASH if tls_key is None else tls.endpoint_key(tls_key)
+    listener = _listener(listen.host, listen.port)
+    url = f"http{'' if listen.plain_http else 's'}://{_written(listener)}"
+    upstream = Upstream(config.engine.url, api_key=_api_key(config))
+    try:
+        store = SqliteStore(config.database)
+    except (DatabaseNewer, DatabaseInUse, OSError) as error:
+        await upstream.close()
+        listener.close()
+        raise StartRefused(str(error)) from error
+    try:
+        node = Node(config, provider, store, upstream)
+        endpoint = listen.endpoint or url
+        await node.start(endpoint, endpoint_key)
+        server = _Server(
+            _uvicorn(node, None if tls_key is None else tls.server_context(listen.tls_key, tls_key))
+        )
+        print(f"serving {url} as provider {to_hex(provider.address)}", flush=True)  # noqa: T201
+        return await node.run(server, listener, endpoint, endpoint_key)
+    finally:
+        await upstream.close()
+        store.close()
+        listener.close()
+
+
+def _uvicorn(node: Node, context: ssl.SSLContext | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        node.app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+        h11_max_incomplete_event_size=None,
+        backlog=2048,
+        ssl_context_factory=None if context is None else lambda *_: context,
+    )
+
+
+def _tls_key(config: Config) -> PrivateKeyTypes:
+    try:
+        return tls.load_or_make_key(config.listen.tls_key)
+    except (ValueError, OSError) as error:
+        raise StartRefused(f"The TLS key {config.listen.tls_key} cannot be used: {error}.") from error
+
+
+def _api_key(config: Config) -> str | None:
+    try:
+        return api_key(config.engine)
+    except ConfigInvalid as error:
+        raise StartRefused(str(error)) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise StartRefused(f"Nothing can listen on {host} port {port}: {error.strerror}.") from error
+
+
+def _written(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def configure_logs() -> None:
+    """JSON lines on standard error."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )

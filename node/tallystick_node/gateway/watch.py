@@ -1,0 +1,231 @@
+"""What goes on beside requests: the chain is followed, grants handed in, vouchers settled, offers renewed,
+old answers forgotten.
+
+The chain is asked in threads; what it says is applied in the event loop.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
+
+import structlog
+
+from tallystick.chain.errors import ChainError
+from tallystick.chain.events import (
+    CapRaised,
+    ChainEvent,
+    ChannelClosed,
+    ChannelOpened,
+    CloseRequested,
+    GrantSkipped,
+    OfferPosted,
+    OffersWithdrawn,
+    ReceiptKeySet,
+    Settled,
+    Skip,
+)
+from tallystick.chain.follower import Update
+from tallystick.ports import Settlement
+from tallystick.protocol import channel as states
+from tallystick.protocol.channel import Channel, ChannelKey
+from tallystick.protocol.units import Atoms, ChannelId, Milliseconds, Timestamp, to_hex
+from tallystick_node.gateway.books import Books
+from tallystick_node.gateway.gateway import Gateway
+from tallystick_node.gateway.grants import Grants
+from tallystick_node.gateway.metrics import Metrics
+from tallystick_node.gateway.settling import Position, SettlePolicy, due
+from tallystick_node.gateway.tab import Tab
+
+_BACKOFF_S = 10
+"""After the chain refused or lost a transaction: by then its outcome is known."""
+
+_SHOWN_S = 120
+"""Within which a mined settlement should come back as an event."""
+
+log = structlog.get_logger("tallystick.watch")
+
+
+class ChainFollower(Protocol):
+    def poll(self) -> Update: ...
+
+
+class ChainWatch:
+    """Keeps the books at what the chain says."""
+
+    def __init__(
+        self, gateway: Gateway, grants: Grants, follower: ChainFollower, *, mines_on_demand: bool = False
+    ):
+        """`mines_on_demand`: a development chain, whose newest block may be old because nothing happened."""
+        self._gateway = gateway
+        self._books = gateway.books
+        self._grants = grants
+        self._follower = follower
+        self._mines_on_demand = mines_on_demand
+        self.key_revoked = False
+        """The provider named another receipt key: what we sign is worth nothing to a payer."""
+
+    async def poll(self) -> None:
+        """Raises ChainError; nothing is lost by it."""
+        update = await asyncio.to_thread(self._follower.poll)
+        if update.rewound:
+            log.warning("chain.rewound", block=update.head.number)
+            self._forget()
+        changed = {tab.id: tab for event in update.events for tab in self._apply(event)}
+        self._gateway.head_at = self._books.now if self._mines_on_demand else update.head.timestamp
+        saves = [self._books.saved(tab) for tab in changed.values()]
+        if saves:
+            await self._books.store.save(*saves)
+
+    def _forget(self) -> None:
+        """All that the chain said; what payers signed stays."""
+        self._books.offers.clear()
+        self._books.minimum_sequence = 0
+        for tab in self._books.tabs.values():
+            tab.channel = Channel(key=tab.channel.key)
+            tab.closed = False
+
+    def _apply(self, event: ChainEvent) -> Iterable[Tab]:
+        """The tabs to be saved after `event`."""
+        books = self._books
+        match event:
+            case ChannelOpened() if event.provider == books.provider:
+                new = event.channel_id not in books.tabs
+                tab = books.open(
+                    ChannelKey(
+                        payer=event.payer,
+                        provider=event.provider,
+                        session_key=event.session_key,
+                        epoch=event.epoch,
+                    )
+                )
+                self._change(tab, states.ChannelOpened(event.cap))
+                return (tab,) if new else ()
+            case CapRaised(channel_id=channel_id) if known := books.tabs.get(channel_id):
+                self._change(known, states.CapRaised(event.cap))
+            case Settled(channel_id=channel_id) if known := books.tabs.get(channel_id):
+                self._change(known, states.Settled(event.settled))
+                if event.settled >= known.acknowledged.amount:
+                    books.unsettled_since.pop(known.id, None)
+                else:
+                    books.unsettled_since[known.id] = books.now
+            case CloseRequested(channel_id=channel_id) if known := books.tabs.get(channel_id):
+                self._change(known, states.CloseRequested(event.closes_at))
+                log.info("channel.closing", channel=to_hex(channel_id), closes_at=event.closes_at)
+            case ChannelClosed(channel_id=channel_id) if known := books.tabs.get(channel_id):
+                return self._close(known, event)
+            case GrantSkipped() if event.provider == books.provider:
+                return self._skip(event)
+            case OfferPosted() if event.provider == books.provider:
+                books.offers[event.offer_hash] = event.offer
+            case OffersWithdrawn() if event.provider == books.provider:
+                books.minimum_sequence = event.minimum_sequence
+            case ReceiptKeySet() if event.provider == books.provider:
+                self.key_revoked = event.receipt_key != books.receipt_key
+            case _:
+                pass
+        return ()
+
+    def _change(self, tab: Tab, event: states.Event) -> None:
+        tab.channel = states.apply(tab.channel, event)
+        self._books.wake(tab)
+
+    def _close(self, tab: Tab, event: ChannelClosed) -> Iterable[Tab]:
+        was_closed = tab.closed
+        tab.channel = Channel(key=tab.channel.key, settled=event.settled)
+        tab.closed = True
+        self._books.unsettled_since.pop(tab.id, None)
+        log.info("channel.closed", channel=to_hex(tab.id), settled=event.settled)
+        return () if was_closed else (tab,)
+
+    def _skip(self, event: GrantSkipped) -> Iterable[Tab]:
+        """A grant that will not be mined is no longer served on."""
+        for tab in self._books.tabs.values():
+            key = tab.channel.key
+            if (key.payer, key.session_key) != (event.payer, event.session_key) or tab.grant is None:
+                continue
+            if event.reason is Skip.NOT_GREATER or tab.granted <= tab.channel.cap:
+                continue
+            if tab.id not in self._grants.submitted:
+                continue  # An old event, read again at a start: the grant held now was not handed in yet.
+            log.warning("grant.skipped", channel=to_hex(tab.id), reason=event.reason.name)
+            tab.grant = None
+            yield tab
+
+
+class Cashier:
+    """Sends transactions: grants to be mined, vouchers to be settled. One at a time."""
+
+    def __init__(
+        self, books: Books, grants: Grants, settlement: Settlement, policy: SettlePolicy, metrics: Metrics
+    ):
+        self._books = books
+        self._grants = grants
+        self._settlement = settlement
+        self._policy = policy
+        self._metrics = metrics
+        self._presented: dict[ChannelId, tuple[Atoms, Timestamp]] = {}
+        """Sent, mined, and when; the chain's own word comes with the events."""
+
+    async def submit_grants(self) -> None:
+        """Raises ChainError."""
+        tabs = self._grants.to_submit()
+        signed = [tab.grant for tab in tabs if tab.grant is not None]
+        if not signed:
+            return
+        for tab in tabs:
+            self._grants.submitted[tab.id] = self._books.now
+        await asyncio.to_thread(self._settlement.open_channels, signed)
+        log.info("grants.submitted", count=len(signed))
+
+    async def settle(self, *, leaving: bool = False) -> None:
+        """What is due; raises ChainError."""
+        channels = due(self._positions(), self._policy, now=self._books.now, leaving=leaving)
+        tabs = [self._books.tabs[channel_id] for channel_id in channels]
+        rows = [(tab.channel.key, tab.voucher) for tab in tabs if tab.voucher is not None]
+        if not rows:
+            return
+        presented = {tab.id: tab.acknowledged.amount for tab in tabs}
+        gained = await asyncio.to_thread(self._settlement.settle, rows)
+        self._presented |= {channel_id: (amount, self._books.now) for channel_id, amount in presented.items()}
+        for channel_id in presented:
+            self._books.unsettled_since.pop(channel_id, None)
+            if self._books.tabs[channel_id].acknowledged.amount > presented[channel_id]:
+                self._books.unsettled_since[channel_id] = self._books.now
+        self._metrics.settled(gained)
+        log.info("vouchers.settled", channels=len(rows), gained=gained)
+
+    def _positions(self) -> Iterable[Position]:
+        """Of channels that the chain knows: on a grant that is not mined nothing can be settled."""
+        for tab in self._books.tabs.values():
+            if tab.voucher is None or tab.closed or tab.channel.cap == 0:
+                continue
+            yield Position(
+                channel_id=tab.id,
+                acknowledged=Atoms(min(tab.acknowledged.amount, tab.channel.cap)),
+                settled=max(tab.channel.settled, self._presented_lately(tab)),
+                since=self._books.unsettled_since.get(tab.id, self._books.now),
+                closing=tab.channel.closes_at != 0,
+            )
+
+    def _presented_lately(self, tab: Tab) -> Atoms:
+        """Zero once the chain should have shown it: it may have been taken back."""
+        amount, at = self._presented.get(tab.id, (Atoms(0), Timestamp(0)))
+        return amount if self._books.now - at < _SHOWN_S else Atoms(0)
+
+
+async def repeat(
+    name: str, every_s: float, step: Callable[[], Awaitable[None]], *, backoff_s: float = _BACKOFF_S
+) -> None:
+    """Runs `step` for ever; what the chain refuses is logged and tried again."""
+    while True:
+        pause_s = every_s
+        try:
+            await step()
+        except ChainError as error:
+            log.warning(f"{name}.failed", code=error.code, error=str(error))
+            pause_s = max(every_s, backoff_s)
+        await asyncio.sleep(pause_s)
+
+
+def forget_answers(books: Books, kept_s: int) -> int:
+    return books.store.prune(Milliseconds(books.clock.milliseconds() - 1000 * kept_s))

@@ -1,0 +1,128 @@
+"""The store in memory: the definition of what a store does. It forgets all when the process ends."""
+
+from dataclasses import dataclass, field
+
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.units import ChannelId, Hash32, Milliseconds
+from tallystick.protocol.voucher import Tally
+from tallystick_node.store.records import (
+    Change,
+    ChannelSaved,
+    ReceiptIssued,
+    RequestDropped,
+    RequestEnded,
+    RequestStarted,
+    StoredAnswer,
+    StoredChannel,
+    VoucherSaved,
+)
+
+
+@dataclass(slots=True)
+class _Request:
+    request_hash: Hash32
+    parts: list[bytes] = field(default_factory=list)
+    last: ReceiptIssued | None = None
+    ended: RequestEnded | None = None
+    pruned: bool = False
+
+
+class MemoryStore:
+    def __init__(self) -> None:
+        self._channels: dict[ChannelId, ChannelSaved] = {}
+        self._vouchers: dict[ChannelId, VoucherSaved] = {}
+        self._receipts: dict[ChannelId, list[Signed[Receipt]]] = {}
+        self._requests: dict[tuple[ChannelId, int], _Request] = {}
+
+    async def save(self, *changes: Change) -> None:
+        for change in changes:
+            self._apply(change)
+
+    def _apply(self, change: Change) -> None:
+        match change:
+            case ChannelSaved():
+                self._channels[change.channel_id] = change
+            case VoucherSaved():
+                held = self._vouchers.get(change.voucher.message.channel_id)
+                if held is None or held.tally.count < change.tally.count:
+                    self._vouchers[change.voucher.message.channel_id] = change
+            case RequestStarted():
+                self._requests[change.channel_id, change.nonce] = _Request(change.request_hash)
+            case ReceiptIssued():
+                receipt = change.receipt.message
+                receipts = self._receipts.setdefault(receipt.channel_id, [])
+                assert receipt.sequence == len(receipts)
+                receipts.append(change.receipt)
+                request = self._requests[receipt.channel_id, change.nonce]
+                request.parts.append(change.content)
+                request.last = change
+            case RequestEnded():
+                request = self._requests[change.channel_id, change.nonce]
+                request.parts.append(change.content)
+                request.ended = change
+            case RequestDropped():
+                del self._requests[change.channel_id, change.nonce]
+
+    def channels(self) -> list[StoredChannel]:
+        for key, request in list(self._requests.items()):
+            if request.ended is None and request.last is None:
+                del self._requests[key]
+            elif request.ended is None:
+                channel_id, nonce = key
+                at = request.last.receipt.message.finished_at if request.last else Milliseconds(0)
+                request.ended = RequestEnded(
+                    channel_id=channel_id, nonce=nonce, media_type=STREAM, content=b"", ended_at=at
+                )
+        return [self._channel(saved) for saved in self._channels.values()]
+
+    def _channel(self, saved: ChannelSaved) -> StoredChannel:
+        held = self._vouchers.get(saved.channel_id)
+        acknowledged = held.tally if held else Tally()
+        receipts = self._receipts.get(saved.channel_id, [])
+        return StoredChannel(
+            key=saved.key,
+            channel_id=saved.channel_id,
+            grant=saved.grant,
+            closed=saved.closed,
+            refusing=saved.refusing,
+            voucher=held.voucher if held else None,
+            acknowledged=acknowledged,
+            unacknowledged=tuple(signed.message for signed in receipts[acknowledged.count :]),
+        )
+
+    def answer(self, channel_id: ChannelId, nonce: int) -> StoredAnswer | None:
+        request = self._requests.get((channel_id, nonce))
+        if request is None or request.ended is None:
+            return None
+        return StoredAnswer(
+            request_hash=request.request_hash,
+            media_type=request.ended.media_type,
+            content=None if request.pruned else b"".join(request.parts),
+            receipt=request.last.text if request.last else None,
+        )
+
+    def receipts(self, channel_id: ChannelId, start: int, limit: int) -> list[Signed[Receipt]]:
+        return self._receipts.get(channel_id, [])[start:][:limit]
+
+    def prune(self, before: Milliseconds) -> int:
+        old = [request for key, request in self._requests.items() if self._prunable(key[0], request, before)]
+        for request in old:
+            request.pruned = True
+            request.parts.clear()
+        return len(old)
+
+    def _prunable(self, channel_id: ChannelId, request: _Request, before: Milliseconds) -> bool:
+        if request.pruned or request.ended is None or request.ended.ended_at >= before:
+            return False
+        held = self._vouchers.get(channel_id)
+        count = held.tally.count if held else 0
+        acknowledged = request.last is None or request.last.receipt.message.sequence < count
+        return acknowledged or self._channels[channel_id].closed
+
+    def close(self) -> None:
+        pass
+
+
+STREAM = "text/event-stream; charset=utf-8"
+"""What a request that a crash cut off was answering with: only streams have receipts before they end."""

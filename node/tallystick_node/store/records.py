@@ -1,0 +1,127 @@
+"""What a provider keeps on disk, as values: changes to save, and what is read back. They know no database.
+
+Losing one is losing money: a voucher is saved before the work it pays for leaves, and a receipt, with
+everything sent before it, before the receipt is sent.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.grant import Grant
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.units import ChannelId, Hash32, Milliseconds
+from tallystick.protocol.voucher import Tally, Voucher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelSaved:
+    """A channel that the provider knows; the last one saved holds."""
+
+    key: ChannelKey
+    channel_id: ChannelId
+    grant: Signed[Grant] | None
+    closed: bool
+    refusing: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoucherSaved:
+    """The largest voucher of a channel. A smaller one than the one held changes nothing."""
+
+    voucher: Signed[Voucher]
+    tally: Tally
+    """What it acknowledges."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestStarted:
+    """From here on the nonce means this request."""
+
+    channel_id: ChannelId
+    nonce: int
+    request_hash: Hash32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptIssued:
+    """With what was sent since the receipt before: whatever is billed can be sent again."""
+
+    receipt: Signed[Receipt]
+    text: str
+    """As it goes over the wire."""
+    nonce: int
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEnded:
+    """The rest of the answer. `content` comes after the last receipt."""
+
+    channel_id: ChannelId
+    nonce: int
+    media_type: str
+    content: bytes
+    ended_at: Milliseconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestDropped:
+    """Nothing was ever billed: the nonce may be used anew."""
+
+    channel_id: ChannelId
+    nonce: int
+
+
+Change = ChannelSaved | VoucherSaved | RequestStarted | ReceiptIssued | RequestEnded | RequestDropped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredChannel:
+    """A channel as saved, with what the provider needs to go on."""
+
+    key: ChannelKey
+    channel_id: ChannelId
+    grant: Signed[Grant] | None
+    closed: bool
+    refusing: bool
+    voucher: Signed[Voucher] | None
+    acknowledged: Tally
+    unacknowledged: tuple[Receipt, ...]
+    """Issued after it, in order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """What a nonce was answered with."""
+
+    request_hash: Hash32
+    media_type: str
+    content: bytes | None
+    """None: no longer kept."""
+    receipt: str | None
+    """The last one of this request, as it went over the wire."""
+
+
+class Store(Protocol):
+    """Where a provider keeps its half."""
+
+    async def save(self, *changes: Change) -> None:
+        """All or none, and durable once this returns. Saves take effect in the order of the calls."""
+
+    def channels(self) -> list[StoredChannel]:
+        """All of them, at the start. Requests that a crash cut off are ended: those that a receipt bills
+        keep what it covers, the others are dropped."""
+
+    def answer(self, channel_id: ChannelId, nonce: int) -> StoredAnswer | None:
+        """None: the nonce is free, or its request still runs."""
+
+    def receipts(self, channel_id: ChannelId, start: int, limit: int) -> list[Signed[Receipt]]:
+        """From sequence `start` on."""
+
+    def prune(self, before: Milliseconds) -> int:
+        """Forgets answers that ended before and whose receipts are acknowledged, or whose channel is closed;
+        how many. Their nonces stay used."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,178 @@
+"""The contract in memory, as far as a gateway looks: accounts, channels, offers, and the events they
+leave."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.events import (
+    CapRaised,
+    ChainEvent,
+    ChannelClosed,
+    ChannelOpened,
+    CloseRequested,
+    GrantSkipped,
+    OfferPosted,
+    OffersWithdrawn,
+    Settled,
+    Skip,
+)
+from tallystick.chain.follower import Update
+from tallystick.ports import Account, Clock, Head
+from tallystick.protocol.channel import Channel, ChannelKey
+from tallystick.protocol.grant import Grant
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.stake import Stake
+from tallystick.protocol.units import ZERO_HASH, Address, Atoms, ChannelId, Timestamp
+from tallystick.protocol.voucher import Voucher
+
+Place = tuple[Address, Address, Address]
+
+
+class FakeChain:
+    """ChainReader, Settlement, OfferBoard and ChainFollower in one. What happens is polled at once."""
+
+    def __init__(self, clock: Clock):
+        self.clock = clock
+        self.gone = False
+        self.free: dict[Address, int] = {}
+        self.channels: dict[Place, Channel] = {}
+        self.settlements: list[list[tuple[ChannelId, Atoms]]] = []
+        self.submitted: list[Signed[Grant]] = []
+        self.holds_grants = False
+        """Grants that are handed in are not mined yet."""
+        self._log: list[ChainEvent] = []
+        self._read = 0
+        self._rewound = False
+        self.sequence = 0
+        self.minimum_sequence = 0
+
+    # ---- what tests do
+
+    def deposit(self, payer: Address, amount: int) -> None:
+        self.free[payer] = self.free.get(payer, 0) + amount
+
+    def open(self, key: ChannelKey, cap: int) -> None:
+        place = key.payer, key.provider, key.session_key
+        opened = place in self.channels and self.channels[place].cap > 0
+        self.channels[place] = Channel(key=key, cap=Atoms(cap))
+        if opened:
+            self._emit(CapRaised, channel_id=key.id, cap=Atoms(cap))
+            return
+        self._emit(
+            ChannelOpened,
+            channel_id=key.id,
+            payer=key.payer,
+            provider=key.provider,
+            session_key=key.session_key,
+            epoch=key.epoch,
+            cap=Atoms(cap),
+        )
+
+    def request_close(self, key: ChannelKey) -> None:
+        self._emit(CloseRequested, channel_id=key.id, closes_at=Timestamp(self.now + 3600))
+
+    def close(self, key: ChannelKey) -> None:
+        place = key.payer, key.provider, key.session_key
+        next_key = ChannelKey(
+            payer=key.payer, provider=key.provider, session_key=key.session_key, epoch=key.epoch + 1
+        )
+        settled = self.channels[place].settled
+        self.channels[place] = Channel(key=next_key)
+        self._emit(ChannelClosed, channel_id=key.id, settled=settled, returned=Atoms(0))
+
+    def withdraw_offers(self, minimum_sequence: int, provider: Address) -> None:
+        self.minimum_sequence = minimum_sequence
+        self._emit(OffersWithdrawn, provider=provider, minimum_sequence=minimum_sequence)
+
+    def rewind(self, keep: int) -> None:
+        """The chain takes back all but the first `keep` events."""
+        del self._log[keep:]
+        self._read, self._rewound = 0, True
+
+    @property
+    def now(self) -> int:
+        return self.clock.milliseconds() // 1000
+
+    # ---- the ports
+
+    def head(self) -> Head:
+        return Head(number=len(self._log), timestamp=Timestamp(self.now))
+
+    def account(self, payer: Address) -> Account:
+        self._require_there()
+        return Account(free=Atoms(self.free.get(payer, 0)), exiting=Atoms(0), exits_at=Timestamp(0))
+
+    def stake(self, provider: Address) -> Stake:
+        raise NotImplementedError
+
+    def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
+        self._require_there()
+        key = ChannelKey(payer=payer, provider=provider, session_key=session_key)
+        return self.channels.get((payer, provider, session_key)) or Channel(key=key)
+
+    def poll(self) -> Update:
+        self._require_there()
+        events, self._read = self._log[self._read :], len(self._log)
+        rewound, self._rewound = self._rewound, False
+        return Update(head=self.head(), events=tuple(events), rewound=rewound)
+
+    def open_channels(self, grants: Sequence[Signed[Grant]]) -> None:
+        self._require_there()
+        self.submitted.extend(grants)
+        if self.holds_grants:
+            return
+        for signed in grants:
+            self.mine(signed.message)
+
+    def mine(self, grant: Grant) -> None:
+        held = self.channel(grant.payer, grant.provider, grant.session_key)
+        difference = grant.cap - held.cap
+        if self.free.get(grant.payer, 0) < difference:
+            self._emit(
+                GrantSkipped,
+                payer=grant.payer,
+                provider=grant.provider,
+                session_key=grant.session_key,
+                reason=Skip.INSUFFICIENT_FREE,
+            )
+            return
+        self.free[grant.payer] -= difference
+        self.open(grant.channel, grant.cap)
+
+    def settle(self, vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]]) -> Atoms:
+        self._require_there()
+        gained = 0
+        rows = []
+        for key, signed in vouchers:
+            place = key.payer, key.provider, key.session_key
+            held = self.channels[place]
+            settled = min(signed.message.cumulative_amount, held.cap)
+            gained += settled - held.settled
+            self.channels[place] = Channel(key=held.key, cap=held.cap, settled=Atoms(settled))
+            rows.append((key.id, Atoms(settled)))
+            self._emit(Settled, channel_id=key.id, settled=Atoms(settled), acknowledgement_hash=ZERO_HASH)
+        self.settlements.append(rows)
+        return Atoms(gained)
+
+    def offers_of(self, provider: Address) -> tuple[int, int]:
+        return self.sequence, self.minimum_sequence
+
+    def post_offer(self, signed: Signed[Offer]) -> None:
+        offer = signed.message
+        self.sequence = offer.sequence
+        self._emit(
+            OfferPosted,
+            provider=offer.provider,
+            sequence=offer.sequence,
+            offer_hash=offer.struct_hash(),
+            offer=offer,
+        )
+
+    def _require_there(self) -> None:
+        if self.gone:
+            raise ChainUnavailable("The chain is gone.")
+
+    def _emit(self, kind: type[ChainEvent], **values: Any) -> None:
+        self._log.append(kind(block=len(self._log), log_index=0, transaction=ZERO_HASH, **values))

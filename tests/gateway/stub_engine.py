@@ -1,0 +1,123 @@
+"""An engine that does as it is told: vLLM's shapes, with switches for everything that may go wrong."""
+
+import asyncio
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+MODEL = "stub"
+
+
+class StubEngine:
+    """Answers with `tokens` tokens, one a chunk. Every input has `input_tokens`."""
+
+    def __init__(self) -> None:
+        self.tokens = 8
+        self.input_tokens = 10
+        self.cached_tokens = 0
+        self.gives_ids = True
+        self.gives_usage = True
+        self.die_after: int | None = None
+        """Tokens after which the connection is cut."""
+        self.refuse: tuple[int, dict[str, Any]] | None = None
+        """Answer every request with this status and body."""
+        self.gate: asyncio.Semaphore | None = None
+        """Each token waits for one release."""
+        self.started = 0
+        """Requests that arrived."""
+        self.bodies: list[dict[str, Any]] = []
+        self.sent = 0
+        self.cut = asyncio.Event()
+        """Somebody stopped listening."""
+        self.models = [MODEL]
+        self.url = ""
+
+    async def __aenter__(self) -> "StubEngine":
+        app = web.Application(client_max_size=1 << 26)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_post("/v1/completions", self._complete)
+        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _models(self, _: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [{"id": name} for name in self.models]})
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        self.started += 1
+        body = orjson.loads(await request.read())
+        self.bodies.append(body)
+        if self.refuse is not None:
+            status, answer = self.refuse
+            return web.json_response(answer, status=status)
+        count = min(self.tokens, body.get("max_tokens") or self.tokens)
+        finish = "length" if count < self.tokens else "stop"
+        try:
+            if body.get("stream"):
+                return await self._stream(request, body, count, finish)
+            for index in range(count):
+                await self._token(request, index)
+            choice = {
+                "index": 0,
+                "message": {"role": "assistant", "content": "x " * count},
+                "finish_reason": finish,
+            }
+            if body.get("return_token_ids"):
+                choice["token_ids"] = list(range(count))
+            return web.json_response({"id": "1", "choices": [choice], "usage": self._usage(count)})
+        except asyncio.CancelledError:
+            self.cut.set()
+            raise
+
+    async def _token(self, request: web.Request, index: int) -> None:
+        if self.gate is not None:
+            await self.gate.acquire()
+        if index == self.die_after:
+            assert request.transport is not None
+            request.transport.abort()
+            raise ConnectionResetError
+
+    def _usage(self, count: int) -> dict[str, Any]:
+        return {
+            "prompt_tokens": self.input_tokens,
+            "completion_tokens": count,
+            "total_tokens": self.input_tokens + count,
+            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
+        }
+
+    async def _stream(
+        self, request: web.Request, body: dict[str, Any], count: int, finish: str
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await response.prepare(request)
+        options = body.get("stream_options") or {}
+        running = options.get("continuous_usage_stats") and self.gives_usage
+        ids = body.get("return_token_ids") and self.gives_ids
+        for index in range(count):
+            await self._token(request, index)
+            choice: dict[str, Any] = {"index": 0, "delta": {"content": f"w{index} "}, "finish_reason": None}
+            if index == count - 1:
+                choice["finish_reason"] = finish
+            if ids:
+                choice["token_ids"] = [index]
+            chunk: dict[str, Any] = {"id": "1", "object": "chat.completion.chunk", "choices": [choice]}
+            if ids and index == 0:
+                chunk["prompt_token_ids"] = list(range(self.input_tokens))
+            if running:
+                chunk["usage"] = self._usage(index + 1)
+            await response.write(b"data: " + orjson.dumps(chunk) + b"\n\n")
+            self.sent = index + 1
+        if options.get("include_usage") and self.gives_usage:
+            last = {"id": "1", "choices": [], "usage": self._usage(count)}
+            await response.write(b"data: " + orjson.dumps(last) + b"\n\n")
+        await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        return response

@@ -1,0 +1,59 @@
+"""A paid request from end to end: what the payer gets, what it costs, what is kept."""
+
+import asyncio
+
+import orjson
+
+from tallystick.protocol.receipt import Finish
+from tests.gateway.conftest import World
+
+
+async def test_a_whole_answer_is_paid_by_its_receipt(world: World) -> None:
+    payer = await world.payer()
+    answer = await payer.complete()
+    assert answer["usage"]["completion_tokens"] == 8
+    receipt = payer.receipts[0]
+    assert (receipt.input_tokens, receipt.output_tokens, receipt.cost) == (10, 8, 90)
+    assert receipt.finish == Finish.STOP
+
+
+async def test_the_next_request_acknowledges_the_receipt_before(world: World) -> None:
+    payer = await world.payer()
+    await payer.complete()
+    await payer.complete()
+    tab = world.books.tabs[payer.channel.id]
+    assert tab.acknowledged.amount == 90
+    assert tab.issued.amount == 180
+
+
+async def test_a_stream_ends_in_a_receipt_before_done(world: World) -> None:
+    payer = await world.payer()
+    body = payer.body(stream=True, return_token_ids=True, stream_options={"include_usage": True})
+    async with payer.stream(body) as stream:
+        await stream.finish()
+    assert stream.done
+    assert [receipt.finish for receipt in stream.receipts] == [Finish.STOP]
+    assert stream.receipts[0].cost == 90
+    response = await payer.acknowledge()
+    assert response.json() == {"cumulativeAmount": "90", "receiptCount": "1"}
+
+
+async def test_what_the_payer_did_not_ask_for_is_left_out(world: World) -> None:
+    payer = await world.payer()
+    async with payer.http.stream(
+        "POST", "/v1/chat/completions", content=(body := payer.body(stream=True)), headers=payer.headers(body)
+    ) as response:
+        lines = [line async for line in response.aiter_lines() if line.startswith("data: {")]
+    chunks = [orjson.loads(line[6:]) for line in lines]
+    assert len(chunks) == 8
+    assert not any("usage" in chunk or "prompt_token_ids" in chunk for chunk in chunks)
+    assert world.engine.bodies[0]["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+
+
+async def test_parallel_requests_share_a_channel(world: World) -> None:
+    payer = await world.payer()
+    await asyncio.gather(*(payer.complete() for _ in range(32)))
+    assert payer.tally.count == 32
+    assert payer.tally.amount == 32 * 90
+    assert (await payer.acknowledge()).status_code == 200
+    assert world.books.tabs[payer.channel.id].owed == 0
