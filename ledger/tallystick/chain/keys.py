@@ -72,7 +72,7 @@ class Keystore:
 
     def load(self, name: str, password: str) -> Key:
         """Raises WalletUnknown, or WrongPassword."""
-        return self._decrypt(self.find(name), password)
+        return open_keystore(self.find(name).path, password)
 
     def change_password(self, name: str, old: str, new: str) -> None:
         """Raises WalletUnknown, or WrongPassword."""
@@ -97,16 +97,6 @@ class Keystore:
         except (KeyError, ValueError):
             return None
 
-    def _decrypt(self, wallet: Wallet, password: str) -> Key:
-        from eth_keyfile.keyfile import decode_keyfile_json  # Half a second: only where a key is opened.
-
-        try:
-            return Key(decode_keyfile_json(dict(_content(wallet.path)), password.encode()))
-        except ValueError as error:
-            raise WrongPassword(f"The password of the wallet {wallet.name} is another one.") from error
-        except (KeyError, TypeError, NotImplementedError) as error:
-            raise KeystoreError(f"{wallet.path} is no Keystore V3 file ({error!r}).") from error
-
     def _write(self, name: str, key: Key, password: str, *, anew: bool) -> None:
         from eth_keyfile.keyfile import create_keyfile_json
 
@@ -128,6 +118,18 @@ class Keystore:
                 written.replace(path)
         finally:
             written.unlink(missing_ok=True)
+
+
+def open_keystore(path: Path, password: str) -> Key:
+    """The key in a file, wherever it lies; raises WrongPassword, or KeystoreError."""
+    from eth_keyfile.keyfile import decode_keyfile_json  # Half a second: only where a key is opened.
+
+    try:
+        return Key(decode_keyfile_json(dict(_content(path)), password.encode()))
+    except ValueError as error:
+        raise WrongPassword(f"The password of the wallet {path.stem} is another one.") from error
+    except (KeyError, TypeError, NotImplementedError) as error:
+        raise KeystoreError(f"{path} is no Keystore V3 file ({error!r}).") from error
 
 
 def _content(path: Path) -> Mapping[str, Any]:

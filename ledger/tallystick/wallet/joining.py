@@ -1,0 +1,186 @@
+"""How a wallet becomes a provider: what is missing is staked, named, signed and posted, in this order.
+
+Every check that can fail comes before the first atom moves, and running it again does only what is left.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from tallystick.chain.errors import GasUnaffordable, WalletUnknown
+from tallystick.chain.sender import Mined
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.signed import Key, sign
+from tallystick.protocol.units import Timestamp, to_hex
+from tallystick.wallet.desk import Desk, sent
+from tallystick.wallet.money import show_exactly
+from tallystick.wallet.offer_file import OfferFile, OfferFileError, read_offer_file
+from tallystick.wallet.probes import endpoint_trouble, engine_trouble
+from tallystick.wallet.render import offer_facts
+from tallystick.wallet.view import View, lines
+
+_ENGINE: Final = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What will be done, known before anything is."""
+
+    file: OfferFile
+    receipt_wallet: str
+    receipt_key: Key
+    made: bool
+    """The receipt wallet is new."""
+    offer: Offer
+
+
+def join(desk: Desk, path: Path, config: Path | None) -> View:
+    """Raises OfferFileError, KeystoreError, or what its transactions raise."""
+    if config is not None and config.exists():
+        raise OfferFileError(f"{config} is there already: name another file for the node's config.")
+    now = desk.market.head().timestamp
+    file = read_offer_file(path, desk.asset, now=Timestamp(now))
+    if file.engine is not None and (trouble := engine_trouble(file.engine, file.model)):
+        raise OfferFileError(trouble)
+    _require_funds(desk, file)
+    plan = _plan(desk, file)
+    mined = _carry_out(desk, plan)
+    posted = sent(
+        {
+            "offerHash": to_hex(plan.offer.struct_hash()),
+            "offer": plan.offer.to_json(),
+            "provider": to_hex(desk.wallet.address),
+            "receiptKey": to_hex(plan.receipt_key.address),
+            "receiptWallet": plan.receipt_wallet,
+            "config": str(config) if config else None,
+        },
+        mined,
+    )
+    text = node_config(desk, plan.file, plan.receipt_wallet)
+    if config is not None:
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(text)
+    return lines(posted, *_report(desk, plan, config, text))
+
+
+def _require_funds(desk: Desk, file: OfferFile) -> None:
+    needed = _to_stake(desk, file)
+    held = desk.market.asset_balance(desk.wallet.address)
+    if held < needed:
+        raise OfferFileError(
+            f"The offer needs {show_exactly(needed, desk.asset)} more at stake, and the wallet holds "
+            f"{show_exactly(held, desk.asset)}. Get more first (on a local chain: tally faucet).",
+            required=needed,
+            actual=held,
+        )
+    if desk.market.gas_balance(desk.wallet.address) == 0:
+        raise GasUnaffordable(
+            f"{desk.wallet.name} holds nothing of the chain's own coin, which pays for transactions. Send it "
+            "some (on a local chain: tally faucet)."
+        )
+
+
+def _to_stake(desk: Desk, file: OfferFile) -> int:
+    target = max(desk.market.minimum_stake(), file.stake or 0)
+    return max(0, target - desk.market.stake(desk.wallet.address).staked)
+
+
+def _plan(desk: Desk, file: OfferFile) -> _Plan:
+    own = desk.wallet
+    name = file.receipt_wallet or f"{own.name}-receipts"
+    try:
+        desk.keystore.find(name)
+        made = False
+    except WalletUnknown:
+        # Under the wallet's own password: the node is given this file and it, and never the wallet's.
+        desk.keystore.create(name, desk.password(own.name))
+        made = True
+    receipt_key = desk.key(name)
+    latest, minimum = desk.market.offers_of(own.address)
+    offer = file.offer(own.address, max(latest + 1, minimum))
+    return _Plan(file, name, receipt_key, made, offer)
+
+
+def _carry_out(desk: Desk, plan: _Plan) -> list[Mined]:
+    market, mined = desk.signing_market, []
+    if missing := _to_stake(desk, plan.file):
+        mined.append(market.add_stake(desk.amount(str(missing))))
+    if desk.market.stake(desk.wallet.address).receipt_key != plan.receipt_key.address:
+        mined.append(market.set_receipt_key(plan.receipt_key.address))
+    mined.append(market.post_offer(sign(plan.offer, desk.deployment.domain, plan.receipt_key).signed))
+    return mined
+
+
+def _report(desk: Desk, plan: _Plan, config: Path | None, text: str) -> list[str]:
+    receipts = desk.keystore.find(plan.receipt_wallet)
+    report = ["Posted:"]
+    report += [f"  {name:<20} {value}" for name, value in offer_facts(plan.offer, desk.asset)]
+    if plan.made:
+        report.append(
+            f"Made the receipt key {plan.receipt_wallet}, under the password of {desk.wallet.name}."
+        )
+    if desk.market.gas_balance(receipts.address) == 0:
+        report.append(
+            f"The node pays for its transactions with {plan.receipt_wallet}, which holds no gas yet: send "
+            f"some to {to_hex(receipts.address)} (locally: tally faucet 0 --to {plan.receipt_wallet})."
+        )
+    if trouble := endpoint_trouble(plan.offer.endpoint, plan.offer.endpoint_key):
+        report.append(f"Not yet: {trouble}")
+    else:
+        report.append(f"A gateway answers at {plan.offer.endpoint}.")
+    if config is None:
+        report += ["Write this to node.toml and run `tally-node serve node.toml`:", "", text]
+    else:
+        report.append(f"Run: tally-node serve {config}")
+    return report
+
+
+def node_config(desk: Desk, file: OfferFile, receipt_wallet: str) -> str:
+    """What `tally-node serve` reads, for the very offer of the file. Paths are whole: it may lie anywhere."""
+    endpoint = urlsplit(file.endpoint)
+    tls_key = file.tls_key_file or Path("tls.pem")
+    receipt = desk.keystore.find(receipt_wallet).path
+    password = desk.settings.password_file
+    settings: list[tuple[str, str | int | bool]] = [
+        ("rpc", desk.settings.rpc),
+        ("deployment", str(desk.settings.deployment.resolve())),
+        ("[keys]", ""),
+        ("receipt", str(receipt.resolve())),
+        ("provider", to_hex(desk.wallet.address)),
+        *((("password_file", str(password.resolve())),) if password else ()),
+        ("[listen]", ""),
+        ("host", "127.0.0.1" if _is_loopback(endpoint.hostname) else "0.0.0.0"),
+        ("port", endpoint.port or (443 if endpoint.scheme == "https" else 80)),
+        ("tls_key", str(tls_key.resolve() if file.tls_key_file else tls_key)),
+        *((("plain_http", True),) if endpoint.scheme == "http" else ()),
+        ("endpoint", file.endpoint),
+        ("[engine]", ""),
+        ("url", file.engine or _ENGINE),
+        ("[[offers]]", ""),
+        ("model", file.model),
+        ("input_price", file.input_price),
+        ("cached_input_price", file.cached_input_price),
+        ("output_price", file.output_price),
+        ("context_length", file.context_length),
+        ("credit", file.credit),
+        ("model_hash", to_hex(file.model_hash)),
+    ]
+    return "".join(
+        f"\n{name}\n" if name.startswith("[") else f"{name} = {_toml(value)}\n" for name, value in settings
+    )
+
+
+def _toml(value: str | int | bool) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case int():
+            return str(value)
+        case str():
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{escaped}"'
+
+
+def _is_loopback(host: str | None) -> bool:
+    return host in ("localhost", "127.0.0.1", "::1")
