@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -32,6 +32,11 @@ class EngineKind(Enum):
         """What requests ask for."""
         return "echo" if self is EngineKind.ECHO else "tiny-good"
 
+    @property
+    def context_length(self) -> int:
+        """Tokens, as the engine serves it."""
+        return 4096 if self is EngineKind.ECHO else 1024
+
 
 def preferred_engine() -> EngineKind:
     """vLLM where a GPU or an installed vLLM is found, else embedded."""
@@ -42,7 +47,7 @@ def vllm_is_installed() -> bool:
     return (REPOSITORY / ".venv-vllm" / "stamp").exists()
 
 
-def start_engine(kind: EngineKind, *, port: int, log: Path) -> Process:
+def start_engine(kind: EngineKind, *, port: int, log: Path, options: Sequence[str] = ()) -> Process:
     """The engine's process, not yet ready: `wait_for_engine` is."""
     name = kind.model_name
     if kind is EngineKind.VLLM:
@@ -52,7 +57,7 @@ def start_engine(kind: EngineKind, *, port: int, log: Path) -> Process:
         command += ["--served-model-name", name]
         if kind is EngineKind.EMBEDDED:
             command += ["--model", str(MODEL)]
-    return Process(f"engine on port {port}", command, log=log)
+    return Process(f"engine on port {port}", [*command, *options], log=log)
 
 
 def wait_for_engine(kind: EngineKind, engine: Process, *, port: int) -> None:

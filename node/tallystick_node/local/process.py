@@ -57,6 +57,11 @@ class Process:
                 raise NotReady(f"{self.name} was not ready within {timeout_s:.0f} s:\n{self._tail()}")
             time.sleep(_POLL_S)
 
+    def terminate(self) -> None:
+        """SIGTERM, and no waiting."""
+        if self._child.poll() is None:
+            self._child.terminate()
+
     def stop(self) -> int:
         """SIGTERM, then SIGKILL after a grace; the exit status."""
         if self._child.poll() is None:

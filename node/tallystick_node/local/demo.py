@@ -1,0 +1,244 @@
+"""The whole story on one machine, told as it happens: `scripts/demo`.
+
+Stake, offer, deposit, buy, acknowledge, settle, check. It decides nothing and keeps nothing, unless it is told to.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import tallystick
+from tallystick.chain.errors import ChainError
+from tallystick.chain.events import Settled
+from tallystick.chain.follower import Follower
+from tallystick_node.local.audit import Check, audit
+from tallystick_node.local.engines import EngineKind, preferred_engine, vllm_is_installed
+from tallystick_node.local.load import Bought, buy
+from tallystick_node.local.market import DEPOSIT, LocalMarket
+from tallystick_node.local.process import NotReady
+
+_PARALLEL: Final = 16
+_BUDGET: Final = tallystick.Budget(total=DEPOSIT * 4 // 5, per_request=100_000)
+_GET_VLLM: Final = (
+    "For real vLLM: scripts/demo --engine vllm (installs it beside, about 2 GB and two minutes)."
+)
+
+Totals = dict[str, dict[str, int]]
+"""By provider's name: requests, tokens, receipts, atoms."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 when all three checks hold."""
+    options = _parse(arguments)
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), stderr=options.json)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tallystick-demo-", ignore_cleanup_errors=True) as folder:
+            return _tell(options, Path(folder), console)
+    except KeyboardInterrupt:
+        console.print("stopped; nothing is left running")
+        return 130
+    except (NotReady, ChainError) as error:
+        console.print(f"[red]demo:[/] {error}", markup=True)
+        return 1
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    parser.add_argument(
+        "--engine",
+        choices=[kind.value for kind in EngineKind],
+        help="vllm: the real server; embedded: the shipped tiny model; echo: no model, for load "
+        "(default: vllm where a GPU or an installed vLLM is found, else embedded)",
+    )
+    parser.add_argument("--providers", type=_count, default=3, metavar="N", help="default 3")
+    parser.add_argument("--requests", type=_count, default=60, metavar="N", help="default 60")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="leave the market up afterwards, until Ctrl-C, and say how to use it",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the result as JSON; the story goes to stderr"
+    )
+    return parser.parse_args(arguments)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _tell(options: argparse.Namespace, folder: Path, console: Console) -> int:
+    begun = time.monotonic()
+    engine = EngineKind(options.engine) if options.engine else preferred_engine()
+
+    def tell(line: str) -> None:
+        console.print(f"[dim]{time.monotonic() - begun:6.1f} s[/]  {line}")
+
+    if options.engine is None and not vllm_is_installed():
+        tell(_GET_VLLM)
+    with LocalMarket(folder=folder, engine=engine, provider_count=options.providers, tell=tell) as market:
+        transport = tallystick.transport(
+            market.payer,
+            rpc=market.chain.url,
+            deployment=market.deployment,
+            budget=_BUDGET,
+            home=market.home,
+        )
+        tell(
+            f"the payer buys {options.requests:,} completions of {engine.model_name} with the openai package, "
+            f"{_PARALLEL} at a time, every other one streamed"
+        )
+        bought = asyncio.run(_buy(transport, market, options.requests, console))
+        held = transport.receipts()
+        transport.close()
+        for each in {item.question: item for item in bought[:3]}.values():
+            tell(f'  [italic]"{each.question}"[/]  →  "{_shortened(each.answer)}"')
+        tell(f"{len(held):,} receipts checked and acknowledged; the gateways drain and settle")
+        market.stop_gateways()
+        chain = market.market_of(market.payer)
+        checks = audit(chain, [item.receipt for item in held])
+        settlements = _settlements(market)
+
+        totals: Totals = defaultdict(lambda: defaultdict(int))
+        names = {provider.address: provider.name for provider in market.providers}
+        asked: dict[str, set[tuple[bytes, int]]] = defaultdict(set)
+        for item in held:
+            receipt = item.receipt.message
+            row = totals[names[item.provider]]
+            asked[names[item.provider]].add((receipt.channel_id, item.nonce))
+            row["input_tokens"] += receipt.input_tokens
+            row["output_tokens"] += receipt.output_tokens
+            row["receipts"] += 1
+            row["paid"] += receipt.cost
+        for provider in market.providers:
+            row = totals[provider.name]
+            row["requests"] = len(asked[provider.name])
+            row["earned"] = chain.balance_of(provider.address)
+            row["transactions"], row["gas"] = settlements.get(provider.address, (0, 0))
+        _print(console, totals, checks, engine)
+        tell("done")
+        if options.json:
+            print(json.dumps(_report(totals, checks, bought, engine, time.monotonic() - begun), indent=2))  # noqa: T201
+        if options.keep:
+            _keep(market, console)
+    return 0 if all(check.holds for check in checks) else 1
+
+
+async def _buy(
+    transport: tallystick.Transport, market: LocalMarket, requests: int, console: Console
+) -> Sequence[Bought]:
+    columns = (
+        TextColumn("          {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("answers", total=requests)
+        return await buy(
+            transport,
+            model=market.engine.model_name,
+            requests=requests,
+            parallel=_PARALLEL,
+            heard=lambda _: progress.advance(task),
+        )
+
+
+def _settlements(market: LocalMarket) -> dict[bytes, tuple[int, int]]:
+    """By provider: transactions that settled something, and the gas they took."""
+    events = Follower(market.chain.rpc, market.deployment).poll().events
+    found: dict[bytes, tuple[int, int]] = {}
+    for transaction in {event.transaction for event in events if isinstance(event, Settled)}:
+        provider = next(e.provider for e in events if e.transaction == transaction and hasattr(e, "balance"))
+        mined = market.chain.rpc.call("eth_getTransactionReceipt", "0x" + transaction.hex())
+        count, gas = found.get(provider, (0, 0))
+        found[provider] = (count + 1, gas + int(mined["gasUsed"], 16))
+    return found
+
+
+def _print(console: Console, totals: Totals, checks: Sequence[Check], engine: EngineKind) -> None:
+    table = Table(title=f"Who was paid by the payer, for {engine.model_name}", title_justify="left")
+    table.add_column("provider")
+    columns = (
+        "requests",
+        "input_tokens",
+        "output_tokens",
+        "receipts",
+        "paid",
+        "earned",
+        "transactions",
+        "gas",
+    )
+    heads = ("requests", "input\ntokens", "output\ntokens", "receipts", "paid,\natoms", "settled,\natoms")
+    for head in (*heads, "settle\ntransactions", "gas"):
+        table.add_column(head, justify="right")
+    for name in sorted(totals):
+        table.add_row(name, *(f"{totals[name][column]:,}" for column in columns))
+    table.add_section()
+    table.add_row("all", *(f"{sum(row[column] for row in totals.values()):,}" for column in columns))
+    console.print(table)
+    for check in checks:
+        mark = "[green]✓[/]" if check.holds else "[red]✗[/]"
+        console.print(f" {mark} {check.question}: {check.found}")
+
+
+def _report(
+    totals: Totals, checks: Sequence[Check], bought: Sequence[Bought], engine: EngineKind, seconds: float
+) -> dict[str, Any]:
+    return {
+        "engine": engine.value,
+        "requests": len(bought),
+        "seconds": round(seconds, 1),
+        "providers": {name: dict(row) for name, row in sorted(totals.items())},
+        "checks": [{"question": c.question, "holds": c.holds, "found": c.found} for c in checks],
+    }
+
+
+def _keep(market: LocalMarket, console: Console) -> None:
+    """The gateways come back, and everything stays until Ctrl-C."""
+    for provider in market.providers:
+        market.start_gateway(provider)
+    console.print("\nThe market stays up until Ctrl-C.\n")
+    console.print(f"  chain      {market.chain.url}")
+    for provider in market.providers:
+        console.print(f"  {provider.name} {provider.url}   {provider.config}")
+    console.print("\nFor an openai program (docs/payer.md) and for tally, in another terminal:\n")
+    for name, value in market.environment.items():
+        console.print(f"export {name}={value}", soft_wrap=True)
+    console.print("export PATH=$PWD/.venv/bin:$PATH")
+    console.print(f'\ntally pay {market.engine.model_name} "What is the capital of Kenya?"\n')
+    with contextlib.suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    console.print("stopping")
+
+
+def _shortened(text: str, length: int = 60) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+"""A market on this machine: a chain, a contract, providers with engines, one payer with a deposit.
+
+Everything runs as it would elsewhere, in processes of its own and over TLS; only the chain is local and the
+money worthless. It sells nothing itself.
+"""
+
+import secrets
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.keys import Keystore
+from tallystick.chain.local import LocalChain, deploy
+from tallystick.chain.market import Market
+from tallystick.chain.sender import Sender
+from tallystick.protocol.signed import Key
+from tallystick.protocol.units import Address, Atoms, to_hex
+from tallystick_node.local.engines import EngineKind, start_engine, wait_for_engine
+from tallystick_node.local.process import Process, answers, free_ports
+
+STAKE: Final = Atoms(100_000_000)
+DEPOSIT: Final = Atoms(50_000_000)
+CREDIT: Final = Atoms(50_000)
+GAS: Final = 10**20
+"""Wei."""
+_GATEWAY_READY_S: Final = 30.0
+_LIGHT_SCRYPT: Final = 1 << 12
+"""These keys guard nothing, and a strong one costs a second each."""
+
+_CONFIG: Final = """\
+rpc = "{rpc}"
+deployment = "{deployment}"
+poll_s = 0.2
+
+[keys]
+receipt = "{receipt}"
+provider = "{provider}"
+
+[listen]
+port = {port}
+
+[engine]
+url = "{engine}"
+
+[[offers]]
+model = "{model}"
+input_price = 2_000_000
+output_price = 6_000_000
+context_length = {context_length}
+credit = {credit}
+
+[limits]
+head_age_s = 86_400  # This chain mines when there is something to mine.
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class LocalProvider:
+    """One provider: its keys, its engine, its gateway."""
+
+    name: str
+    key: Key
+    """The wallet: stake and earnings."""
+    port: int
+    config: Path
+    log: Path
+    engine: Process
+    gateway: Process | None = None
+
+    @property
+    def address(self) -> Address:
+        return self.key.address
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
+    def running(self) -> Process:
+        assert self.gateway is not None, f"{self.name} has no gateway"
+        return self.gateway
+
+
+@dataclass(slots=True, kw_only=True)
+class LocalMarket:
+    """`with LocalMarket(folder=…) as market:` has a market running, and nothing left of it afterwards."""
+
+    folder: Path
+    """Where everything is kept: keys, databases, logs."""
+    engine: EngineKind = EngineKind.ECHO
+    engine_options: tuple[str, ...] = ()
+    provider_count: int = 3
+    credit: Atoms = CREDIT
+    tell: Callable[[str], None] = lambda _: None
+    """Hears what happens, a line at a time."""
+
+    chain: LocalChain = field(init=False)
+    deployment: Deployment = field(init=False)
+    payer: Key = field(init=False)
+    password: str = field(init=False)
+    providers: list[LocalProvider] = field(init=False, default_factory=list)
+    _stack: ExitStack = field(init=False, default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def deployment_file(self) -> Path:
+        return self.folder / "deployment.json"
+
+    @property
+    def home(self) -> Path:
+        """The payer's: keystore and purse."""
+        return self.folder / "payer"
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a program of the payer needs to know."""
+        return {
+            "TALLYSTICK_RPC": self.chain.url,
+            "TALLYSTICK_DEPLOYMENT": str(self.deployment_file),
+            "TALLYSTICK_HOME": str(self.home),
+            "TALLYSTICK_WALLET": "payer",
+            "TALLYSTICK_PASSWORD": self.password,
+        }
+
+    def market_of(self, key: Key) -> Market:
+        """The contract in the hands of `key`."""
+        return Market(self.chain.rpc, self.deployment, Sender(self.chain.rpc, self.deployment.chain_id, key))
+
+    def start_gateway(self, provider: LocalProvider) -> None:
+        """Runs it, anew or again; returns once it serves."""
+        self._launch(provider)
+        self._await(provider)
+
+    def _launch(self, provider: LocalProvider) -> None:
+        command: list[str | Path] = [sys.executable, "-m", "tallystick_node.cli", "serve", provider.config]
+        gateway = Process(
+            provider.name, command, log=provider.log, env={"TALLYSTICK_PASSWORD": self.password}
+        )
+        self._stack.callback(gateway.stop)
+        provider.gateway = gateway
+
+    def _await(self, provider: LocalProvider) -> None:
+        provider.running.wait_ready(answers(provider.url + "/healthz"), timeout_s=_GATEWAY_READY_S)
+
+    def stop_gateways(self) -> None:
+        """Each drains and settles what it was acknowledged."""
+        for provider in self.providers:
+            provider.running.terminate()
+        for provider in self.providers:
+            provider.running.stop()
+
+    # ------------------------------------------------------------------------------------------- setting up
+
+    def _start(self) -> None:
+        self.password = secrets.token_urlsafe(16)
+        ports = free_ports(2 * self.provider_count)
+        engine_ports, gateway_ports = ports[: self.provider_count], ports[self.provider_count :]
+        self.tell(f"starting {self.provider_count} engines ({self.engine.value})")
+        engines = [self._start_engine(port) for port in engine_ports]
+
+        self.chain = self._stack.enter_context(LocalChain())
+        self.tell(f"a local chain runs at {self.chain.url}")
+        self.deployment = deploy(self.chain.rpc, self.chain.keys[0], minimum_stake=STAKE)
+        self.deployment.save(self.deployment_file)
+        self.tell(f"the market is deployed at 0x{self.deployment.market.hex()}")
+
+        self.payer = Keystore(self.home / "keystore", scrypt_n=_LIGHT_SCRYPT).create("payer", self.password)
+        self._fund(self.payer, DEPOSIT).deposit(DEPOSIT)
+        self.tell(
+            f"the payer 0x{self.payer.address.hex()[:8]}… deposited {DEPOSIT:,} atoms: its one transaction"
+        )
+
+        for number, (engine, engine_port, port) in enumerate(
+            zip(engines, engine_ports, gateway_ports, strict=True), start=1
+        ):
+            self.providers.append(self._join(f"provider-{number}", engine, engine_port, port))
+        for provider, engine_port in zip(self.providers, engine_ports, strict=True):
+            wait_for_engine(self.engine, provider.engine, port=engine_port)
+        self.tell("the engines answer")
+        for provider in self.providers:
+            self._launch(provider)
+        for provider in self.providers:
+            self._await(provider)
+            self.tell(
+                f"{provider.name} staked {STAKE:,} atoms, posted its offer and serves at {provider.url}"
+            )
+
+    def _start_engine(self, port: int) -> Process:
+        log = self.folder / f"engine-{port}.log"
+        engine = start_engine(self.engine, port=port, log=log, options=self.engine_options)
+        self._stack.callback(engine.stop)
+        return engine
+
+    def _join(self, name: str, engine: Process, engine_port: int, port: int) -> LocalProvider:
+        """Stakes with a wallet of its own, and names a receipt key that pays the gateway's gas."""
+        folder = self.folder / name
+        wallet = Key.generate()
+        receipt_key = Keystore(folder, scrypt_n=_LIGHT_SCRYPT).create("receipt", self.password)
+        self.chain.rpc.call("anvil_setBalance", to_hex(receipt_key.address), hex(GAS))
+        market = self._fund(wallet, STAKE)
+        market.add_stake(STAKE)
+        market.set_receipt_key(receipt_key.address)
+        config = folder / "node.toml"
+        config.write_text(
+            _CONFIG.format(
+                rpc=self.chain.url,
+                deployment=self.deployment_file,
+                receipt=Keystore(folder).find("receipt").path,
+                provider=to_hex(wallet.address),
+                engine=f"http://127.0.0.1:{engine_port}",
+                port=port,
+                model=self.engine.model_name,
+                context_length=self.engine.context_length,
+                credit=self.credit,
+            )
+        )
+        return LocalProvider(
+            name=name, key=wallet, port=port, config=config, log=folder / "node.log", engine=engine
+        )
+
+    def _fund(self, key: Key, atoms: Atoms) -> Market:
+        self.chain.rpc.call("anvil_setBalance", to_hex(key.address), hex(GAS))
+        market = self.market_of(key)
+        market.mint(atoms)
+        return market
