@@ -3,9 +3,10 @@
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from copy import deepcopy
+from itertools import product
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tallystick.protocol.errors import (
@@ -41,38 +42,13 @@ any_json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text, inner, max_size=3),
     max_leaves=8,
 )
-near_misses = st.sampled_from(
-    [
-        *(
-            "",
-            " ",
-            "0",
-            "-0",
-            "-1",
-            "+1",
-            "01",
-            "1_0",
-            "1.0",
-            "1e3",
-            " 1",
-            "1\n",
-            "٣",
-            "²",
-            "0x1",
-            "9" * 5_000,
-        ),
-        *("0x", "0X" + "00" * 32, "0x" + "00" * 31, "0x" + "00" * 33, "0x" + "g" * 64, "00" * 33),
-        *(
-            "0x" + "ab " * 21 + "a",
-            "0x" + " " * 64,
-            "0x" + "00 " * 13 + "0",
-            "0x" + "０" * 64,
-            "0x" + "00" * 5_000,
-        ),
-        *("\ud800", "\udfff", "\x00", "\U0010ffff", "e\u0301"),
-        *(0, 1, -1, 2**53, 2**64, 2**128, 10**400, 1.5, float("nan"), float("inf"), True, None, [], {}),
-    ]
-)
+NEAR_MISSES = [
+    *("", " ", "0", "-0", "-1", "+1", "01", "1_0", "1.0", "1e3", " 1", "1\n", "٣", "²", "0x1"),
+    *("0x", "0X" + "00" * 32, "0x" + "00" * 31, "0x" + "00" * 33, "0x" + "g" * 64, "00" * 33),
+    *("0x" + "ab " * 20 + "abab", "0x" + " " * 64, "0x" + "00 " * 12 + "0000", "0x" + "０" * 64),
+    *("9" * 5_000, "0x" + "00" * 5_000, "\ud800", "\udfff", "\x00", "\U0010ffff", "e\u0301"),
+    *(0, 1, -1, 2**53, 2**64, 2**128, 10**400, 1.5, float("nan"), float("inf"), True, None, [], {}),
+]
 """What looks right at first sight, or breaks what is used on it later."""
 
 
@@ -90,7 +66,7 @@ def spoilt(valid):
             inner = inner[name]
         match draw(st.sampled_from(["change", "drop", "add", "rename"])):
             case "change":
-                inner[name] = draw(near_misses | any_json)
+                inner[name] = draw(st.sampled_from(NEAR_MISSES) | any_json)
             case "drop":
                 del inner[name]
             case "add":
@@ -156,15 +132,16 @@ def test_messages_are_read_whole_or_refused(kind):
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
 def test_a_near_miss_in_any_field_is_refused_or_harmless(kind):
-    @given(st.from_type(kind), near_misses, st.data())
-    def holds(message, value, data):
+    @settings(max_examples=5)
+    @given(st.from_type(kind))
+    def holds(message):
         fields = message.to_json()
-        fields[data.draw(st.sampled_from(sorted(fields)))] = value
-        try:
-            read = kind.from_json(fields)
-        except MalformedMessage:
-            return
-        usable(read)
+        for name, value in product(fields, NEAR_MISSES):
+            try:
+                read = kind.from_json(fields | {name: value})
+            except MalformedMessage:
+                continue
+            usable(read)
 
     holds()
 

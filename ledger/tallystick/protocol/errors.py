@@ -44,6 +44,8 @@ class MarketError(Exception):
 
 
 class FormatError(MarketError):
+    """What came is not in the protocol's form."""
+
     code = "format-error"
 
 
@@ -54,6 +56,8 @@ class MalformedCredential(FormatError):
 
 
 class CredentialTooLarge(FormatError):
+    """The payment header, or a receipt, is longer than the protocol allows."""
+
     code = "credential-too-large"
 
 
@@ -64,6 +68,8 @@ class MalformedMessage(FormatError):
 
 
 class SignatureError(MarketError):
+    """A signature does not prove what it should."""
+
     code = "signature-error"
 
 
@@ -74,38 +80,56 @@ class MalformedSignature(SignatureError):
 
 
 class WrongSigner(SignatureError):
+    """A true signature, but of another key, another message, or another market."""
+
     code = "wrong-signer"
 
 
 class OfferError(MarketError):
+    """The offer named cannot be bought under."""
+
     code = "offer-error"
 
 
 class OfferUnknown(OfferError):
+    """The provider has posted no offer with this hash."""
+
     code = "offer-unknown"
 
 
 class OfferExpired(OfferError):
+    """The offer's `validUntil` has come."""
+
     code = "offer-expired"
 
 
 class OfferWithdrawn(OfferError):
+    """The provider has withdrawn it on chain, or posted a newer one in its place."""
+
     code = "offer-withdrawn"
 
 
 class ModelNotOffered(OfferError):
+    """The offer is for another model than the request."""
+
     code = "model-not-offered"
 
 
 class ContextTooLong(OfferError):
+    """Input and `max_tokens` together exceed the offer's context."""
+
     code = "context-too-long"
 
 
 class ChannelError(MarketError):
+    """The channel cannot carry this payment."""
+
     code = "channel-error"
 
 
 class ChannelUnknown(ChannelError):
+    """The chain holds no such channel, and no grant for it came along."""
+
     code = "channel-unknown"
 
 
@@ -116,14 +140,20 @@ class ChannelNotOpen(ChannelError):
 
 
 class WrongEpoch(ChannelError):
+    """The channel was closed since: the voucher or grant is of an earlier life, or of none yet."""
+
     code = "wrong-epoch"
 
 
 class GrantError(MarketError):
+    """The grant opens or raises nothing."""
+
     code = "grant-error"
 
 
 class GrantExpired(GrantError):
+    """The grant's `deadline` has come."""
+
     code = "grant-expired"
 
 
@@ -134,10 +164,14 @@ class GrantNotCovered(GrantError):
 
 
 class VoucherError(MarketError):
+    """The voucher does not fit its channel, its receipts or its request."""
+
     code = "voucher-error"
 
 
 class VoucherExceedsCap(VoucherError):
+    """The chain would not pay all of it."""
+
     code = "voucher-exceeds-cap"
 
 
@@ -154,6 +188,8 @@ class AcknowledgementMismatch(VoucherError):
 
 
 class RequestHashMismatch(VoucherError):
+    """The voucher was signed for another offer or another body than came with it."""
+
     code = "request-hash-mismatch"
 
 
@@ -164,6 +200,8 @@ class NonceReused(VoucherError):
 
 
 class CreditError(MarketError):
+    """The provider extends no further credit for now."""
+
     code = "credit-error"
     retryable = True
 
@@ -188,10 +226,14 @@ class WorstCaseExceedsCredit(CreditError):
 
 
 class ReceiptError(MarketError):
+    """A receipt that the payer will not acknowledge."""
+
     code = "receipt-error"
 
 
 class ReceiptNotContiguous(ReceiptError):
+    """Its sequence is not the next of its channel."""
+
     code = "receipt-not-contiguous"
 
 
@@ -208,12 +250,18 @@ class ReceiptMismatch(ReceiptError):
 
 
 class BudgetError(MarketError):
+    """The payer's own limit, checked before anything is signed."""
+
     code = "budget-error"
 
 
 class RequestBudgetExceeded(BudgetError):
+    """This request could cost more than one request may."""
+
     code = "request-budget-exceeded"
 
 
 class TotalBudgetExceeded(BudgetError):
+    """With this request, all requests together could cost more than they may."""
+
     code = "total-budget-exceeded"

@@ -1,0 +1,132 @@
+"""Answers in OpenAI's shape, as engines give them."""
+
+import pytest
+
+from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.receipt import Finish
+from tallystick.protocol.transcript import Transcript
+from tallystick.protocol.units import ZERO_HASH
+
+
+@pytest.fixture
+def transcript():
+    return Transcript(keccak(b"request"))
+
+
+def chunk(*, ids=None, content=None, finish=None, usage=None):
+    choice = {"index": 0, "delta": {} if content is None else {"content": content}, "finish_reason": finish}
+    if ids is not None:
+        choice["token_ids"] = ids
+    return {"choices": [choice], "usage": usage}
+
+
+def test_nothing_said_is_nothing_counted(transcript):
+    assert (transcript.input_tokens, transcript.cached_input_tokens, transcript.output_tokens) == (0, 0, 0)
+    assert transcript.response_hash == keccak(b"request")
+    assert transcript.tokens_hash == ZERO_HASH
+    assert transcript.finish is None
+
+
+def test_token_ids_are_counted_and_hashed_across_choices_in_order(transcript):
+    transcript.add_counts({"choices": [{"token_ids": [1, 2]}, {"token_ids": [3]}]})
+    transcript.add_counts({"choices": [{"token_ids": [4]}]})
+
+    assert transcript.output_tokens == 4
+    assert transcript.tokens_hash == keccak(bytes.fromhex("00000001000000020000000300000004"))
+
+
+def test_the_hash_can_be_read_in_mid_answer(transcript):
+    transcript.add_counts(chunk(ids=[1]))
+    early = transcript.tokens_hash
+    transcript.add_counts(chunk(ids=[2]))
+
+    assert early == keccak(b"\0\0\0\1")
+    assert transcript.tokens_hash == keccak(b"\0\0\0\1\0\0\0\2")
+
+
+def test_usage_counts_where_there_are_no_ids(transcript):
+    transcript.add_counts(chunk(content="Hello, "))
+    transcript.add_counts(chunk(usage={"prompt_tokens": 7, "completion_tokens": 12}))
+
+    assert (transcript.input_tokens, transcript.output_tokens) == (7, 12)
+    assert transcript.tokens_hash == ZERO_HASH
+
+
+def test_a_delta_counts_one_where_there_is_neither(transcript):
+    for item in (
+        chunk(content=""),
+        chunk(content="a"),
+        {"choices": [{"text": "b"}]},
+        {"choices": [{"delta": {"tool_calls": [{"index": 0}]}}]},
+    ):
+        transcript.add_counts(item)
+
+    assert transcript.output_tokens == 3
+
+
+def test_output_never_falls_when_a_better_source_speaks_late(transcript):
+    """What an interim receipt was made of stays true, or the difference to it would be negative."""
+    for _ in range(5):
+        transcript.add_counts(chunk(content="a"))
+    transcript.add_counts(chunk(usage={"completion_tokens": 3}))
+    transcript.add_counts(chunk(ids=[1]))
+
+    assert transcript.output_tokens == 5
+
+
+def test_the_prompts_ids_count_the_input_too(transcript):
+    transcript.add_counts({"prompt_token_ids": [1, 2, 3], "choices": []})
+
+    assert transcript.input_tokens == 3
+
+
+def test_no_more_is_cached_than_came_in(transcript):
+    usage = {"prompt_tokens": 10, "prompt_tokens_details": {"cached_tokens": 64}}
+    transcript.add_counts({"choices": [], "usage": usage})
+
+    assert (transcript.input_tokens, transcript.cached_input_tokens) == (10, 10)
+
+
+@pytest.mark.parametrize("absurd", [-1, 1 << 32, 10**30, 1.5, True, "7", None, [7]])
+def test_absurd_counts_count_nothing(transcript, absurd):
+    usage = {
+        "prompt_tokens": absurd,
+        "completion_tokens": absurd,
+        "prompt_tokens_details": {"cached_tokens": absurd},
+    }
+    transcript.add_counts({"choices": [], "usage": usage})
+
+    assert (transcript.input_tokens, transcript.cached_input_tokens, transcript.output_tokens) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("absurd", [[-1], [1 << 32], [True], ["1"], [1.0], [1, None], "12", {"1": 2}])
+def test_absurd_token_ids_count_nothing(transcript, absurd):
+    transcript.add_counts(chunk(ids=absurd))
+
+    assert (transcript.output_tokens, transcript.tokens_hash) == (0, ZERO_HASH)
+
+
+@pytest.mark.parametrize("absurd", [None, 1, "data", [], [{}], {"choices": {}}, {"choices": [None, 3, "x"]}])
+def test_what_is_no_answer_counts_nothing(transcript, absurd):
+    transcript.add_counts(absurd)
+
+    assert (transcript.output_tokens, transcript.finish) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        (None, None),
+        ("stop", Finish.STOP),
+        ("length", Finish.LENGTH),
+        ("tool_calls", Finish.TOOL_CALLS),
+        ("function_call", Finish.TOOL_CALLS),
+        ("content_filter", Finish.CONTENT_FILTER),
+        ("repetition", Finish.OTHER),
+        (["stop"], None),
+    ],
+)
+def test_the_engines_reason_to_finish_is_named(transcript, reason, finish):
+    transcript.add_counts(chunk(content="x", finish=reason))
+
+    assert transcript.finish is finish
