@@ -1,6 +1,6 @@
 """The whole story on one machine, told as it happens: `scripts/demo`.
 
-Stake, offer, deposit, buy, acknowledge, settle, check. It decides nothing and keeps nothing, unless it is told to.
+Stake, offer, deposit, buy, acknowledge, settle, check. It decides nothing, and keeps nothing unless told to.
 """
 
 import argparse
@@ -23,8 +23,9 @@ from rich.table import Table
 
 import tallystick
 from tallystick.chain.errors import ChainError
-from tallystick.chain.events import Settled
+from tallystick.chain.events import Earned, Settled
 from tallystick.chain.follower import Follower
+from tallystick.protocol.units import to_hex
 from tallystick_node.local.audit import Check, audit
 from tallystick_node.local.engines import EngineKind, preferred_engine, vllm_is_installed
 from tallystick_node.local.load import Bought, buy
@@ -104,8 +105,8 @@ def _tell(options: argparse.Namespace, folder: Path, console: Console) -> int:
             home=market.home,
         )
         tell(
-            f"the payer buys {options.requests:,} completions of {engine.model_name} with the openai package, "
-            f"{_PARALLEL} at a time, every other one streamed"
+            f"the payer buys {options.requests:,} completions of {engine.model_name} with the openai "
+            f"package, {_PARALLEL} at a time, every other one streamed"
         )
         bought = asyncio.run(_buy(transport, market, options.requests, console))
         held = transport.receipts()
@@ -167,29 +168,20 @@ def _settlements(market: LocalMarket) -> dict[bytes, tuple[int, int]]:
     """By provider: transactions that settled something, and the gas they took."""
     events = Follower(market.chain.rpc, market.deployment).poll().events
     found: dict[bytes, tuple[int, int]] = {}
-    for transaction in {event.transaction for event in events if isinstance(event, Settled)}:
-        provider = next(e.provider for e in events if e.transaction == transaction and hasattr(e, "balance"))
-        mined = market.chain.rpc.call("eth_getTransactionReceipt", "0x" + transaction.hex())
-        count, gas = found.get(provider, (0, 0))
-        found[provider] = (count + 1, gas + int(mined["gasUsed"], 16))
+    settling = {event.transaction for event in events if isinstance(event, Settled)}
+    for event in events:
+        if isinstance(event, Earned) and event.transaction in settling:
+            mined = market.chain.rpc.call("eth_getTransactionReceipt", to_hex(event.transaction))
+            count, gas = found.get(event.provider, (0, 0))
+            found[event.provider] = (count + 1, gas + int(mined["gasUsed"], 16))
     return found
 
 
 def _print(console: Console, totals: Totals, checks: Sequence[Check], engine: EngineKind) -> None:
     table = Table(title=f"Who was paid by the payer, for {engine.model_name}", title_justify="left")
-    table.add_column("provider")
-    columns = (
-        "requests",
-        "input_tokens",
-        "output_tokens",
-        "receipts",
-        "paid",
-        "earned",
-        "transactions",
-        "gas",
-    )
-    heads = ("requests", "input\ntokens", "output\ntokens", "receipts", "paid,\natoms", "settled,\natoms")
-    for head in (*heads, "settle\ntransactions", "gas"):
+    table.add_column("provider", no_wrap=True)
+    columns = ("requests", "input_tokens", "output_tokens", "paid", "earned", "transactions", "gas")
+    for head in ("requests", "tokens in", "out", "paid, atoms", "settled", "in txs", "gas"):
         table.add_column(head, justify="right")
     for name in sorted(totals):
         table.add_row(name, *(f"{totals[name][column]:,}" for column in columns))
