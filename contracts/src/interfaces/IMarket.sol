@@ -252,7 +252,7 @@ interface IMarket {
     /// @notice Whether `key` is, or ever was, a receipt key of `provider`.
     function isReceiptKey(address provider, address key) external view returns (bool);
     /// @notice Whether `signer` signed `digest`, by the rule for grants: with its own key, or as an ERC-1271 contract.
-    function isSignedBy(address signer, bytes32 digest, bytes calldata signature) external view returns (bool);
+    function hasSigned(address signer, bytes32 digest, bytes calldata signature) external view returns (bool);
     function offersOf(address provider) external view returns (uint64 latestSequence, uint64 minimumSequence);
     /// @notice The current epoch of a channel; all zero where none was ever opened.
     function channelOf(address payer, address provider, address sessionKey)

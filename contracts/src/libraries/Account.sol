@@ -18,14 +18,21 @@ library Account {
         uint40 exitsAt;
     }
 
-    error AccountTooSmall(uint96 required, uint256 available);
+    error AccountTooSmall(uint256 required, uint256 available);
+    /// @notice Thrown at 2**96 free atoms, which no asset of any worth has. The payer can exit some to make room.
+    error AccountFull(uint256 maximum, uint256 actual);
     error NothingExiting();
     error ExitNotOver(uint40 exitsAt, uint40 time);
 
     /// @notice Adds `amount` atoms and returns what is free now.
-    /// @dev Overflows, and reverts, only with 2**96 atoms in one account, whose payer can exit to make room.
     function credit(State storage self, uint96 amount) internal returns (uint96 free) {
-        free = self.free + amount;
+        uint256 sum;
+        unchecked {
+            sum = uint256(self.free) + amount; // Two numbers of 96 bits.
+        }
+        if (sum > type(uint96).max) revert AccountFull(type(uint96).max, sum);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        free = uint96(sum); // Checked above.
         self.free = free;
     }
 
@@ -33,24 +40,29 @@ library Account {
         return uint256(self.free) + self.exiting;
     }
 
-    /// @notice Takes `amount` atoms for a channel: free ones first, then exiting ones.
-    function draw(State storage self, uint96 amount) internal {
-        uint96 free = self.free;
-        if (amount <= free) {
-            unchecked {
-                self.free = free - amount; // `amount <= free` was checked above.
-            }
-            return;
-        }
-        uint96 exiting = self.exiting;
-        uint96 rest;
+    /// @notice Takes `amount` atoms for a channel, free ones first, then exiting ones; false where they do not suffice.
+    function draw(State storage self, uint256 amount) internal returns (bool) {
+        uint256 free = self.free;
+        // Neither difference is greater than the field that it is stored in.
+        // forge-lint: disable-start(unsafe-typecast)
         unchecked {
-            rest = amount - free; // `amount > free` was checked above.
+            if (amount <= free) {
+                self.free = uint96(free - amount);
+                return true;
+            }
         }
-        if (rest > exiting) revert AccountTooSmall(amount, self.available());
+        uint256 exiting = self.exiting;
+        if (amount > free + exiting) return false;
         self.free = 0;
-        self.exiting = exiting - rest;
-        if (rest == exiting) self.exitsAt = 0;
+        self.exiting = uint96(free + exiting - amount);
+        if (self.exiting == 0) self.exitsAt = 0;
+        // forge-lint: disable-end(unsafe-typecast)
+        return true;
+    }
+
+    /// @notice {draw}, or revert.
+    function requireDraw(State storage self, uint256 amount) internal {
+        if (!self.draw(amount)) revert AccountTooSmall(amount, self.available());
     }
 
     /// @notice Moves `amount` atoms from free to exiting; the notice of all that is exiting restarts.

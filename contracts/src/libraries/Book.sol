@@ -2,23 +2,30 @@
 pragma solidity ^0.8.37;
 
 /// @title Book
-/// @notice What a provider offers and what it has earned.
-/// @dev Both share a slot on purpose: a provider with an offer has a slot that is never zero, so a settlement after a
-/// withdrawal of everything does not pay for a fresh one (17,100 gas).
+/// @notice What a provider signs with, offers, and has earned.
+/// @dev Amounts are atoms, times unix seconds. It knows nothing of stake.
 library Book {
     /// @notice Longest base URL of a gateway: names of 253 characters, with a scheme and no room for essays.
     uint256 internal constant MAX_ENDPOINT_BYTES = 256;
     /// @notice Longest name of a model: twice the longest in use on the public hubs.
     uint256 internal constant MAX_MODEL_BYTES = 128;
 
+    /// @param receiptKey Signs offers, receipts and closes; zero: the provider itself. It shares a slot with the
+    /// balance on purpose: closing reads one to write the other, and where a key is named, a settlement after a
+    /// withdrawal of everything does not pay for a fresh slot.
+    /// @param balance Atoms earned and not yet withdrawn.
     /// @param latestSequence Of the offers posted; zero: none was.
     /// @param minimumSequence Offers under it are withdrawn.
-    /// @param balance Atoms earned and not yet withdrawn.
+    /// @param named Every receipt key that was ever named.
     struct State {
         // slot 0
+        address receiptKey;
+        uint96 balance;
+        // slot 1
         uint64 latestSequence;
         uint64 minimumSequence;
-        uint128 balance;
+        // slot 2
+        mapping(address key => bool) named;
     }
 
     error SequenceNotGreater(uint64 latestSequence, uint64 sequence);
@@ -27,6 +34,8 @@ library Book {
     error OfferExpired(uint64 validUntil, uint64 time);
     error EndpointLength(uint256 maximum, uint256 actual);
     error ModelLength(uint256 maximum, uint256 actual);
+    /// @notice Thrown at 2**96 atoms, which no asset of any worth has. Withdrawing makes room.
+    error BalanceFull(uint256 maximum, uint256 actual);
     error NothingToWithdraw();
 
     /// @notice Checks what an offer says of itself: texts neither empty nor too long, and a future at `time`.
@@ -56,14 +65,36 @@ library Book {
         self.minimumSequence = minimumSequence;
     }
 
+    function nameReceiptKey(State storage self, address key) internal {
+        self.receiptKey = key;
+        self.named[key] = true;
+    }
+
+    /// @notice The key that signs for `provider`, whose book this is.
+    function signer(State storage self, address provider) internal view returns (address key) {
+        key = self.receiptKey;
+        if (key == address(0)) key = provider;
+    }
+
+    /// @notice Whether `key` signs, or ever signed, for `provider`, whose book this is.
+    function isReceiptKey(State storage self, address provider, address key) internal view returns (bool) {
+        return key == provider || self.named[key];
+    }
+
     /// @notice Adds `amount` atoms and returns the balance now.
-    function earn(State storage self, uint128 amount) internal returns (uint128 balance) {
-        balance = self.balance + amount;
+    function earn(State storage self, uint256 amount) internal returns (uint96 balance) {
+        uint256 sum;
+        unchecked {
+            sum = self.balance + amount; // Atoms that exist; their sum has no 256 bits.
+        }
+        if (sum > type(uint96).max) revert BalanceFull(type(uint96).max, sum);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        balance = uint96(sum); // Checked above.
         self.balance = balance;
     }
 
     /// @notice Takes out the whole balance.
-    function withdraw(State storage self) internal returns (uint128 amount) {
+    function withdraw(State storage self) internal returns (uint96 amount) {
         amount = self.balance;
         if (amount == 0) revert NothingToWithdraw();
         self.balance = 0;

@@ -13,6 +13,8 @@ pragma solidity ^0.8.37;
 ///
 /// @dev Amounts are atoms, times unix seconds. It knows neither whose channel it is nor who signed.
 library Channel {
+    using Channel for State;
+
     /// @notice What a channel is doing. Derived from {State} and the clock, never stored.
     /// @custom:value0 NONE Not open in this epoch.
     /// @custom:value1 OPEN Vouchers may be relied on.
@@ -38,15 +40,15 @@ library Channel {
         uint24 epoch;
     }
 
-    /// @notice The last epoch is never opened, so that closing can always count on.
+    /// @notice A channel that was closed in its last epoch, the 16,777,216th, stays closing for good: it takes no cap.
     uint24 internal constant LAST_EPOCH = type(uint24).max;
+    uint40 internal constant NEVER = type(uint40).max;
 
     error CapNotGreater(uint96 cap, uint96 requested);
     error ChannelNotOpen();
     error ChannelClosing(uint40 closesAt);
     error ChannelNotClosing();
     error CloseNotOver(uint40 closesAt, uint40 time);
-    error EpochsExhausted(uint24 lastEpoch);
 
     function status(State memory self, uint40 time) internal pure returns (Status) {
         if (self.cap == 0) return Status.NONE;
@@ -54,21 +56,29 @@ library Channel {
         return time < self.closesAt ? Status.CLOSING : Status.CLOSABLE;
     }
 
-    /// @notice Opens the channel with `cap`, or raises its cap to it, and returns the atoms that this takes.
-    function raise(State storage self, uint96 cap) internal returns (uint96 added) {
-        uint96 current = self.cap;
+    /// @notice Checks that the channel can be opened with `cap`, or its cap raised to it.
+    function requireRaisable(State storage self, uint96 cap) internal view {
         if (self.closesAt != 0) revert ChannelClosing(self.closesAt);
-        if (cap <= current) revert CapNotGreater(current, cap);
-        if (self.epoch == LAST_EPOCH) revert EpochsExhausted(LAST_EPOCH);
-        self.cap = cap;
+        if (cap <= self.cap) revert CapNotGreater(self.cap, cap);
+    }
+
+    /// @notice The atoms that it takes to open the channel with `cap`, or to raise its cap to it.
+    /// @dev The caller has checked that `cap` is greater.
+    function missing(State storage self, uint96 cap) internal view returns (uint96) {
         unchecked {
-            added = cap - current; // `cap > current` was checked above.
+            return cap - self.cap; // The caller has checked it.
         }
     }
 
+    /// @notice Opens the channel with `cap`, or raises its cap to it, and returns the atoms that this takes.
+    /// @dev The caller has checked {requireRaisable}, or skipped on what it refuses.
+    function raise(State storage self, uint96 cap) internal returns (uint96 added) {
+        added = self.missing(cap);
+        self.cap = cap;
+    }
+
     /// @notice The total that a voucher over `amount` entitles to: no voucher is worth more than the cap.
-    function entitled(State storage self, uint128 amount) internal view returns (uint96) {
-        uint96 cap = self.cap;
+    function entitled(uint96 cap, uint128 amount) internal pure returns (uint96) {
         // forge-lint: disable-next-line(unsafe-typecast)
         return amount < cap ? uint96(amount) : cap; // Under the cap, it fits the cap's type.
     }
@@ -76,7 +86,9 @@ library Channel {
     /// @notice Books that `total` is paid, and returns the part of it that was not.
     /// @dev The caller has checked `settled < total <= cap`.
     function settle(State storage self, uint96 total) internal returns (uint96 amount) {
-        amount = total - self.settled;
+        unchecked {
+            amount = total - self.settled; // The caller has checked it.
+        }
         self.settled = total;
     }
 
@@ -95,17 +107,27 @@ library Channel {
     }
 
     /// @notice Ends the epoch at a total of `amount`, but neither under what is settled nor over the cap.
+    /// @return epoch The one that ends.
     /// @return paid Atoms due to the provider beyond what was settled.
     /// @return settled The epoch's final total.
     /// @return returned The rest, due to the payer.
-    function close(State storage self, uint128 amount) internal returns (uint96 paid, uint96 settled, uint96 returned) {
-        (uint96 cap, uint96 before, uint24 epoch) = (self.cap, self.settled, self.epoch);
+    function close(State storage self, uint128 amount)
+        internal
+        returns (uint24 epoch, uint96 paid, uint96 settled, uint96 returned)
+    {
+        uint96 cap = self.cap;
+        uint96 before = self.settled;
+        epoch = self.epoch;
         if (cap == 0) revert ChannelNotOpen();
 
-        settled = entitled(self, amount);
+        settled = entitled(cap, amount);
         if (settled < before) settled = before;
-        (self.cap, self.settled, self.closesAt, self.epoch) = (0, 0, 0, epoch + 1);
+        self.cap = 0;
+        self.settled = 0;
+        self.closesAt = 0;
         unchecked {
+            self.epoch = epoch + 1; // The last one is seen to below.
+            if (epoch == LAST_EPOCH) (self.closesAt, self.epoch) = (NEVER, LAST_EPOCH);
             paid = settled - before; // `settled >= before` was seen to above.
             returned = cap - settled; // `settled <= cap`, always.
         }

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.37;
 
 import {ChannelId, IMarket} from "../interfaces/IMarket.sol";
+import {Words} from "./Words.sol";
 
 /// @title Hash
 /// @notice The EIP-712 struct hashes of every message that the market's parties sign, and the names of channels.
@@ -15,7 +16,7 @@ library Hash {
         "uint64 validUntil)"
     );
 
-    function offer(IMarket.Offer memory o) internal pure returns (bytes32) {
+    function offer(IMarket.Offer calldata o) internal pure returns (bytes32) {
         return keccak256(
             abi.encode(
                 OFFER_TYPE,
@@ -38,8 +39,23 @@ library Hash {
     bytes32 internal constant GRANT_TYPE =
         keccak256("Grant(address payer,address provider,address sessionKey,uint24 epoch,uint96 cap,uint64 deadline)");
 
-    function grant(IMarket.Grant memory g) internal pure returns (bytes32) {
-        return keccak256(abi.encode(GRANT_TYPE, g));
+    function grant(
+        address payer,
+        address provider,
+        address sessionKey,
+        uint24 epoch,
+        uint96 cap,
+        uint64 deadline
+    ) internal pure returns (bytes32) {
+        return Words.keccak(
+            uint256(GRANT_TYPE),
+            uint160(payer),
+            uint160(provider),
+            uint160(sessionKey),
+            epoch,
+            cap,
+            deadline
+        );
     }
 
     bytes32 internal constant RECEIPT_TYPE = keccak256(
@@ -74,7 +90,7 @@ library Hash {
         uint128 cumulativeCost;
     }
 
-    function receipt(Receipt memory r) internal pure returns (bytes32) {
+    function receipt(Receipt calldata r) internal pure returns (bytes32) {
         // Every field is one word, so the encoding of the struct is that of its fields.
         return keccak256(abi.encode(RECEIPT_TYPE, r));
     }
@@ -96,7 +112,7 @@ library Hash {
         uint64 requestNonce;
     }
 
-    function acknowledgement(Acknowledgement memory a) internal pure returns (bytes32) {
+    function acknowledgement(Acknowledgement calldata a) internal pure returns (bytes32) {
         return keccak256(abi.encode(ACKNOWLEDGEMENT_TYPE, a));
     }
 
@@ -111,13 +127,15 @@ library Hash {
         pure
         returns (bytes32)
     {
-        return keccak256(abi.encode(VOUCHER_TYPE, id, cumulativeAmount, acknowledgementHash));
+        return Words.keccak(
+            uint256(VOUCHER_TYPE), uint256(ChannelId.unwrap(id)), cumulativeAmount, uint256(acknowledgementHash)
+        );
     }
 
     bytes32 internal constant CLOSE_TYPE = keccak256("Close(bytes32 channelId,uint128 cumulativeAmount)");
 
     function close(ChannelId id, uint128 cumulativeAmount) internal pure returns (bytes32) {
-        return keccak256(abi.encode(CLOSE_TYPE, id, cumulativeAmount));
+        return Words.keccak(uint256(CLOSE_TYPE), uint256(ChannelId.unwrap(id)), cumulativeAmount);
     }
 
     bytes32 internal constant DOMAIN_TYPE =
@@ -134,11 +152,6 @@ library Hash {
         pure
         returns (ChannelId)
     {
-        return ChannelId.wrap(keccak256(abi.encode(payer, provider, sessionKey, epoch)));
-    }
-
-    /// @notice Names a channel through all its epochs: where its state is stored.
-    function channelKey(address payer, address provider, address sessionKey) internal pure returns (bytes32) {
-        return keccak256(abi.encode(payer, provider, sessionKey));
+        return ChannelId.wrap(Words.keccak(uint160(payer), uint160(provider), uint160(sessionKey), epoch));
     }
 }

@@ -2,25 +2,19 @@
 pragma solidity ^0.8.37;
 
 /// @title Stake
-/// @notice What a provider locks behind its promises, and the keys that make them.
-/// @dev Amounts are atoms, times unix seconds. It knows nothing of offers, nor of why stake is slashed.
+/// @notice What a provider locks behind its promises.
+/// @dev Amounts are atoms, times unix seconds. It knows nothing of the promises, nor of why stake is slashed.
 library Stake {
     using Stake for State;
 
     /// @param staked Atoms behind the provider's promises.
     /// @param exiting Atoms on their way back to the provider, which can be slashed until they are paid.
     /// @param exitsAt First second at which `exiting` can be paid; zero while nothing is exiting.
-    /// @param receiptKey Signs offers, receipts and closes; zero: the provider itself.
-    /// @param named Every receipt key that was ever named.
     struct State {
         // slot 0
         uint96 staked;
         uint96 exiting;
         uint40 exitsAt;
-        // slot 1
-        address receiptKey;
-        // slot 2
-        mapping(address key => bool) named;
     }
 
     error StakeTooSmall(uint96 required, uint96 staked);
@@ -68,21 +62,5 @@ library Stake {
         uint96 taken = fromExiting + fromStaked;
         reward = taken / 2;
         burnt = taken - reward;
-    }
-
-    function name(State storage self, address key) internal {
-        self.receiptKey = key;
-        self.named[key] = true;
-    }
-
-    /// @notice The key that signs for `provider`, whose stake this is.
-    function signer(State storage self, address provider) internal view returns (address key) {
-        key = self.receiptKey;
-        if (key == address(0)) key = provider;
-    }
-
-    /// @notice Whether `key` signs, or ever signed, for `provider`, whose stake this is.
-    function wasNamed(State storage self, address provider, address key) internal view returns (bool) {
-        return key == provider || self.named[key];
     }
 }

@@ -109,8 +109,8 @@ contract Lens {
         return Hash.offer(offer);
     }
 
-    function hashGrant(IMarket.Grant calldata grant) external pure returns (bytes32) {
-        return Hash.grant(grant);
+    function hashGrant(IMarket.Grant calldata g) external pure returns (bytes32) {
+        return Hash.grant(g.payer, g.provider, g.sessionKey, g.epoch, g.cap, g.deadline);
     }
 
     function hashReceipt(Hash.Receipt calldata receipt) external pure returns (bytes32) {

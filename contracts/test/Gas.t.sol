@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.37;
+
+import {IMarket} from "../src/interfaces/IMarket.sol";
+import {Fixture} from "./Fixture.sol";
+import {vm} from "./Vm.sol";
+
+/// @notice What whole transactions cost: base, calldata and execution on cold storage, less refunds. Every top-level
+/// call here is a transaction of its own (`isolate`), so that nothing is warm but what the transaction warmed.
+/// @dev The brownie suite asks a real chain for the same figures.
+contract Gas_Test is Fixture {
+    address private immutable relayer = vm.addr(0x4E1A);
+
+    /// @dev Of the transaction before, over `units`.
+    function within(string memory name, uint256 ceiling, uint256 units) private {
+        uint256 each = vm.lastCallGas().gasTotalUsed / units;
+        vm.snapshotValue("transactions", name, each);
+        vm.assertLe(each, ceiling, name);
+    }
+
+    /// @dev As in the steady state: the provider has a balance, and each channel has paid before.
+    function settles(uint256 count) private {
+        stake(provider, MINIMUM_STAKE);
+        IMarket.Row[] memory first = new IMarket.Row[](count);
+        IMarket.Row[] memory second = new IMarket.Row[](count);
+        for (uint256 i; i < count; ++i) {
+            address payer_ = vm.addr(1_000 + i);
+            deposit(payer_, 100e6);
+            vm.prank(payer_);
+            market.openChannels(one(IMarket.Opening(provider, vm.addr(2_000 + i), 10e6)));
+            first[i] = rowOf(payer_, 2_000 + i, 0, 1_234_567);
+            second[i] = rowOf(payer_, 2_000 + i, 0, 2_345_678);
+        }
+        market.settle(provider, first);
+        vm.prank(relayer);
+        market.settle(provider, second);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Settle1() external {
+        settles(1);
+        within("settle 1 row", 44_000, 1);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Settle10() external {
+        settles(10);
+        within("settle 10 rows, each", 18_500, 10);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Settle100() external {
+        settles(100);
+        within("settle 100 rows, each", 15_500, 100);
+    }
+
+    function opens(uint256 count) private {
+        deposit(payer, 1_000e6);
+        IMarket.Opening[] memory openings = new IMarket.Opening[](count);
+        for (uint256 i; i < count; ++i) {
+            openings[i] = IMarket.Opening(vm.addr(3_000 + i), vm.addr(2_000 + i), 10e6);
+        }
+        vm.prank(payer);
+        market.openChannels(openings);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Open1() external {
+        opens(1);
+        within("open 1 channel", 54_000, 1);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Open10() external {
+        opens(10);
+        within("open 10 channels, each", 30_000, 10);
+    }
+
+    function grants(uint256 count) private {
+        IMarket.Grant[] memory list = new IMarket.Grant[](count);
+        bytes[] memory signatures = new bytes[](count);
+        for (uint256 i; i < count; ++i) {
+            address payer_ = vm.addr(1_000 + i);
+            deposit(payer_, 100e6);
+            list[i] = IMarket.Grant(payer_, provider, vm.addr(2_000 + i), 0, 10e6, START + 1 hours);
+            signatures[i] = shortened(sign(1_000 + i, list[i]));
+        }
+        vm.prank(relayer);
+        market.openChannelsFor(list, signatures);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Grant1() external {
+        grants(1);
+        within("open 1 channel by grant", 61_000, 1);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Grant100() external {
+        grants(100);
+        within("open 100 channels by grants, each", 38_500, 100);
+    }
+
+    /// @dev The provider has a balance, the payer has free atoms, and the close pays the last voucher.
+    /// forge-config: default.isolate = true
+    function test_Close() external {
+        stake(provider, MINIMUM_STAKE);
+        deposit(payer, 20e6);
+        open(10e6);
+        market.settle(provider, one(row(1_234_567)));
+        bytes memory signature = shortened(closeSignature(PROVIDER_KEY, 2_345_678));
+        vm.prank(payer);
+        market.close(payer, provider, sessionKey, 2_345_678, signature);
+        within("close, signed by the provider", 48_000, 1);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Deposit() external {
+        deposit(payer, 10e6);
+        fund(payer, 20e6);
+        vm.prank(payer);
+        market.deposit(payer, 10e6);
+        within("deposit more", 60_000, 1);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_PostOffer() external {
+        stake(provider, MINIMUM_STAKE);
+        IMarket.Offer memory offer = offerOf(1);
+        bytes memory signature = sign(PROVIDER_KEY, offer);
+        market.postOffer(offer, signature);
+        within("post an offer", 80_000, 1);
+    }
+
+    function test_CodeSize() external {
+        vm.snapshotValue("bytes", "Market", address(market).code.length);
+        vm.assertLe(address(market).code.length, 24_576);
+    }
+}
