@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tallystick.client.budget import Budget
     from tallystick.client.choose import Policy, Wanted, cheapest
+    from tallystick.client.client import Answer, AsyncClient, AsyncStream, Client, Stream
+    from tallystick.client.closing import ClosedChannel
     from tallystick.client.outcome import Outcome, outcome_of
     from tallystick.client.purse import HeldReceipt
     from tallystick.client.transport import BASE_URL, Transport, open_wallet, transport
@@ -24,14 +26,20 @@ if TYPE_CHECKING:
     from tallystick.protocol.signed import Key
 
 _HOMES = {
+    "Answer": "client.client",
+    "AsyncClient": "client.client",
+    "AsyncStream": "client.client",
     "BASE_URL": "client.transport",
     "Budget": "client.budget",
+    "Client": "client.client",
+    "ClosedChannel": "client.closing",
     "HeldReceipt": "client.purse",
     "Key": "protocol.signed",
     "MarketError": "protocol.errors",
     "Outcome": "client.outcome",
     "Policy": "client.choose",
     "PostedOffer": "ports",
+    "Stream": "client.client",
     "Transport": "client.transport",
     "Wanted": "client.choose",
     "cheapest": "client.choose",
@@ -42,13 +50,19 @@ _HOMES = {
 
 __all__ = [
     "BASE_URL",
+    "Answer",
+    "AsyncClient",
+    "AsyncStream",
     "Budget",
+    "Client",
+    "ClosedChannel",
     "HeldReceipt",
     "Key",
     "MarketError",
     "Outcome",
     "Policy",
     "PostedOffer",
+    "Stream",
     "Transport",
     "Wanted",
     "cheapest",

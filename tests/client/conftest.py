@@ -25,7 +25,8 @@ from cryptography.x509.oid import NameOID
 
 from tallystick.client.budget import Budget
 from tallystick.client.pools import endpoint_key
-from tallystick.client.transport import Session, Transport
+from tallystick.client.session import Session
+from tallystick.client.transport import Transport
 from tallystick.ports import Account, Head, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain

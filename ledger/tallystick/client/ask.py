@@ -6,7 +6,7 @@ and the budget does. Pure: it sends nothing and knows no channel.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeGuard
 
 import orjson
@@ -54,7 +54,7 @@ class Ask:
 
     def limited(self, limit: Tokens) -> "Ask":
         """The same with a limit of `limit` output tokens an answer."""
-        return read_ask(self.path, orjson.dumps({**self.fields, "max_tokens": limit}))
+        return replace(self, fields={**self.fields, "max_tokens": limit}, limit=limit)
 
     def body(self, *, stream: bool) -> bytes:
         """The bytes to send."""

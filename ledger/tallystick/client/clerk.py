@@ -6,9 +6,8 @@ it cannot do (the provider is away, the process ends) stays in the purse for the
 
 import logging
 import time
-from collections.abc import Callable
 from threading import Condition, Thread
-from typing import Final
+from typing import Final, Protocol
 
 import httpx2
 
@@ -24,16 +23,26 @@ from tallystick.client.pools import Pools
 from tallystick.client.purse import OpenChannel, Pending, Purse
 from tallystick.client.sending import BACKGROUND, BODY_LIMIT, ChannelGone, Sender, endpoint_of
 from tallystick.client.sinks import Discard
+from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.errors import MarketError, ReceiptMismatch, SignatureError, VoucherNotGreater
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed, verify
 from tallystick.protocol.units import Address, to_hex
+from tallystick.protocol.voucher import Close
 
 _RETRIES: Final = (0.5, 2.0, 5.0, 15.0, 60.0)
 """Seconds before each repetition where a provider is away."""
 _FORGOTTEN_AFTER: Final = 600_000
 """Milliseconds after which a request that its provider never billed stops holding a part of the budget."""
 _LOG: Final = logging.getLogger("tallystick.client")
+
+
+class Closer(Protocol):
+    """Sends the transactions that end channels. `chain.Market` with a sender is one."""
+
+    def close(self, key: ChannelKey, signed: Signed[Close]) -> object: ...
+
+    def request_close(self, provider: Address, session_key: Address) -> object: ...
 
 
 class Settling:
@@ -47,12 +56,15 @@ class Settling:
 
     def settle(self, channel: OpenChannel) -> Flow[None]:
         """Leaves nothing open on this channel that can be closed."""
-        endpoint = yield from self._endpoint(channel)
-        if endpoint is None or channel.state in ("refused", "closed"):
+        endpoint = yield from self.endpoint(channel)
+        if endpoint is None or channel.refused or channel.state == "closed":
             return
+        for pending in self._inactive(channel):
+            if pending.nonce in self._payer.served:
+                yield from self._fetch_again(pending)
         if self._inactive(channel) or channel.waiting:
             yield from self._recover(channel, endpoint)
-        if channel.tally.count > channel.delivered and channel.state != "refused":
+        if channel.tally.count > channel.delivered and not channel.refused:
             refusal = yield from self._sender.acknowledge(channel, endpoint)
             if refusal is not None and refusal.code != VoucherNotGreater.code:
                 _LOG.info("voucher.refused channel=%s code=%s", to_hex(channel.id), refusal.code)
@@ -104,7 +116,7 @@ class Settling:
             yield from self._payer.read_whole(exchange, body, attempt, reception, outcome)
 
     def _refuse_unasked(self, channel: OpenChannel, signed: Signed[Receipt]) -> None:
-        key = self._receipt_key(channel)
+        key = self.receipt_key(channel)
         try:
             if key is None:
                 return
@@ -119,7 +131,7 @@ class Settling:
             return []
         return [item for item in self._purse.open_requests(channel) if item.nonce not in self._payer.active]
 
-    def _endpoint(self, channel: OpenChannel) -> Flow[Endpoint | None]:
+    def endpoint(self, channel: OpenChannel) -> Flow[Endpoint | None]:
         for posted in (yield from self._payer.listing.offers()):
             if posted.offer.provider == channel.key.provider:
                 self._endpoints[channel.key.provider] = endpoint_of(posted.offer)
@@ -129,7 +141,7 @@ class Settling:
             return endpoint_of(pending.posted.offer)
         return None
 
-    def _receipt_key(self, channel: OpenChannel) -> Address | None:
+    def receipt_key(self, channel: OpenChannel) -> Address | None:
         for posted in self._payer.listing.known:
             if posted.offer.provider == channel.key.provider:
                 return posted.stake.receipt_key
@@ -139,26 +151,26 @@ class Settling:
 class Clerk:
     """The thread. It starts when there is something to do."""
 
-    def __init__(self, pools: Pools, *, monotonic: Callable[[], float] = time.monotonic):
+    def __init__(self, pools: Pools, *, closer: Closer | None = None):
         self._pools = pools
-        self._monotonic = monotonic
+        self._closer = closer
         self._due: dict[OpenChannel, float] = {}
         self._failures: dict[OpenChannel, int] = {}
         self._refresh = False
         self._closing = False
         self._changed = Condition()
         self._thread: Thread | None = None
-        self._settling: Settling
+        self.settling: Settling
         self._purse: Purse
         self._listing: Listing
 
     def attend(self, payer: Payer) -> None:
         """Whose clerk this is; once."""
-        self._settling, self._purse, self._listing = Settling(payer), payer.purse, payer.listing
+        self.settling, self._purse, self._listing = Settling(payer), payer.purse, payer.listing
 
     def settle(self, channel: OpenChannel, *, within: float) -> None:
         with self._changed:
-            due = self._monotonic() + within
+            due = time.monotonic() + within
             self._due[channel] = min(due, self._due.get(channel, due))
             self._wake()
 
@@ -192,7 +204,7 @@ class Clerk:
                     if self._closing:
                         return
                     earliest = min(self._due.values(), default=None)
-                    self._changed.wait(None if earliest is None else max(0.0, earliest - self._monotonic()))
+                    self._changed.wait(None if earliest is None else max(0.0, earliest - time.monotonic()))
                 refresh, self._refresh = self._refresh, False
             if refresh:
                 self._refresh_now()
@@ -200,7 +212,7 @@ class Clerk:
                 self._settle_now(channel)
 
     def _next(self) -> list[OpenChannel] | bool:
-        now = self._monotonic()
+        now = time.monotonic()
         due = [channel for channel, when in self._due.items() if when <= now]
         for channel in due:
             del self._due[channel]
@@ -208,7 +220,10 @@ class Clerk:
 
     def _settle_now(self, channel: OpenChannel) -> None:
         try:
-            run_blocking(self._pools, self._settling.settle(channel))
+            if channel.state == "refused" and self._closer is not None:
+                self._closer.request_close(channel.key.provider, channel.key.session_key)
+                self._purse.mark_close_requested(channel)
+            run_blocking(self._pools, self.settling.settle(channel))
             self._failures.pop(channel, None)
         except httpx2.TransportError as error:
             failures = self._failures[channel] = self._failures.get(channel, 0) + 1

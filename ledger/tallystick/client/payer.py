@@ -75,12 +75,14 @@ class Payer:
         self.listing = listing
         self.sender = sender
         self._clerk = clerk
-        self._policy = policy
+        self.policy = policy
         self.now = now
         self._on_outcome = on_outcome
         self._lost = LostAttempts()
         self.active: set[int] = set()
         """Nonces of the requests that a flow is busy with."""
+        self.served: set[int] = set()
+        """Nonces of those that a provider has begun to answer, and that are not concluded."""
 
     # ------------------------------------------------------------------------------------------- the call
 
@@ -125,8 +127,8 @@ class Payer:
                     if not error.reason and error.status < 500 and error.status not in (408, 429):
                         raise  # the engine's: another engine would say the same
                     failure = error
-                    busy = busy or error.reason == "credit-exceeded"
-                    if error.reason != "credit-exceeded":
+                    busy = busy or error.busy
+                    if not error.busy:
                         gone.add(posted.offer_hash)
                 except MarketError as error:
                     failure = failure or error
@@ -147,7 +149,7 @@ class Payer:
             offers = yield from self.listing.offers(at_most=at_most)
             left = [posted for posted in offers if posted.offer_hash not in gone]
             now = Timestamp(self.now() // 1000)
-            chosen = choose(left, wanted, self._policy, now=now, avoided=self.purse.avoided())
+            chosen = choose(left, wanted, self.policy, now=now, avoided=self.purse.avoided())
             if chosen or gone:
                 break
         if self.listing.wants_refresh:
@@ -246,6 +248,7 @@ class Payer:
         for pause in (*_RESUMING, None):
             try:
                 exchange = yield from self.sender.accepted(attempt, call)
+                self.served.add(pending.nonce)
                 if attempt.ask.stream and not told:
                     yield Respond(200, self._head(exchange, outcome), None, {EXTENSION: outcome})
                     told = True
@@ -356,6 +359,7 @@ class Payer:
         """The answer is here to its end."""
         if reception.final is None and outcome.refusal is None:
             self.purse.settle_unpaid(attempt.pending, "unbilled" if reception.delivered else "void")
+        self.served.discard(attempt.pending.nonce)
         outcome.done = True
 
     def _require_same_beginning(self, attempt: Attempt, reception: Reception) -> None:

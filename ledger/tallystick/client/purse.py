@@ -8,6 +8,12 @@ change of it is one transaction. At all times
 
 and a voucher never pays for more than accepted receipts, so that nothing is ever signed above the budget. A
 request is in the file before it is sent, and a receipt before it is acknowledged. It opens no socket.
+
+    channel   open ──▶ retired (no new requests) ──▶ closed
+                └────▶ refused (a false receipt: no more acknowledgements) ──▶ abandoned (and closing)
+
+    request   open ──▶ done | void (no work) | refused (not paid) | abandoned (never will be)
+                └────▶ unbilled (answered, no receipt yet) ──▶ done
 """
 
 import secrets
@@ -70,6 +76,10 @@ AVOIDED_FOR: Final = 7 * 24 * 3600 * 1000
 """Milliseconds for which a provider that signed a false receipt gets no request."""
 
 
+_OVER: Final = ("closed", "abandoned")
+"""States of channels that are of no use any more."""
+
+
 @dataclass(slots=True, eq=False)
 class OpenChannel:
     """A channel that this process has leased. Only its purse changes it."""
@@ -94,6 +104,11 @@ class OpenChannel:
     @property
     def usable(self) -> bool:
         return self.state == "open"
+
+    @property
+    def refused(self) -> bool:
+        """A receipt of it was refused: nothing after is acknowledged."""
+        return self.state in ("refused", "abandoned")
 
     @property
     def committed(self) -> Atoms:
@@ -205,6 +220,14 @@ class Purse:
                     return adopted
                 adopted.append(channel)
 
+    def adopt_all(self) -> list[OpenChannel]:
+        """Leases every channel that nobody leases and that is not closed."""
+        adopted: list[OpenChannel] = []
+        with self.lock:
+            while (channel := self._adopt(channels.c.state.not_in(_OVER))) is not None:
+                adopted.append(channel)
+        return adopted
+
     def keep_grant(self, channel: OpenChannel, grant: Signed[Grant]) -> None:
         """From now on the channel's vouchers may go up to the grant's cap."""
         with self.lock:
@@ -231,15 +254,21 @@ class Purse:
     def open_keys(self) -> list[tuple[ChannelKey, Atoms]]:
         """The channels that a grant may be drawn for, with what was granted."""
         with self._begin() as database:
-            rows = database.execute(select(channels).where(channels.c.state != "closed")).mappings().all()
+            rows = database.execute(select(channels).where(channels.c.state.not_in(_OVER))).mappings().all()
         return [(self._key(row), Atoms(row["granted"])) for row in rows]
 
     def retire(self, channel: OpenChannel, state: str = "retired") -> None:
-        """No new request goes over it: `retired`, `refused` or `closed`."""
+        """No new request goes over it: `retired`, or `closed`."""
         with self.lock:
             if channel.state in ("open", "retired"):
                 channel.state = state
                 self._change_channel(channel, state=state)
+
+    def mark_close_requested(self, channel: OpenChannel) -> None:
+        """A refused channel's rest has been asked back."""
+        with self.lock:
+            channel.state = "abandoned"
+            self._change_channel(channel, state=channel.state)
 
     def mark_delivered(
         self, channel: OpenChannel, count: int, *, grant: Signed[Grant] | None, durable: bool = False
@@ -338,7 +367,7 @@ class Purse:
         channel = pending.channel
         false_earlier: tuple[Receipt, ReceiptError] | None = None
         with self.lock, self._begin() as database:
-            if channel.state == "refused":
+            if channel.refused:
                 raise ChannelNotOpen("An earlier receipt of the channel was refused.", actual=channel.state)
             tally, waiting = channel.tally, dict(channel.waiting)
             new = [item for item in accepted if not self._holds(database, channel, item.message)]

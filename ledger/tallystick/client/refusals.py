@@ -6,7 +6,7 @@ from typing import Final
 import orjson
 
 from tallystick.client.errors import ProviderRefused
-from tallystick.protocol.errors import MalformedMessage
+from tallystick.protocol.errors import CreditExceeded, MalformedMessage
 from tallystick.protocol.wire import Terms
 
 _MARKET: Final = "tallystick_error"
@@ -24,7 +24,10 @@ class Refusal:
     terms: Terms | None
 
     def error(self) -> ProviderRefused:
-        return ProviderRefused(self.message, status=self.status, body=self.body, reason=self.code)
+        busy = self.code == CreditExceeded.code and (
+            self.terms is None or self.terms.owed + self.terms.reserved > 0
+        )
+        return ProviderRefused(self.message, status=self.status, body=self.body, reason=self.code, busy=busy)
 
 
 def read_refusal(status: int, body: bytes) -> Refusal:

@@ -50,7 +50,7 @@ channels = Table(
     Column("session_key", LargeBinary, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("sealed_key", LargeBinary, nullable=False),
-    Column("state", String, nullable=False),  # open, retired, refused, closed
+    Column("state", String, nullable=False),
     Column("granted", AtomsText, nullable=False),
     Column("grant", String),  # JSON, signed: the newest
     Column("count", Integer, nullable=False),  # the tally: receipts in sequence, from 0

@@ -4,40 +4,29 @@ OpenAI(base_url=tallystick.BASE_URL, api_key="-",
        http_client=DefaultHttpxClient(transport=tallystick.transport(...)))
 """
 
-import time
-import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-import anyio.to_thread
 import httpx2
 import orjson
-from platformdirs import user_data_path
 
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.keys import Keystore
-from tallystick.chain.market import Market as ChainMarket
-from tallystick.chain.rpc import Rpc
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
 from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Policy, cheapest
-from tallystick.client.clerk import Clerk
 from tallystick.client.drivers import Asynchronous, Blocking
 from tallystick.client.errors import MalformedRequest, ProviderRefused
 from tallystick.client.flow import Emit, Flow, Outward, Respond
-from tallystick.client.listing import Listing
 from tallystick.client.outcome import OutcomeListener
-from tallystick.client.payer import Payer
-from tallystick.client.pools import Pools
-from tallystick.client.purse import HeldReceipt, Purse
-from tallystick.client.sending import Sender
-from tallystick.ports import ChainReader, Directory, PostedOffer, Signer
-from tallystick.protocol.eip712 import Domain
+from tallystick.client.purse import HeldReceipt
+from tallystick.client.session import Session, open_session
+from tallystick.ports import PostedOffer, Signer
 from tallystick.protocol.errors import BudgetError, MarketError
 from tallystick.protocol.signed import Key
-from tallystick.protocol.units import Atoms, Milliseconds, to_hex
+from tallystick.protocol.units import Atoms, to_hex
 
 BASE_URL: Final = "https://market.tallystick.invalid/v1"
 """For an OpenAI program's `base_url`. It names no machine: the transport chooses one for each request."""
@@ -52,6 +41,7 @@ def transport(
     home: Path | str | None = None,
     policy: Policy = cheapest,
     on_outcome: OutcomeListener | None = None,
+    transactions: bool = False,
 ) -> "Transport":
     """An HTTP transport that pays on the market: for `httpx2.Client(transport=…)`, `OpenAI(http_client=…)`.
 
@@ -71,6 +61,9 @@ def transport(
         Which provider first; `cheapest` for the request by default.
     on_outcome :
         Called with each request's `Outcome` when it is done.
+    transactions :
+        Whether the wallet may send transactions (and pay gas) to get the rest of a channel back whose
+        provider was caught cheating. The deposit is the only transaction that a payer needs otherwise.
 
     Raises
     ------
@@ -88,35 +81,8 @@ def transport(
             home=home,
             policy=policy,
             on_outcome=on_outcome,
+            transactions=transactions,
         )
-    )
-
-
-def open_session(
-    wallet: Signer,
-    *,
-    rpc: str,
-    deployment: Deployment | Path | str,
-    budget: Budget,
-    home: Path | str | None = None,
-    policy: Policy = cheapest,
-    on_outcome: OutcomeListener | None = None,
-) -> "Session":
-    """What `transport` and the clients share; arguments and errors as of `transport`."""
-    if not isinstance(deployment, Deployment):
-        deployment = Deployment.load(deployment)
-    node = Rpc(rpc)
-    market = ChainMarket(node, deployment)
-    return Session(
-        wallet,
-        chain=market,
-        directory=market,
-        domain=deployment.domain,
-        budget=budget,
-        home=Path(home) if home is not None else user_data_path("tallystick"),
-        policy=policy,
-        on_outcome=on_outcome,
-        closing=node.close,
     )
 
 
@@ -132,54 +98,6 @@ def open_wallet(path: Path | str, password: str) -> Key:
     """
     path = Path(path)
     return Keystore(path.parent).load(path.name.removesuffix(".json"), password)
-
-
-class Session:
-    """Everything one process needs to pay with one wallet; transports and clients are faces of it."""
-
-    def __init__(
-        self,
-        wallet: Signer,
-        *,
-        chain: ChainReader,
-        directory: Directory,
-        domain: Domain,
-        budget: Budget,
-        home: Path,
-        policy: Policy = cheapest,
-        on_outcome: OutcomeListener | None = None,
-        pools: Pools | None = None,
-        now: Callable[[], Milliseconds] | None = None,
-        closing: Callable[[], None] | None = None,
-    ):
-        now = now or _now
-        self.pools = pools or Pools()
-        self.purse = Purse(home, wallet=wallet, domain=domain, budget=budget, now=now)
-        self.clerk = Clerk(self.pools)
-        self.payer = Payer(
-            purse=self.purse,
-            listing=Listing(directory, now),
-            sender=Sender(purse=self.purse, wallet=wallet, chain=chain, now=now),
-            clerk=self.clerk,
-            policy=policy,
-            now=now,
-            on_outcome=on_outcome,
-        )
-        self.clerk.attend(self.payer)
-        self._finalizer = weakref.finalize(self, _close, self.clerk, self.purse, self.pools, closing)
-
-    @property
-    def closed(self) -> bool:
-        return not self._finalizer.alive
-
-    def close(self) -> None:
-        """Acknowledges what is left to acknowledge, gives the channels back, closes the connections."""
-        self._finalizer()
-
-    async def aclose(self) -> None:
-        """As `close`, and the event loop's own connections too."""
-        await self.pools.aclose()
-        await anyio.to_thread.run_sync(self.close)
 
 
 class Transport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
@@ -341,15 +259,3 @@ def _response(head: Respond, stream: httpx2.ByteStream | _Stream | _AsyncStream)
 def _data(effect: Outward) -> bytes:
     assert isinstance(effect, Emit)
     return effect.data
-
-
-def _now() -> Milliseconds:
-    return Milliseconds(time.time_ns() // 1_000_000)
-
-
-def _close(clerk: Clerk, purse: Purse, pools: Pools, closing: Callable[[], None] | None) -> None:
-    clerk.close()
-    purse.close()
-    pools.close()
-    if closing is not None:
-        closing()

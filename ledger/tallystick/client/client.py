@@ -1,0 +1,397 @@
+"""The SDK for those who want prices, receipts and costs in their hands, from threads or an event loop.
+
+with tallystick.Client(wallet, rpc=…, deployment=…, budget=…) as client:
+    answer = client.chat("llama", "What is the capital of Kenya?")
+    print(answer.text, answer.cost, answer.provider)
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import anyio.to_thread
+import orjson
+
+from tallystick.chain.deployment import Deployment
+from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
+from tallystick.client.attempts import Call
+from tallystick.client.budget import Budget
+from tallystick.client.choose import Policy, Wanted, cheapest
+from tallystick.client.closing import ClosedChannel, close_channels
+from tallystick.client.drivers import Asynchronous, Blocking, run_asynchronous, run_blocking
+from tallystick.client.events import Lines, Payload
+from tallystick.client.flow import Emit, Respond
+from tallystick.client.outcome import EXTENSION, Outcome, OutcomeListener
+from tallystick.client.purse import HeldReceipt
+from tallystick.client.session import Session, open_session
+from tallystick.ports import PostedOffer, Signer
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Verified
+from tallystick.protocol.units import Address, Atoms, Tokens
+
+TIMEOUT: Final = {"connect": 10.0, "read": 600.0, "write": 60.0, "pool": 600.0}
+"""Seconds, unless the caller says otherwise."""
+
+Messages = str | Sequence[Mapping[str, Any]]
+"""What the user says, or a whole conversation in OpenAI's shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One whole answer, and what it came to."""
+
+    body: Mapping[str, Any]
+    """As OpenAI shapes it: `choices`, `usage`, and so on."""
+    outcome: Outcome
+
+    @property
+    def text(self) -> str:
+        """Of the first choice; empty where it says nothing (it calls a tool, say)."""
+        return _text(self.body)
+
+    @property
+    def cost(self) -> Atoms:
+        """Atoms."""
+        return self.outcome.cost
+
+    @property
+    def provider(self) -> Address:
+        """20 bytes."""
+        return self.outcome.provider
+
+    @property
+    def receipt(self) -> Verified[Receipt] | None:
+        """None where nothing was charged, or where a receipt was refused (see `outcome.refusal`)."""
+        return self.outcome.receipt
+
+
+class _Face:
+    """What both clients say about the purse and the market."""
+
+    def __init__(
+        self,
+        wallet: Signer,
+        *,
+        rpc: str,
+        deployment: Deployment | Path | str,
+        budget: Budget,
+        home: Path | str | None = None,
+        policy: Policy = cheapest,
+        on_outcome: OutcomeListener | None = None,
+        transactions: bool = False,
+    ):
+        """Arguments and errors as of `tallystick.transport`."""
+        self._session = open_session(
+            wallet,
+            rpc=rpc,
+            deployment=deployment,
+            budget=budget,
+            home=home,
+            policy=policy,
+            on_outcome=on_outcome,
+            transactions=transactions,
+        )
+
+    @classmethod
+    def of(cls, session: Session) -> Self:
+        """Over a session made elsewhere; closing the client closes it."""
+        client = cls.__new__(cls)
+        client._session = session
+        return client
+
+    @property
+    def spent(self) -> Atoms:
+        """Atoms of the budget used so far, by all processes of this purse."""
+        return self._session.purse.spending()[0]
+
+    @property
+    def left(self) -> Atoms:
+        """Atoms of the budget that are neither spent nor reserved for requests that run."""
+        spent, reserved = self._session.purse.spending()
+        return Atoms(self._session.purse.budget.total - spent - reserved)
+
+    def receipts(self) -> list[HeldReceipt]:
+        """All receipts accepted, oldest first."""
+        return self._session.purse.held_receipts()
+
+    def _call(self, path: str, fields: Mapping[str, Any], timeout: Mapping[str, float | None] | None) -> Call:
+        return Call(path=path, body=orjson.dumps(fields), timeout=timeout or TIMEOUT)
+
+
+class Client(_Face):
+    """Buys on the market from threads. Any number of them may share it; close it, or use it in a `with`."""
+
+    def models(self) -> list[str]:
+        """Names of all models that are offered now; raises ChainUnavailable."""
+        return sorted({posted.offer.model for posted in self.offers()})
+
+    def offers(self, model: str | None = None) -> list[PostedOffer]:
+        """The offers that hold now, of one model or all, in the order in which the policy would try them for
+        a short question; raises ChainUnavailable."""
+        offers = run_blocking(self._session.pools, self._session.payer.listing.offers())
+        return _ordered(self._session, offers, model)
+
+    def chat(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        timeout: Mapping[str, float | None] | None = None,
+        **options: Any,
+    ) -> Answer:
+        """A chat completion; `options` are OpenAI's (`max_tokens`, `tools`, `temperature`, …).
+
+        Raises
+        ------
+        BudgetError :
+            The budget does not cover the request in the worst case; nothing was sent.
+        NoEligibleOffer, DepositTooSmall :
+            Nobody offers it on terms that can be met; nothing was sent.
+        ProviderRefused :
+            The engine refused it, or every provider did; nothing is charged.
+        ProviderUnreachable, httpx2.TransportError :
+            No provider could be reached, or the answer was lost on its way and not found again.
+        """
+        fields = {**options, "model": model, "messages": _messages(messages), "stream": False}
+        return self._whole(self._call(CHAT_PATH, fields, timeout))
+
+    def complete(
+        self, model: str, prompt: str, *, timeout: Mapping[str, float | None] | None = None, **options: Any
+    ) -> Answer:
+        """A text completion; options and errors as of `chat`."""
+        fields = {**options, "model": model, "prompt": prompt, "stream": False}
+        return self._whole(self._call(COMPLETIONS_PATH, fields, timeout))
+
+    def stream_chat(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        timeout: Mapping[str, float | None] | None = None,
+        **options: Any,
+    ) -> "Stream":
+        """As `chat`, piece by piece."""
+        fields = {**options, "model": model, "messages": _messages(messages), "stream": True}
+        return self._stream(self._call(CHAT_PATH, fields, timeout))
+
+    def stream_complete(
+        self, model: str, prompt: str, *, timeout: Mapping[str, float | None] | None = None, **options: Any
+    ) -> "Stream":
+        """As `complete`, piece by piece."""
+        fields = {**options, "model": model, "prompt": prompt, "stream": True}
+        return self._stream(self._call(COMPLETIONS_PATH, fields, timeout))
+
+    def close_channels(self) -> list[ClosedChannel]:
+        """Ends every channel that no other process uses, with its provider's consent, so that the rest of its
+        cap can go back to the account at once. Where the provider is away or refuses, `close` is None."""
+        return close_channels(self._session)
+
+    def close(self) -> None:
+        """Acknowledges what is left to acknowledge, and gives the channels back."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _whole(self, call: Call) -> Answer:
+        driver = Blocking(self._session.pools, self._session.payer.call(call))
+        head = driver.advance()
+        assert driver.advance() is None
+        return _answer(head)
+
+    def _stream(self, call: Call) -> "Stream":
+        driver = Blocking(self._session.pools, self._session.payer.call(call))
+        return Stream(driver, _outcome(driver.advance()))
+
+
+class Stream:
+    """An answer as it comes: iterate over it for OpenAI chunks. `outcome` is complete after the last one.
+
+    Leaving early pays for what was sent; close it then, or use it in a `with`.
+    """
+
+    def __init__(self, driver: Blocking, outcome: Outcome):
+        self._driver = driver
+        self.outcome = outcome
+        self._lines = Lines()
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        while (effect := self._driver.advance()) is not None:
+            assert isinstance(effect, Emit)
+            yield from _chunks(self._lines, effect.data)
+
+    def texts(self) -> Iterator[str]:
+        """The pieces of the first choice's text."""
+        for chunk in self:
+            if text := _text(chunk):
+                yield text
+
+    def close(self) -> None:
+        self._driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient(_Face):
+    """Buys on the market under an event loop. Any number of tasks may share it; close it, or use it in an
+    `async with`. Methods are those of `Client`."""
+
+    async def models(self) -> list[str]:
+        return sorted({posted.offer.model for posted in await self.offers()})
+
+    async def offers(self, model: str | None = None) -> list[PostedOffer]:
+        offers = await run_asynchronous(self._session.pools, self._session.payer.listing.offers())
+        return _ordered(self._session, offers, model)
+
+    async def chat(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        timeout: Mapping[str, float | None] | None = None,  # noqa: ASYNC109  # httpx's own four
+        **options: Any,
+    ) -> Answer:
+        fields = {**options, "model": model, "messages": _messages(messages), "stream": False}
+        return await self._whole(self._call(CHAT_PATH, fields, timeout))
+
+    async def complete(
+        self,
+        model: str,
+        prompt: str,
+        *,
+        timeout: Mapping[str, float | None] | None = None,  # noqa: ASYNC109
+        **options: Any,
+    ) -> Answer:
+        fields = {**options, "model": model, "prompt": prompt, "stream": False}
+        return await self._whole(self._call(COMPLETIONS_PATH, fields, timeout))
+
+    async def stream_chat(
+        self,
+        model: str,
+        messages: Messages,
+        *,
+        timeout: Mapping[str, float | None] | None = None,  # noqa: ASYNC109
+        **options: Any,
+    ) -> "AsyncStream":
+        fields = {**options, "model": model, "messages": _messages(messages), "stream": True}
+        return await self._stream(self._call(CHAT_PATH, fields, timeout))
+
+    async def stream_complete(
+        self,
+        model: str,
+        prompt: str,
+        *,
+        timeout: Mapping[str, float | None] | None = None,  # noqa: ASYNC109
+        **options: Any,
+    ) -> "AsyncStream":
+        fields = {**options, "model": model, "prompt": prompt, "stream": True}
+        return await self._stream(self._call(COMPLETIONS_PATH, fields, timeout))
+
+    async def close_channels(self) -> list[ClosedChannel]:
+        return await anyio.to_thread.run_sync(close_channels, self._session)
+
+    async def close(self) -> None:
+        await self._session.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _whole(self, call: Call) -> Answer:
+        driver = Asynchronous(self._session.pools, self._session.payer.call(call))
+        head = await driver.advance()
+        assert await driver.advance() is None
+        return _answer(head)
+
+    async def _stream(self, call: Call) -> "AsyncStream":
+        driver = Asynchronous(self._session.pools, self._session.payer.call(call))
+        return AsyncStream(driver, _outcome(await driver.advance()))
+
+
+class AsyncStream:
+    """As `Stream`."""
+
+    def __init__(self, driver: Asynchronous, outcome: Outcome):
+        self._driver = driver
+        self.outcome = outcome
+        self._lines = Lines()
+
+    async def __aiter__(self) -> AsyncIterator[Mapping[str, Any]]:
+        while (effect := await self._driver.advance()) is not None:
+            assert isinstance(effect, Emit)
+            for chunk in _chunks(self._lines, effect.data):
+                yield chunk
+
+    async def texts(self) -> AsyncIterator[str]:
+        async for chunk in self:
+            if text := _text(chunk):
+                yield text
+
+    async def close(self) -> None:
+        await self._driver.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _messages(messages: Messages) -> Sequence[Mapping[str, Any]]:
+    return [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+
+
+def _ordered(session: Session, offers: Sequence[PostedOffer], model: str | None) -> list[PostedOffer]:
+    ordered: list[PostedOffer] = []
+    for name in sorted({posted.offer.model for posted in offers} if model is None else {model}):
+        wanted = Wanted(model=name, input_tokens=Tokens(256), output_tokens=None, seed=0)
+        same = [posted for posted in offers if posted.offer.model == name]
+        ordered.extend(session.payer.policy(same, wanted))
+    return ordered
+
+
+def _outcome(head: object) -> Outcome:
+    assert isinstance(head, Respond)
+    outcome = head.extensions[EXTENSION]
+    assert isinstance(outcome, Outcome)
+    return outcome
+
+
+def _answer(head: object) -> Answer:
+    assert isinstance(head, Respond)
+    assert head.body is not None
+    return Answer(orjson.loads(head.body), _outcome(head))
+
+
+def _chunks(lines: Lines, data: bytes) -> Iterator[Mapping[str, Any]]:
+    for event in lines.feed(data):
+        if isinstance(event, Payload):
+            chunk = orjson.loads(event.data)
+            if isinstance(chunk, dict):
+                yield chunk
+
+
+def _text(body: Mapping[str, Any]) -> str:
+    choices = body.get("choices") or [{}]
+    said = choices[0].get("message") or choices[0].get("delta") or {"content": choices[0].get("text")}
+    content = said.get("content")
+    return content if isinstance(content, str) else ""

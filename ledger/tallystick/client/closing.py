@@ -1,0 +1,81 @@
+"""The end of channels: with the provider's signature at once, or by the payer's own request and a notice."""
+
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+import httpx2
+import orjson
+
+from tallystick.client.drivers import run_blocking
+from tallystick.client.purse import OpenChannel
+from tallystick.client.session import Session
+from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.errors import MarketError
+from tallystick.protocol.signed import Signed, verify
+from tallystick.protocol.units import Atoms, to_hex
+from tallystick.protocol.voucher import Close
+from tallystick.protocol.wire import CLOSE_PATH, signed_from_json
+
+_LOG: Final = logging.getLogger("tallystick.client")
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedChannel:
+    """A channel that takes no more requests."""
+
+    key: ChannelKey
+    paid: Atoms
+    """Atoms acknowledged over its whole life."""
+    close: Signed[Close] | None
+    """The provider's consent, which anyone may submit; None: it did not answer, or another amount."""
+    submitted: bool
+    """The transaction is mined: the close itself, or the request that starts its notice."""
+
+
+def close_channels(session: Session) -> list[ClosedChannel]:
+    """All that this process has or can lease; what is owed is acknowledged first."""
+    session.purse.adopt_all()
+    leased = list(session.purse.leased.values())
+    return [_closed(session, channel) for channel in leased if channel.granted and channel.state != "closed"]
+
+
+def _closed(session: Session, channel: OpenChannel) -> ClosedChannel:
+    try:
+        run_blocking(session.pools, session.clerk.settling.settle(channel))
+        signed = _consent(session, channel)
+    except (httpx2.TransportError, MarketError) as error:
+        _LOG.info("close.refused channel=%s error=%s", to_hex(channel.id), type(error).__name__)
+        signed = None
+    submitted = _submitted(session, channel, signed)
+    if channel.refused and submitted:
+        session.purse.mark_close_requested(channel)
+    else:
+        session.purse.retire(channel, "closed" if signed is not None or submitted else "retired")
+    return ClosedChannel(channel.key, channel.tally.amount, signed, submitted)
+
+
+def _consent(session: Session, channel: OpenChannel) -> Signed[Close] | None:
+    endpoint = run_blocking(session.pools, session.clerk.settling.endpoint(channel))
+    key = session.clerk.settling.receipt_key(channel)
+    if endpoint is None or key is None or channel.refused:
+        return None
+    answer = run_blocking(session.pools, session.payer.sender.ask(channel, endpoint, CLOSE_PATH, b"{}"))
+    signed = signed_from_json(Close, orjson.loads(answer or b"null"))
+    verify(signed, session.purse.domain, signer=key)
+    right = (channel.id, channel.tally.amount)
+    return signed if (signed.message.channel_id, signed.message.cumulative_amount) == right else None
+
+
+def _submitted(session: Session, channel: OpenChannel, signed: Signed[Close] | None) -> bool:
+    if session.closer is None:
+        return False
+    try:
+        if signed is not None:
+            session.closer.close(channel.key, signed)
+        else:
+            session.closer.request_close(channel.key.provider, channel.key.session_key)
+    except MarketError as error:
+        _LOG.warning("close.failed channel=%s code=%s", to_hex(channel.id), error.code)
+        return False
+    return True

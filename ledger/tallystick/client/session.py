@@ -1,0 +1,118 @@
+"""Everything one process needs to pay with one wallet; transports and clients are faces of it."""
+
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio.to_thread
+from platformdirs import user_data_path
+
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.market import Market
+from tallystick.chain.rpc import Rpc
+from tallystick.chain.sender import Sender as TransactionSender
+from tallystick.client.budget import Budget
+from tallystick.client.choose import Policy, cheapest
+from tallystick.client.clerk import Clerk, Closer
+from tallystick.client.listing import Listing
+from tallystick.client.outcome import OutcomeListener
+from tallystick.client.payer import Payer
+from tallystick.client.pools import Pools
+from tallystick.client.purse import Purse
+from tallystick.client.sending import Sender
+from tallystick.ports import ChainReader, Directory, Signer
+from tallystick.protocol.eip712 import Domain
+from tallystick.protocol.units import Milliseconds
+
+
+def open_session(
+    wallet: Signer,
+    *,
+    rpc: str,
+    deployment: Deployment | Path | str,
+    budget: Budget,
+    home: Path | str | None = None,
+    policy: Policy = cheapest,
+    on_outcome: OutcomeListener | None = None,
+    transactions: bool = False,
+) -> "Session":
+    """What `transport` and the clients share; arguments and errors as of `transport`."""
+    if not isinstance(deployment, Deployment):
+        deployment = Deployment.load(deployment)
+    node = Rpc(rpc)
+    market = Market(node, deployment, TransactionSender(node, deployment.chain_id, wallet))
+    return Session(
+        wallet,
+        chain=market,
+        directory=market,
+        domain=deployment.domain,
+        budget=budget,
+        home=Path(home) if home is not None else user_data_path("tallystick"),
+        policy=policy,
+        on_outcome=on_outcome,
+        closing=node.close,
+        closer=market if transactions else None,
+    )
+
+
+class Session:
+    """One wallet, one market, one purse. Closed when it is dropped, or at the end of the program."""
+
+    def __init__(
+        self,
+        wallet: Signer,
+        *,
+        chain: ChainReader,
+        directory: Directory,
+        domain: Domain,
+        budget: Budget,
+        home: Path,
+        policy: Policy = cheapest,
+        on_outcome: OutcomeListener | None = None,
+        pools: Pools | None = None,
+        now: Callable[[], Milliseconds] | None = None,
+        closing: Callable[[], None] | None = None,
+        closer: Closer | None = None,
+    ):
+        now = now or _now
+        self.pools = pools or Pools()
+        self.purse = Purse(home, wallet=wallet, domain=domain, budget=budget, now=now)
+        self.closer = closer
+        self.clerk = Clerk(self.pools, closer=closer)
+        self.payer = Payer(
+            purse=self.purse,
+            listing=Listing(directory, now),
+            sender=Sender(purse=self.purse, wallet=wallet, chain=chain, now=now),
+            clerk=self.clerk,
+            policy=policy,
+            now=now,
+            on_outcome=on_outcome,
+        )
+        self.clerk.attend(self.payer)
+        self._finalizer = weakref.finalize(self, _close, self.clerk, self.purse, self.pools, closing)
+
+    @property
+    def closed(self) -> bool:
+        return not self._finalizer.alive
+
+    def close(self) -> None:
+        """Acknowledges what is left to acknowledge, gives the channels back, closes the connections."""
+        self._finalizer()
+
+    async def aclose(self) -> None:
+        """As `close`, and the event loop's own connections too."""
+        await self.pools.aclose()
+        await anyio.to_thread.run_sync(self.close)
+
+
+def _now() -> Milliseconds:
+    return Milliseconds(time.time_ns() // 1_000_000)
+
+
+def _close(clerk: Clerk, purse: Purse, pools: Pools, closing: Callable[[], None] | None) -> None:
+    clerk.close()
+    purse.close()
+    pools.close()
+    if closing is not None:
+        closing()

@@ -1,0 +1,48 @@
+"""What `import tallystick` promises, and what it costs."""
+
+import subprocess
+import sys
+
+import tallystick
+
+NAMES = [
+    "BASE_URL",
+    "Answer",
+    "AsyncClient",
+    "AsyncStream",
+    "Budget",
+    "Client",
+    "ClosedChannel",
+    "HeldReceipt",
+    "Key",
+    "MarketError",
+    "Outcome",
+    "Policy",
+    "PostedOffer",
+    "Stream",
+    "Transport",
+    "Wanted",
+    "cheapest",
+    "open_wallet",
+    "outcome_of",
+    "transport",
+]
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(tallystick.__all__) == sorted(NAMES)
+    for name in NAMES:
+        assert getattr(tallystick, name) is not None
+
+
+def test_importing_loads_nothing() -> None:
+    program = "import sys, tallystick; print([n for n in sys.modules if n.startswith('tallystick.')])"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"
+
+
+def test_paying_needs_no_web3() -> None:
+    program = (
+        "import sys, tallystick; tallystick.transport; tallystick.Client;"
+        "print([n for n in ('web3', 'eth_account', 'openai', 'eth_keyfile') if n in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"
