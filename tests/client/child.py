@@ -1,4 +1,4 @@
-"""Another process of the same wallet, for `test_parallel`. It is told what to do in JSON, and says what it did."""
+"""Another process of the same wallet, for `test_parallel`: told in JSON what to do, it says what it did."""
 
 import json
 import sys

@@ -55,8 +55,11 @@ async def test_the_same_under_an_event_loop(world: Any) -> None:
         assert closed.paid == provider.paid == provider.issued
 
 
+M = 1_000_000
+
+
 def test_offers_come_cheapest_first(world: Any) -> None:
-    prices = [world.provider(price=price).offer.output_price for price in (3, 1, 2)]
+    prices = [world.provider(price=price).offer.output_price for price in (3 * M, M, 2 * M)]
     with Client.of(world.session()) as client:
         assert [posted.offer.output_price for posted in client.offers(world.model)] == sorted(prices)
         assert client.offers("another") == []

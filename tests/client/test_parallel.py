@@ -183,8 +183,8 @@ def test_two_processes_share_one_wallet_and_its_budget(world: Any) -> None:
 
 
 def test_a_killed_process_leaves_nothing_behind(world: Any, ask: Callable[..., Any]) -> None:
-    """kill -9 in the middle of an answer: the next process takes the channel over, fetches the answer that was
-    being paid for, and pays for it once."""
+    """kill -9 in the middle of an answer: the next process takes the channel over, fetches the answer that
+    was being paid for, and pays for it once."""
     provider = world.provider()
     provider.hold.clear()
     child = start(world, "hang")
