@@ -28,7 +28,7 @@ from tallystick.chain.follower import Follower
 from tallystick.protocol.units import to_hex
 from tallystick_node.local.audit import Check, audit
 from tallystick_node.local.engines import EngineKind, preferred_engine, vllm_is_installed
-from tallystick_node.local.load import Bought, buy
+from tallystick_node.local.load import Bought, buy, openai_client
 from tallystick_node.local.market import DEPOSIT, LocalMarket
 from tallystick_node.local.process import NotReady
 
@@ -108,9 +108,7 @@ def _tell(options: argparse.Namespace, folder: Path, console: Console) -> int:
             f"the payer buys {options.requests:,} completions of {engine.model_name} with the openai "
             f"package, {_PARALLEL} at a time, every other one streamed"
         )
-        bought = asyncio.run(_buy(transport, market, options.requests, console))
-        held = transport.receipts()
-        transport.close()
+        bought, held = asyncio.run(_buy(transport, market, options.requests, console))
         for each in {item.question: item for item in bought[:3]}.values():
             tell(f'  [italic]"{each.question}"[/]  →  "{_shortened(each.answer)}"')
         tell(f"{len(held):,} receipts checked and acknowledged; the gateways drain and settle")
@@ -146,22 +144,26 @@ def _tell(options: argparse.Namespace, folder: Path, console: Console) -> int:
 
 async def _buy(
     transport: tallystick.Transport, market: LocalMarket, requests: int, console: Console
-) -> Sequence[Bought]:
+) -> tuple[Sequence[Bought], Sequence[tallystick.HeldReceipt]]:
+    """What was answered, and the receipts for it, all acknowledged."""
     columns = (
         TextColumn("          {task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("answers", total=requests)
-        return await buy(
-            transport,
-            model=market.engine.model_name,
-            requests=requests,
-            parallel=_PARALLEL,
-            heard=lambda _: progress.advance(task),
-        )
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    async with openai_client(transport) as client:
+        with bar as progress:
+            task = progress.add_task("answers", total=requests)
+            bought = await buy(
+                client,
+                model=market.engine.model_name,
+                requests=requests,
+                parallel=_PARALLEL,
+                heard=lambda _: progress.advance(task),
+            )
+            return bought, transport.receipts()
 
 
 def _settlements(market: LocalMarket) -> dict[bytes, tuple[int, int]]:

@@ -1,6 +1,6 @@
 """Buying with the unmodified `openai` package, many requests at a time, every other one streamed.
 
-It knows nothing of payment: that is in the transport it is given.
+It knows nothing of payment: that is in the transport of the client it is given.
 """
 
 import asyncio
@@ -38,8 +38,14 @@ class Bought:
     seconds: float
 
 
+def openai_client(transport: httpx2.AsyncBaseTransport) -> AsyncOpenAI:
+    """The package as anybody uses it. It owns the transport from here on, and closes it."""
+    http_client = DefaultAsyncHttpxClient(transport=transport)
+    return AsyncOpenAI(base_url=tallystick.BASE_URL, api_key="-", http_client=http_client, timeout=_TIMEOUT_S)
+
+
 async def buy(
-    transport: httpx2.AsyncBaseTransport,
+    client: AsyncOpenAI,
     *,
     model: str,
     requests: int,
@@ -48,10 +54,6 @@ async def buy(
 ) -> Sequence[Bought]:
     """All answers, in the order in which they were asked for; raises what `openai` raises."""
     turns = asyncio.Semaphore(parallel)
-    http_client = DefaultAsyncHttpxClient(transport=transport)
-    client = AsyncOpenAI(
-        base_url=tallystick.BASE_URL, api_key="-", http_client=http_client, timeout=_TIMEOUT_S
-    )
 
     async def one(number: int) -> Bought:
         async with turns:
@@ -59,8 +61,7 @@ async def buy(
         heard(bought)
         return bought
 
-    async with client:
-        return await asyncio.gather(*(one(number) for number in range(requests)))
+    return await asyncio.gather(*(one(number) for number in range(requests)))
 
 
 async def _ask(client: AsyncOpenAI, model: str, question: str, *, streamed: bool) -> Bought:
