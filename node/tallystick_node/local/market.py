@@ -137,6 +137,7 @@ class LocalMarket:
             "TALLYSTICK_HOME": str(self.home),
             "TALLYSTICK_WALLET": "payer",
             "TALLYSTICK_PASSWORD": self.password,
+            "TALLYSTICK_MODEL": self.engine.model_name,
         }
 
     def market_of(self, key: Key) -> Market:

@@ -1,0 +1,76 @@
+"""`scripts/demo` as people run it: it ends with three checks that hold, and leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tallystick_node.local.engines import REPOSITORY
+
+pytestmark = pytest.mark.e2e
+
+
+def demo(*arguments: str, timeout_s: float) -> dict[str, Any]:
+    """What it reports; the story is shown when it fails."""
+    command = [REPOSITORY / "scripts" / "demo", "--json", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def require_adds_up(report: dict[str, Any], *, providers: int, requests: int) -> None:
+    assert [check["holds"] for check in report["checks"]] == [True, True, True], report["checks"]
+    rows = report["providers"].values()
+    assert len(rows) == providers
+    assert sum(row["requests"] for row in rows) == requests
+    assert all(row["paid"] == row["earned"] and row["transactions"] <= 1 for row in rows)
+
+
+def left_running() -> list[str]:
+    """Command lines of processes that a demo started: its folder is in their arguments."""
+    lines = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            lines.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return [line for line in lines if "tallystick-demo-" in line]
+
+
+def test_the_embedded_model_answers_and_is_paid() -> None:
+    report = demo("--engine", "embedded", timeout_s=180)
+    require_adds_up(report, providers=3, requests=60)
+    assert not left_running()
+
+
+def test_two_thousand_requests_add_up_within_a_minute() -> None:
+    report = demo("--engine", "echo", "--providers", "5", "--requests", "2000", timeout_s=300)
+    require_adds_up(report, providers=5, requests=2000)
+    assert report["seconds"] < 60
+
+
+@pytest.mark.vllm
+def test_real_vllm_answers_and_is_paid() -> None:
+    report = demo("--engine", "vllm", timeout_s=400)
+    require_adds_up(report, providers=3, requests=60)
+    assert not left_running()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_demo_that_is_stopped_leaves_nothing(number: signal.Signals) -> None:
+    command = [REPOSITORY / "scripts" / "demo", "--engine", "echo", "--keep"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if "tally pay" in line:
+                break
+        os.kill(running.pid, number)
+        running.communicate(timeout=60)
+    assert not left_running()
