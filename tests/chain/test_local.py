@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,25 @@ def test_it_stops_with_a_program_that_dies_of_an_exception() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert not is_running(int(done.stdout))
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children")
+def test_it_stops_with_a_program_that_is_killed() -> None:
+    program = """
+        import os, signal
+        from tallystick.chain.local import LocalChain
+        with LocalChain() as chain:
+            print(chain.pid, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    pid = int(done.stdout)
+    deadline = time.monotonic() + 10
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not is_running(pid)
 
 
 @pytest.mark.e2e

@@ -4,6 +4,7 @@ Anvil's accounts are the same on every machine and their keys are public: never 
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import platform
@@ -11,8 +12,11 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -27,6 +31,7 @@ from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms
 
 _START_S: Final = 20
 _STOP_S: Final = 10
+_PR_SET_PDEATHSIG: Final = 1
 _GLIBC: Final = (2, 35)
 LOCAL_CHAIN_IDS: Final = (31337, 1337)
 """What development nodes call their chains; there the asset may be minted and keys are public."""
@@ -74,6 +79,17 @@ def _require_glibc() -> None:
             required="2.35",
             actual=version,
         )
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """What a child runs first, so that Linux ends it even when its parent is killed.
+
+    The kernel means the thread that started it, so only the main one may ask for that.
+    """
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        return None
+    libc = ctypes.CDLL(None)  # Loaded here: between fork and exec only the call itself is safe.
+    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class LocalChain:
@@ -127,7 +143,12 @@ class LocalChain:
             # A session of its own: Ctrl-C then reaches the program that owns the chain alone, and what a
             # launcher starts ends with it.
             self._process = subprocess.Popen(
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+                command,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=_die_with_parent(),
             )
         try:
             self._await(config, log)

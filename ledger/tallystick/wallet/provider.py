@@ -97,7 +97,7 @@ def join(
 ) -> "View":
     """Become a provider: stake, and post the offer of a file.
 
-    Stakes what is missing, names the receipt key, signs the offer with it and posts it; then says what to run.
+    Stakes what is missing, names the receipt key, signs the offer with it and posts it; says what to run.
     """
     from tallystick.wallet.joining import join as joined
 
