@@ -10,7 +10,8 @@ import orjson
 from tallystick.client.budget import Budget
 from tallystick.client.drivers import run_blocking
 from tallystick.client.purse import OpenChannel, Purse
-from tallystick.client.sending import GRANT_LIFE, Sender, endpoint_of
+from tallystick.client.sending import GRANT_LIFE, endpoint_of
+from tallystick.client.session import Session, open_session
 from tallystick.protocol.channel import Channel
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.grant import Grant
@@ -50,29 +51,38 @@ def remember_cap(desk: Desk, purse: Purse, channel: OpenChannel, cap: Atoms) -> 
 
 def signed_close(desk: Desk, channel: Channel) -> Signed[Close] | str:
     """The provider's signature to the channel's end at what is acknowledged, or why there is none."""
-    from tallystick.client.pools import Pools
+    budget = Budget(total=LIMIT - 1, per_request=LIMIT - 1)
+    session = open_session(
+        desk.key(),
+        rpc=desk.settings.rpc,
+        deployment=desk.deployment,
+        budget=budget,
+        home=desk.settings.purse,
+    )
+    try:
+        session.purse.adopt_all()
+        held = session.purse.leased.get(channel.id)
+        if held is None:
+            return "The channel's session key is not in this purse, or in use by another program."
+        return _consent(desk, session, held)
+    except (httpx2.HTTPError, MarketError, orjson.JSONDecodeError) as error:
+        return f"The provider did not sign ({type(error).__name__})."
+    finally:
+        session.close()
 
-    offers = [posted for posted in desk.market.offers() if posted.offer.provider == channel.key.provider]
+
+def _consent(desk: Desk, session: Session, held: OpenChannel) -> Signed[Close] | str:
+    offers = [posted for posted in desk.market.offers() if posted.offer.provider == held.key.provider]
     if not offers:
         return "The provider has no offer that holds, so nobody knows where to ask it."
-    with open_purse(desk) as purse:
-        held = purse.open_channel(channel.key.provider)
-        if held.id != channel.id:
-            return "The channel's session key is not in this purse, or in use by another program."
-        pools = Pools()
-        sender = Sender(purse=purse, wallet=desk.key(), chain=desk.market, now=_now)
-        try:
-            flow = sender.ask(held, endpoint_of(offers[-1].offer), CLOSE_PATH, b"{}")
-            answer = run_blocking(pools, flow)
-            close = signed_from_json(Close, orjson.loads(answer or b""))
-            verify(close, desk.deployment.domain, signer=offers[-1].stake.receipt_key)
-        except (httpx2.HTTPError, MarketError, orjson.JSONDecodeError) as error:
-            return f"The provider did not sign ({type(error).__name__})."
-        finally:
-            pools.close()
-        if close.message.channel_id != channel.id or close.message.cumulative_amount > held.tally.amount:
-            return "The provider would close at more than this purse has acknowledged."
-        purse.retire(held, "closed")
+    run_blocking(session.pools, session.clerk.settling.settle(held))  # What is owed is acknowledged first.
+    question = session.payer.sender.ask(held, endpoint_of(offers[-1].offer), CLOSE_PATH, b"{}")
+    answer = run_blocking(session.pools, question)
+    close = signed_from_json(Close, orjson.loads(answer or b"null"))
+    verify(close, desk.deployment.domain, signer=offers[-1].stake.receipt_key)
+    if (close.message.channel_id, close.message.cumulative_amount) != (held.id, held.tally.amount):
+        return "The provider would close at another amount than this purse has acknowledged."
+    session.purse.retire(held, "closed")
     return close
 
 
