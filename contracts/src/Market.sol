@@ -219,9 +219,7 @@ contract Market is IMarket {
         if (grants.length != signatures.length) revert LengthMismatch(grants.length, signatures.length);
         bytes32 separator = _separator();
         for (uint256 i; i < grants.length; ++i) {
-            Grant calldata grant = grants[i];
-            (bool met, Skip reason) = _meet(separator, grant, signatures[i]);
-            if (!met) emit GrantSkipped(grant.payer, grant.provider, grant.sessionKey, reason);
+            _meet(separator, grants[i], signatures[i]);
         }
     }
 
@@ -398,27 +396,30 @@ contract Market is IMarket {
     }
 
     /// @dev Meets a grant, or says why not. The cheap questions come first.
-    function _meet(bytes32 separator, Grant calldata grant, bytes calldata signature) private returns (bool, Skip) {
+    function _meet(bytes32 separator, Grant calldata grant, bytes calldata signature) private {
         (address payer, address provider, address sessionKey) = (grant.payer, grant.provider, grant.sessionKey);
         (uint24 epoch, uint96 cap, uint64 deadline) = (grant.epoch, grant.cap, grant.deadline);
         Channel.State storage channel = _channels[provider][payer][sessionKey];
-        if (deadline <= _now()) return (false, Skip.EXPIRED);
-        if (epoch != channel.epoch) return (false, Skip.STALE_EPOCH);
-        if (channel.closesAt != 0) return (false, Skip.CHANNEL_CLOSING);
-        if (cap <= channel.cap) return (false, Skip.NOT_GREATER);
+        if (deadline <= _now()) return _skip(grant, Skip.EXPIRED);
+        if (epoch != channel.epoch) return _skip(grant, Skip.STALE_EPOCH);
+        if (channel.closesAt != 0) return _skip(grant, Skip.CHANNEL_CLOSING);
+        if (cap <= channel.cap) return _skip(grant, Skip.NOT_GREATER);
         bytes32 structHash = Hash.grant(payer, provider, sessionKey, epoch, cap, deadline);
         bytes32 digest = MessageHashUtils.toTypedDataHash(separator, structHash);
         if (!Signature.isBy(payer, digest, signature) && !_isSignedByContract(payer, digest, signature)) {
-            return (false, Skip.BAD_SIGNATURE);
+            return _skip(grant, Skip.BAD_SIGNATURE);
         }
-        if (!_accounts[payer].draw(channel.missing(cap))) return (false, Skip.INSUFFICIENT_FREE);
+        if (!_accounts[payer].draw(channel.missing(cap))) return _skip(grant, Skip.INSUFFICIENT_FREE);
 
         uint96 added = channel.raise(cap);
 
         ChannelId id = Hash.channelId(payer, provider, sessionKey, epoch);
         if (added == cap) emit ChannelOpened(id, payer, provider, sessionKey, epoch, cap);
         else emit CapRaised(id, cap);
-        return (true, Skip(0));
+    }
+
+    function _skip(Grant calldata grant, Skip reason) private {
+        emit GrantSkipped(grant.payer, grant.provider, grant.sessionKey, reason);
     }
 
     /// @dev {hasSigned} for a payer with code, which can neither burn more than {ERC1271_GAS} nor make the batch revert.

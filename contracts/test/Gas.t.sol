@@ -67,7 +67,7 @@ contract Gas_Test is Fixture {
     /// forge-config: default.isolate = true
     function test_Open1() external {
         opens(1);
-        within("open 1 channel", 54_000, 1);
+        within("open 1 channel", 55_000, 1);
     }
 
     /// forge-config: default.isolate = true
