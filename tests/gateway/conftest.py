@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -133,11 +134,26 @@ class World:
         assert self.store is not None
         self.store.close()
 
+    async def crash(self) -> None:
+        """Starts again from what a killed process leaves: nothing is saved once it is dead."""
+        store = self.store
+        assert isinstance(store, SqliteStore)
+        store.failure = RuntimeError("dead")
+        old_http, old_server, old_serving, old_upstream = self.http, self.server, self.serving, self.upstream
+        store._background.close()
+        store._db.close()
+        os.close(store._lock)
+        self.chain.read_again()
+        await self.start()
+        old_server.should_exit = old_server.force_exit = True
+        await old_http.aclose()
+        await old_upstream.close()
+        await old_serving
+
     async def restart(self, change: Callable[[], None] = lambda: None) -> None:
         """As after a clean stop: nothing but the database, the chain and the engine stays."""
         await self.stop()
-        self.chain.rewind(10**9)
-        self.chain._rewound = False
+        self.chain.read_again()
         change()
         await self.start()
 

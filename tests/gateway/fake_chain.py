@@ -89,7 +89,12 @@ class FakeChain:
     def rewind(self, keep: int) -> None:
         """The chain takes back all but the first `keep` events."""
         del self._log[keep:]
+        self.channels.clear()
         self._read, self._rewound = 0, True
+
+    def read_again(self) -> None:
+        """A new follower starts from the first event."""
+        self._read = 0
 
     @property
     def now(self) -> int:

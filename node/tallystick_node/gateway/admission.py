@@ -154,9 +154,8 @@ def extended(
     less than it needs to go on."""
     held = reservation.held
     room = offer.credit - (account.entitled - reservation.entitled)
-    own = min(reservation.floor, offer.credit - (account.exposure - held))
     within_cap = held + cap_room(account, tab, unsecured_limit)
-    allowed = max(held, min(want, max(room, own), within_cap))
+    allowed = max(held, min(want, room, within_cap))
     return Atoms(allowed) if allowed >= need else None
 
 

@@ -7,6 +7,7 @@ come in.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from tallystick.protocol.offer import Offer
@@ -14,8 +15,8 @@ from tallystick.protocol.pricing import MINIMUM_INTERIM_COST, cost_up
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.transcript import Transcript
 from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, Tokens
-from tallystick_node.gateway.admission import Bounds, cost_bound_up, window_tokens
-from tallystick_node.gateway.tab import Tab
+from tallystick_node.gateway.admission import Bounds, cost_bound_up, extended, window_tokens
+from tallystick_node.gateway.tab import Account, Reservation, Tab
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +74,14 @@ class Meter:
         return self._sent.finish
 
     @property
+    def input_known(self) -> bool:
+        """The engine has said how many tokens the input has."""
+        return self._seen.input_tokens > 0
+
+    @property
     def delivered(self) -> bool:
         """At least one output token was: else there is nothing to bill."""
         return self._sent.output_tokens > 0
-
-    @property
-    def billed(self) -> bool:
-        return self._input_billed
 
     # ----------------------------------------------------------------------------------------------- money
 
@@ -123,10 +125,12 @@ class Meter:
     def interim_possible(self) -> bool:
         return self.delivered and self.charge().cost >= MINIMUM_INTERIM_COST
 
-    def receipt(self, tab: Tab, finish: Finish, now: Milliseconds) -> Receipt:
-        """The next receipt of the channel, over everything sent so far; what it bills is billed from here
-        on."""
+    def receipt(self, tab: Tab, reservation: Reservation, finish: Finish, now: Milliseconds) -> Receipt:
+        """The next receipt of the channel, over everything sent so far. What it bills is billed from here
+        on, and no longer reserved."""
         charge = self.charge()
+        assert charge.cost <= reservation.held, (charge.cost, reservation.held)
+        reservation.held = Atoms(reservation.held - charge.cost)
         self._input_billed = True
         self._billed_output += charge.output_tokens
         return Receipt(
@@ -154,3 +158,54 @@ class Meter:
         if self._input_billed:
             return 0
         return min(self._seen.input_tokens or self.bounds.input_tokens, self.bounds.input_tokens)
+
+
+class Step(Enum):
+    """What to do about the piece of a stream that the engine said last."""
+
+    SEND = "send"
+    RECEIPT = "receipt"
+    """Issue an interim receipt first, `reserve_again`, and ask again."""
+    WAIT = "wait"
+    """There is no room until something is acknowledged, or ends."""
+
+
+def next_step(
+    account: Account, tab: Tab, reservation: Reservation, meter: Meter, *, unsecured_limit: Atoms
+) -> Step:
+    """Nothing is sent that is not reserved; where it can be, it is reserved here."""
+    need = meter.ahead()
+    if need <= reservation.held:
+        return Step.SEND
+    if meter.interim_possible():
+        return Step.RECEIPT
+    held = extended(
+        account,
+        tab,
+        reservation,
+        meter.offer,
+        need=need,
+        want=meter.want(),
+        unsecured_limit=unsecured_limit,
+    )
+    if held is None:
+        return Step.WAIT
+    reservation.held = held
+    return Step.SEND
+
+
+def reserve_again(
+    account: Account, tab: Tab, reservation: Reservation, meter: Meter, *, unsecured_limit: Atoms
+) -> None:
+    """After an interim receipt: the next window, or as much of it as there is room for."""
+    held = extended(
+        account,
+        tab,
+        reservation,
+        meter.offer,
+        need=Atoms(0),
+        want=meter.want(),
+        unsecured_limit=unsecured_limit,
+    )
+    assert held is not None
+    reservation.held = held

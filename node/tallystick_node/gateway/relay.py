@@ -15,11 +15,10 @@ from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import Atoms, Hash32
 from tallystick.protocol.wire import RECEIPT_COMMENT
 from tallystick_node.engine.upstream import DONE, EngineGone, Reply, Upstream
-from tallystick_node.gateway.admission import extended
 from tallystick_node.gateway.ask import Ask
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.errors import EngineUnreachable
-from tallystick_node.gateway.metering import Meter
+from tallystick_node.gateway.metering import Meter, Step, next_step, reserve_again
 from tallystick_node.gateway.tab import Reservation, Tab
 from tallystick_node.store.records import ReceiptIssued, RequestDropped, RequestEnded
 
@@ -172,7 +171,7 @@ class Relay:
 
     async def _pieces(self, running: Running, reply: Reply) -> AsyncGenerator[bytes]:
         meter, clock = running.meter, self._books.clock
-        complete = False
+        complete = input_known = False
         try:
             async for payloads in reply.payloads():
                 out: list[bytes] = []
@@ -182,6 +181,9 @@ class Relay:
                         break
                     chunk = _parsed(payload)
                     meter.see(chunk)
+                    if not input_known and meter.input_known:
+                        input_known = True
+                        self._shrink(running)
                     if meter.ahead() > running.reservation.held:
                         if out:
                             yield running.add(b"".join(out))
@@ -227,7 +229,14 @@ class Relay:
     async def _interim(self, running: Running) -> bytes:
         """A receipt in mid-stream, after which as much is reserved again as there is room for."""
         issued = self._issue(running, Finish.INTERIM, running.take_unsaved())
-        self._extend(running, need=Atoms(0))
+        tab = running.tab
+        reserve_again(
+            self._books.account(tab),
+            tab,
+            running.reservation,
+            running.meter,
+            unsecured_limit=self._policy.unsecured_limit,
+        )
         await self._books.store.save(issued)
         block = running.add(_comment(issued.text))
         running.skip_saved()
@@ -236,17 +245,16 @@ class Relay:
     async def _make_room(self, running: Running) -> AsyncIterator[bytes]:
         """Until what the engine said next fits: a receipt for what is unpaid, then a pause for its
         acknowledgement."""
-        need = running.meter.ahead()
-        if self._extend(running, need=need):
-            return
-        if running.meter.interim_possible():
+        while (step := self._step(running)) is Step.RECEIPT:
             yield await self._interim(running)
+        if step is Step.SEND:
+            return
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._policy.pause_s
         running.reservation.waiting = True
         try:
             with self._books.waiting(running.tab) as wake:
-                while running.ending is None and not self._extend(running, need=running.meter.ahead()):
+                while running.ending is None and self._step(running) is Step.WAIT:
                     left = deadline - loop.time()
                     if left <= 0:
                         running.ending = Finish.OUT_OF_CREDIT
@@ -260,29 +268,23 @@ class Relay:
         finally:
             running.reservation.waiting = False
 
-    def _extend(self, running: Running, *, need: Atoms) -> bool:
-        tab = running.tab
-        held = extended(
-            self._books.account(tab),
-            tab,
-            running.reservation,
-            running.meter.offer,
-            need=need,
-            want=running.meter.want(),
-            unsecured_limit=self._policy.unsecured_limit,
+    def _shrink(self, running: Running) -> None:
+        """The engine has counted the input, for which the most it could be was held."""
+        running.reservation.held = min(running.reservation.held, running.meter.want())
+        self._books.wake(running.tab)
+
+    def _step(self, running: Running) -> Step:
+        account, tab = self._books.account(running.tab), running.tab
+        return next_step(
+            account, tab, running.reservation, running.meter, unsecured_limit=self._policy.unsecured_limit
         )
-        if held is not None:
-            running.reservation.held = held
-        return held is not None
 
     # ------------------------------------------------------------------------------------------------- both
 
     def _issue(self, running: Running, finish: Finish, content: bytes) -> ReceiptIssued:
         """The next receipt, taken out of what is reserved; to be saved before it is sent."""
         tab = running.tab
-        receipt = running.meter.receipt(tab, finish, self._books.clock.milliseconds())
-        assert receipt.cost <= running.reservation.held, (receipt.cost, running.reservation.held)
-        running.reservation.held = Atoms(running.reservation.held - receipt.cost)
+        receipt = running.meter.receipt(tab, running.reservation, finish, self._books.clock.milliseconds())
         signed, text = self._books.issue(tab, receipt)
         if running.ask.streamed:
             content += _comment(text)

@@ -1,0 +1,319 @@
+"""A channel's life at its provider: grants, closing, settling, resynchronising, and a chain that changes its
+mind."""
+
+import asyncio
+
+import pytest
+
+from tallystick.protocol.receipt import Finish, Receipt
+from tallystick.protocol.signed import Key, verify
+from tallystick.protocol.units import Atoms
+from tallystick.protocol.voucher import Close, Tally, Voucher
+from tallystick.protocol.wire import signed_from_json
+from tallystick_node.gateway.settling import SettlePolicy
+from tests.gateway.conftest import DOMAIN, Make, World
+from tests.gateway.payer import Payer
+from tests.gateway.test_streaming import asking
+
+HOUR = 3600
+
+
+def newcomer(world: World, deposit: int = 100_000) -> Payer:
+    """One with a deposit and no channel."""
+    payer = world.stranger()
+    world.chain.deposit(payer.wallet.address, deposit)
+    return payer
+
+
+def soon(world: World) -> int:
+    return world.clock.now // 1000 + HOUR
+
+
+# ------------------------------------------------------------------------------------------- grants
+
+
+async def test_a_grant_is_served_on_at_once_and_mined_later(world: World) -> None:
+    world.chain.holds_grants = True
+    payer = newcomer(world)
+    grant = payer.grant(50_000, deadline=soon(world))
+    await payer.complete(grant=grant)
+    await world.cashier.submit_grants()
+    assert world.chain.submitted == [grant]
+    await payer.complete(grant=grant)  # Along with the next request, as long as the payer likes.
+    await world.cashier.submit_grants()
+    assert world.chain.submitted == [grant]
+    world.chain.mine(grant.message)
+    await world.watch.poll()
+    tab = world.books.tabs[payer.channel.id]
+    assert (tab.channel.cap, world.books.account(tab).unsecured) == (50_000, 0)
+    await payer.complete()
+
+
+async def test_what_is_served_on_a_grant_is_limited(world: World) -> None:
+    world.chain.holds_grants = True
+    payer = newcomer(world)
+    grant = payer.grant(50_000, deadline=soon(world))
+    while (response := await payer.post(body := payer.body(), grant=grant)).status_code == 200:
+        payer.take_whole(body, response)
+        await payer.acknowledge()  # It does not help: nothing could settle it.
+    assert response.json()["error"]["code"] == "cap-exceeded"
+    assert 0 < payer.tally.amount <= 2_000
+    world.chain.mine(grant.message)
+    await world.watch.poll()
+    await payer.complete()
+
+
+async def test_parallel_first_requests_bring_one_grant(world: World) -> None:
+    world.chain.holds_grants = True
+    payer = newcomer(world)
+    grant = payer.grant(50_000, deadline=soon(world))
+    await asyncio.gather(*(payer.complete(grant=grant) for _ in range(4)))
+    await world.cashier.submit_grants()
+    assert world.chain.submitted == [grant]
+
+
+async def test_a_grant_raises_the_cap(world: World) -> None:
+    payer = await world.payer(cap=100)
+    world.chain.deposit(payer.wallet.address, 10_000)
+    response = await payer.post(payer.body())
+    assert response.json()["error"]["code"] == "cap-exceeded"
+    await payer.complete(grant=payer.grant(5_000, deadline=soon(world)))
+    await world.cashier.submit_grants()
+    await world.watch.poll()
+    assert world.books.tabs[payer.channel.id].channel.cap == 5_000
+
+
+async def test_grants_that_will_not_be_mined(world: World) -> None:
+    before = world.held()
+    payer = newcomer(world, deposit=1_000)
+    expired = payer.grant(500, deadline=world.clock.now // 1000 + 30)
+    uncovered = payer.grant(1_001, deadline=soon(world))
+    forged = payer.grant(500, deadline=soon(world), key=Key.generate())
+    another = newcomer(world).grant(500, deadline=soon(world))
+    later = payer.grant(500, deadline=soon(world), epoch=1)
+    for grant, status, code in [
+        (expired, 402, "grant-expired"),
+        (uncovered, 402, "grant-not-covered"),
+        (forged, 401, "wrong-signer"),
+        (another, 404, "channel-unknown"),
+        (later, 404, "channel-unknown"),
+    ]:
+        response = await payer.post(payer.body(), grant=grant)
+        assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    response = await payer.post(payer.body(), grant=later, channel=later.message.channel)
+    assert response.json()["error"]["code"] == "wrong-epoch"
+    assert world.held() == before
+
+
+async def test_two_grants_need_the_money_twice(world: World) -> None:
+    world.chain.holds_grants = True
+    one = newcomer(world, deposit=1_000)
+    two = world.stranger()
+    two.wallet = one.wallet
+    two.channel = two.grant(1, deadline=0).message.channel
+    await one.complete(grant=one.grant(800, deadline=soon(world)))
+    response = await two.post(two.body(), grant=two.grant(800, deadline=soon(world)))
+    error = response.json()["error"]
+    assert (error["code"], error["required"], error["actual"]) == ("grant-not-covered", "1600", "1000")
+
+
+async def test_a_grant_that_was_skipped_is_served_on_no_longer(world: World) -> None:
+    world.chain.holds_grants = True
+    payer = newcomer(world)
+    grant = payer.grant(50_000, deadline=soon(world))
+    await payer.complete(grant=grant)
+    await world.cashier.submit_grants()
+    world.chain.free[payer.wallet.address] = 0
+    world.chain.mine(grant.message)
+    await world.watch.poll()
+    response = await payer.post(payer.body())
+    assert response.json()["error"]["code"] == "channel-unknown"
+
+
+# ------------------------------------------------------------------------------------------- settling
+
+
+async def test_a_voucher_is_settled_by_amount_and_by_time(make_world: Make) -> None:
+    policy = SettlePolicy(amount=Atoms(150), interval_s=900, minimum=Atoms(1))
+    world = await make_world(settle_policy=policy)
+    payer = await world.payer()
+    await payer.complete()
+    await payer.acknowledge()
+    await world.cashier.settle()
+    assert world.chain.settlements == []
+    world.clock.advance(900)
+    await world.cashier.settle()
+    assert world.chain.settlements == [[(payer.channel.id, 90)]]
+    await world.cashier.settle()  # Before the chain's own word comes back.
+    await world.watch.poll()
+    await world.cashier.settle()
+    assert len(world.chain.settlements) == 1
+    await payer.complete()
+    await payer.complete()
+    await payer.acknowledge()
+    await world.cashier.settle()
+    assert world.chain.settlements[1:] == [[(payer.channel.id, 270)]]
+
+
+async def test_a_close_request_is_answered_by_settling(world: World) -> None:
+    payer = await world.payer()
+    await payer.complete()
+    await payer.acknowledge()
+    world.chain.request_close(payer.channel)
+    await world.watch.poll()
+    await world.cashier.settle()
+    assert world.chain.settlements == [[(payer.channel.id, 90)]]
+
+
+async def test_leaving_settles_all(world: World) -> None:
+    payers = [await world.payer() for _ in range(3)]
+    for payer in payers:
+        await payer.complete()
+        await payer.acknowledge()
+    await world.cashier.settle(leaving=True)
+    assert sorted(world.chain.settlements[0]) == sorted((payer.channel.id, 90) for payer in payers)
+
+
+async def test_a_chain_that_takes_events_back(world: World) -> None:
+    payer = await world.payer()
+    await payer.complete()
+    world.chain.rewind(1)  # Only the offer stays.
+    await world.watch.poll()
+    response = await payer.post(payer.body())
+    assert response.json()["error"]["code"] == "channel-unknown"
+    world.chain.open(payer.channel, 10_000)
+    await world.watch.poll()
+    await payer.complete()
+    assert world.books.tabs[payer.channel.id].issued.amount == 180
+
+
+# ------------------------------------------------------------------------------------------- closing
+
+
+async def test_a_close_is_signed_at_what_is_acknowledged(world: World) -> None:
+    payer = await world.payer()
+    await payer.complete()
+    response = await payer.close()
+    signed = signed_from_json(Close, response.json())
+    close = verify(signed, DOMAIN, signer=world.key.address).message
+    assert (close.channel_id, close.cumulative_amount) == (payer.channel.id, 90)
+    refused_answers = [await payer.post(payer.body()), await payer.acknowledge()]
+    assert {answer.json()["error"]["code"] for answer in refused_answers} == {"channel-not-open"}
+    assert (await payer.close()).json() == response.json()
+    await world.restart()
+    payer.http = world.http
+    assert (await payer.post(payer.body())).json()["error"]["code"] == "channel-not-open"
+    assert (await payer.close()).json() == response.json()
+
+
+async def test_a_close_cuts_what_runs(world: World) -> None:
+    payer = await world.payer()
+    world.engine.gate = asyncio.Semaphore(2)
+    async with payer.stream(asking(payer)) as stream:
+        for _ in range(2):
+            await stream.next_event()
+        assert (await payer.close()).json()["close"]["cumulativeAmount"] == "0"
+        await stream.finish()
+    assert stream.receipts[-1].finish == Finish.CANCELLED
+
+
+async def test_what_a_closed_channel_owes_still_counts(make_world: Make) -> None:
+    """Nobody gets the credit twice by closing one channel and opening another."""
+    world = await make_world(credit=300)
+    payer = await world.payer()
+    await payer.complete()
+    world.chain.close(payer.channel)
+    again = world.stranger()
+    again.wallet = payer.wallet
+    again.channel = again.grant(1, deadline=0).message.channel
+    world.chain.open(again.channel, 10_000)
+    await world.watch.poll()
+    response = await again.post(again.body(max_tokens=15))
+    error = response.json()["error"]
+    assert (error["code"], error["terms"]["owed"]) == ("credit-exceeded", "90")
+
+
+# ------------------------------------------------------------------------------------------- resynchronising
+
+
+async def test_a_payer_that_lost_everything_gets_it_back(world: World) -> None:
+    payer = await world.payer()
+    for _ in range(3):
+        await payer.complete()
+    signed = [payer.receipts[index] for index in range(3)]
+    fresh = Tally()
+    response = await payer.resync(tally=fresh)
+    data = response.json()
+    receipts = [
+        verify(signed_from_json(Receipt, item), DOMAIN, signer=world.key.address).message
+        for item in data["receipts"]
+    ]
+    assert receipts == signed
+    voucher = verify(signed_from_json(Voucher, data["voucher"]), DOMAIN, signer=payer.session.address).message
+    assert voucher.acknowledgement.receipt_count == 2
+    later = await payer.resync(start=2, tally=fresh)
+    assert len(later.json()["receipts"]) == 1
+    assert (await payer.resync(start=10**18, tally=fresh)).json()["receipts"] == []
+
+
+async def test_a_resync_of_a_fresh_channel(world: World) -> None:
+    payer = await world.payer()
+    assert (await payer.resync()).json() == {"voucher": None, "receipts": []}
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"fromSequence": 1}', b'{"fromSequence": "-1"}'])
+async def test_a_resync_that_asks_nothing(world: World, body: bytes) -> None:
+    payer = await world.payer()
+    response = await payer.http.post(
+        "/tallystick/v1/resync", content=body, headers=payer.headers(body, offer_hash=bytes(32))
+    )
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "malformed-message")
+
+
+async def test_the_books_survive_a_restart(world: World) -> None:
+    payer = await world.payer()
+    for _ in range(5):
+        await payer.complete()
+    before = world.books.tabs[payer.channel.id]
+    await world.restart()
+    after = world.books.tabs[payer.channel.id]
+    assert (after.issued, after.acknowledged, after.voucher) == (
+        before.issued,
+        before.acknowledged,
+        before.voucher,
+    )
+    assert after.channel == before.channel
+    payer.http = world.http
+    await payer.complete()
+    assert payer.tally.count == 6
+
+
+# ------------------------------------------------------------------------------------------- listings
+
+
+async def test_what_is_for_sale(world: World) -> None:
+    listed = (await world.http.get("/v1/models")).json()["data"]
+    assert [item["id"] for item in listed] == ["stub"]
+    assert listed[0]["tallystick"]["offer"] == world.offer.to_json()
+    (offer,) = (await world.http.get("/tallystick/v1/offers")).json()
+    assert offer["offer"] == world.offer.to_json()
+    world.chain.withdraw_offers(2, world.key.address)
+    await world.watch.poll()
+    assert (await world.http.get("/v1/models")).json()["data"] == []
+
+
+async def test_what_an_operator_sees(world: World) -> None:
+    payer = await world.payer()
+    await payer.complete()
+    await payer.post(payer.body(model="none"))
+    text = (await world.http.get("/metrics")).text
+    for line in (
+        'tallystick_receipts_total{finish="stop"} 1.0',
+        "tallystick_billed_atoms_total 90.0",
+        "tallystick_owed_atoms 90.0",
+        'tallystick_refused_total{code="model-not-offered"} 1.0',
+        "tallystick_channels 1.0",
+    ):
+        assert line in text
+    health = await world.http.get("/healthz")
+    assert (health.status_code, health.json()["status"]) == (200, "ok")
