@@ -33,7 +33,16 @@ from tallystick.client.errors import PurseError
 from tallystick.client.lease import Lease
 from tallystick.client.sealing import Seal
 from tallystick.client.tables import (
+    ACKNOWLEDGE_RECEIPTS,
+    ADD_RECEIPT,
+    ADD_REQUEST,
+    BILL_REQUEST,
+    END_REQUEST,
+    READ_REQUEST,
+    READ_SPENDING,
     VERSION,
+    WRITE_SPENDING,
+    WRITE_TALLY,
     channels,
     evidence,
     metadata,
@@ -329,23 +338,24 @@ class Purse:
                     required=worst,
                     actual=left,
                 )
-            database.execute(update(spending).values(reserved=reserved + worst))
+            self._spend(database, spent, reserved + worst)
             database.execute(
-                insert(requests).values(
-                    channel_id=channel.id,
-                    nonce=nonce,
-                    request_hash=request_hash,
-                    offer=orjson.dumps(posted.offer.to_json()).decode(),
-                    receipt_key=posted.stake.receipt_key,
-                    path=path,
-                    model=model,
-                    sealed_body=self._seal.close_over(body, name=channel.id),
-                    streamed=streamed,
-                    worst=worst,
-                    billed=0,
-                    state="open",
-                    sent_at=now,
-                )
+                ADD_REQUEST,
+                {
+                    "channel_id": channel.id,
+                    "nonce": nonce,
+                    "request_hash": request_hash,
+                    "offer": orjson.dumps(posted.offer.to_json()).decode(),
+                    "receipt_key": posted.stake.receipt_key,
+                    "path": path,
+                    "model": model,
+                    "sealed_body": self._seal.close_over(body, name=channel.id),
+                    "streamed": streamed,
+                    "worst": worst,
+                    "billed": 0,
+                    "state": "open",
+                    "sent_at": now,
+                },
             )
             channel.running[nonce] = worst
         return Pending(
@@ -385,7 +395,7 @@ class Purse:
             self._bill(database, pending, cost, final=final)
             if new:
                 database.execute(
-                    insert(receipts), [self._receipt_row(channel, pending.nonce, item.signed) for item in new]
+                    ADD_RECEIPT, [self._receipt_row(channel, pending.nonce, item.signed) for item in new]
                 )
             if tally.count > channel.tally.count:
                 self._save_tally(database, channel, tally)
@@ -416,9 +426,9 @@ class Purse:
                 require_acknowledges(held, tally)
             except MarketError:
                 return False
-            spent, _ = self._spending(database)
+            spent, reserved = self._spending(database)
             cost = tally.amount - channel.tally.amount
-            database.execute(update(spending).values(spent=spent + cost))
+            self._spend(database, spent + cost, reserved)
             rows = [self._receipt_row(channel, 0, item) for item in taken]
             database.execute(insert(receipts).prefix_with("OR IGNORE"), rows)
             self._save_tally(database, channel, tally)
@@ -434,7 +444,7 @@ class Purse:
         with self.lock, self._begin() as database:
             given_back = sum(receipt.cost for receipt in channel.waiting.values())
             spent, reserved = self._spending(database)
-            database.execute(update(spending).values(spent=spent - given_back, reserved=reserved))
+            self._spend(database, spent - given_back, reserved)
             database.execute(
                 delete(receipts).where(
                     receipts.c.channel_id == channel.id, receipts.c.acknowledged.is_(False)
@@ -554,17 +564,18 @@ class Purse:
             database.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
 
     def _spending(self, database: Connection) -> tuple[Atoms, Atoms]:
-        row = database.execute(select(spending)).one()
+        row = database.execute(READ_SPENDING).one()
         return Atoms(row.spent), Atoms(row.reserved)
+
+    def _spend(self, database: Connection, spent: int, reserved: int) -> None:
+        database.execute(WRITE_SPENDING, {"now_spent": spent, "now_reserved": reserved})
 
     def _bill(
         self, database: Connection, pending: Pending, cost: int, *, final: bool, state: str = "done"
     ) -> None:
         """Moves `cost` from reserved to spent, and at the end gives back what is left of the reservation."""
-        where = (requests.c.channel_id == pending.channel.id) & (requests.c.nonce == pending.nonce)
-        row = database.execute(
-            select(requests.c.billed, requests.c.worst, requests.c.state).where(where)
-        ).one()
+        which: dict[str, object] = {"of_channel": pending.channel.id, "of_nonce": pending.nonce}
+        row = database.execute(READ_REQUEST, which).one()
         billed = row.billed + cost
         if billed > row.worst:
             raise ReceiptMismatch(
@@ -579,13 +590,12 @@ class Purse:
                 required=self.budget.total - spent - reserved + taken,
                 actual=cost,
             )
-        database.execute(update(spending).values(spent=spent + cost, reserved=reserved - taken))
-        values: dict[str, object] = {"billed": billed}
-        if final:
-            values["state"] = state
-            if state != "unbilled":
-                values["sealed_body"] = None
-        database.execute(update(requests).where(where).values(values))
+        self._spend(database, spent + cost, reserved - taken)
+        if final and row.state in ("open", "unbilled"):
+            ended = {"now_billed": billed, "now_state": state, "keep_body": state == "unbilled"}
+            database.execute(END_REQUEST, which | ended)
+        else:
+            database.execute(BILL_REQUEST, which | {"now_billed": billed})
 
     def _track(self, pending: Pending, cost: int, *, final: bool) -> None:
         running = pending.channel.running
@@ -629,20 +639,14 @@ class Purse:
         }
 
     def _save_tally(self, database: Connection, channel: OpenChannel, tally: Tally) -> None:
-        database.execute(
-            update(receipts)
-            .where(
-                receipts.c.channel_id == channel.id,
-                receipts.c.sequence >= channel.tally.count,
-                receipts.c.sequence < tally.count,
-            )
-            .values(acknowledged=True)
-        )
-        database.execute(
-            update(channels)
-            .where(channels.c.id == channel.id)
-            .values(count=tally.count, amount=tally.amount, peaks=b"".join(tally.mountains.peaks))
-        )
+        bounds = {"from_sequence": channel.tally.count, "to_sequence": tally.count}
+        database.execute(ACKNOWLEDGE_RECEIPTS, {"of_channel": channel.id, **bounds})
+        values = {
+            "now_count": tally.count,
+            "now_amount": tally.amount,
+            "now_peaks": b"".join(tally.mountains.peaks),
+        }
+        database.execute(WRITE_TALLY, {"of_channel": channel.id, **values})
 
     def _change_channel(self, channel: OpenChannel, **values: object) -> None:
         with self._begin() as database:

@@ -10,8 +10,13 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    bindparam,
+    case,
     create_engine,
     event,
+    insert,
+    select,
+    update,
 )
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -101,6 +106,39 @@ evidence = Table(
     Column("reason", String, nullable=False),  # JSON: message, required, actual
     Column("signed", String, nullable=False),  # JSON: the receipt that was refused
     Column("refused_at", Integer, nullable=False),
+)
+
+
+# What every request does, built once: SQLAlchemy takes longer to build a statement than SQLite to run it.
+_REQUEST = (requests.c.channel_id == bindparam("of_channel")) & (requests.c.nonce == bindparam("of_nonce"))
+READ_SPENDING = select(spending.c.spent, spending.c.reserved)
+WRITE_SPENDING = update(spending).values(spent=bindparam("now_spent"), reserved=bindparam("now_reserved"))
+ADD_REQUEST = insert(requests)
+READ_REQUEST = select(requests.c.billed, requests.c.worst, requests.c.state).where(_REQUEST)
+BILL_REQUEST = update(requests).where(_REQUEST).values(billed=bindparam("now_billed"))
+END_REQUEST = (
+    update(requests)
+    .where(_REQUEST)
+    .values(
+        billed=bindparam("now_billed"),
+        state=bindparam("now_state"),
+        sealed_body=case((bindparam("keep_body", type_=Boolean), requests.c.sealed_body), else_=None),
+    )
+)
+ADD_RECEIPT = insert(receipts)
+ACKNOWLEDGE_RECEIPTS = (
+    update(receipts)
+    .where(
+        receipts.c.channel_id == bindparam("of_channel"),
+        receipts.c.sequence >= bindparam("from_sequence"),
+        receipts.c.sequence < bindparam("to_sequence"),
+    )
+    .values(acknowledged=True)
+)
+WRITE_TALLY = (
+    update(channels)
+    .where(channels.c.id == bindparam("of_channel"))
+    .values(count=bindparam("now_count"), amount=bindparam("now_amount"), peaks=bindparam("now_peaks"))
 )
 
 
