@@ -102,3 +102,11 @@ def test_a_known_selector() -> None:
 def test_a_kind_that_no_contract_of_ours_has_is_refused() -> None:
     with pytest.raises(AbiError):
         Kind.of({"type": "int256"})
+
+
+def test_a_call_shows_its_structs_by_their_fields() -> None:
+    openings = [(b"\1" * 20, b"\2" * 20, 5)]
+    call = contracts.market().call(bytes(20), "openChannels", openings)
+    assert dict(call.arguments) == {
+        "openings": [{"provider": b"\1" * 20, "sessionKey": b"\2" * 20, "cap": 5}]
+    }

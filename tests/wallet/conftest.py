@@ -1,6 +1,13 @@
 """A home folder and a `tally` that acts in it, in this process."""
 
 import json
+import os
+import pty
+import select
+import subprocess
+import sys
+import termios
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,3 +106,48 @@ def offer_toml(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def terminal() -> Callable[..., tuple[int, str, str]]:
+    """`terminal(tally, arguments, [(prompt, answer), …])`: status, answer and what a real terminal showed."""
+
+    def run(
+        tally: Tally, arguments: list[str], typed: list[tuple[bytes, str]], *, hidden: bool = False
+    ) -> tuple[int, str, str]:
+        parent, child = pty.openpty()
+        environment = {name: value for name, value in os.environ.items() if name != "TALLYSTICK_PASSWORD"}
+        environment |= {"TALLYSTICK_HOME": str(tally.home), "TALLYSTICK_RPC": tally.rpc}
+        if not hidden:
+            environment["TALLYSTICK_PASSWORD"] = PASSWORD
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from tallystick.wallet.cli import main; main()", *arguments],
+            stdin=child,
+            stderr=child,
+            stdout=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        shown = b""
+        for prompt, answer in typed:
+            shown += read_until(parent, prompt, hidden=hidden)
+            os.write(parent, answer.encode() + b"\n")
+        out, _ = process.communicate(timeout=20)
+        os.close(parent)
+        os.close(child)
+        return process.returncode, out.decode(), shown.decode(errors="replace")
+
+    return run
+
+
+def read_until(terminal: int, prompt: bytes, *, hidden: bool) -> bytes:
+    """What was shown, up to the prompt and to the moment from which typed text is hidden."""
+    shown = b""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.02)[0]:
+            shown += os.read(terminal, 1024)
+        echoes = termios.tcgetattr(terminal)[3] & termios.ECHO
+        if prompt in shown and not (hidden and echoes):
+            return shown
+    raise AssertionError(f"{prompt!r} did not come: {shown!r}")

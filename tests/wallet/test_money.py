@@ -11,6 +11,7 @@ from tallystick.wallet.money import (
     decimal,
     read_amount,
     show_amount,
+    show_briefly,
     show_coins,
     show_exactly,
 )
@@ -101,3 +102,6 @@ def test_it_shows_units_and_atoms() -> None:
     assert show_exactly(1_500_000, TUSD) == "1.500000 TUSD (1500000 atoms)"
     assert show_coins(1_250_000_000_000_000) == "0.00125 ETH"
     assert show_coins(0) == "0 ETH"
+    assert show_coins(1) == "0.000000001 ETH"  # Rounded up.
+    assert show_briefly(1_500_000, TUSD) == "1.5"
+    assert show_briefly(10_000_000, TUSD) == "10"

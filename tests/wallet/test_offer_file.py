@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from tallystick.chain.market import Asset
 from tallystick.protocol.units import ZERO_HASH
-from tallystick.wallet.offer_file import OfferFileError, read_offer_file
+from tallystick.wallet.errors import OfferFileError
+from tallystick.wallet.offer_file import read_offer_file
 
 TEST = Asset(symbol="TEST", decimals=6)
 NOW = 1_800_000_000

@@ -70,7 +70,8 @@ def test_a_provider_s_story(tally, market: Market, offer_toml, tmp_path: Path) -
     assert posted["offerHash"] == joined["offerHash"]
     assert posted["offer"]["inputPrice"] == "100000"
     shown = tally("offers").out
-    assert "0.400000 TEST" in shown
+    assert "0.4 " in shown
+    assert "TEST per million tokens" in shown
     assert tally.json("offers", "--model", "other") == []
     assert "No offer holds now" in tally("offers", "--model", "other").out
 
@@ -252,6 +253,24 @@ def test_nothing_is_signed_without_a_yes_and_the_transaction_is_shown_first(tall
         assert shown in told.err
     assert "Give --yes" in told.err
     assert market.stake(alice.address).staked == 0
+
+
+def test_a_typed_yes_signs_and_a_typed_no_does_not(tally, market: Market, terminal) -> None:
+    alice = tally.add_wallet("alice")
+    tally.json("faucet", "5test")
+    question = b"Sign and send it?"
+    status, _, _ = terminal(tally, ["deposit", "2test"], [(question, "n")])
+    assert (status, market.account(alice.address).free) == (1, 0)
+    status, out, shown = terminal(tally, ["deposit", "2test"], [(question, "y")])
+    assert (status, market.account(alice.address).free) == (0, 2 * DOLLAR)
+    assert "Deposited 2.000000 TEST" in out
+    assert "Market.depositWithPermit" in shown
+
+
+def test_a_wallet_that_signs_receipts_does_not_act_by_itself(tally) -> None:
+    tally.add_wallet("bob")
+    tally.add_wallet("bob-receipts")
+    assert tally.json("wallet", "address")["name"] == "bob"
 
 
 def test_a_missing_deployment_is_named(alone) -> None:

@@ -1,13 +1,6 @@
 """Keys on this machine, through the command line."""
 
 import json
-import os
-import pty
-import select
-import subprocess
-import sys
-import termios
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +9,6 @@ from tallystick.chain.keys import Keystore
 from tallystick.protocol.signed import Key
 
 PASSWORD = "correct horse"
-HOME = "TALLYSTICK_HOME"
 
 
 def test_a_new_wallet_is_listed_and_opens(alone) -> None:
@@ -103,41 +95,11 @@ def test_a_usage_error_is_two(alone, arguments: list[str]) -> None:
     assert alone(*arguments).status == 2
 
 
-def read_until(terminal: int, prompt: bytes, *, hidden: bool) -> bytes:
-    """What was shown, up to the prompt and to the moment from which typed text is hidden."""
-    shown = b""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if select.select([terminal], [], [], 0.02)[0]:
-            shown += os.read(terminal, 1024)
-        echoes = termios.tcgetattr(terminal)[3] & termios.ECHO
-        if prompt in shown and not (hidden and echoes):
-            return shown
-    raise AssertionError(f"{prompt!r} did not come: {shown!r}")
-
-
 @pytest.mark.e2e
-def test_a_password_is_typed_twice_and_never_shown(alone) -> None:
-    """On a real terminal."""
-    parent, child = pty.openpty()
-    environment = {name: value for name, value in os.environ.items() if name != "TALLYSTICK_PASSWORD"}
-    program = "from tallystick.wallet.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program, "wallet", "new", "alice", "--json"],
-        stdin=child,
-        stderr=child,
-        stdout=subprocess.PIPE,
-        env=environment | {HOME: str(alone.home)},
-        start_new_session=True,
-    )
-    shown = b""
-    for prompt in (b"Password of alice", b"Repeat"):
-        shown += read_until(parent, prompt, hidden=True)
-        os.write(parent, PASSWORD.encode() + b"\n")
-    out, _ = process.communicate(timeout=20)
-    os.close(parent)
-    os.close(child)
-    assert process.returncode == 0
+def test_a_password_is_typed_twice_and_never_shown(alone, terminal) -> None:
+    typed = [(b"Password of alice", PASSWORD), (b"Repeat", PASSWORD)]
+    status, out, shown = terminal(alone, ["wallet", "new", "alice", "--json"], typed, hidden=True)
+    assert status == 0
     assert json.loads(out)["name"] == "alice"
-    assert PASSWORD.encode() not in shown
+    assert PASSWORD not in shown
     Keystore(alone.home / "keystore").load("alice", PASSWORD)

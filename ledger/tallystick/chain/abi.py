@@ -87,6 +87,13 @@ def decode(kinds: Sequence[Kind], data: bytes, start: int = 0) -> tuple[Any, ...
     return tuple(values)
 
 
+def named(kind: Kind, value: Any) -> Any:
+    """The value with its structs as mappings of their fields, to be shown."""
+    if kind.names:
+        return dict(zip(kind.names, map(named, kind.parts, value), strict=True))
+    return [named(kind.parts[0], item) for item in value] if kind.parts else value
+
+
 def _encoded(kind: Kind, value: Any) -> bytes:
     match kind.text, value:
         case "address", bytes() if len(value) == 20:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from tallystick.chain.abi import AbiError, Entry, Interface, Kind, decode, encode
+from tallystick.chain.abi import AbiError, Entry, Interface, Kind, decode, encode, named
 from tallystick.chain.errors import ContractError
 from tallystick.protocol.units import Address, to_hex
 
@@ -25,7 +25,7 @@ class Call:
     to: Address | None
     """None: it creates the contract."""
     arguments: tuple[tuple[str, Any], ...]
-    """By name, as given."""
+    """By name; structs as mappings of their fields."""
     data: bytes
 
 
@@ -40,9 +40,9 @@ class Contract:
 
     def call(self, to: Address, name: str, *values: Any) -> Call:
         """Raises TypeError where a value is not exactly of its parameter's type."""
-        names = self.interface.functions[name][1].names
-        arguments = tuple(zip(names, values, strict=True))
         data = self.interface.call(name, values)
+        entry = self.interface.functions[name][1]
+        arguments = tuple(zip(entry.names, map(named, entry.inputs, values), strict=True))
         return Call(contract=self.name, name=name, to=to, arguments=arguments, data=data)
 
     def create(self, *values: Any) -> Call:

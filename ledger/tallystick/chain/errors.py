@@ -115,6 +115,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     # Account
     "AccountTooSmall": "The account holds {available} atoms that can be used and {required} are needed. "
     "Deposit more, or ask for less.",
+    "AccountFull": "The account would hold {actual} atoms, and {maximum} is the most. Exit with some first.",
     "NothingExiting": "Nothing is on its way out of this account. Request the exit first.",
     "ExitNotOver": "The exit notice runs until {exitsAt}; it is {time} now. Try again then.",
     # Stake
@@ -132,6 +133,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "OfferExpired": "The offer holds until {validUntil} and it is {time} now. Give it a later end.",
     "EndpointLength": "The endpoint has {actual} bytes; it must have 1 to {maximum}. Shorten the URL.",
     "ModelLength": "The model's name has {actual} bytes; it must have 1 to {maximum}. Shorten it.",
+    "BalanceFull": "The provider's balance would be {actual} atoms, and {maximum} is the most one can be. "
+    "Withdraw it first.",
     "NothingToWithdraw": "The provider's balance is zero. Settle vouchers first.",
     # Channels
     "CapNotGreater": "The channel's cap is {cap} atoms already and {requested} would not raise it. "
@@ -141,8 +144,6 @@ SENTENCES: Final[Mapping[str, str]] = {
     "Finalize it then, and open it again.",
     "ChannelNotClosing": "Nobody has requested to close this channel. Request it first.",
     "CloseNotOver": "The close notice runs until {closesAt}; it is {time} now. Try again then.",
-    "EpochsExhausted": "This channel was closed {lastEpoch} times, as often as one can be. Use another "
-    "session key.",
     "OnlyPayer": "Only the payer {payer} may close a channel above what is settled; the caller is {caller}.",
     "LengthMismatch": "{grants} grants came with {signatures} signatures. This is a bug of the program.",
     # Everything

@@ -262,6 +262,7 @@ class Market:
 
     def deposit(self, amount: Atoms, payer: Address | None = None) -> Mined:
         """Approves the amount where needed, and deposits it."""
+        self._require_held(amount)
         self.approve(amount)
         return self._send("deposit", payer or self.sender.address, amount)
 
@@ -297,6 +298,7 @@ class Market:
 
     def add_stake(self, amount: Atoms) -> Mined:
         """Approves the amount where needed, and stakes it."""
+        self._require_held(amount)
         self.approve(amount)
         return self._send("stake", amount)
 
@@ -361,6 +363,14 @@ class Market:
     def withdraw(self, provider: Address | None = None) -> Mined:
         """Pays the provider its whole balance."""
         return self._send("withdraw", provider or self.sender.address)
+
+    def _require_held(self, amount: Atoms) -> None:
+        """What the asset would say after an approval had been paid for."""
+        holder = self.sender.address
+        held = self.asset_balance(holder)
+        if held < amount:
+            values = {"sender": holder, "balance": held, "needed": amount}
+            raise ContractError("ERC20InsufficientBalance", values)
 
     def _send(self, name: str, *values: Any) -> Mined:
         return self.sender.send(contracts.market().call(self.deployment.market, name, *values))

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import typer
 
 from tallystick.chain.deployment import Deployment
-from tallystick.chain.errors import ChainError, KeystoreError
+from tallystick.chain.errors import KeystoreError
 from tallystick.chain.keys import Keystore, Wallet
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.chain.market import Asset, Market
@@ -21,14 +21,12 @@ from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Mined, Preview, Sender
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, Atoms, address, to_hex
+from tallystick.wallet.errors import NotLocal
 from tallystick.wallet.money import read_amount
 from tallystick.wallet.settings import Settings
 
-
-class NotLocal(ChainError):
-    """The command makes money out of nothing, which works on local chains only."""
-
-    code = "not-local"
+RECEIPTS: Final = "-receipts"
+"""Ends the name of the wallet that signs another one's receipts."""
 
 
 class Desk:
@@ -99,15 +97,20 @@ class Desk:
         """The acting one; raises KeystoreError."""
         if self.settings.wallet is not None:
             return self.keystore.find(self.settings.wallet)
-        wallets = self.keystore.list()
+        everyone = self.keystore.list()
+        names = {wallet.name for wallet in everyone}
+        # What `join` made to sign receipts never acts for itself.
+        wallets = [
+            wallet for wallet in everyone if wallet.name.removesuffix(RECEIPTS) not in names - {wallet.name}
+        ]
         if not wallets:
             raise KeystoreError(
                 f"There is no wallet in {self.keystore.folder}. Make one with `tally wallet new NAME`."
             )
         if len(wallets) > 1:
-            names = ", ".join(wallet.name for wallet in wallets)
+            several = ", ".join(wallet.name for wallet in wallets)
             raise KeystoreError(
-                f"There are several wallets ({names}). Say which acts: --wallet NAME or TALLYSTICK_WALLET."
+                f"There are several wallets ({several}). Say which acts: --wallet NAME or TALLYSTICK_WALLET."
             )
         return wallets[0]
 

@@ -13,9 +13,10 @@ from tallystick.chain.sender import Mined
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import Timestamp, to_hex
-from tallystick.wallet.desk import Desk, sent
+from tallystick.wallet.desk import RECEIPTS, Desk, sent
+from tallystick.wallet.errors import OfferFileError
 from tallystick.wallet.money import show_exactly
-from tallystick.wallet.offer_file import OfferFile, OfferFileError, read_offer_file
+from tallystick.wallet.offer_file import OfferFile, read_offer_file
 from tallystick.wallet.probes import endpoint_trouble, engine_trouble
 from tallystick.wallet.render import offer_facts
 from tallystick.wallet.view import View, lines
@@ -88,7 +89,7 @@ def _to_stake(desk: Desk, file: OfferFile) -> int:
 
 def _plan(desk: Desk, file: OfferFile) -> _Plan:
     own = desk.wallet
-    name = file.receipt_wallet or f"{own.name}-receipts"
+    name = file.receipt_wallet or own.name + RECEIPTS
     try:
         desk.keystore.find(name)
         made = False

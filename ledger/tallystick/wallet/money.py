@@ -12,7 +12,8 @@ from tallystick.protocol.units import Atoms
 LIMIT: Final = 1 << 96
 """What the contract's amounts stay under."""
 _AMOUNT = re.compile(r"(\d[\d_]*)(?:\.(\d+))?\s*([A-Za-z][A-Za-z0-9.]*)?").fullmatch
-_WEI_DIGITS: Final = 18
+_GWEI: Final = 10**9
+_GWEI_DIGITS: Final = 9
 
 
 class AmountError(ValueError):
@@ -56,9 +57,16 @@ def show_exactly(atoms: int, asset: Asset) -> str:
     return f"{show_amount(atoms, asset)} ({atoms} atoms)"
 
 
+def show_briefly(atoms: int, asset: Asset) -> str:
+    """`1.5`: for a column whose head says the unit."""
+    text = decimal(atoms, asset.decimals)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def show_coins(wei: int) -> str:
-    """What transactions cost, in the chain's own coin."""
-    return f"{decimal(wei, _WEI_DIGITS).rstrip('0').rstrip('.')} ETH"
+    """What transactions cost, in the chain's own coin, rounded up to nine decimals."""
+    text = decimal(-(-wei // _GWEI), _GWEI_DIGITS)
+    return f"{text.rstrip('0').rstrip('.')} ETH"
 
 
 def decimal(number: int, digits: int) -> str:

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from tallystick.chain.market import Asset
-from tallystick.protocol.errors import MarketError
 from tallystick.protocol.offer import ENDPOINT_LIMIT, MODEL_LIMIT, Offer
 from tallystick.protocol.units import (
     ZERO_HASH,
@@ -38,6 +37,7 @@ from tallystick.protocol.units import (
     Tokens,
     hash32,
 )
+from tallystick.wallet.errors import OfferFileError
 from tallystick.wallet.money import AmountError, read_amount
 
 _REQUIRED: Final = ("model", "endpoint", "input_price", "output_price", "context_length", "credit")
@@ -47,12 +47,6 @@ _OPTIONAL: Final = (
 )
 _UNITS: Final = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 _DEFAULT_VALID_S: Final = 30 * 86_400
-
-
-class OfferFileError(MarketError):
-    """The file says something that cannot be offered, and the sentence says what."""
-
-    code = "offer-file-error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,20 +10,14 @@ import typer
 from tallystick.client.budget import Budget
 from tallystick.client.outcome import Outcome, outcome_of
 from tallystick.client.transport import BASE_URL, transport
-from tallystick.protocol.errors import MarketError
 from tallystick.protocol.units import Atoms, to_hex
 from tallystick.wallet.desk import Desk
+from tallystick.wallet.errors import NotServed
 from tallystick.wallet.money import LIMIT, show_exactly
 from tallystick.wallet.render import receipt_data
 from tallystick.wallet.view import Stream, View, short
 
 _PATIENCE_S: Final = 120
-
-
-class NotServed(MarketError):
-    """The request was refused, by the market or by the engine."""
-
-    code = "not-served"
 
 
 def paid(

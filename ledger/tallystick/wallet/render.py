@@ -15,7 +15,7 @@ from tallystick.protocol.signed import Signed
 from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import Address, to_hex
 from tallystick.protocol.wire import signed_to_json
-from tallystick.wallet.money import show_amount, show_coins, show_exactly
+from tallystick.wallet.money import show_amount, show_briefly, show_coins, show_exactly
 from tallystick.wallet.view import View, facts, short, table
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _AMOUNTS: Final = ("amount", "value", "cap", "cumulativeAmount", "credit")
 _PRICES: Final = ("inputPrice", "cachedInputPrice", "outputPrice")
 _TIMES: Final = ("deadline", "validUntil")
+_SHOWN: Final = 5
+"""Items of a list that are shown."""
 
 
 def moment(timestamp: int) -> str:
@@ -54,28 +56,34 @@ def preview_shown(preview: Preview, asset: Asset, deployment: Deployment, wallet
         ("chain", str(deployment.chain_id)),
         ("from", f"{to_hex(preview.sender)} ({wallet})"),
     ]
-    pairs += [(f"  {name}", text) for name, value in call.arguments for text in _argument(name, value, asset)]
+    pairs += [pair for name, value in call.arguments for pair in _argument(name, value, asset, depth=1)]
     pairs.append(
         ("cost", f"{show_coins(preview.likely_fee)} likely, {show_coins(preview.highest_fee)} at most")
     )
     return facts(None, pairs).shown
 
 
-def _argument(name: str, value: object, asset: Asset) -> list[str]:
+def _argument(name: str, value: object, asset: Asset, *, depth: int) -> list[tuple[str, str]]:
+    """Lines of name and text; fields of structs stand further in."""
+    label = "  " * depth + name
     match value:
-        case bytes():
-            return [to_hex(value) if len(value) <= 32 else short(value)]
-        case int() if name in _AMOUNTS:
-            return [show_exactly(value, asset)]
-        case int() if name in _TIMES:
-            return [moment(value)]
+        case dict():
+            fields = [line for item in value.items() for line in _argument(*item, asset, depth=depth + 1)]
+            return [(label, ""), *fields]
         case list():
-            shown = [text for item in value[:5] for text in _argument(name, item, asset)]
-            return shown + ([f"… and {len(value) - 5} more"] if len(value) > 5 else [])
-        case tuple():
-            return [", ".join(text for item in value for text in _argument("", item, asset))]
+            shown = [line for item in value[:_SHOWN] for line in _argument(name, item, asset, depth=depth)]
+            more = len(value) - _SHOWN
+            return [*shown, (label, f"… and {more} more")] if more > 0 else shown
+        case bytes():
+            return [(label, to_hex(value) if len(value) <= 32 else short(value))]
+        case int() if name in _AMOUNTS:
+            return [(label, show_exactly(value, asset))]
+        case int() if name in _PRICES:
+            return [(label, f"{show_exactly(value, asset)} per million tokens")]
+        case int() if name in _TIMES:
+            return [(label, moment(value))]
         case _:
-            return [str(value)]
+            return [(label, str(value))]
 
 
 # ------------------------------------------------------------------------------------------ accounts
@@ -143,20 +151,21 @@ def offer_data(posted: PostedOffer) -> dict[str, Any]:
 
 def offers(found: Sequence[PostedOffer], asset: Asset) -> View:
     data = [offer_data(posted) for posted in found]
-    columns = ("model", "provider", "input>", "cached>", "output>", "context>", "credit>", "stake>", "until")
+    columns = ("model", "provider", "input>", "cached>", "output>", "credit>", "stake>", "context>", "until")
     rows = [
         (
             posted.offer.model,
             to_hex(posted.offer.provider),
-            *(show_amount(price, asset) for price in _prices(posted.offer)),
+            *(show_briefly(price, asset) for price in _prices(posted.offer)),
+            show_briefly(posted.offer.credit, asset),
+            show_briefly(posted.stake.staked, asset),
             str(posted.offer.context_length),
-            show_amount(posted.offer.credit, asset),
-            show_amount(posted.stake.staked, asset),
-            moment(posted.offer.valid_until),
+            moment(posted.offer.valid_until)[:10],
         )
         for posted in found
     ]
-    return table(data, columns, rows, empty="No offer holds now.")
+    note = f"Prices are {asset.symbol} per million tokens; credit and stake are {asset.symbol}."
+    return table(data, columns, rows, empty="No offer holds now.", note=note)
 
 
 def offer_facts(offer: Offer, asset: Asset) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from tallystick.protocol.units import to_hex
 
@@ -30,16 +30,19 @@ def lines(data: Any, *text: str) -> View:
     return View(data, "\n".join(text))
 
 
-def table(data: Any, columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> View:
-    """Columns whose name ends in `>` stand to the right."""
+def table(
+    data: Any, columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, note: str | None = None
+) -> View:
+    """Columns whose name ends in `>` stand to the right. The note stands below."""
     rows = list(rows)
     if not rows:
         return View(data, empty)
     from rich.table import Table
 
-    shown = Table(box=None, pad_edge=False, header_style="dim")
+    shown = Table(box=None, pad_edge=False, header_style="dim", caption=note, caption_justify="left")
     for column in columns:
-        shown.add_column(column.rstrip(">"), justify="right" if column.endswith(">") else "left")
+        justify: Literal["left", "right"] = "right" if column.endswith(">") else "left"
+        shown.add_column(column.rstrip(">"), justify=justify, no_wrap=True)
     for row in rows:
         shown.add_row(*row)
     return View(data, shown)
