@@ -404,8 +404,7 @@ contract Market is IMarket {
         if (epoch != channel.epoch) return _skip(grant, Skip.STALE_EPOCH);
         if (channel.closesAt != 0) return _skip(grant, Skip.CHANNEL_CLOSING);
         if (cap <= channel.cap) return _skip(grant, Skip.NOT_GREATER);
-        bytes32 structHash = Hash.grant(payer, provider, sessionKey, epoch, cap, deadline);
-        bytes32 digest = MessageHashUtils.toTypedDataHash(separator, structHash);
+        bytes32 digest = MessageHashUtils.toTypedDataHash(separator, Hash.grant(grant));
         if (!Signature.isBy(payer, digest, signature) && !_isSignedByContract(payer, digest, signature)) {
             return _skip(grant, Skip.BAD_SIGNATURE);
         }

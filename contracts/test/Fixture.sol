@@ -162,12 +162,7 @@ abstract contract Fixture {
 
     function grantOf(uint96 cap) internal view returns (IMarket.Grant memory) {
         return IMarket.Grant(
-            payer,
-            provider,
-            sessionKey,
-            epochOf(payer, provider, sessionKey),
-            cap,
-            uint64(block.timestamp) + 1 hours
+            payer, provider, sessionKey, epochOf(payer, provider, sessionKey), cap, uint64(block.timestamp) + 1 hours
         );
     }
 

@@ -4,15 +4,7 @@ pragma solidity ^0.8.37;
 import {IMarket} from "../src/interfaces/IMarket.sol";
 import {TestAsset} from "../src/TestAsset.sol";
 import {Fixture} from "./Fixture.sol";
-import {
-    BonusAsset,
-    FalseAsset,
-    FeeAsset,
-    HookedAsset,
-    MuteAsset,
-    RebasingAsset,
-    Thief
-} from "./mocks/WeirdAssets.sol";
+import {BonusAsset, FalseAsset, FeeAsset, HookedAsset, MuteAsset, RebasingAsset, Thief} from "./mocks/WeirdAssets.sol";
 import {vm} from "./Vm.sol";
 
 contract WeirdAssets_Test is Fixture {

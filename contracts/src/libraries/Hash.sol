@@ -39,23 +39,8 @@ library Hash {
     bytes32 internal constant GRANT_TYPE =
         keccak256("Grant(address payer,address provider,address sessionKey,uint24 epoch,uint96 cap,uint64 deadline)");
 
-    function grant(
-        address payer,
-        address provider,
-        address sessionKey,
-        uint24 epoch,
-        uint96 cap,
-        uint64 deadline
-    ) internal pure returns (bytes32) {
-        return Words.keccak(
-            uint256(GRANT_TYPE),
-            uint160(payer),
-            uint160(provider),
-            uint160(sessionKey),
-            epoch,
-            cap,
-            deadline
-        );
+    function grant(IMarket.Grant calldata g) internal pure returns (bytes32) {
+        return Words.keccak(GRANT_TYPE, g);
     }
 
     bytes32 internal constant RECEIPT_TYPE = keccak256(

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.37;
 
+import {IMarket} from "../interfaces/IMarket.sol";
+
 /// @title Words
 /// @notice `keccak256(abi.encode(...))` of a few words.
 /// @dev The only assembly of ours, and its reason: `abi.encode` leaves what it encoded in memory for good, so that a
@@ -28,20 +30,12 @@ library Words {
         }
     }
 
-    function keccak(uint256 a, uint256 b, uint256 c, uint256 d, uint256 e, uint256 f, uint256 g)
-        internal
-        pure
-        returns (bytes32 hash)
-    {
+    /// @dev The words of a grant as they came. The caller reads each field, which refuses one that is not clean.
+    function keccak(bytes32 typeHash, IMarket.Grant calldata grant) internal pure returns (bytes32 hash) {
         assembly ("memory-safe") {
             let free := mload(0x40)
-            mstore(free, a)
-            mstore(add(free, 0x20), b)
-            mstore(add(free, 0x40), c)
-            mstore(add(free, 0x60), d)
-            mstore(add(free, 0x80), e)
-            mstore(add(free, 0xa0), f)
-            mstore(add(free, 0xc0), g)
+            mstore(free, typeHash)
+            calldatacopy(add(free, 0x20), grant, 0xc0)
             hash := keccak256(free, 0xe0)
         }
     }

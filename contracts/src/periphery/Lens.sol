@@ -109,8 +109,8 @@ contract Lens {
         return Hash.offer(offer);
     }
 
-    function hashGrant(IMarket.Grant calldata g) external pure returns (bytes32) {
-        return Hash.grant(g.payer, g.provider, g.sessionKey, g.epoch, g.cap, g.deadline);
+    function hashGrant(IMarket.Grant memory grant) external pure returns (bytes32) {
+        return keccak256(abi.encode(Hash.GRANT_TYPE, grant)); // What {Hash-grant} does with less gas.
     }
 
     function hashReceipt(Hash.Receipt calldata receipt) external pure returns (bytes32) {

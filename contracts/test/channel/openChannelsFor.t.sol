@@ -6,14 +6,7 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 import {IMarket} from "../../src/interfaces/IMarket.sol";
 import {Hash} from "../../src/libraries/Hash.sol";
 import {Fixture} from "../Fixture.sol";
-import {
-    BurningWallet,
-    DirtyWallet,
-    RevertingWallet,
-    SilentWallet,
-    VerboseWallet,
-    Wallet
-} from "../mocks/Wallets.sol";
+import {BurningWallet, DirtyWallet, RevertingWallet, SilentWallet, VerboseWallet, Wallet} from "../mocks/Wallets.sol";
 import {bound, vm} from "../Vm.sol";
 
 contract OpenChannelsFor_Test is Fixture {

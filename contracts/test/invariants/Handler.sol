@@ -74,9 +74,7 @@ contract Handler {
     }
 
     function keyOf(uint256 seed) private view returns (Key memory) {
-        return Key(
-            payerOf(seed), providerOf(seed / PAYERS), vm.addr(sessionSecret(seed / PAYERS / PROVIDERS))
-        );
+        return Key(payerOf(seed), providerOf(seed / PAYERS), vm.addr(sessionSecret(seed / PAYERS / PROVIDERS)));
     }
 
     /// @notice Every channel that there can be.
@@ -101,6 +99,7 @@ contract Handler {
 
     /// @dev The greatest amount of a voucher of the current epoch, by channel id.
     mapping(ChannelId => uint128) private inHand;
+
     struct Voucher {
         Key key;
         uint24 epoch;
@@ -264,9 +263,7 @@ contract Handler {
             uint96(bound(cap, 0, 2 * MOST)),
             uint64(block.timestamp + 1)
         );
-        bytes32 structHash = Hash.grant(
-            key.payer, key.provider, key.sessionKey, grants[0].epoch, grants[0].cap, grants[0].deadline
-        );
+        bytes32 structHash = keccak256(abi.encode(Hash.GRANT_TYPE, grants[0]));
         bytes[] memory signatures = new bytes[](1);
         signatures[0] = sign(forged ? 0xBAD : payerKey(seed), structHash);
         uint96 free = freeOf(key.payer);
