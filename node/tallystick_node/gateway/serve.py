@@ -76,15 +76,23 @@ class Provider:
     follower: Follower
 
 
-def check(config: Config) -> Provider:
-    """Keys, chain, contract and stake are in order; raises StartRefused."""
+@contextlib.contextmanager
+def checked(config: Config) -> Iterator[Provider]:
+    """With keys, chain, contract and stake in order; raises StartRefused."""
+    rpc = Rpc(config.rpc)
+    try:
+        yield _provider(config, rpc)
+    finally:
+        rpc.close()
+
+
+def _provider(config: Config, rpc: Rpc) -> Provider:
     try:
         secret = password(config.keys)
         key = _key(config.keys, "receipt", secret)
         gas = _key(config.keys, "gas", secret) if config.keys.gas else key
         address = provider_address(config.keys, key.address)
         deployment = Deployment.load(config.deployment)
-        rpc = Rpc(config.rpc)
         market = Market(rpc, deployment, Sender(rpc, deployment.chain_id, gas))
         market.check()
         _require_stake(market, address, key.address)
@@ -133,7 +141,6 @@ async def check_engine(config: Config, upstream: Upstream, models: set[str]) -> 
 
 def check_all(config: Config) -> str:
     """What `serve` would find in order, as a sentence; raises StartRefused."""
-    provider = check(config)
     models = {offer.model for offer in config.offers}
 
     async def ask_engine() -> None:
@@ -143,7 +150,8 @@ def check_all(config: Config) -> str:
         finally:
             await upstream.close()
 
-    asyncio.run(ask_engine())
+    with checked(config) as provider:
+        asyncio.run(ask_engine())
     return f"Keys, chain, contract, stake and engine are in order for provider {to_hex(provider.address)}."
 
 
@@ -323,10 +331,10 @@ class _Server(uvicorn.Server):
 
 def serve(config: Config) -> int:
     """Runs a node until it is told to stop; the exit status. Raises StartRefused."""
-    provider = check(config)
     import uvloop  # Not everywhere, and not needed to check a configuration.
 
-    return uvloop.run(_serve(config, provider))
+    with checked(config) as provider:
+        return uvloop.run(_serve(config, provider))
 
 
 async def _serve(config: Config, provider: Provider) -> int:
