@@ -729,6 +729,14 @@ class World:
     def close(self) -> None:
         self._stack.close()
 
+    def until(self, happened: Callable[[], object]) -> None:
+        """Waits for what another thread or process does."""
+        for _ in range(2_000):
+            if happened():
+                return
+            Event().wait(0.005)
+        raise AssertionError("it never happened")
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
