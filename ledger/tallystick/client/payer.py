@@ -42,7 +42,7 @@ from tallystick.protocol.wire import RECEIPT, read_receipt_text
 
 PATIENCE: Final = 30_000
 """Milliseconds for which a request waits for room: in a provider's credit, or in the budget."""
-_RESUMING: Final = (0.05, 0.4)
+_RESUMING: Final = (0.05, 0.4, 1.0)
 """Seconds before each repetition under the same nonce when an answer is lost on the way."""
 _PASSED_ON: Final = ("content-type", "x-request-id", "cache-control", "retry-after")
 
@@ -257,6 +257,9 @@ class Payer:
             except UNSENT as error:
                 if told:
                     raise
+                if attempt.sent and pause is not None:
+                    yield Sleep(pause)  # it had the request: it may come back
+                    continue
                 self._give_up(attempt)
                 raise ProviderUnreachable(f"{pending.posted.offer.endpoint}: {error}") from error
             except MarketError as error:

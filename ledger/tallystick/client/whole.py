@@ -37,42 +37,50 @@ class Whole:
         choices = [self._choices[index] for index in sorted(self._choices)]
         return {**fields, "choices": [_finished(choice) for choice in choices] if self._chat else choices}
 
-    def _add_choice(self, choice: dict[str, Any]) -> None:
-        index = choice.get("index")
-        key = index if isinstance(index, int) else 0
-        empty: dict[str, Any] = {"index": key, "finish_reason": None, "logprobs": None}
-        empty |= {"message": {"role": "assistant", "content": None}} if self._chat else {"text": ""}
-        whole = self._choices.setdefault(key, empty)
+    def _add_choice(self, choice: Mapping[str, Any]) -> None:
+        whole = self._choices.setdefault(_index(choice), self._empty(_index(choice)))
         for name, value in choice.items():
-            if name == "delta":
-                _add_delta(whole["message"], value if isinstance(value, dict) else {})
-            elif name == "logprobs":
-                whole["logprobs"] = _extended(whole["logprobs"], value)
-            elif name == "token_ids" and isinstance(value, list):
-                whole["token_ids"] = [*whole.get("token_ids", ()), *value]
-            elif name == "text" and isinstance(value, str):
-                whole["text"] += value
-            elif name != "index" and value is not None:
-                whole[name] = value
+            match name, value:
+                case "index", _:
+                    pass
+                case "delta", dict() if self._chat:
+                    _add_delta(whole["message"], value)
+                case "logprobs", _:
+                    whole["logprobs"] = _extended(whole["logprobs"], value)
+                case "token_ids", list():
+                    whole["token_ids"] = [*whole.get("token_ids", ()), *value]
+                case "text", str() if not self._chat:
+                    whole["text"] += value
+                case (("delta" | "message" | "text" | "token_ids"), _):
+                    pass  # not what a chunk of this kind has there
+                case _ if value is not None:
+                    whole[name] = value
+
+    def _empty(self, index: int) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": index, "finish_reason": None, "logprobs": None}
+        return choice | ({"message": {"role": "assistant", "content": None}} if self._chat else {"text": ""})
 
 
 def _add_delta(message: dict[str, Any], delta: Mapping[str, Any]) -> None:
     for name, value in delta.items():
-        if name == "tool_calls":
-            calls = message.setdefault("tool_calls", {})
-            for position, piece in enumerate(value if isinstance(value, list) else ()):
-                if isinstance(piece, dict):
-                    _join(calls.setdefault(piece.get("index", position), {}), piece)
-        elif value is not None:
+        if name != "tool_calls":
             _join(message, {name: value})
+            continue
+        calls = message.setdefault("tool_calls", {})
+        for position, piece in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(piece, dict):
+                _join(calls.setdefault(_index(piece, position), {}), piece)
 
 
 def _join(whole: dict[str, Any], piece: Mapping[str, Any]) -> None:
+    """Pieces of text are put together, objects joined; of anything else the last counts."""
     for name, value in piece.items():
-        if name in _JOINED and isinstance(value, str):
-            whole[name] = (whole.get(name) or "") + value
-        elif isinstance(value, dict):
-            _join(whole.setdefault(name, {}), value)
+        before = whole.get(name)
+        if name in _JOINED and isinstance(value, str) and isinstance(before, str | None):
+            whole[name] = (before or "") + value
+        elif isinstance(value, dict) and isinstance(before, dict | None):
+            inner = whole[name] = {} if before is None else before
+            _join(inner, value)
         elif name != "index" and value is not None:
             whole[name] = value
 
@@ -83,8 +91,17 @@ def _extended(whole: Any, piece: Any) -> Any:
         return whole
     joined = dict(whole or {})
     for name, value in piece.items():
-        joined[name] = [*(joined.get(name) or ()), *value] if isinstance(value, list) else value
+        before = joined.get(name)
+        if isinstance(value, list):
+            joined[name] = [*(before if isinstance(before, list) else ()), *value]
+        else:
+            joined[name] = value
     return joined
+
+
+def _index(piece: Mapping[str, Any], otherwise: int = 0) -> int:
+    index = piece.get("index")
+    return index if type(index) is int else otherwise
 
 
 def _finished(choice: dict[str, Any]) -> dict[str, Any]:

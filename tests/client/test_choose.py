@@ -1,0 +1,114 @@
+"""Choosing is a function: candidates, a request and a policy in, an order out."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallystick.client.choose import (
+    TYPICAL_ANSWER,
+    Wanted,
+    cheapest,
+    choose,
+    eligible,
+    expected_cost,
+    reachable_safely,
+)
+from tallystick.ports import PostedOffer
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.stake import Stake
+from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Hash32, Timestamp, Tokens
+
+NOW = Timestamp(1_000)
+WANTED = Wanted(model="m", input_tokens=Tokens(100), output_tokens=Tokens(10), seed=0)
+
+
+def posted(number: int = 1, **changes: object) -> PostedOffer:
+    offer = Offer(
+        provider=Address(number.to_bytes(20, "big")),
+        sequence=0,
+        endpoint="https://gateway.example:8443",
+        endpoint_key=ZERO_HASH,
+        model="m",
+        model_hash=ZERO_HASH,
+        input_price=10**6,
+        cached_input_price=10**6,
+        output_price=10**6,
+        context_length=1_000,
+        credit=1_000,
+        valid_until=1_001,
+    )
+    offer = replace(offer, **changes)  # type: ignore[arg-type]  # any field
+    stake = Stake(
+        provider=offer.provider,
+        staked=Atoms(1),
+        exiting=Atoms(0),
+        exits_at=Timestamp(0),
+        receipt_key=offer.provider,
+    )
+    return PostedOffer(offer=offer, offer_hash=offer.struct_hash(), stake=stake)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        ({}, True),
+        ({"model": "n"}, False),
+        ({"valid_until": 1_000}, False),
+        ({"context_length": 10}, False),
+        ({"context_length": 11}, True),
+        ({"endpoint": "http://gateway.example"}, False),
+        ({"endpoint": "http://127.0.0.1:80"}, True),
+        ({"endpoint": "http://[::1]:80"}, True),
+        ({"endpoint": "http://localhost"}, True),
+        ({"endpoint": "http://127.0.0.1:80", "endpoint_key": Hash32(b"\1" * 32)}, False),
+        ({"endpoint": "https://gateway.example", "endpoint_key": Hash32(b"\1" * 32)}, True),
+        ({"endpoint": "ftp://gateway.example"}, False),
+        ({"endpoint": "https://"}, False),
+        ({"endpoint": "https://gateway.example:port"}, False),
+        ({"endpoint": "http://127.0.0.1.evil.example"}, False),
+        ({"endpoint": "https://[bad"}, False),
+    ],
+)
+def test_who_is_eligible(changes: dict[str, object], fits: bool) -> None:
+    assert eligible(posted(**changes), WANTED, now=NOW) is fits
+
+
+def test_the_avoided_are_left_out() -> None:
+    one, two = posted(1), posted(2)
+    assert choose([one, two], WANTED, cheapest, now=NOW, avoided={one.offer.provider}) == [two]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, 10**8)), max_size=8), st.integers(0, 2**64 - 1)
+)
+def test_cheapest_orders_by_what_the_request_would_cost(prices: list[tuple[int, int]], seed: int) -> None:
+    offers = [posted(i, input_price=a, output_price=b) for i, (a, b) in enumerate(prices)]
+    wanted = replace(WANTED, seed=seed)
+    ordered = choose(offers, wanted, cheapest, now=NOW)
+    assert sorted(ordered, key=lambda item: item.offer.provider) == offers
+    costs = [expected_cost(item, wanted) for item in ordered]
+    assert costs == sorted(costs)
+
+
+def test_equal_offers_share_the_load() -> None:
+    offers = [posted(i) for i in range(4)]
+    first = {
+        choose(offers, replace(WANTED, seed=seed), cheapest, now=NOW)[0].offer_hash for seed in range(64)
+    }
+    assert len(first) == 4
+
+
+def test_an_unlimited_answer_is_compared_at_a_typical_length() -> None:
+    unlimited = replace(WANTED, output_tokens=None)
+    assert expected_cost(posted(), unlimited) == 100 + TYPICAL_ANSWER
+
+
+def test_a_policy_may_refuse() -> None:
+    assert choose([posted()], WANTED, lambda _, __: [], now=NOW) == []
+
+
+@given(st.text(max_size=40))
+def test_no_endpoint_is_too_strange_to_judge(endpoint: str) -> None:
+    assert reachable_safely(endpoint, pinned=True) in (True, False)
