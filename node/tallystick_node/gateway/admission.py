@@ -110,7 +110,6 @@ def admit(
     between."""
     reservation = first_reservation(offer, bounds, streamed=streamed)
     held = reservation.held
-    terms = terms_of(account, tab, offer, held)
     if max(held, reservation.floor) > offer.credit:
         message = (
             "The start of this stream"
@@ -119,7 +118,7 @@ def admit(
         )
         return Refuse(
             WorstCaseExceedsCredit(f"{message} exceeds the credit.", required=held, actual=offer.credit),
-            terms,
+            terms_of(account, tab, offer, held),
         )
     room = Atoms(0 if account.waiting else offer.credit - account.entitled)
     if reservation.entitled > room:
@@ -129,13 +128,13 @@ def admit(
                 required=held,
                 actual=max(0, room),
             ),
-            terms,
+            terms_of(account, tab, offer, held),
         )
     cap = cap_room(account, tab, unsecured_limit)
     if held > cap:
         return Demand(
             CapExceeded("The channel's cap does not hold this request.", required=held, actual=max(0, cap)),
-            terms,
+            terms_of(account, tab, offer, held),
         )
     return Serve(reservation)
 

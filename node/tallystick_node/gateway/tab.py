@@ -58,10 +58,11 @@ class Tab:
     """By request nonce."""
     _tallies: list[Tally] = field(default_factory=list)
     """After each receipt that is not acknowledged yet."""
+    id: ChannelId = field(init=False)
+    """Of the channel in this epoch: hashed once, asked for often."""
 
-    @property
-    def id(self) -> ChannelId:
-        return self.channel.id
+    def __post_init__(self) -> None:
+        self.id = self.channel.id
 
     @property
     def granted(self) -> Atoms:
@@ -139,11 +140,10 @@ class Tab:
     def prefix_up(self, amount: Atoms) -> Atoms:
         """The smallest sum of a prefix of the receipts that is at least `amount`, rounded up to a receipt;
         all of them where none is."""
-        amounts = [tally.amount for tally in self._tallies]
         if amount <= self.acknowledged.amount:
             return self.acknowledged.amount
-        index = bisect_left(amounts, amount)
-        return amounts[index] if index < len(amounts) else self.issued.amount
+        index = bisect_left(self._tallies, amount, key=lambda tally: tally.amount)
+        return self._tallies[index].amount if index < len(self._tallies) else self.issued.amount
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

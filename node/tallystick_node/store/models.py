@@ -5,7 +5,7 @@ Amounts are decimal text, because 128 bits do not fit SQLite's integers; ids, ha
 Vouchers, receipts and grants are kept as they went over the wire.
 """
 
-from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, String
+from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -44,10 +44,7 @@ class VoucherRow(Model):
 
 class RequestRow(Model):
     __tablename__ = "requests"
-    __table_args__ = (
-        Index("requests_by_end", "ended_at"),
-        {"sqlite_with_rowid": False},
-    )
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
     channel_id: Mapped[bytes] = mapped_column(primary_key=True)
     nonce: Mapped[bytes] = mapped_column(primary_key=True)
@@ -61,10 +58,12 @@ class RequestRow(Model):
 
 class ReceiptRow(Model):
     __tablename__ = "receipts"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = (UniqueConstraint("channel_id", "sequence"),)
 
-    channel_id: Mapped[bytes] = mapped_column(primary_key=True)
-    sequence: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    """Rows as long as these are appended far cheaper than they are sorted in."""
+    channel_id: Mapped[bytes]
+    sequence: Mapped[int]
     nonce: Mapped[bytes]
     text: Mapped[str]
     """As in the header `Payment-Receipt`."""

@@ -43,14 +43,14 @@ def upgrade() -> None:
         sa.Column("pruned", sa.Boolean, nullable=False),
         sqlite_with_rowid=False,
     )
-    op.create_index("requests_by_end", "requests", ["ended_at"])
     op.create_table(
         "receipts",
-        sa.Column("channel_id", sa.LargeBinary, primary_key=True, nullable=False),
-        sa.Column("sequence", sa.Integer, primary_key=True, nullable=False),
+        sa.Column("id", sa.Integer, primary_key=True, nullable=False),
+        sa.Column("channel_id", sa.LargeBinary, nullable=False),
+        sa.Column("sequence", sa.Integer, nullable=False),
         sa.Column("nonce", sa.LargeBinary, nullable=False),
         sa.Column("text", sa.String, nullable=False),
-        sqlite_with_rowid=False,
+        sa.UniqueConstraint("channel_id", "sequence"),
     )
     op.create_table(
         "parts",
