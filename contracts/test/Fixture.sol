@@ -6,7 +6,6 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 import {ChannelId, IMarket} from "../src/interfaces/IMarket.sol";
 import {Hash} from "../src/libraries/Hash.sol";
 import {Lens} from "../src/periphery/Lens.sol";
-import {Market} from "../src/Market.sol";
 import {TestAsset} from "../src/TestAsset.sol";
 import {Vm, bound, vm} from "./Vm.sol";
 
@@ -33,13 +32,13 @@ abstract contract Fixture {
     address internal immutable arbiter = address(0xA4B1);
 
     TestAsset internal asset;
-    Market internal market;
+    IMarket internal market;
     Lens internal lens;
     bytes32 internal separator;
 
     function setUp() public virtual {
         vm.warp(START);
-        asset = new TestAsset();
+        asset = TestAsset(deploy(vm.getCode("out/TestAsset.sol/TestAsset.json")));
         market = newMarket(address(asset));
         lens = new Lens();
         separator = Hash.domainSeparator(block.chainid, address(market));
@@ -48,8 +47,27 @@ abstract contract Fixture {
         vm.label(stranger, "stranger");
     }
 
-    function newMarket(address asset_) internal returns (Market) {
-        return new Market(asset_, arbiter, MINIMUM_STAKE, EXIT_NOTICE, CLOSE_NOTICE, UNSTAKE_NOTICE);
+    function newMarket(address asset_) internal returns (IMarket) {
+        return newMarket(asset_, MINIMUM_STAKE, EXIT_NOTICE, CLOSE_NOTICE, UNSTAKE_NOTICE);
+    }
+
+    /// @dev The market as it ships: tests are compiled in a faster way (see foundry.toml) and do not import it.
+    function newMarket(address asset_, uint96 minimumStake, uint40 exitNotice, uint40 closeNotice, uint40 unstakeNotice)
+        internal
+        returns (IMarket)
+    {
+        bytes memory arguments = abi.encode(asset_, arbiter, minimumStake, exitNotice, closeNotice, unstakeNotice);
+        return IMarket(deploy(abi.encodePacked(vm.getCode("out/Market.sol/Market.json"), arguments)));
+    }
+
+    function deploy(bytes memory code) internal returns (address deployed) {
+        assembly {
+            deployed := create(0, add(code, 0x20), mload(code))
+            if iszero(deployed) {
+                returndatacopy(0, 0, returndatasize())
+                revert(0, returndatasize())
+            }
+        }
     }
 
     // ------------------------------------------------------------------------------------------------ doing

@@ -2,16 +2,19 @@
 pragma solidity ^0.8.37;
 
 import {IMarket} from "../../src/interfaces/IMarket.sol";
-import {Market} from "../../src/Market.sol";
 import {Fixture} from "../Fixture.sol";
 import {vm} from "../Vm.sol";
 
 contract Constructor_Test is Fixture {
+    function deployMarket(address asset_, uint96 minimum, uint40 exit, uint40 close, uint40 unstake) external {
+        newMarket(asset_, minimum, exit, close, unstake);
+    }
+
     function refuse(uint96 minimum, uint40 exit, uint40 close, uint40 unstake, uint256 low, uint256 high, uint256 got)
         private
     {
         vm.expectRevert(abi.encodeWithSelector(IMarket.OutOfBounds.selector, low, high, got));
-        new Market(address(asset), arbiter, minimum, exit, close, unstake);
+        this.deployMarket(address(asset), minimum, exit, close, unstake);
     }
 
     function test_RevertWhen_AnArgumentIsOutOfItsBounds() external {
@@ -27,7 +30,7 @@ contract Constructor_Test is Fixture {
 
     function test_RevertWhen_TheAssetHasNoCode() external {
         vm.expectRevert(abi.encodeWithSignature("SafeERC20FailedOperation(address)", stranger));
-        new Market(stranger, arbiter, 1, 1 days, 1 days, 1 days);
+        this.deployMarket(stranger, 1, 1 days, 1 days, 1 days);
     }
 
     function test_HoldsEveryArgument() external view {

@@ -5,7 +5,6 @@ import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/Messa
 
 import {ChannelId, IMarket} from "../../src/interfaces/IMarket.sol";
 import {Hash} from "../../src/libraries/Hash.sol";
-import {Market} from "../../src/Market.sol";
 import {TestAsset} from "../../src/TestAsset.sol";
 import {Wallet} from "../mocks/Wallets.sol";
 import {bound, vm} from "../Vm.sol";
@@ -18,13 +17,13 @@ contract Handler {
     uint256 private constant SESSIONS = 2;
     uint96 private constant MOST = 1_000e6;
 
-    Market private immutable MARKET;
+    IMarket private immutable MARKET;
     TestAsset private immutable ASSET;
     address private immutable ARBITER;
     address private immutable WALLET;
     bytes32 private immutable SEPARATOR;
 
-    constructor(Market market, TestAsset asset, address arbiter) {
+    constructor(IMarket market, TestAsset asset, address arbiter) {
         (MARKET, ASSET, ARBITER) = (market, asset, arbiter);
         WALLET = address(new Wallet(vm.addr(payerKey(PAYERS - 1))));
         SEPARATOR = Hash.domainSeparator(block.chainid, address(market));
