@@ -14,6 +14,7 @@ from tallystick.chain.events import (
     GrantSkipped,
     OfferPosted,
     OffersWithdrawn,
+    ReceiptKeySet,
     Settled,
     Skip,
 )
@@ -85,6 +86,9 @@ class FakeChain:
     def withdraw_offers(self, minimum_sequence: int, provider: Address) -> None:
         self.minimum_sequence = minimum_sequence
         self._emit(OffersWithdrawn, provider=provider, minimum_sequence=minimum_sequence)
+
+    def set_receipt_key(self, provider: Address, receipt_key: Address) -> None:
+        self._emit(ReceiptKeySet, provider=provider, receipt_key=receipt_key)
 
     def rewind(self, keep: int) -> None:
         """The chain takes back all but the first `keep` events."""

@@ -130,6 +130,29 @@ async def test_a_grant_that_was_skipped_is_served_on_no_longer(world: World) -> 
     assert response.json()["error"]["code"] == "channel-unknown"
 
 
+async def test_a_grant_that_ran_out_is_served_on_no_longer(world: World) -> None:
+    world.chain.holds_grants = True
+    payer = newcomer(world)
+    await payer.complete(grant=payer.grant(50_000, deadline=soon(world)))
+    world.clock.advance(HOUR)
+    await world.watch.poll()
+    await world.cashier.submit_grants()
+    assert world.chain.submitted == []
+    response = await payer.post(payer.body())
+    assert response.json()["error"]["code"] == "channel-unknown"
+
+
+async def test_another_receipt_key_ends_the_selling(world: World) -> None:
+    payer = await world.payer()
+    world.chain.set_receipt_key(world.key.address, payer.wallet.address)
+    await world.watch.poll()
+    response = await payer.post(payer.body())
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "unready")
+    world.chain.set_receipt_key(world.key.address, world.key.address)
+    await world.watch.poll()
+    await payer.complete()
+
+
 # ------------------------------------------------------------------------------------------- settling
 
 

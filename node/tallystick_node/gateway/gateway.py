@@ -27,7 +27,7 @@ from tallystick.protocol.wire import Credential, Terms, read_authorization, sign
 from tallystick_node.gateway.admission import Serve, admit, bounds
 from tallystick_node.gateway.ask import Ask
 from tallystick_node.gateway.books import Books
-from tallystick_node.gateway.errors import Busy, ChainStale, Draining, PaymentRequired, Refused
+from tallystick_node.gateway.errors import Busy, ChainStale, Draining, PaymentRequired, Refused, Unready
 from tallystick_node.gateway.grants import Grants
 from tallystick_node.gateway.metering import Meter
 from tallystick_node.gateway.relay import Running
@@ -54,6 +54,9 @@ class Gateway:
         self.limits = limits
         self.running: dict[tuple[ChannelId, int], Running] = {}
         self.draining = False
+        self.key_revoked = False
+        """The provider named another receipt key on chain: what this node signs is worth nothing to a
+        payer."""
         self.head_at = Timestamp(0)
         """When the newest block known was made."""
 
@@ -165,6 +168,8 @@ class Gateway:
     def _require_ready(self) -> None:
         if self.draining:
             raise Draining("The node is shutting down.")
+        if self.key_revoked:
+            raise Unready("The provider has named another receipt key than this node's.")
         if (age := self.head_age_s) > self.limits.head_age_s:
             raise ChainStale(
                 "The newest block this node knows is too old to sell by.",

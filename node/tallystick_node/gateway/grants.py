@@ -135,6 +135,20 @@ class Grants:
             if tab.id != grant.channel.id and not tab.closed
         )
 
+    async def forget_expired(self) -> None:
+        """What can no longer be mined is no longer served on."""
+        expired = [
+            tab
+            for tab in self._books.tabs.values()
+            if tab.grant is not None
+            and tab.granted > tab.channel.cap
+            and tab.grant.message.deadline <= self._books.now
+        ]
+        for tab in expired:
+            tab.grant = None
+        if expired:
+            await self._books.store.save(*map(self._books.saved, expired))
+
     def to_submit(self) -> list[Tab]:
         """Those that the chain has not shown yet and that were not handed in lately."""
         return [

@@ -61,8 +61,6 @@ class ChainWatch:
         self._grants = grants
         self._follower = follower
         self._mines_on_demand = mines_on_demand
-        self.key_revoked = False
-        """The provider named another receipt key: what we sign is worth nothing to a payer."""
 
     async def poll(self) -> None:
         """Raises ChainError; nothing is lost by it."""
@@ -120,7 +118,7 @@ class ChainWatch:
             case OffersWithdrawn() if event.provider == books.provider:
                 books.minimum_sequence = event.minimum_sequence
             case ReceiptKeySet() if event.provider == books.provider:
-                self.key_revoked = event.receipt_key != books.receipt_key
+                self._gateway.key_revoked = event.receipt_key != books.receipt_key
             case _:
                 pass
         return ()
@@ -168,6 +166,7 @@ class Cashier:
 
     async def submit_grants(self) -> None:
         """Raises ChainError."""
+        await self._grants.forget_expired()
         tabs = self._grants.to_submit()
         signed = [tab.grant for tab in tabs if tab.grant is not None]
         if not signed:
