@@ -17,8 +17,9 @@ ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file, s
 def serve(config: ConfigPath) -> None:
     """Serve paid inference until SIGTERM, then drain, settle and end."""
     from tallystick_node.config import Config, ConfigInvalid
-    from tallystick_node.gateway.serve import StartRefused, configure_logs
+    from tallystick_node.gateway.serve import configure_logs
     from tallystick_node.gateway.serve import serve as run
+    from tallystick_node.gateway.start import StartRefused
 
     configure_logs()
     try:
@@ -32,7 +33,7 @@ def serve(config: ConfigPath) -> None:
 def check(config: ConfigPath) -> None:
     """Say whether `serve` would find keys, chain, contract, stake and engine in order."""
     from tallystick_node.config import Config, ConfigInvalid
-    from tallystick_node.gateway.serve import StartRefused, check_all
+    from tallystick_node.gateway.start import StartRefused, check_all
 
     try:
         typer.echo(check_all(Config.load(config)))

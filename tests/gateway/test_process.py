@@ -27,7 +27,8 @@ from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.units import Address, Atoms
 from tallystick.protocol.wire import signed_from_json
 from tallystick_node.config import Config, ConfigInvalid
-from tallystick_node.gateway.serve import StartRefused, serve
+from tallystick_node.gateway.serve import serve
+from tallystick_node.gateway.start import StartRefused
 from tests.conftest import Party
 from tests.gateway.payer import Payer
 from tests.gateway.test_streaming import asking

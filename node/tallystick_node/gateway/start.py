@@ -1,0 +1,121 @@
+"""Whether a node has what it takes to start: keys, chain, contract, stake and engine. Each refusal is one
+sentence."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.follower import Follower
+from tallystick.chain.keys import Keystore
+from tallystick.chain.market import Market
+from tallystick.chain.rpc import Rpc
+from tallystick.chain.sender import Sender
+from tallystick.protocol.errors import MarketError
+from tallystick.protocol.signed import Key
+from tallystick.protocol.units import Address, to_hex
+from tallystick_node.config import Config, ConfigInvalid, KeysConfig, api_key, password, provider_address
+from tallystick_node.engine.upstream import EngineGone, Upstream
+
+
+class StartRefused(Exception):
+    """One sentence: what is wrong, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """Who serves, and the market it serves in, checked."""
+
+    key: Key
+    """Signs receipts."""
+    address: Address
+    market: Market
+    follower: Follower
+
+
+@contextlib.contextmanager
+def checked(config: Config) -> Iterator[Provider]:
+    """With keys, chain, contract and stake in order; raises StartRefused."""
+    rpc = Rpc(config.rpc)
+    try:
+        yield _provider(config, rpc)
+    finally:
+        rpc.close()
+
+
+def _provider(config: Config, rpc: Rpc) -> Provider:
+    try:
+        secret = password(config.keys)
+        key = _key(config.keys, "receipt", secret)
+        gas = _key(config.keys, "gas", secret) if config.keys.gas else key
+        address = provider_address(config.keys, key.address)
+        deployment = Deployment.load(config.deployment)
+        market = Market(rpc, deployment, Sender(rpc, deployment.chain_id, gas))
+        market.check()
+        _require_stake(market, address, key.address)
+    except (MarketError, ConfigInvalid) as error:
+        raise StartRefused(str(error)) from error
+    follower = Follower(rpc, deployment, confirmations=config.confirmations)
+    return Provider(key=key, address=address, market=market, follower=follower)
+
+
+def _key(keys: KeysConfig, name: str, secret: str) -> Key:
+    path = keys.receipt if name == "receipt" else keys.gas
+    assert path is not None
+    return Keystore(path.parent).load(path.stem, secret)
+
+
+def _require_stake(market: Market, provider: Address, receipt_key: Address) -> None:
+    stake = market.stake(provider)
+    if stake.staked < market.minimum_stake():
+        raise StartRefused(
+            f"The provider {to_hex(provider)} has staked {stake.staked} atoms and {market.minimum_stake()} "
+            "are required. Stake the difference with `tally stake`."
+        )
+    if stake.receipt_key != receipt_key:
+        raise StartRefused(
+            f"The provider {to_hex(provider)} names {to_hex(stake.receipt_key)} as its receipt key on chain, "
+            f"and the configured one is {to_hex(receipt_key)}. Configure that one, or name this one with "
+            "`tally join`."
+        )
+
+
+async def check_engine(config: Config, upstream: Upstream, models: set[str]) -> None:
+    """It answers and serves every model; raises StartRefused."""
+    try:
+        served = await upstream.models()
+    except EngineGone as error:
+        raise StartRefused(f"{error} Is it running, and is engine.url right?") from error
+    for model in sorted(models):
+        name = config.engine.models.get(model, model)
+        if name not in served:
+            raise StartRefused(
+                f"The engine at {config.engine.url} does not serve {name}: it serves "
+                f"{', '.join(served) or 'nothing'}. Name its model in engine.models, or offer one that it "
+                "has."
+            )
+
+
+def check_all(config: Config) -> str:
+    """What `serve` would find in order, as a sentence; raises StartRefused."""
+    models = {offer.model for offer in config.offers}
+
+    async def ask_engine() -> None:
+        upstream = open_engine(config)
+        try:
+            await check_engine(config, upstream, models)
+        finally:
+            await upstream.close()
+
+    with checked(config) as provider:
+        asyncio.run(ask_engine())
+    return f"Keys, chain, contract, stake and engine are in order for provider {to_hex(provider.address)}."
+
+
+def open_engine(config: Config) -> Upstream:
+    """Not asked anything yet; raises StartRefused."""
+    try:
+        return Upstream(config.engine.url, api_key=api_key(config.engine))
+    except ConfigInvalid as error:
+        raise StartRefused(str(error)) from error
