@@ -1,0 +1,390 @@
+"""The purse's file: every statement, and how rows become what they stand for. It decides nothing.
+
+Methods take the connection of a transaction that the purse has begun.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from os import getpid
+from pathlib import Path
+
+import orjson
+from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
+from sqlalchemy.engine import Connection
+
+from tallystick.client.errors import PurseError
+from tallystick.client.holdings import OVER, HeldReceipt, OpenChannel, Pending
+from tallystick.client.lease import Lease
+from tallystick.client.sealing import Seal
+from tallystick.client.tables import (
+    ACKNOWLEDGE_RECEIPTS,
+    ADD_RECEIPT,
+    ADD_REQUEST,
+    BILL_REQUEST,
+    END_REQUEST,
+    READ_REQUEST,
+    READ_SPENDING,
+    VERSION,
+    WRITE_SPENDING,
+    WRITE_TALLY,
+    channels,
+    evidence,
+    metadata,
+    open_database,
+    receipts,
+    requests,
+    spending,
+)
+from tallystick.ports import PostedOffer
+from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.errors import MarketError
+from tallystick.protocol.grant import Grant
+from tallystick.protocol.merkle import Mountains
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Key, Signed
+from tallystick.protocol.stake import Stake
+from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Milliseconds, Timestamp
+from tallystick.protocol.voucher import Tally
+from tallystick.protocol.wire import signed_from_json, signed_to_json
+
+
+class Books:
+    """One SQLite file, of one payer."""
+
+    def __init__(self, path: Path, *, payer: Address, seal: Seal):
+        self._payer = payer
+        self._seal = seal
+        self._process = getpid()
+        self._database = open_database(str(path))
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._database.dispose()
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """One transaction; raises PurseError in a process that was forked with the purse open."""
+        if getpid() != self._process:
+            raise PurseError(
+                "The purse was opened before this process was forked; open one in each process.",
+                required=self._process,
+                actual=getpid(),
+            )
+        with self._database.begin() as connection:
+            yield connection
+
+    def _prepare(self) -> None:
+        with self.begin() as database:
+            version = database.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if version > VERSION:
+                raise PurseError("The purse is newer than this program.", required=version, actual=VERSION)
+            if version == 0:
+                metadata.create_all(database)
+                database.execute(insert(spending).values(id=1, spent=0, reserved=0))
+                database.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
+            sealed = select(channels.c.sealed_key, channels.c.session_key).limit(1)
+            if (row := database.execute(sealed).first()) is not None:
+                self._seal.open(row.sealed_key, name=row.session_key)
+
+    # ------------------------------------------------------------------------------------------- spending
+
+    def spending(self, database: Connection) -> tuple[Atoms, Atoms]:
+        """(spent, reserved)."""
+        row = database.execute(READ_SPENDING).one()
+        return Atoms(row.spent), Atoms(row.reserved)
+
+    def spend(self, database: Connection, spent: int, reserved: int) -> None:
+        database.execute(WRITE_SPENDING, {"now_spent": spent, "now_reserved": reserved})
+
+    # ------------------------------------------------------------------------------------------- channels
+
+    def add_channel(self, channel: OpenChannel, opened_at: Milliseconds) -> None:
+        session = channel.session
+        with self.begin() as database:
+            database.execute(
+                insert(channels).values(
+                    id=channel.id,
+                    provider=channel.key.provider,
+                    session_key=session.address,
+                    epoch=channel.key.epoch,
+                    sealed_key=self._seal.close_over(session.secret, name=session.address),
+                    state=channel.state,
+                    granted=0,
+                    count=0,
+                    amount=0,
+                    peaks=b"",
+                    delivered=0,
+                    opened_at=opened_at,
+                )
+            )
+
+    def change_channel(self, channel: OpenChannel, **values: object) -> None:
+        with self.begin() as database:
+            database.execute(update(channels).where(channels.c.id == channel.id).values(**values))
+
+    def keep_grant(self, channel: OpenChannel, grant: Signed[Grant]) -> None:
+        self.change_channel(channel, granted=grant.message.cap, grant=_text(grant))
+
+    def keys_where(self, *conditions: ColumnElement[bool]) -> Sequence[tuple[ChannelId, Address]]:
+        """(channel, session key), the oldest first."""
+        query = (
+            select(channels.c.id, channels.c.session_key).where(*conditions).order_by(channels.c.opened_at)
+        )
+        with self.begin() as database:
+            return [(ChannelId(row.id), Address(row.session_key)) for row in database.execute(query)]
+
+    def grants(self) -> Sequence[tuple[ChannelKey, str, Atoms, Atoms]]:
+        """(key, state, granted, acknowledged) of every channel."""
+        with self.begin() as database:
+            rows = database.execute(select(channels)).mappings().all()
+        return [(self._key(row), row["state"], Atoms(row["granted"]), Atoms(row["amount"])) for row in rows]
+
+    def load_channel(self, channel_id: ChannelId, lease: Lease) -> OpenChannel:
+        """Read under the lease: the process before may have changed it until its end."""
+        of_channel = receipts.c.channel_id == channel_id
+        still_open = (requests.c.channel_id == channel_id) & (requests.c.state == "open")
+        with self.begin() as database:
+            row = database.execute(select(channels).where(channels.c.id == channel_id)).mappings().one()
+            behind = select(receipts.c.signed).where(of_channel, receipts.c.acknowledged.is_(False))
+            waiting = [_receipt(text).message for text in database.execute(behind).scalars()]
+            running = database.execute(
+                select(requests.c.nonce, requests.c.worst, requests.c.billed).where(still_open)
+            ).all()
+        peaks = tuple(Hash32(row["peaks"][i : i + 32]) for i in range(0, len(row["peaks"]), 32))
+        key = self._key(row)
+        return OpenChannel(
+            key=key,
+            id=key.id,
+            session=Key(self._seal.open(row["sealed_key"], name=row["session_key"])),
+            lease=lease,
+            granted=Atoms(row["granted"]),
+            grant=None if row["grant"] is None else signed_from_json(Grant, orjson.loads(row["grant"])),
+            tally=Tally(Mountains(row["count"], peaks), Atoms(row["amount"])),
+            waiting={receipt.sequence: receipt for receipt in waiting},
+            delivered=row["delivered"],
+            state=row["state"],
+            running={item.nonce: Atoms(item.worst - item.billed) for item in running},
+        )
+
+    def write_tally(self, database: Connection, channel: OpenChannel, tally: Tally) -> None:
+        """The channel's tally becomes this one; what it has more is acknowledged."""
+        bounds = {"from_sequence": channel.tally.count, "to_sequence": tally.count}
+        database.execute(ACKNOWLEDGE_RECEIPTS, {"of_channel": channel.id, **bounds})
+        peaks = b"".join(tally.mountains.peaks)
+        values = {"now_count": tally.count, "now_amount": tally.amount, "now_peaks": peaks}
+        database.execute(WRITE_TALLY, {"of_channel": channel.id, **values})
+
+    # ------------------------------------------------------------------------------------------- requests
+
+    def add_request(self, database: Connection, pending: Pending) -> None:
+        offer = pending.posted.offer
+        database.execute(
+            ADD_REQUEST,
+            {
+                "channel_id": pending.channel.id,
+                "nonce": pending.nonce,
+                "request_hash": pending.request_hash,
+                "offer": orjson.dumps(offer.to_json()).decode(),
+                "receipt_key": pending.posted.stake.receipt_key,
+                "path": pending.path,
+                "model": pending.model,
+                "sealed_body": self._seal.close_over(pending.body, name=pending.channel.id),
+                "streamed": pending.streamed,
+                "worst": pending.worst,
+                "billed": 0,
+                "state": "open",
+                "sent_at": pending.sent_at,
+            },
+        )
+
+    def read_request(self, database: Connection, pending: Pending) -> RowMapping:
+        """(billed, worst, state)."""
+        return database.execute(READ_REQUEST, _which(pending)).mappings().one()
+
+    def bill_request(self, database: Connection, pending: Pending, billed: int, *, ended: str | None) -> None:
+        """What it has cost so far, and how it ended, if it did."""
+        values: dict[str, object] = {**_which(pending), "now_billed": billed}
+        if ended is None:
+            database.execute(BILL_REQUEST, values)
+        else:
+            database.execute(END_REQUEST, values | {"now_state": ended, "keep_body": ended == "unbilled"})
+
+    def open_requests(self, channel: OpenChannel) -> list[Pending]:
+        """Those that may have been billed without our knowing, oldest first."""
+        query = (
+            select(requests)
+            .where(requests.c.channel_id == channel.id, requests.c.state.in_(("open", "unbilled")))
+            .order_by(requests.c.sent_at)
+        )
+        with self.begin() as database:
+            rows = database.execute(query).mappings().all()
+        return [self._pending(channel, row) for row in rows]
+
+    def is_abandoned(self, channel: OpenChannel, request_hash: Hash32) -> bool:
+        where = (
+            (requests.c.channel_id == channel.id)
+            & (requests.c.request_hash == request_hash)
+            & (requests.c.state == "abandoned")
+        )
+        with self.begin() as database:
+            return database.execute(select(requests.c.nonce).where(where)).first() is not None
+
+    # ------------------------------------------------------------------------------------------- receipts
+
+    def add_receipts(
+        self,
+        database: Connection,
+        channel: OpenChannel,
+        items: Sequence[Signed[Receipt]],
+        *,
+        nonce: int,
+        received_at: Milliseconds,
+    ) -> None:
+        rows = [
+            {
+                "channel_id": channel.id,
+                "sequence": item.message.sequence,
+                "nonce": nonce,
+                "cost": item.message.cost,
+                "signed": _text(item),
+                "acknowledged": False,
+                "received_at": received_at,
+            }
+            for item in items
+        ]
+        if rows:
+            database.execute(ADD_RECEIPT, rows)
+
+    def held(self, database: Connection, channel: OpenChannel, sequence: int) -> Signed[Receipt]:
+        where = (receipts.c.channel_id == channel.id) & (receipts.c.sequence == sequence)
+        return _receipt(database.execute(select(receipts.c.signed).where(where)).scalar_one())
+
+    def drop_unacknowledged(self, database: Connection, channel: OpenChannel) -> None:
+        of_channel = receipts.c.channel_id == channel.id
+        database.execute(delete(receipts).where(of_channel, receipts.c.acknowledged.is_(False)))
+
+    def add_evidence(
+        self,
+        database: Connection,
+        channel: OpenChannel,
+        signed: Signed[Receipt],
+        reason: MarketError,
+        *,
+        nonce: int | None,
+        refused_at: Milliseconds,
+    ) -> None:
+        told = {"message": reason.message, "required": reason.required, "actual": reason.actual}
+        database.execute(
+            insert(evidence).values(
+                channel_id=channel.id,
+                provider=channel.key.provider,
+                nonce=nonce,
+                code=reason.code,
+                reason=orjson.dumps(told).decode(),
+                signed=_text(signed),
+                refused_at=refused_at,
+            )
+        )
+        database.execute(update(channels).where(channels.c.id == channel.id).values(state="refused"))
+
+    def held_receipts(self) -> list[HeldReceipt]:
+        """All that were accepted, oldest first."""
+        same = (requests.c.channel_id == receipts.c.channel_id) & (requests.c.nonce == receipts.c.nonce)
+        query = (
+            select(receipts, channels.c.provider, requests.c.model)
+            .join(channels, channels.c.id == receipts.c.channel_id)
+            .outerjoin(requests, same)
+            .order_by(receipts.c.received_at, receipts.c.sequence)
+        )
+        with self.begin() as database:
+            rows = database.execute(query).mappings().all()
+        return [
+            HeldReceipt(
+                receipt=_receipt(row["signed"]),
+                provider=Address(row["provider"]),
+                model=row["model"] or "",
+                nonce=row["nonce"],
+                acknowledged=row["acknowledged"],
+                received_at=Milliseconds(row["received_at"]),
+            )
+            for row in rows
+        ]
+
+    def refused_receipts(self) -> list[tuple[Signed[Receipt], str]]:
+        """The evidence, each with the code that says why."""
+        with self.begin() as database:
+            rows = database.execute(select(evidence.c.signed, evidence.c.code).order_by(evidence.c.id)).all()
+        return [(_receipt(row.signed), row.code) for row in rows]
+
+    def refused_since(self, moment: int) -> frozenset[Address]:
+        """Providers that signed a false receipt since."""
+        query = select(evidence.c.provider).where(evidence.c.refused_at > moment)
+        with self.begin() as database:
+            return frozenset(Address(row.provider) for row in database.execute(query))
+
+    # ------------------------------------------------------------------------------------------- rows
+
+    def _key(self, row: RowMapping) -> ChannelKey:
+        return ChannelKey(
+            payer=self._payer,
+            provider=Address(row["provider"]),
+            session_key=Address(row["session_key"]),
+            epoch=row["epoch"],
+        )
+
+    def _pending(self, channel: OpenChannel, row: RowMapping) -> Pending:
+        offer = Offer.from_json(orjson.loads(row["offer"]))
+        stake = Stake(
+            provider=offer.provider,
+            staked=Atoms(0),
+            exiting=Atoms(0),
+            exits_at=Timestamp(0),
+            receipt_key=Address(row["receipt_key"]),
+        )
+        return Pending(
+            channel=channel,
+            nonce=row["nonce"],
+            request_hash=Hash32(row["request_hash"]),
+            posted=PostedOffer(offer=offer, offer_hash=offer.struct_hash(), stake=stake),
+            path=row["path"],
+            model=row["model"],
+            body=self._seal.open(row["sealed_body"], name=channel.id),
+            streamed=row["streamed"],
+            worst=Atoms(row["worst"]),
+            sent_at=Milliseconds(row["sent_at"]),
+        )
+
+
+def free_for(provider: Address) -> tuple[ColumnElement[bool], ...]:
+    """Channels to a provider that take new requests."""
+    return channels.c.provider == provider, channels.c.state == "open"
+
+
+def unsettled() -> tuple[ColumnElement[bool], ...]:
+    """Channels that a process left behind with something to settle."""
+    of_open = select(requests.c.channel_id).where(requests.c.state == "open")
+    return (
+        channels.c.state.in_(("open", "retired")),
+        channels.c.id.in_(of_open) | (channels.c.count > channels.c.delivered),
+    )
+
+
+def not_over() -> tuple[ColumnElement[bool], ...]:
+    return (channels.c.state.not_in(OVER),)
+
+
+def _which(pending: Pending) -> dict[str, object]:
+    return {"of_channel": pending.channel.id, "of_nonce": pending.nonce}
+
+
+def _text(signed: Signed[Receipt] | Signed[Grant]) -> str:
+    return orjson.dumps(signed_to_json(signed)).decode()
+
+
+def _receipt(text: str) -> Signed[Receipt]:
+    return signed_from_json(Receipt, orjson.loads(text))
