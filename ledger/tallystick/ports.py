@@ -1,6 +1,7 @@
 """What the market needs of the world, each as a Protocol of one to four methods. Adapters do not inherit.
 
-Chain access is synchronous and slow: asynchronous callers run it in a thread, and never on a request's way.
+Chain access is synchronous and slow: asynchronous callers run it in a thread, and on a request's way only
+when a channel is new.
 """
 
 from collections.abc import Sequence
