@@ -50,6 +50,8 @@ class Attempt:
     """Payloads that the caller has already got."""
     shown_hash: Hash32 = ZERO_HASH
     """Over those."""
+    alone: bool = False
+    """No other provider could serve instead."""
 
 
 class LostAttempts:

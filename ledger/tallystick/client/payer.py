@@ -44,6 +44,8 @@ PATIENCE: Final = 30_000
 """Milliseconds for which a request waits for room: in a provider's credit, or in the budget."""
 _RESUMING: Final = (0.05, 0.4, 1.0)
 """Seconds before each repetition under the same nonce when an answer is lost on the way."""
+_RESUMING_ALONE: Final = (*_RESUMING, 1.0, 2.0, 4.0)
+"""The same where no other provider could serve instead: this one may be starting again."""
 _PASSED_ON: Final = ("content-type", "x-request-id", "cache-control", "retry-after")
 
 
@@ -116,9 +118,10 @@ class Payer:
         gone: set[bytes] = set()
         while True:
             busy = False
-            for posted in (yield from self._ordering(ask, gone)):
+            ordering = yield from self._ordering(ask, gone)
+            for posted in ordering:
                 try:
-                    yield from self._try(posted, ask, call)
+                    yield from self._try(posted, ask, call, alone=len(ordering) == 1)
                     return
                 except BudgetError as error:
                     failure = failure or error
@@ -156,11 +159,12 @@ class Payer:
             self._clerk.refresh()
         return chosen
 
-    def _try(self, posted: PostedOffer, ask: Ask, call: Call) -> Flow[None]:
+    def _try(self, posted: PostedOffer, ask: Ask, call: Call, *, alone: bool) -> Flow[None]:
         """This provider; once more over a new channel, or as a stream, where that is what it takes."""
         stream = ask.stream
         for _ in range(3):
             attempt = yield from self._begin(posted, ask, stream=stream)
+            attempt.alone = alone
             try:
                 yield from self._deliver(attempt, call)
                 return
@@ -245,7 +249,7 @@ class Payer:
             sink = Gather(chat=attempt.ask.path.endswith("chat/completions"))
         attempt.shown = 0
         told = False
-        for pause in (*_RESUMING, None):
+        for pause in (*(_RESUMING_ALONE if attempt.alone else _RESUMING), None):
             try:
                 exchange = yield from self.sender.accepted(attempt, call)
                 self.served.add(pending.nonce)
