@@ -14,7 +14,7 @@ MarketError
 │  ├─ GrantExpired            └─ GrantNotCovered
 ├─ VoucherError
 │  ├─ VoucherExceedsCap       ├─ VoucherNotGreater     ├─ AcknowledgementMismatch
-│  ├─ RequestHashMismatch     └─ NonceReused
+│  ├─ RequestHashMismatch     ├─ NonceReused           └─ AnswerUnknown
 ├─ CreditError                (retryable, but for WorstCaseExceedsCredit: it can never fit)
 │  ├─ CreditExceeded          ├─ CapExceeded           └─ WorstCaseExceedsCredit
 ├─ ReceiptError
@@ -191,6 +191,12 @@ class RequestHashMismatch(VoucherError):
     """The voucher was signed for another offer or another body than came with it."""
 
     code = "request-hash-mismatch"
+
+
+class AnswerUnknown(VoucherError):
+    """Nothing was begun under this nonce, or nothing of it was billed: there is no answer to fetch."""
+
+    code = "answer-unknown"
 
 
 class NonceReused(VoucherError):

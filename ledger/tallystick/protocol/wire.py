@@ -47,6 +47,8 @@ class Credential:
     """The offer that the request is paid under; zero on a bare voucher."""
     grant: Signed[Grant] | None = None
     """Opens the channel, or raises its cap, where the chain has not seen it yet."""
+    fetch: bool = False
+    """Only an answer that was begun under this nonce: never new work."""
 
 
 def authorization(credential: Credential) -> str:
@@ -54,6 +56,8 @@ def authorization(credential: Credential) -> str:
     payload: dict[str, Any] = signed_to_json(credential.voucher)
     if credential.grant is not None:
         payload["grant"] = signed_to_json(credential.grant)
+    if credential.fetch:
+        payload["fetch"] = True
     challenge = {"id": to_hex(credential.offer_hash), "realm": METHOD, "method": METHOD}
     return "Payment " + _b64(
         {"challenge": challenge | {"intent": "session", "request": ""}, "payload": payload}
@@ -88,6 +92,7 @@ def read_authorization(header: str) -> Credential:
         voucher=signed_from_json(Voucher, payload),
         offer_hash=read_value("bytes32", challenge.get("id"), "challenge.id"),
         grant=None if grant is None else signed_from_json(Grant, grant),
+        fetch=payload.get("fetch") is True,
     )
 
 
