@@ -15,9 +15,9 @@ import pytest
 import tallystick
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import Atoms
-from tallystick_node.local.audit import audit
+from tallystick_node.local.audit import PayersHalf, audit
 from tallystick_node.local.engines import EngineKind
-from tallystick_node.local.load import buy, openai_client
+from tallystick_node.local.load import MAX_TOKENS, buy, openai_client
 from tallystick_node.local.market import LocalMarket
 
 KILLS = 10
@@ -77,19 +77,19 @@ async def test_ten_kills_lose_nothing_and_charge_nothing_twice(tmp_path: Path) -
         )
         async with openai_client(paying) as client:
             await buy(client, model="echo", requests=4, parallel=2)
-            held, spent = paying.receipts(), paying.spent
+            payer, spent = PayersHalf.of(paying), paying.spent
         await asyncio.to_thread(market.stop_gateways)
-        checks = audit(market.market_of(market.payer), [item.receipt for item in held])
+        checks = audit(market.market_of(market.payer), payer)
 
     assert became["answered"] >= KILLS, became
     assert all(check.holds for check in checks), checks
-    assert spent == sum(item.receipt.message.cost for item in held)
-    assert not [item for item in held if not item.acknowledged]
+    assert spent == sum(item.receipt.message.cost for item in payer.held)
+    assert not [item for item in payer.held if not item.acknowledged]
 
     receipts = defaultdict(list)
-    for item in held:
+    for item in payer.held:
         receipts[item.receipt.message.channel_id, item.nonce].append(item.receipt.message)
     for nonce, issued in receipts.items():
         assert sum(receipt.finish != Finish.INTERIM for receipt in issued) <= 1, nonce
         assert sum(receipt.input_tokens > 0 for receipt in issued) <= 1, nonce
-        assert sum(receipt.output_tokens for receipt in issued) <= 32, nonce
+        assert sum(receipt.output_tokens for receipt in issued) <= MAX_TOKENS, nonce

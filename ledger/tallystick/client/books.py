@@ -315,6 +315,13 @@ class Books:
             for row in rows
         ]
 
+    def asked(self) -> list[tuple[ChannelId, Hash32, int]]:
+        """(channel, request hash, nonce) of every request ever made."""
+        query = select(requests.c.channel_id, requests.c.request_hash, requests.c.nonce)
+        with self.begin() as database:
+            rows = database.execute(query).all()
+        return [(ChannelId(row.channel_id), Hash32(row.request_hash), row.nonce) for row in rows]
+
     def refused_receipts(self) -> list[tuple[Signed[Receipt], str]]:
         """The evidence, each with the code that says why."""
         with self.begin() as database:

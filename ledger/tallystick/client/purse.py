@@ -340,6 +340,10 @@ class Purse:
         """All that were accepted, oldest first."""
         return self._books.held_receipts()
 
+    def asked(self) -> list[tuple[ChannelId, Hash32, int]]:
+        """(channel, request hash, nonce) of every request ever made: what its vouchers may have carried."""
+        return self._books.asked()
+
     def refused_receipts(self) -> list[tuple[Signed[Receipt], str]]:
         """The evidence: each receipt that did not add up, and the code that says why."""
         return self._books.refused_receipts()

@@ -4,18 +4,21 @@ Three questions, each answered with the figures that decide. It starts nothing a
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from tallystick.chain.events import ChannelOpened, Deposited, OfferPosted, Settled, Staked
 from tallystick.chain.follower import Follower
 from tallystick.chain.market import Market
+from tallystick.client.purse import HeldReceipt
+from tallystick.client.transport import Transport
 from tallystick.protocol.audit import audited, tally_of
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.receipt import Receipt
-from tallystick.protocol.signed import Signed, Verified
-from tallystick.protocol.units import ChannelId, to_hex
-from tallystick.protocol.voucher import Acknowledgement
+from tallystick.protocol.signed import Verified
+from tallystick.protocol.units import ZERO_HASH, ChannelId, Hash32, to_hex
+from tallystick.protocol.voucher import Tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +31,26 @@ class Check:
     """The figures, or what is wrong."""
 
 
-def audit(market: Market, receipts: Sequence[Signed[Receipt]]) -> list[Check]:
-    """The three checks over all that the chain has logged and all that the payers accepted."""
+@dataclass(frozen=True, slots=True)
+class PayersHalf:
+    """What a payer holds of the market."""
+
+    held: Sequence[HeldReceipt]
+    asked: Sequence[tuple[ChannelId, Hash32, int]]
+    """(channel, request hash, nonce) of its requests: a settled voucher is bare, or came with one of them."""
+
+    @classmethod
+    def of(cls, transport: Transport) -> Self:
+        purse = transport.session.purse
+        return cls(purse.held_receipts(), purse.asked())
+
+
+def audit(market: Market, payer: PayersHalf) -> list[Check]:
+    """The three checks over all that the chain has logged and all that the one payer has accepted."""
+    receipts = [item.receipt for item in payer.held]
+    carried: dict[ChannelId, list[tuple[Hash32, int]]] = defaultdict(lambda: [(ZERO_HASH, 0)])
+    for channel_id, request_hash, nonce in payer.asked:
+        carried[channel_id].append((request_hash, nonce))
     events = Follower(market.rpc, market.deployment).poll().events
     offers = {event.offer_hash: event.offer for event in events if isinstance(event, OfferPosted)}
     settled: dict[ChannelId, Settled] = {
@@ -53,9 +74,8 @@ def audit(market: Market, receipts: Sequence[Signed[Receipt]]) -> list[Check]:
         except MarketError as error:
             faults.append(f"channel {to_hex(channel_id)[:10]}…: {error}")
             continue
-        acknowledged = Acknowledgement(receipt_count=tally.count, receipts_root=tally.mountains.root)
         event = settled.get(channel_id)
-        if event is not None and event.acknowledgement_hash != acknowledged.struct_hash():
+        if event is not None and not _acknowledges(event, tally, carried[channel_id]):
             faults.append(f"channel {to_hex(channel_id)[:10]}…: the settled root is not that of its receipts")
 
     earned = sum(item.message.cost for items in by_channel.values() for item in items)
@@ -79,6 +99,17 @@ def audit(market: Market, receipts: Sequence[Signed[Receipt]]) -> list[Check]:
             found=f"{len(receipts):,} receipts" if not faults else "; ".join(faults[:5]),
         ),
     ]
+
+
+def _acknowledges(event: Settled, tally: Tally, carried: Iterable[tuple[Hash32, int]]) -> bool:
+    """The settled voucher acknowledges exactly `tally`: a bare one, or one that came with a request."""
+    return any(
+        event.acknowledgement_hash
+        == tally.voucher(
+            event.channel_id, request_hash=request_hash, request_nonce=nonce
+        ).acknowledgement.struct_hash()
+        for request_hash, nonce in carried
+    )
 
 
 def _owed(market: Market, events: Sequence[object]) -> int:

@@ -26,7 +26,7 @@ from tallystick.chain.errors import ChainError
 from tallystick.chain.events import Earned, Settled
 from tallystick.chain.follower import Follower
 from tallystick.protocol.units import to_hex
-from tallystick_node.local.audit import Check, audit
+from tallystick_node.local.audit import Check, PayersHalf, audit
 from tallystick_node.local.engines import EngineKind, preferred_engine, vllm_is_installed
 from tallystick_node.local.load import Bought, buy, openai_client
 from tallystick_node.local.market import DEPOSIT, LocalMarket
@@ -108,19 +108,19 @@ def _tell(options: argparse.Namespace, folder: Path, console: Console) -> int:
             f"the payer buys {options.requests:,} completions of {engine.model_name} with the openai "
             f"package, {_PARALLEL} at a time, every other one streamed"
         )
-        bought, held = asyncio.run(_buy(transport, market, options.requests, console))
+        bought, payer = asyncio.run(_buy(transport, market, options.requests, console))
         for each in {item.question: item for item in bought[:3]}.values():
             tell(f'  [italic]"{each.question}"[/]  →  "{_shortened(each.answer)}"')
-        tell(f"{len(held):,} receipts checked and acknowledged; the gateways drain and settle")
+        tell(f"{len(payer.held):,} receipts checked and acknowledged; the gateways drain and settle")
         market.stop_gateways()
         chain = market.market_of(market.payer)
-        checks = audit(chain, [item.receipt for item in held])
+        checks = audit(chain, payer)
         settlements = _settlements(market)
 
         totals: Totals = defaultdict(lambda: defaultdict(int))
         names = {provider.address: provider.name for provider in market.providers}
         asked: dict[str, set[tuple[bytes, int]]] = defaultdict(set)
-        for item in held:
+        for item in payer.held:
             receipt = item.receipt.message
             row = totals[names[item.provider]]
             asked[names[item.provider]].add((receipt.channel_id, item.nonce))
@@ -144,7 +144,7 @@ def _tell(options: argparse.Namespace, folder: Path, console: Console) -> int:
 
 async def _buy(
     transport: tallystick.Transport, market: LocalMarket, requests: int, console: Console
-) -> tuple[Sequence[Bought], Sequence[tallystick.HeldReceipt]]:
+) -> tuple[Sequence[Bought], PayersHalf]:
     """What was answered, and the receipts for it, all acknowledged."""
     columns = (
         TextColumn("          {task.description}"),
@@ -163,7 +163,7 @@ async def _buy(
                 parallel=_PARALLEL,
                 heard=lambda _: progress.advance(task),
             )
-            return bought, transport.receipts()
+            return bought, PayersHalf.of(transport)
 
 
 def _settlements(market: LocalMarket) -> dict[bytes, tuple[int, int]]:

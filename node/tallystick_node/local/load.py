@@ -24,7 +24,7 @@ QUESTIONS: Final = (
     "What does ls do?",
     "What does grep do?",
 )
-MAX_TOKENS: Final = 32
+MAX_TOKENS: Final = 24
 _TIMEOUT_S: Final = 120.0
 
 
