@@ -10,6 +10,7 @@ import httpx2
 from tallystick.client.budget import Budget
 from tallystick.client.session import Session
 from tallystick.client.transport import BASE_URL, Transport
+from tallystick.home import Home
 from tallystick.ports import Account, Head, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
@@ -58,7 +59,7 @@ def main() -> None:
             directory=chain,
             domain=Domain(chain_id=31337, contract=Address(b"\x77" * 20)),
             budget=Budget(total=told["total"], per_request=told["per_request"]),
-            home=Path(told["home"]),
+            home=Home(Path(told["home"])),
             on_outcome=lambda outcome: costs.append(outcome.cost),
         )
     )

@@ -27,6 +27,7 @@ from tallystick.client.budget import Budget
 from tallystick.client.pools import endpoint_key
 from tallystick.client.session import Session
 from tallystick.client.transport import Transport
+from tallystick.home import Home
 from tallystick.ports import Account, Head, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
@@ -717,7 +718,7 @@ class World:
             directory=self.chain,
             domain=DOMAIN,
             budget=Budget(total=total, per_request=per_request),
-            home=self.home,
+            home=Home(self.home),
             **options,
         )
         self._stack.callback(session.close)

@@ -1,6 +1,6 @@
 """The SDK for those who want prices, receipts and costs in their hands, from threads or an event loop.
 
-with tallystick.Client(wallet, rpc=…, deployment=…, budget=…) as client:
+with tallystick.Client(wallet, rpc=…, budget=…) as client:
     answer = client.chat("llama", "What is the capital of Kenya?")
     print(answer.text, answer.cost, answer.provider)
 """
@@ -75,7 +75,7 @@ class _Face:
         wallet: Signer,
         *,
         rpc: str,
-        deployment: Deployment | Path | str,
+        deployment: Deployment | Path | str | None = None,
         budget: Budget,
         home: Path | str | None = None,
         policy: Policy = cheapest,

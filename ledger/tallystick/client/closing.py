@@ -37,14 +37,17 @@ def close_channels(session: Session) -> list[ClosedChannel]:
     """All that this process has or can lease; what is owed is acknowledged first."""
     session.purse.adopt_all()
     leased = list(session.purse.leased.values())
-    return [_closed(session, channel) for channel in leased if channel.granted and channel.state != "closed"]
+    return [
+        close_channel(session, channel) for channel in leased if channel.granted and channel.state != "closed"
+    ]
 
 
-def _closed(session: Session, channel: OpenChannel) -> ClosedChannel:
+def close_channel(session: Session, channel: OpenChannel) -> ClosedChannel:
+    """One that is leased here."""
     try:
         run_blocking(session.pools, session.clerk.settling.settle(channel))
         signed = _consent(session, channel)
-    except (httpx2.TransportError, MarketError) as error:
+    except (httpx2.TransportError, MarketError, orjson.JSONDecodeError) as error:
         _LOG.info("close.refused channel=%s error=%s", to_hex(channel.id), type(error).__name__)
         signed = None
     submitted = _submitted(session, channel, signed)

@@ -62,14 +62,14 @@ class Purse:
 
     def __init__(
         self,
-        home: Path,
+        folder: Path,
         *,
         wallet: Signer,
         domain: Domain,
         budget: Budget,
         now: Callable[[], Milliseconds],
     ):
-        self.folder = home / f"{domain.chain_id}-{domain.contract.hex()}" / wallet.address.hex()
+        self.folder = folder / f"{domain.chain_id}-{domain.contract.hex()}" / wallet.address.hex()
         self.domain = domain
         self.payer = wallet.address
         self.budget = budget

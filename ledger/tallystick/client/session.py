@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import anyio.to_thread
-from platformdirs import user_data_path
 
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Market
@@ -21,6 +20,7 @@ from tallystick.client.payer import Payer
 from tallystick.client.pools import Pools
 from tallystick.client.purse import Purse
 from tallystick.client.sending import Sender
+from tallystick.home import Home
 from tallystick.ports import ChainReader, Directory, Signer
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.units import Milliseconds
@@ -30,7 +30,7 @@ def open_session(
     wallet: Signer,
     *,
     rpc: str,
-    deployment: Deployment | Path | str,
+    deployment: Deployment | Path | str | None = None,
     budget: Budget,
     home: Path | str | None = None,
     policy: Policy = cheapest,
@@ -38,8 +38,9 @@ def open_session(
     transactions: bool = False,
 ) -> "Session":
     """What `transport` and the clients share; arguments and errors as of `transport`."""
+    folder = Home.at(home)
     if not isinstance(deployment, Deployment):
-        deployment = Deployment.load(deployment)
+        deployment = Deployment.load(folder.deployment if deployment is None else deployment)
     node = Rpc(rpc)
     market = Market(node, deployment, TransactionSender(node, deployment.chain_id, wallet))
     return Session(
@@ -48,7 +49,7 @@ def open_session(
         directory=market,
         domain=deployment.domain,
         budget=budget,
-        home=Path(home) if home is not None else user_data_path("tallystick"),
+        home=folder,
         policy=policy,
         on_outcome=on_outcome,
         closing=node.close,
@@ -67,7 +68,7 @@ class Session:
         directory: Directory,
         domain: Domain,
         budget: Budget,
-        home: Path,
+        home: Home,
         policy: Policy = cheapest,
         on_outcome: OutcomeListener | None = None,
         pools: Pools | None = None,
@@ -77,7 +78,7 @@ class Session:
     ):
         now = now or _now
         self.pools = pools or Pools()
-        self.purse = Purse(home, wallet=wallet, domain=domain, budget=budget, now=now)
+        self.purse = Purse(home.purse, wallet=wallet, domain=domain, budget=budget, now=now)
         self.closer = closer
         self.clerk = Clerk(self.pools, closer=closer)
         self.payer = Payer(

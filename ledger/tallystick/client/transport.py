@@ -36,7 +36,7 @@ def transport(
     wallet: Signer,
     *,
     rpc: str,
-    deployment: Deployment | Path | str,
+    deployment: Deployment | Path | str | None = None,
     budget: Budget,
     home: Path | str | None = None,
     policy: Policy = cheapest,
@@ -52,11 +52,12 @@ def transport(
     rpc :
         URL of a node of the chain.
     deployment :
-        The market's deployment file.
+        The market, or its deployment file; by default `deployment.json` in `home`.
     budget :
         Atoms that may be spent, in total and by one request.
     home :
-        Folder of the purse: channels, receipts, what is left of the budget. By default the user's own.
+        Folder that holds the purse (channels, receipts, what is left of the budget) and the deployment; the
+        same that `tally` uses. By default `~/.tallystick`.
     policy :
         Which provider first; `cheapest` for the request by default.
     on_outcome :

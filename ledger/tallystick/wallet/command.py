@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tallystick.wallet.settings import DEFAULT_HOME, DEFAULT_RPC, Settings
+from tallystick.home import Home
+from tallystick.wallet.settings import DEFAULT_RPC, Settings
 
 if TYPE_CHECKING:
     from tallystick.protocol.errors import MarketError
@@ -24,8 +25,12 @@ Answers = Callable[..., "View | Stream"]
 
 _COMMON: dict[str, Any] = {
     "home": Annotated[
-        Path,
-        typer.Option(envvar="TALLYSTICK_HOME", help="Folder of keystore, purse and deployment."),
+        Path | None,
+        typer.Option(
+            envvar="TALLYSTICK_HOME",
+            help="Folder of keystore, purse and deployment.",
+            show_default="~/.tallystick",
+        ),
     ],
     "rpc": Annotated[
         str,
@@ -55,7 +60,7 @@ _COMMON: dict[str, Any] = {
 }
 _YES: Any = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before signing or removing.")]
 _DEFAULTS = {
-    "home": DEFAULT_HOME,
+    "home": None,
     "rpc": DEFAULT_RPC,
     "deployment": None,
     "wallet": None,
@@ -97,7 +102,7 @@ def command(
 
 def _settings(
     *,
-    home: Path,
+    home: Path | None,
     rpc: str,
     deployment: Path | None,
     wallet: str | None,
@@ -105,11 +110,11 @@ def _settings(
     as_json: bool,
     yes: bool = False,
 ) -> Settings:
-    home = home.expanduser()
+    folder = Home.at(home)
     return Settings(
-        home=home,
+        home=folder.folder,
         rpc=rpc,
-        deployment=deployment or home / "deployment.json",
+        deployment=deployment or folder.deployment,
         wallet=wallet,
         password_file=password_file,
         password=os.environ.get("TALLYSTICK_PASSWORD"),

@@ -54,7 +54,7 @@ class _Answer:
             rpc=settings.rpc,
             deployment=self._desk.deployment,
             budget=self._budget,
-            home=settings.purse,
+            home=settings.home,
         )
         with (
             httpx2.Client(transport=paying, timeout=_PATIENCE_S) as client,

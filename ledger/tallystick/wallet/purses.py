@@ -4,21 +4,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx2
-import orjson
-
 from tallystick.client.budget import Budget
-from tallystick.client.drivers import run_blocking
+from tallystick.client.closing import close_channel
 from tallystick.client.purse import OpenChannel, Purse
-from tallystick.client.sending import GRANT_LIFE, endpoint_of
-from tallystick.client.session import Session, open_session
+from tallystick.client.sending import GRANT_LIFE
+from tallystick.client.session import open_session
 from tallystick.protocol.channel import Channel
-from tallystick.protocol.errors import MarketError
 from tallystick.protocol.grant import Grant
-from tallystick.protocol.signed import Signed, sign, verify
+from tallystick.protocol.signed import Signed, sign
 from tallystick.protocol.units import Atoms, Milliseconds, Timestamp
 from tallystick.protocol.voucher import Close
-from tallystick.protocol.wire import CLOSE_PATH, signed_from_json
 from tallystick.wallet.desk import Desk
 from tallystick.wallet.money import LIMIT
 
@@ -57,33 +52,16 @@ def signed_close(desk: Desk, channel: Channel) -> Signed[Close] | str:
         rpc=desk.settings.rpc,
         deployment=desk.deployment,
         budget=budget,
-        home=desk.settings.purse,
+        home=desk.settings.home,
     )
     try:
         session.purse.adopt_all()
         held = session.purse.leased.get(channel.id)
         if held is None:
             return "The channel's session key is not in this purse, or in use by another program."
-        return _consent(desk, session, held)
-    except (httpx2.HTTPError, MarketError, orjson.JSONDecodeError) as error:
-        return f"The provider did not sign ({type(error).__name__})."
+        return close_channel(session, held).close or "The provider did not sign."
     finally:
         session.close()
-
-
-def _consent(desk: Desk, session: Session, held: OpenChannel) -> Signed[Close] | str:
-    offers = [posted for posted in desk.market.offers() if posted.offer.provider == held.key.provider]
-    if not offers:
-        return "The provider has no offer that holds, so nobody knows where to ask it."
-    run_blocking(session.pools, session.clerk.settling.settle(held))  # What is owed is acknowledged first.
-    question = session.payer.sender.ask(held, endpoint_of(offers[-1].offer), CLOSE_PATH, b"{}")
-    answer = run_blocking(session.pools, question)
-    close = signed_from_json(Close, orjson.loads(answer or b"null"))
-    verify(close, desk.deployment.domain, signer=offers[-1].stake.receipt_key)
-    if (close.message.channel_id, close.message.cumulative_amount) != (held.id, held.tally.amount):
-        return "The provider would close at another amount than this purse has acknowledged."
-    session.purse.retire(held, "closed")
-    return close
 
 
 def _now() -> Milliseconds:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-DEFAULT_HOME = Path("~/.tallystick")
+from tallystick.home import Home
+
 DEFAULT_RPC = "http://127.0.0.1:8545"
 
 
@@ -27,13 +28,9 @@ class Settings:
 
     @property
     def keystore(self) -> Path:
-        return self.home / "keystore"
+        return Home(self.home).keystore
 
     @property
     def purse(self) -> Path:
         """Where the SDK keeps it too: what programs paid for shows here, and the other way round."""
-        if self.home == DEFAULT_HOME.expanduser():
-            from platformdirs import user_data_path
-
-            return user_data_path("tallystick")
-        return self.home / "purse"
+        return Home(self.home).purse
