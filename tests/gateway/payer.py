@@ -64,6 +64,7 @@ class Payer:
         key: Key | None = None,
         domain: Domain | None = None,
         channel: ChannelKey | None = None,
+        fetch: bool = False,
     ) -> Credential:
         """`body` None: a bare voucher."""
         offered = self.offer_hash if offer_hash is None else offer_hash
@@ -75,7 +76,12 @@ class Payer:
             (channel or self.channel).id, request_hash=hashed, request_nonce=nonce or 0
         )
         signed = sign(voucher, domain or self.domain, key or self.session).signed
-        return Credential(voucher=signed, offer_hash=offered if body is not None else ZERO_HASH, grant=grant)
+        return Credential(
+            voucher=signed,
+            offer_hash=offered if body is not None else ZERO_HASH,
+            grant=grant,
+            fetch=fetch,
+        )
 
     def headers(self, body: bytes | None = None, **changes: Any) -> dict[str, str]:
         return {"Authorization": authorization(self.credential(body, **changes))}

@@ -49,6 +49,28 @@ async def test_a_grant_is_served_on_at_once_and_mined_later(world: World) -> Non
     await payer.complete()
 
 
+async def test_a_close_before_the_grant_is_mined_loses_nothing(world: World) -> None:
+    world.chain.holds_grants = True
+    payer = newcomer(world)
+    grant = payer.grant(50_000, deadline=soon(world))
+    await payer.complete(grant=grant)
+    assert (await payer.acknowledge()).status_code == 200
+    assert (await payer.close()).json()["close"]["cumulativeAmount"] == "90"
+    world.chain.holds_grants = False
+    await world.cashier.submit_grants()
+    await world.watch.poll()
+    await world.cashier.settle(leaving=True)
+    assert world.chain.settlements == [[(payer.channel.id, 90)]]
+
+
+async def test_a_close_of_nothing_costs_no_gas(world: World) -> None:
+    payer = newcomer(world)
+    await payer.complete(grant=payer.grant(50_000, deadline=soon(world)))
+    assert (await payer.close()).json()["close"]["cumulativeAmount"] == "0"
+    await world.cashier.submit_grants()
+    assert world.chain.submitted == []
+
+
 async def test_what_is_served_on_a_grant_is_limited(world: World) -> None:
     world.chain.holds_grants = True
     payer = newcomer(world)

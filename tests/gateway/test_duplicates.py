@@ -162,8 +162,37 @@ async def test_a_stream_that_a_crash_cut_off(world: World) -> None:
     payer.receipts.clear()
     async with payer.stream(body, nonce=1) as again:
         await again.finish()
-    assert not again.done
+    assert again.done
     assert again.transcript.output_tokens == billed
     assert [receipt.finish for receipt in again.receipts] == [Finish.INTERIM]
     assert (await payer.acknowledge()).status_code == 200
     assert world.engine.started == 1
+
+
+async def test_a_fetch_gets_what_was_answered_and_never_new_work(world: World) -> None:
+    payer = await world.payer()
+    body = payer.body()
+    first = await payer.post(body)
+    again = await payer.post(body, nonce=1, fetch=True)
+    assert (again.content, again.headers["payment-receipt"]) == (
+        first.content,
+        first.headers["payment-receipt"],
+    )
+    for response in (
+        await payer.post(body, nonce=2, fetch=True),
+        await world.stranger().post(body, fetch=True),
+    ):
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "answer-unknown")
+    assert (await payer.post(payer.body(seed=2), nonce=1, fetch=True)).json()["error"][
+        "code"
+    ] == "nonce-reused"
+    assert world.engine.started == 1
+
+
+async def test_a_fetch_of_what_was_dropped_unbilled(world: World) -> None:
+    payer = await world.payer()
+    body = payer.body()
+    world.engine.refuse = (500, {"error": {"message": "no"}})
+    assert (await payer.post(body, nonce=1)).status_code == 500
+    response = await payer.post(body, nonce=1, fetch=True)
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "answer-unknown")

@@ -191,7 +191,10 @@ async def test_a_start_ends_what_a_crash_cut_off(store: Store) -> None:
     assert found.unacknowledged == (receipts[0].message,)
     answer = store.answer(CHANNEL.id, 1)
     assert answer is not None
-    assert (answer.content, answer.media_type[:17]) == (b"billed", "text/event-stream")
+    assert (answer.content, answer.media_type[:17]) == (
+        b"billeddata: [DONE]\n\n",
+        "text/event-stream",
+    )
     assert store.answer(CHANNEL.id, 2) is None
     await store.save(started(2))
 

@@ -84,6 +84,7 @@ STATUS: Final[Mapping[type[MarketError], int]] = {
     protocol.GrantError: 402,
     protocol.VoucherError: 409,
     protocol.RequestHashMismatch: 400,
+    protocol.AnswerUnknown: 404,
     protocol.CreditError: 402,
     PaymentRequired: 402,
     BodyTooLarge: 413,

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from tallystick.protocol.errors import (
+    AnswerUnknown,
     ChannelUnknown,
     MalformedMessage,
     NonceReused,
@@ -83,6 +84,8 @@ class Gateway:
         known = self._known(tab, nonce, hashed)
         if known is not None:
             return known
+        if credential.fetch:
+            raise AnswerUnknown("There is no answer under this nonce.", actual=nonce)
         self._require_ready()
         offer = self.books.offer(credential.offer_hash, ask.model)
         within = bounds(offer, ask)
@@ -131,7 +134,9 @@ class Gateway:
         """The channel, open, and its session key's voucher for what hashes so."""
         voucher = credential.voucher.message
         tab = self.books.tabs.get(voucher.channel_id)
-        grant = credential.grant
+        grant = None if credential.fetch else credential.grant
+        if credential.fetch and tab is None:
+            raise AnswerUnknown("This provider knows no such channel, and so no answer.")
         if grant is not None and self._grants.worth(tab, grant):
             self._grants.require_ours(grant, voucher.channel_id)
         else:

@@ -150,12 +150,14 @@ class Grants:
             await self._books.store.save(*map(self._books.saved, expired))
 
     def to_submit(self) -> list[Tab]:
-        """Those that the chain has not shown yet and that were not handed in lately."""
+        """Those that the chain has not shown yet and that were not handed in lately. Of a channel that we
+        signed a close of, what was acknowledged on the grant can be settled in no other way."""
         return [
             tab
             for tab in self._books.tabs.values()
             if tab.grant is not None
             and tab.granted > tab.channel.cap
-            and not (tab.closed or tab.refusing)
+            and not tab.closed
+            and (not tab.refusing or tab.acknowledged.amount > tab.channel.cap)
             and self._books.now - self.submitted.get(tab.id, Timestamp(0)) >= INCLUSION_S
         ]

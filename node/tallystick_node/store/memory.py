@@ -71,8 +71,9 @@ class MemoryStore:
             elif request.ended is None:
                 channel_id, nonce = key
                 at = request.last.receipt.message.finished_at if request.last else Milliseconds(0)
+                request.parts.append(STREAM_END)
                 request.ended = RequestEnded(
-                    channel_id=channel_id, nonce=nonce, media_type=STREAM, content=b"", ended_at=at
+                    channel_id=channel_id, nonce=nonce, media_type=STREAM, content=STREAM_END, ended_at=at
                 )
         return [self._channel(saved) for saved in self._channels.values()]
 
@@ -126,3 +127,6 @@ class MemoryStore:
 
 STREAM = "text/event-stream; charset=utf-8"
 """What a request that a crash cut off was answering with: only streams have receipts before they end."""
+STREAM_END = b"data: [DONE]\n\n"
+"""What it ends with: the last receipt stays an interim one, nothing more is billed, and whoever fetches it
+has all there will ever be."""

@@ -112,7 +112,7 @@ class Store(Protocol):
 
     def channels(self) -> list[StoredChannel]:
         """All of them, at the start. Requests that a crash cut off are ended: those that a receipt bills
-        keep what it covers, the others are dropped."""
+        keep what it covers and end as a stream does, the others are dropped."""
 
     def answer(self, channel_id: ChannelId, nonce: int) -> StoredAnswer | None:
         """None: the nonce is free, or its request still runs."""

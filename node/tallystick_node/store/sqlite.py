@@ -30,7 +30,7 @@ from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Milliseconds
 from tallystick.protocol.voucher import Tally, Voucher
 from tallystick.protocol.wire import read_receipt_text, signed_from_json, signed_to_json
-from tallystick_node.store.memory import STREAM
+from tallystick_node.store.memory import STREAM, STREAM_END
 from tallystick_node.store.migrate import migrate
 from tallystick_node.store.models import ChannelRow, RequestRow, VoucherRow
 from tallystick_node.store.records import (
@@ -171,6 +171,7 @@ class SqliteStore:
     def channels(self) -> list[StoredChannel]:
         self._db.execute("BEGIN IMMEDIATE")
         self._db.execute(_DROP_UNBILLED)
+        self._db.execute(_END_STREAM, {"content": STREAM_END})
         self._db.execute(_END_CUT_OFF, {"media_type": STREAM})
         self._db.execute("COMMIT")
         return [self._channel(row) for row in self._db.execute(_CHANNELS).fetchall()]
@@ -287,6 +288,10 @@ _DROP: Final = "DELETE FROM requests WHERE channel_id = :channel_id AND nonce = 
 _OF_REQUEST: Final = "parts.channel_id = requests.channel_id AND parts.nonce = requests.nonce"
 _DROP_UNBILLED: Final = (
     f"DELETE FROM requests WHERE ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM parts WHERE {_OF_REQUEST})"
+)
+_END_STREAM: Final = (
+    "INSERT INTO parts (channel_id, nonce, sequence, content) "
+    "SELECT channel_id, nonce, NULL, :content FROM requests WHERE ended_at IS NULL"
 )
 _END_CUT_OFF: Final = (
     "UPDATE requests SET media_type = :media_type, ended_at = unixepoch() * 1000 WHERE ended_at IS NULL"
