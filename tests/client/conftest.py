@@ -33,6 +33,7 @@ from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import (
     AcknowledgementMismatch,
+    AnswerUnknown,
     CapExceeded,
     ChannelNotOpen,
     ChannelUnknown,
@@ -426,6 +427,9 @@ class _Handler(BaseHTTPRequestHandler):
             if record is not None and record.request_hash != acknowledgement.request_hash:
                 raise NonceReused("Another request.")
             fresh = record is None
+            if fresh and credential.fetch:
+                raise Refused(404, AnswerUnknown("Nothing was begun under it."))
+            provider.seen["fetched"] += credential.fetch
             if fresh:
                 provider.acknowledge(side, credential.voucher, bare=False)
                 record, held = self._admitted(provider, side, body, raw, voucher)
@@ -513,6 +517,9 @@ class _Handler(BaseHTTPRequestHandler):
                 transcript.add_payload(payload)
                 transcript.add_counts(json.loads(payload))
                 self._line(record, b"data: " + payload)
+                if provider.cheat.startswith("crash") and provider.seen["interim"]:
+                    self._crash(provider, record, window)
+                    return
                 provider.hold.wait()
                 if provider.cheat == "stall" and transcript.output_tokens > 2:
                     provider.hold.clear()
@@ -539,6 +546,16 @@ class _Handler(BaseHTTPRequestHandler):
             if not line.startswith(b"data: {"):
                 self._chunk(line + b"\n\n")
         self._chunk(b"")
+
+    def _crash(self, provider: FakeProvider, record: Record, window: list[int]) -> None:
+        """In mid-stream: what was billed is kept, and its answer ends there."""
+        with provider.lock:
+            provider.reserved -= window[0]
+            if provider.cheat == "crash-done":
+                record.lines.append(b"data: [DONE]")
+            record.done = True
+            provider.changed.notify_all()
+        self._break()
 
     def _room(
         self, provider: FakeProvider, side: Side, transcript: Transcript, billed: list[int],

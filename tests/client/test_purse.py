@@ -311,3 +311,19 @@ def test_a_budget_makes_sense(total: int, per_request: int) -> None:
 def test_a_budget_is_whole_atoms() -> None:
     with pytest.raises(TypeError):
         Budget(total=1.5, per_request=1)  # type: ignore[arg-type]  # the point
+
+
+def test_a_true_receipt_beyond_the_budget_waits_for_a_larger_one(tmp_path: Path) -> None:
+    purse = open_purse(tmp_path)
+    channel = purse.open_channel(PROVIDER.address)
+    pending = reserve(purse, channel, 300)
+    billed = receipt(channel, 0, 300, 300)
+    purse.settle_unpaid(pending, "unbilled")
+    others = [reserve(purse, channel, 400), reserve(purse, channel, 400)]
+    with pytest.raises(TotalBudgetExceeded):
+        purse.accept(pending, [billed], final=True)
+    assert purse.spending() == (0, 800)
+    purse.settle_unpaid(others[0], "void")
+    purse.accept(pending, [billed], final=True)
+    assert purse.spending() == (300, 400)
+    purse.close()

@@ -50,6 +50,8 @@ class Attempt:
     """Payloads that the caller has already got."""
     shown_hash: Hash32 = ZERO_HASH
     """Over those."""
+    fetch: bool = False
+    """Nobody waits for it any more: only what was begun is asked for, never new work."""
     alone: bool = False
     """No other provider could serve instead."""
 

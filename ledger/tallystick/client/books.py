@@ -225,15 +225,6 @@ class Books:
             rows = database.execute(query).mappings().all()
         return [self._pending(channel, row) for row in rows]
 
-    def is_abandoned(self, channel: OpenChannel, request_hash: Hash32) -> bool:
-        where = (
-            (requests.c.channel_id == channel.id)
-            & (requests.c.request_hash == request_hash)
-            & (requests.c.state == "abandoned")
-        )
-        with self.begin() as database:
-            return database.execute(select(requests.c.nonce).where(where)).first() is not None
-
     # ------------------------------------------------------------------------------------------- receipts
 
     def add_receipts(

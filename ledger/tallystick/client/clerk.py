@@ -14,11 +14,10 @@ import httpx2
 from tallystick.client.ask import read_ask
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.drivers import run_blocking
-from tallystick.client.errors import PayerError
 from tallystick.client.flow import Endpoint, Flow, read_all
 from tallystick.client.listing import Listing
 from tallystick.client.outcome import Outcome
-from tallystick.client.payer import Payer
+from tallystick.client.payer import Payer, Truncated
 from tallystick.client.pools import Pools
 from tallystick.client.purse import OpenChannel, Pending, Purse
 from tallystick.client.sending import BACKGROUND, BODY_LIMIT, ChannelGone, Sender, endpoint_of
@@ -30,10 +29,12 @@ from tallystick.protocol.signed import Signed, verify
 from tallystick.protocol.units import Address, to_hex
 from tallystick.protocol.voucher import Close
 
-_RETRIES: Final = (0.5, 2.0, 5.0, 15.0, 60.0)
-"""Seconds before each repetition where a provider is away."""
+_RETRIES: Final = (0.5, 2.0, 5.0, 15.0, 60.0, 120.0, 300.0)
+"""Seconds before each repetition where a provider is away or still at work; the last again and again."""
+_FETCHING: Final = {**BACKGROUND, "read": 5.0}
+"""Timeouts of a fetch: an answer that is not ready must not keep the clerk from its vouchers."""
 _FORGOTTEN_AFTER: Final = 600_000
-"""Milliseconds after which a request that its provider never billed stops holding a part of the budget."""
+"""Milliseconds after which a lost request stops holding a part of the budget; it is paid if it is found."""
 _LOG: Final = logging.getLogger("tallystick.client")
 
 
@@ -54,16 +55,33 @@ class Settling:
         self._sender: Sender = payer.sender
         self._endpoints: dict[bytes, Endpoint] = {}
 
-    def settle(self, channel: OpenChannel) -> Flow[None]:
-        """Leaves nothing open on this channel that can be closed."""
+    def settle(self, channel: OpenChannel) -> Flow[bool]:
+        """Leaves nothing open on this channel that can be closed; False: something may be later.
+
+        Raises
+        ------
+        httpx2.TransportError, MarketError :
+            The provider is away, or answers nonsense.
+        """
+        if channel.refused or channel.state == "closed":
+            for pending in self._purse.lost_requests(channel):
+                self._purse.settle_unpaid(pending, "refused" if channel.refused else "void")
+            return True
         endpoint = yield from self.endpoint(channel)
-        if endpoint is None or channel.refused or channel.state == "closed":
-            return
-        for pending in self._inactive(channel):
-            if pending.nonce in self._payer.served:
-                yield from self._fetch_again(pending)
-        if self._inactive(channel) or channel.waiting:
-            yield from self._recover(channel, endpoint)
+        if endpoint is None:
+            return True
+        try:
+            yield from self._acknowledge(channel, endpoint)
+            for pending in self._purse.lost_requests(channel):
+                yield from self._fetch(pending, endpoint)
+            if channel.waiting or self._purse.lost_requests(channel):
+                yield from self._recover(channel, endpoint)
+            yield from self._acknowledge(channel, endpoint)
+        finally:
+            self._forget(channel)
+        return not self._purse.lost_requests(channel)
+
+    def _acknowledge(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[None]:
         if channel.tally.count > channel.delivered and not channel.refused:
             refusal = yield from self._sender.acknowledge(channel, endpoint)
             if refusal is not None and refusal.code != VoucherNotGreater.code:
@@ -71,49 +89,60 @@ class Settling:
 
     def _recover(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[None]:
         """Finds the receipts that are missing, and the answers that they are for."""
-        for signed in (yield from self._sender.missing_receipts(channel, endpoint)):
-            if self._purse.holds(channel, signed.message.sequence):
-                continue
-            if not (yield from self._find_answer(channel, signed)):
+        for signed in (yield from self._missing(channel, endpoint)):
+            held = self._purse.holds(channel, signed.message.sequence)  # with one before it, perhaps
+            if not held and not (yield from self._find_answer(channel, signed, endpoint)):
                 break
-        for pending in self._inactive(channel):
-            if self._payer.now() - pending.sent_at > _FORGOTTEN_AFTER:
-                self._purse.settle_unpaid(pending, "unbilled")
 
-    def _find_answer(self, channel: OpenChannel, signed: Signed[Receipt]) -> Flow[bool]:
+    def _find_answer(self, channel: OpenChannel, signed: Signed[Receipt], endpoint: Endpoint) -> Flow[bool]:
         """Whether the receipt is held afterwards."""
         receipt = signed.message
         asked = [
             item for item in self._purse.open_requests(channel) if item.request_hash == receipt.request_hash
         ]
-        idle = [item for item in asked if item.nonce not in self._payer.active]
-        for pending in idle:
-            yield from self._fetch_again(pending)
+        for pending in asked:
+            if pending.nonce in self._purse.active:
+                continue
+            yield from self._fetch(pending, endpoint)
             if self._purse.holds(channel, receipt.sequence):
                 return True
-        if asked or self._purse.is_abandoned(channel, receipt.request_hash):
-            return False  # still on its way, or given up: later ones have to wait
+        if asked:
+            return False  # still on its way: later ones have to wait
         if self._purse.holds(channel, receipt.sequence):
             return True
         self._refuse_unasked(channel, signed)
         return False
 
-    def _fetch_again(self, pending: Pending) -> Flow[None]:
-        """The stored answer, for its receipts."""
+    def _fetch(self, pending: Pending, endpoint: Endpoint) -> Flow[None]:
+        """The answer as its provider has it, for its receipts. What cannot be had now stays open."""
         ask = read_ask(pending.path, pending.body)
-        attempt = Attempt(pending, ask, sent=True)
+        attempt = Attempt(pending, ask, sent=True, fetch=True)
         outcome = Outcome(pending.posted, pending.channel.id, pending.nonce)
         reception = self._payer.reception(pending, ask)
-        call = Call(path=pending.path, body=pending.body, timeout=BACKGROUND)
+        call = Call(path=pending.path, body=pending.body, timeout=_FETCHING)
         try:
             exchange = yield from self._sender.accepted(attempt, call)
-        except (PayerError, ChannelGone):
-            return
-        if exchange.headers.get("content-type", "").startswith("text/event-stream"):
-            yield from self._payer.read_stream(exchange, attempt, reception, outcome, Discard())
-        else:
-            body = yield from read_all(exchange, BODY_LIMIT)
-            yield from self._payer.read_whole(exchange, body, attempt, reception, outcome)
+            if exchange.headers.get("content-type", "").startswith("text/event-stream"):
+                yield from self._payer.read_stream(exchange, attempt, reception, outcome, Discard())
+            else:
+                body = yield from read_all(exchange, BODY_LIMIT)
+                yield from self._payer.read_whole(exchange, body, attempt, reception, outcome)
+        except Truncated:
+            missing = yield from self._missing(pending.channel, endpoint)
+            if all(signed.message.request_hash != pending.request_hash for signed in missing):
+                self._purse.settle_unpaid(pending, "unbilled")
+        except (httpx2.TransportError, MarketError, ChannelGone) as error:
+            _LOG.info("fetch.failed nonce=%d error=%s", pending.nonce, type(error).__name__)
+
+    def _missing(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[list[Signed[Receipt]]]:
+        """What the provider issued and we do not hold, in order. Nothing of it is proven."""
+        issued = yield from self._sender.missing_receipts(channel, endpoint)
+        return [signed for signed in issued if not self._purse.holds(channel, signed.message.sequence)]
+
+    def _forget(self, channel: OpenChannel) -> None:
+        for pending in self._purse.lost_requests(channel):
+            if self._payer.now() - pending.sent_at > _FORGOTTEN_AFTER:
+                self._purse.settle_unpaid(pending, "unbilled")
 
     def _refuse_unasked(self, channel: OpenChannel, signed: Signed[Receipt]) -> None:
         key = self.receipt_key(channel)
@@ -125,11 +154,6 @@ class Settling:
             return  # nobody's word
         reason = ReceiptMismatch("The receipt is for a request that was never made.")
         self._purse.refuse(channel, signed, reason)
-
-    def _inactive(self, channel: OpenChannel) -> list[Pending]:
-        if all(nonce in self._payer.active for nonce in channel.running):
-            return []
-        return [item for item in self._purse.open_requests(channel) if item.nonce not in self._payer.active]
 
     def endpoint(self, channel: OpenChannel) -> Flow[Endpoint | None]:
         for posted in (yield from self._payer.listing.offers()):
@@ -223,19 +247,24 @@ class Clerk:
             if channel.state == "refused" and self._closer is not None:
                 self._closer.request_close(channel.key.provider, channel.key.session_key)
                 self._purse.mark_close_requested(channel)
-            run_blocking(self._pools, self.settling.settle(channel))
-            self._failures.pop(channel, None)
+            if run_blocking(self._pools, self.settling.settle(channel)):
+                self._failures.pop(channel, None)
+            else:
+                self._settle_later(channel)
         except httpx2.TransportError as error:
-            failures = self._failures[channel] = self._failures.get(channel, 0) + 1
             _LOG.info(
                 "settle.failed provider=%s error=%s", to_hex(channel.key.provider), type(error).__name__
             )
-            if failures <= len(_RETRIES) and not self._closing:
-                self.settle(channel, within=_RETRIES[failures - 1])
+            self._settle_later(channel)
         except MarketError as error:
             _LOG.warning("settle.failed provider=%s code=%s", to_hex(channel.key.provider), error.code)
         except Exception:  # noqa: BLE001  # one channel's trouble must not end the clerk
             _LOG.exception("settle.failed provider=%s", to_hex(channel.key.provider))
+
+    def _settle_later(self, channel: OpenChannel) -> None:
+        failures = self._failures[channel] = self._failures.get(channel, 0) + 1
+        if not self._closing:
+            self.settle(channel, within=_RETRIES[min(failures, len(_RETRIES)) - 1])
 
     def _refresh_now(self) -> None:
         try:

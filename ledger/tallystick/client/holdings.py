@@ -3,8 +3,8 @@
 channel   open ──▶ retired (no new requests) ──▶ closed
             └────▶ refused (a false receipt: no more acknowledgements) ──▶ abandoned (and closing)
 
-request   open ──▶ done | void (no work) | refused (not paid) | abandoned (never will be)
-            └────▶ unbilled (answered, no receipt yet) ──▶ done
+request   open ──▶ done | void (no work) | refused (not paid)
+            └────▶ unbilled (answered, or lost; no receipt yet) ──▶ done
 """
 
 from dataclasses import dataclass, field

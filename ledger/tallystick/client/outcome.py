@@ -22,7 +22,8 @@ class Outcome:
     receipts: list[Verified[Receipt]] = field(default_factory=list)
     """Checked and accepted: interim ones first, the final one last."""
     refusal: MarketError | None = None
-    """Why a receipt was refused: this answer is not paid for, and its provider is avoided from now on."""
+    """Why a receipt was refused: this answer is not paid for, and its provider is avoided from now on. A
+    BudgetError: it is not paid for yet."""
     done: bool = False
 
     @property

@@ -49,6 +49,10 @@ _RESUMING_ALONE: Final = (*_RESUMING, 1.0, 2.0, 4.0)
 _PASSED_ON: Final = ("content-type", "x-request-id", "cache-control", "retry-after")
 
 
+class Truncated(httpx2.RemoteProtocolError):
+    """The body of a stream is complete, the answer in it is not."""
+
+
 class Clerk(Protocol):
     """Does what can wait."""
 
@@ -81,10 +85,6 @@ class Payer:
         self.now = now
         self._on_outcome = on_outcome
         self._lost = LostAttempts()
-        self.active: set[int] = set()
-        """Nonces of the requests that a flow is busy with."""
-        self.served: set[int] = set()
-        """Nonces of those that a provider has begun to answer, and that are not concluded."""
 
     # ------------------------------------------------------------------------------------------- the call
 
@@ -109,7 +109,7 @@ class Payer:
                 yield from self._deliver(lost, call)
                 return
             except (ProviderUnreachable, ChannelGone):
-                pass  # given up for good: whoever comes next is paid alone
+                pass  # out of reach still: the clerk goes on looking for it
         yield from self._try_candidates(ask, call)
 
     def _try_candidates(self, ask: Ask, call: Call) -> Flow[None]:
@@ -222,18 +222,21 @@ class Payer:
         ProviderRefused, ChannelGone :
             The caller was told nothing, and nothing is owed.
         ProviderUnreachable :
-            The same; and where something had been sent, its channel is given up, so that it is never paid.
+            The same, unless something had been sent: then the clerk asks what became of it.
         """
         pending = attempt.pending
         outcome = Outcome(pending.posted, pending.channel.id, pending.nonce)
-        self.active.add(pending.nonce)
+        self.purse.active.add(pending.nonce)
         try:
             yield from self._deliver_resuming(attempt, call, outcome)
-        except (ProviderRefused, ProviderUnreachable, ChannelGone):
+        except (ProviderRefused, ChannelGone):
             outcome.done = True
             raise
+        except ProviderUnreachable:
+            outcome.done = not attempt.sent
+            raise
         finally:
-            self.active.discard(pending.nonce)
+            self.purse.active.discard(pending.nonce)
             if call.idempotency_key or not outcome.done:
                 self._lost.keep(call, attempt)
             self._clerk.settle(pending.channel, within=0.03 if outcome.done else 0.3)
@@ -252,7 +255,6 @@ class Payer:
         for pause in (*(_RESUMING_ALONE if attempt.alone else _RESUMING), None):
             try:
                 exchange = yield from self.sender.accepted(attempt, call)
-                self.served.add(pending.nonce)
                 if attempt.ask.stream and not told:
                     yield Respond(200, self._head(exchange, outcome), None, {EXTENSION: outcome})
                     told = True
@@ -264,7 +266,8 @@ class Payer:
                 if attempt.sent and pause is not None:
                     yield Sleep(pause)  # it had the request: it may come back
                     continue
-                self._give_up(attempt)
+                if not attempt.sent:
+                    self.purse.settle_unpaid(pending, "void")
                 raise ProviderUnreachable(f"{pending.posted.offer.endpoint}: {error}") from error
             except MarketError as error:
                 if not told:
@@ -300,7 +303,7 @@ class Payer:
     def read_stream(
         self, exchange: Exchange, attempt: Attempt, reception: Reception, outcome: Outcome, sink: Sink
     ) -> Flow[None]:
-        """Reads a stream to its end; raises httpx2.RemoteProtocolError where it breaks off."""
+        """Reads a stream to its end; raises Truncated where the provider ends it before."""
         lines, done = Lines(), False
         while data := (yield from read(exchange)):
             out: list[bytes] = []
@@ -323,7 +326,7 @@ class Payer:
             if shown := b"".join(out):
                 yield Emit(shown)
         if not done and reception.final is None:
-            raise httpx2.RemoteProtocolError("The stream broke off before its end.")
+            raise Truncated("The stream broke off before its end.")
         self._conclude(attempt, reception, outcome)
 
     def read_whole(
@@ -336,7 +339,8 @@ class Payer:
         self._conclude(attempt, reception, outcome)
 
     def _take(self, text: str, attempt: Attempt, reception: Reception, outcome: Outcome) -> Flow[None]:
-        """One receipt: accepted, or refused for good. The caller's answer goes on either way."""
+        """One receipt: accepted, or refused for good, or left to be found again where the budget has no room
+        for it. The caller's answer goes on either way."""
         if outcome.refusal is not None:
             return
         pending = attempt.pending
@@ -356,7 +360,7 @@ class Payer:
             outcome.refusal = error
             if isinstance(error, ReceiptError | SignatureError):
                 self.purse.refuse(pending.channel, signed, error, nonce=pending.nonce)
-            self.purse.settle_unpaid(pending, "refused")
+            self.purse.settle_unpaid(pending, "unbilled" if isinstance(error, BudgetError) else "refused")
             return
         outcome.receipts.extend(proven)
         if not final:
@@ -366,13 +370,10 @@ class Payer:
         """The answer is here to its end."""
         if reception.final is None and outcome.refusal is None:
             self.purse.settle_unpaid(attempt.pending, "unbilled" if reception.delivered else "void")
-        self.served.discard(attempt.pending.nonce)
         outcome.done = True
 
     def _require_same_beginning(self, attempt: Attempt, reception: Reception) -> None:
         if reception.transcript.response_hash != attempt.shown_hash:
-            self.purse.retire(attempt.pending.channel)
-            self.purse.settle_unpaid(attempt.pending, "abandoned")
             raise ProviderUnreachable("The provider tells another answer the second time.")
 
     def _refresh_key(self, reception: Reception) -> Flow[None]:
@@ -380,13 +381,6 @@ class Payer:
         yield from run(self.listing.refresh)
         offers = yield from self.listing.offers()
         reception.follow_key(offers)
-
-    def _give_up(self, attempt: Attempt) -> None:
-        """The provider cannot be reached. What may have reached it before is never paid for: its channel
-        takes no new request, so that no later receipt needs an earlier one acknowledged."""
-        if attempt.sent:
-            self.purse.retire(attempt.pending.channel)
-        self.purse.settle_unpaid(attempt.pending, "abandoned" if attempt.sent else "void")
 
     # ------------------------------------------------------------------------------------------- shapes
 

@@ -76,6 +76,8 @@ class Purse:
         self.lock = RLock()
         """Guards the channels' fields. Held for microseconds, and never over a request."""
         self.leased: dict[ChannelId, OpenChannel] = {}
+        self.active: set[int] = set()
+        """Nonces of the requests that a flow of this process is busy with."""
         self._now = now
         self._avoided: frozenset[Address] = frozenset()
         self._avoided_at: Milliseconds | None = None
@@ -175,7 +177,7 @@ class Purse:
         streamed: bool,
         worst: Atoms,
     ) -> Pending:
-        """A request with a fresh nonce, durable, and its worst case taken out of the budget.
+        """A request with a fresh nonce, durable and active, and its worst case taken out of the budget.
 
         Raises
         ------
@@ -215,6 +217,7 @@ class Purse:
                 self._books.spend(database, spent, reserved + worst)
                 self._books.add_request(database, pending)
             channel.running[pending.nonce] = worst
+            self.active.add(pending.nonce)
         return pending
 
     def accept(self, pending: Pending, accepted: Sequence[Verified[Receipt]], *, final: bool) -> None:
@@ -227,6 +230,8 @@ class Purse:
         ReceiptError :
             One does not follow from those before, contradicts one already held, or costs more than was
             reserved. Nothing of the call is kept then.
+        TotalBudgetExceeded :
+            They are true for all we know, and the budget has no room for them now.
         ChannelNotOpen :
             An earlier receipt of the channel was refused.
         """
@@ -266,7 +271,7 @@ class Purse:
 
     def settle_unpaid(self, pending: Pending, state: str) -> None:
         """Ends a request that has no (more) receipt: `void` was never worked on, `unbilled` was answered in
-        full without a final receipt, `refused` had a false one, `abandoned` is not paid whatever comes."""
+        full without a final receipt or is unknown to its provider, `refused` had a false one."""
         with self.lock:
             with self._books.begin() as database:
                 self._bill(database, pending, 0, ended=state)
@@ -325,9 +330,13 @@ class Purse:
         """Those that may have been billed without our knowing, oldest first."""
         return self._books.open_requests(channel)
 
-    def is_abandoned(self, channel: OpenChannel, request_hash: Hash32) -> bool:
-        """Whether a request was given up, which a receipt of this hash may be for."""
-        return self._books.is_abandoned(channel, request_hash)
+    def lost_requests(self, channel: OpenChannel) -> list[Pending]:
+        """Those that hold a part of the budget though nobody waits for them any more, oldest first."""
+        with self.lock:
+            if channel.running.keys() <= self.active:
+                return []
+            lost = channel.running.keys() - self.active
+            return [pending for pending in self._books.open_requests(channel) if pending.nonce in lost]
 
     # ------------------------------------------------------------------------------------------- questions
 
@@ -370,9 +379,9 @@ class Purse:
         held = row["worst"] - row["billed"] if row["state"] == "open" else 0
         taken = min(cost, held) if ended is None else held
         left = self.budget.total - spent - reserved + taken
-        if cost > left:
-            raise ReceiptMismatch(
-                "The receipts cost more than is left of the budget.", required=left, actual=cost
+        if cost > max(left, 0):
+            raise TotalBudgetExceeded(
+                "The receipts cost more than is left of the budget.", required=cost, actual=left
             )
         self._books.spend(database, spent + cost, reserved - taken)
         changes = row["state"] in ("open", "unbilled")

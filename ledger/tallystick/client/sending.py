@@ -21,6 +21,7 @@ from tallystick.ports import ChainReader, PostedOffer, Signer
 from tallystick.protocol.eip712 import digest
 from tallystick.protocol.errors import (
     AcknowledgementMismatch,
+    AnswerUnknown,
     CapExceeded,
     ChannelNotOpen,
     ChannelUnknown,
@@ -77,7 +78,8 @@ class Sender:
         Raises
         ------
         ProviderRefused :
-            It does not, and no remedy is left. The request is void.
+            It does not, and no remedy is left. The request is void, unless it was lost on its way before:
+            then it stays open until its provider says that it knows nothing of it.
         ChannelGone :
             As it says. The request is void.
         httpx2.TransportError :
@@ -86,6 +88,7 @@ class Sender:
         pending = attempt.pending
         channel = pending.channel
         tried: Counter[str] = Counter()
+        lost = attempt.sent
         while True:
             headers, voucher, grant = self._headers(attempt)
             was_sent, attempt.sent = attempt.sent, True
@@ -103,8 +106,12 @@ class Sender:
             refusal = read_refusal(exchange.status, (yield from read_all(exchange, BODY_LIMIT)))
             tried[refusal.code] += 1
             if tried.total() > 6 or not (yield from self._remedied(attempt, refusal, tried)):
-                self.purse.settle_unpaid(pending, "void")
-                if refusal.code in (ChannelNotOpen.code, WrongEpoch.code):
+                closed = refusal.code in (ChannelNotOpen.code, WrongEpoch.code)
+                if closed or not lost:
+                    self.purse.settle_unpaid(pending, "void")
+                elif refusal.code == AnswerUnknown.code:
+                    self.purse.settle_unpaid(pending, "unbilled")
+                if closed:
                     self.purse.retire(channel, "closed")
                     raise ChannelGone
                 if refusal.code == AcknowledgementMismatch.code:
@@ -124,7 +131,9 @@ class Sender:
         channel = pending.channel
         voucher = self.purse.voucher(channel, request_hash=pending.request_hash, nonce=pending.nonce)
         grant = None if channel.grant_delivered else channel.grant
-        credential = Credential(voucher=voucher.signed, offer_hash=pending.posted.offer_hash, grant=grant)
+        credential = Credential(
+            voucher=voucher.signed, offer_hash=pending.posted.offer_hash, grant=grant, fetch=attempt.fetch
+        )
         accept = "text/event-stream" if pending.streamed else "application/json"
         return {**_headers(credential), "accept": accept}, voucher, grant
 

@@ -79,7 +79,7 @@ requests = Table(
     Column("streamed", Boolean, nullable=False),
     Column("worst", AtomsText, nullable=False),
     Column("billed", AtomsText, nullable=False),
-    Column("state", String, nullable=False, index=True),  # open, unbilled, done, void, refused, abandoned
+    Column("state", String, nullable=False, index=True),  # open, unbilled, done, void, refused
     Column("sent_at", Integer, nullable=False),  # unix milliseconds, ours
 )
 
