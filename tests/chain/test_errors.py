@@ -24,9 +24,9 @@ def test_the_table_is_complete_and_has_nothing_else() -> None:
 @pytest.mark.parametrize("name", sorted(ERRORS))
 def test_an_error_becomes_its_sentence(name: str) -> None:
     selector, entry = ERRORS[name]
-    values = [DEFAULTS.get(kind.text, 7) for kind in entry.inputs]
+    values = [DEFAULTS.get(text, 7) for text in entry.types]
 
-    error = contract_error(selector + encode(entry.inputs, values))
+    error = contract_error(selector + encode(entry.types, values))
 
     assert error.name == name
     assert error.arguments == dict(zip(entry.names, values, strict=True))
@@ -44,7 +44,7 @@ def test_a_sentence_speaks_of_the_numbers_that_decided(name: str) -> None:
 
 def test_times_are_written_as_times() -> None:
     selector, entry = ERRORS["ExitNotOver"]
-    error = contract_error(selector + encode(entry.inputs, [1_800_000_000, 1_799_999_999]))
+    error = contract_error(selector + encode(entry.types, [1_800_000_000, 1_799_999_999]))
     assert "2027-01-15 08:00:00 UTC" in error.sentence
 
 

@@ -93,6 +93,16 @@ def test_a_state_file_keeps_the_chain(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
+def test_its_head_grows_without_transactions() -> None:
+    """A gateway refuses to serve by a head that is minutes old."""
+    with LocalChain() as chain:
+        deadline = time.monotonic() + 20
+        while chain.rpc.call("eth_blockNumber") == "0x0" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert chain.rpc.call("eth_blockNumber") == "0x1"
+
+
+@pytest.mark.e2e
 def test_blocks_come_by_the_clock_when_asked() -> None:
     with LocalChain(block_time_s=0.1) as chain:
         deployment = deploy(chain.rpc, chain.keys[0])

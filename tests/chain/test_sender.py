@@ -1,11 +1,12 @@
 """Transactions: the bytes that are signed, the order in which they are sent, and what can go wrong."""
 
+import subprocess
+import sys
+import textwrap
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from eth_account import Account
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tallystick.chain import contracts
 from tallystick.chain.contracts import Call
@@ -19,59 +20,48 @@ from tallystick.chain.errors import (
 )
 from tallystick.chain.local import LocalChain
 from tallystick.chain.rpc import Rpc
-from tallystick.chain.sender import Preview, Sender, rlp, sign_transaction
+from tallystick.chain.sender import Preview, Sender, sign_transaction
 from tallystick.protocol.signed import Key
 
-WEI = st.integers(0, 10**20)
 
+@pytest.mark.parametrize("to", [None, b"\7" * 20])
+def test_a_key_that_only_signs_hashes_signs_what_eth_account_would(to: bytes | None) -> None:
+    key = Key.generate()
+    call = Call(contract="", name="", to=to, arguments=(), data=b"data")
+    preview = Preview(call=call, sender=key.address, gas=21_000, tip=3, fee_cap=10**10, likely_fee=0)
 
-@given(
-    secret=st.binary(min_size=32, max_size=32).filter(lambda b: 0 < int.from_bytes(b) < 1 << 255),
-    to=st.none() | st.binary(min_size=20, max_size=20),
-    data=st.binary(max_size=100),
-    nonce=st.integers(0, 1 << 32),
-    tip=WEI,
-    cap=WEI,
-    gas=st.integers(21_000, 30_000_000),
-)
-def test_a_signed_transaction_is_the_one_eth_account_signs(
-    secret: bytes, to: bytes | None, data: bytes, nonce: int, tip: int, cap: int, gas: int
-) -> None:
-    key = Key(secret)
-    call = Call(contract="", name="", to=to, arguments=(), data=data)
-    preview = Preview(call=call, sender=key.address, gas=gas, tip=tip, fee_cap=cap, likely_fee=0)
-
-    raw = sign_transaction(preview, chain_id=31337, nonce=nonce, key=key)
+    raw = sign_transaction(preview, chain_id=31337, nonce=0, key=key)
 
     theirs = {
         "type": 2,
         "chainId": 31337,
-        "nonce": nonce,
-        "maxPriorityFeePerGas": tip,
-        "maxFeePerGas": cap,
-        "gas": gas,
+        "nonce": 0,
+        "maxPriorityFeePerGas": 3,
+        "maxFeePerGas": 10**10,
+        "gas": 21_000,
         "value": 0,
-        "data": data,
+        "data": b"data",
     } | ({"to": to} if to else {})
-    assert raw == bytes(Account.sign_transaction(theirs, secret).raw_transaction)
+    assert raw == bytes(Account.sign_transaction(theirs, key.secret).raw_transaction)
 
 
-@pytest.mark.parametrize(
-    ("item", "encoded"),
-    [
-        (b"dog", "83646f67"),
-        ([b"cat", b"dog"], "c88363617483646f67"),
-        (b"", "80"),
-        ([], "c0"),
-        (0, "80"),
-        (15, "0f"),
-        (1024, "820400"),
-        (b"a" * 56, "b838" + "61" * 56),
-        ([b"a" * 60], "f83eb83c" + "61" * 60),
-    ],
-)
-def test_rlp_of_the_specification_s_examples(item, encoded: str) -> None:
-    assert rlp(item).hex() == encoded
+def test_who_only_reads_does_not_wait_for_web3(deployment, local_chain: LocalChain) -> None:
+    program = f"""
+        import sys
+        from tallystick.chain.deployment import Deployment
+        from tallystick.chain.market import Market
+        from tallystick.chain.rpc import Rpc
+        from tallystick.chain.sender import Sender
+        from tallystick.protocol.signed import Key
+        key, rpc, deployment = Key.generate(), Rpc({local_chain.url!r}), {deployment!r}
+        market = Market(rpc, deployment, Sender(rpc, deployment.chain_id, key))
+        market.check()
+        market.account(key.address)
+        market.offers()
+        rpc.close()
+        assert not {{"web3", "eth_account"}} & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
 
 
 def mint(party, amount: int = 1) -> Call:
@@ -183,6 +173,16 @@ def test_a_transaction_that_is_not_mined_in_time_is_unknown(flaky: Flaky, deploy
     with pytest.raises(TransactionUnknown) as error:
         sender.send(mint(someone))
     assert len(error.value.transaction) == 32
+
+
+def test_a_node_that_cannot_tell_yet_is_asked_again(flaky: Flaky, deployment, party) -> None:
+    someone = party()
+    sender = Sender(flaky, deployment.chain_id, someone.key, timeout_s=0.05)
+    indexing = RpcError("transaction indexing is in progress", number=-32000)
+    flaky.refusing = {"eth_getTransactionReceipt": indexing}
+    with pytest.raises(TransactionUnknown):
+        sender.send(mint(someone))
+    assert someone.market.asset_balance(someone.address) == 1
 
 
 def test_a_transaction_mined_in_vain_is_failed(flaky: Flaky, deployment, party) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from tallystick.chain.abi import AbiError, Entry, Interface, Kind, decode, encode, named
+from tallystick.chain.abi import AbiError, Entry, Interface, decode, encode, named
 from tallystick.chain.errors import ContractError
 from tallystick.protocol.units import Address, to_hex
 
@@ -52,7 +52,7 @@ class Contract:
             name="constructor",
             to=None,
             arguments=tuple(zip(entry.names, values, strict=True)),
-            data=self.bytecode + encode(entry.inputs, values),
+            data=self.bytecode + encode(entry.types, values),
         )
 
 
@@ -73,7 +73,7 @@ def asset() -> Contract:
 
 
 def _builtin(name: str, parameter: str, kind: str) -> Entry:
-    return Entry(name, (parameter,), (Kind.of({"type": kind}),), (), (False,))
+    return Entry(name, ({"name": parameter, "type": kind},), ())
 
 
 @cache
@@ -90,7 +90,7 @@ def contract_error(data: bytes) -> ContractError:
     entry = _errors().get(data[:4])
     try:
         if entry is not None:
-            return ContractError(entry.name, entry.named(decode(entry.inputs, data, 4)))
+            return ContractError(entry.name, entry.named(decode(entry.types, data[4:])))
     except AbiError:
         pass  # An error of the same selector from some other contract.
     return ContractError("Unexplained", {"data": to_hex(data[:68])})

@@ -5,13 +5,12 @@ field. They know no node.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
 from tallystick.chain import contracts
-from tallystick.chain.abi import AbiError
 from tallystick.chain.errors import ChainUnavailable
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Timestamp
@@ -195,18 +194,31 @@ def read_event(log: Mapping[str, Any]) -> ChainEvent | None:
     """
     try:
         topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
-        found = contracts.market().interface.log(topics, bytes.fromhex(log["data"][2:]))
+        data = bytes.fromhex(log["data"][2:])
+        block, log_index = int(log["blockNumber"], 16), int(log["logIndex"], 16)
+        transaction = Hash32(bytes.fromhex(log["transactionHash"][2:]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise _unreadable(error) from error
+    return event_of(topics, data, block=block, log_index=log_index, transaction=transaction)
+
+
+def event_of(
+    topics: Sequence[bytes], data: bytes, *, block: int, log_index: int, transaction: Hash32
+) -> ChainEvent | None:
+    """The same of a log that is bytes and numbers already; raises ChainUnavailable too."""
+    try:
+        found = contracts.market().interface.log(topics, data)
         if found is None or found[0] not in EVENTS:
             return None
         name, values = found
-        return EVENTS[name](
-            block=int(log["blockNumber"], 16),
-            log_index=int(log["logIndex"], 16),
-            transaction=Hash32(bytes.fromhex(log["transactionHash"][2:])),
-            **{_snake(key): _READ.get(key, _same)(value) for key, value in values.items()},
-        )
-    except (AbiError, KeyError, ValueError, TypeError, StopIteration) as error:
-        raise ChainUnavailable(f"The node gave a log that cannot be read ({error!r}).") from error
+        fields = {_snake(key): _READ.get(key, _same)(value) for key, value in values.items()}
+    except ValueError as error:
+        raise _unreadable(error) from error
+    return EVENTS[name](block=block, log_index=log_index, transaction=transaction, **fields)
+
+
+def _unreadable(error: Exception) -> ChainUnavailable:
+    return ChainUnavailable(f"The node gave a log that cannot be read ({error!r}).")
 
 
 def offer_values(offer: Offer) -> tuple[Any, ...]:
@@ -219,7 +231,8 @@ def _offer(values: tuple[Any, ...]) -> Offer:
 
 
 def _offer_names() -> tuple[str, ...]:
-    return contracts.market().interface.functions["postOffer"][1].inputs[0].names
+    offer = contracts.market().interface.functions["postOffer"][1].inputs[0]
+    return tuple(part["name"] for part in offer["components"])
 
 
 def _same(value: Any) -> Any:

@@ -31,6 +31,7 @@ from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms
 
 _START_S: Final = 20
 _STOP_S: Final = 10
+_IDLE_BLOCK_S: Final = 5
 _PR_SET_PDEATHSIG: Final = 1
 _GLIBC: Final = (2, 35)
 LOCAL_CHAIN_IDS: Final = (31337, 1337)
@@ -103,7 +104,10 @@ class LocalChain:
         port: int = 0,
         chain_id: int = 31337,
     ):
-        """Mines each transaction at once, unless `block_time_s` is given. `state` persists the chain."""
+        """Mines each transaction at once, and an empty block every 5 seconds, unless `block_time_s` is given.
+
+        `state` persists the chain.
+        """
         self._block_time_s = block_time_s
         self._state = state
         self._port = port
@@ -135,7 +139,9 @@ class LocalChain:
         config, log = Path(self._folder) / "config.json", Path(self._folder) / "log"
         command = [str(program), "--host", "127.0.0.1", "--port", str(self._port)]
         command += ["--chain-id", str(self._chain_id), "--config-out", str(config), "--accounts", "20"]
-        if self._block_time_s is not None:
+        if self._block_time_s is None:  # Gateways refuse to serve by a head that is minutes old.
+            command += ["--block-time", str(_IDLE_BLOCK_S), "--mixed-mining"]
+        else:
             command += ["--block-time", str(self._block_time_s)]
         if self._state is not None:
             command += ["--state", str(self._state)]

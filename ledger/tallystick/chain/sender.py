@@ -1,14 +1,15 @@
 """Transactions of one key: estimated, priced, signed, sent in order, and waited for.
 
 A call that would revert is refused by the estimate, with the contract's reason, before anything is signed. It
-knows no market. EIP-1559 transactions only; RLP stands here because it is a dozen lines.
+knows no market. EIP-1559 transactions only; web3 is imported for the first of them.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, cast
 
 from tallystick.chain.contracts import Call, contract_error
 from tallystick.chain.errors import (
@@ -19,11 +20,16 @@ from tallystick.chain.errors import (
     TransactionFailed,
     TransactionUnknown,
 )
-from tallystick.chain.events import ChainEvent, read_event
+from tallystick.chain.events import ChainEvent, event_of
 from tallystick.chain.rpc import Rpc
 from tallystick.ports import Signer
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import Address, Hash32, to_hex
+
+if TYPE_CHECKING:
+    from eth_typing import ChecksumAddress
+    from web3 import Web3
+    from web3.types import BlockData, LogReceipt, TxParams, TxReceipt
 
 _ATTEMPTS: Final = 5
 """Nonces tried, should other programs send from the same key."""
@@ -90,6 +96,16 @@ class Sender:
     def address(self) -> Address:
         return self.key.address
 
+    @cached_property
+    def _web3(self) -> "Web3":
+        from tallystick.chain.eth import web3  # A second and a half, which nobody pays who only reads.
+
+        return web3(self._rpc)
+
+    @property
+    def _account(self) -> "ChecksumAddress":
+        return self._web3.to_checksum_address(self.address)
+
     def preview(self, call: Call) -> Preview:
         """What `send` would send.
 
@@ -100,21 +116,17 @@ class Sender:
         GasUnaffordable :
             The wallet holds too little of the chain's own coin.
         """
-        request = {"from": to_hex(self.address), "data": to_hex(call.data)}
-        if call.to is not None:
-            request["to"] = to_hex(call.to)
+        eth = self._web3.eth
         try:
-            estimate, block, tip_hex, funds = self._rpc.batch(
-                [
-                    ("eth_estimateGas", (request,)),
-                    ("eth_getBlockByNumber", ("latest", False)),
-                    ("eth_maxPriorityFeePerGas", ()),
-                    ("eth_getBalance", (to_hex(self.address), "latest")),
-                ]
-            )
+            with self._web3.batch_requests() as batch:
+                batch.add(eth.estimate_gas(self._request(call)))
+                batch.add(eth.get_block("latest"))
+                batch.add(eth.max_priority_fee)
+                batch.add(eth.get_balance(self._account))
+                gas, block, tip, funds = cast("tuple[int, BlockData, int, int]", batch.execute())
         except RpcError as error:
             raise _refusal(error) from error
-        gas, base, tip = int(estimate, 16), int(block["baseFeePerGas"], 16), int(tip_hex, 16)
+        base = block["baseFeePerGas"]
         preview = Preview(
             call=call,
             sender=self.address,
@@ -123,9 +135,15 @@ class Sender:
             fee_cap=2 * base + tip,
             likely_fee=gas * (base + tip),
         )
-        if int(funds, 16) < preview.highest_fee:
-            raise _unaffordable(self.address, preview.highest_fee, int(funds, 16))
+        if funds < preview.highest_fee:
+            raise _unaffordable(self.address, preview.highest_fee, funds)
         return preview
+
+    def _request(self, call: Call) -> "TxParams":
+        request: TxParams = {"from": self._account, "data": call.data}
+        if call.to is not None:
+            request["to"] = self._web3.to_checksum_address(call.to)
+        return request
 
     def send(self, call: Call) -> Mined:
         """Sends the call and waits until it is mined.
@@ -149,12 +167,11 @@ class Sender:
     def _submit(self, preview: Preview) -> Hash32:
         for attempt in range(_ATTEMPTS):
             if self._nonce is None:
-                pending = self._rpc.call("eth_getTransactionCount", to_hex(self.address), "pending")
-                self._nonce = int(pending, 16)
+                self._nonce = self._web3.eth.get_transaction_count(self._account, "pending")
             raw = sign_transaction(preview, chain_id=self._chain_id, nonce=self._nonce, key=self.key)
             transaction = keccak(raw)
             try:
-                self._rpc.call("eth_sendRawTransaction", to_hex(raw))
+                self._web3.eth.send_raw_transaction(raw)
             except RpcError as error:
                 self._nonce = None
                 if attempt + 1 < _ATTEMPTS and _is_about_nonce(error):
@@ -174,13 +191,7 @@ class Sender:
     def _wait(self, transaction: Hash32, preview: Preview) -> Mined:
         deadline = time.monotonic() + self._timeout_s
         pause_s = 0.01
-        while True:
-            try:
-                receipt = self._rpc.call("eth_getTransactionReceipt", to_hex(transaction))
-            except ChainUnavailable:
-                receipt = None  # The node may come back before the deadline.
-            if receipt is not None:
-                return self._mined(receipt, preview)
+        while (receipt := self._receipt(transaction)) is None:
             if time.monotonic() >= deadline:
                 with self._lock:
                     self._nonce = None
@@ -191,37 +202,55 @@ class Sender:
                 )
             time.sleep(pause_s)
             pause_s = min(1.0, pause_s * 1.5)
+        return self._mined(receipt, preview)
 
-    def _mined(self, receipt: dict[str, Any], preview: Preview) -> Mined:
-        if int(receipt["status"], 16) != 1:
+    def _receipt(self, transaction: Hash32) -> "TxReceipt | None":
+        from hexbytes import HexBytes
+        from web3.exceptions import TransactionNotFound
+
+        try:
+            return self._web3.eth.get_transaction_receipt(HexBytes(transaction))
+        except (TransactionNotFound, ChainUnavailable, RpcError):
+            return None  # The node may come back, or be done indexing, before the deadline.
+
+    def _mined(self, receipt: "TxReceipt", preview: Preview) -> Mined:
+        if receipt["status"] != 1:
             raise self._failure(receipt, preview)
-        created = receipt.get("contractAddress")
-        gas_used = int(receipt["gasUsed"], 16)
+        created = receipt["contractAddress"]
         return Mined(
-            transaction=Hash32(bytes.fromhex(receipt["transactionHash"][2:])),
-            block=int(receipt["blockNumber"], 16),
-            gas_used=gas_used,
-            fee=gas_used * int(receipt["effectiveGasPrice"], 16),
-            events=tuple(event for event in map(read_event, receipt["logs"]) if event is not None),
+            transaction=Hash32(bytes(receipt["transactionHash"])),
+            block=receipt["blockNumber"],
+            gas_used=receipt["gasUsed"],
+            fee=receipt["gasUsed"] * receipt["effectiveGasPrice"],
+            events=tuple(event for event in map(_event, receipt["logs"]) if event is not None),
             created=Address(bytes.fromhex(created[2:])) if created else None,
         )
 
-    def _failure(self, receipt: dict[str, Any], preview: Preview) -> ChainError:
+    def _failure(self, receipt: "TxReceipt", preview: Preview) -> ChainError:
         """Asks the node to repeat what failed, for the reason."""
         call = preview.call
         if call.to is not None:
-            request = {"from": to_hex(self.address), "to": to_hex(call.to), "data": to_hex(call.data)}
             try:
-                self._rpc.call("eth_call", request, receipt["blockNumber"])
+                self._web3.eth.call(self._request(call), receipt["blockNumber"])
             except RpcError as error:
                 if error.data:
                     return contract_error(error.data)
             except ChainUnavailable:
                 pass  # The reason is a courtesy.
         return TransactionFailed(
-            f"Transaction {receipt['transactionHash']} ({call.name}) was mined and failed: the chain changed "
-            "after it was checked. Try again."
+            f"Transaction {to_hex(receipt['transactionHash'])} ({call.name}) was mined and failed: the chain "
+            "changed after it was checked. Try again."
         )
+
+
+def _event(log: "LogReceipt") -> ChainEvent | None:
+    return event_of(
+        log["topics"],
+        log["data"],
+        block=log["blockNumber"],
+        log_index=log["logIndex"],
+        transaction=Hash32(bytes(log["transactionHash"])),
+    )
 
 
 def _unaffordable(address: Address, required: int, actual: int) -> GasUnaffordable:
@@ -253,36 +282,20 @@ def _is_about_nonce(error: RpcError) -> bool:
 
 
 def sign_transaction(preview: Preview, *, chain_id: int, nonce: int, key: Signer) -> bytes:
-    """The raw EIP-1559 transaction, https://eips.ethereum.org/EIPS/eip-1559."""
-    to = preview.call.to or b""
-    fields: list[Any] = [
-        chain_id,
-        nonce,
-        preview.tip,
-        preview.fee_cap,
-        preview.gas,
-        to,
-        0,
-        preview.call.data,
-        [],
-    ]
-    signature = key.sign_hash(keccak(b"\x02" + rlp(fields)))
+    """The raw EIP-1559 transaction. The key only ever sees its hash: it may be kept elsewhere."""
+    from eth_account.typed_transactions.typed_transaction import TypedTransaction
+
+    fields = {
+        "type": 2,
+        "chainId": chain_id,
+        "nonce": nonce,
+        "maxPriorityFeePerGas": preview.tip,
+        "maxFeePerGas": preview.fee_cap,
+        "gas": preview.gas,
+        "to": preview.call.to or b"",
+        "value": 0,
+        "data": preview.call.data,
+    }
+    signature = key.sign_hash(Hash32(TypedTransaction.from_dict(fields).hash()))
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
-    return b"\x02" + rlp([*fields, signature[64] - 27, r, s])
-
-
-def rlp(item: int | bytes | Sequence[Any]) -> bytes:
-    """Recursive length prefix, https://ethereum.org/developers/docs/data-structures-and-encoding/rlp."""
-    if isinstance(item, int):
-        item = item.to_bytes((item.bit_length() + 7) // 8, "big")
-    if isinstance(item, bytes):
-        return item if len(item) == 1 and item[0] < 0x80 else _prefixed(0x80, item)
-    return _prefixed(0xC0, b"".join(map(rlp, item)))
-
-
-def _prefixed(offset: int, content: bytes) -> bytes:
-    size = len(content)
-    if size < 56:
-        return bytes((offset + size,)) + content
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((offset + 55 + len(length),)) + length + content
+    return TypedTransaction.from_dict(fields | {"v": signature[64] - 27, "r": r, "s": s}).encode()

@@ -53,9 +53,6 @@ input_price = 2_000_000
 output_price = 6_000_000
 context_length = {context_length}
 credit = {credit}
-
-[limits]
-head_age_s = 86_400  # This chain mines when there is something to mine.
 """
 
 
