@@ -521,6 +521,8 @@ class _Handler(BaseHTTPRequestHandler):
                     self._crash(provider, record, window)
                     return
                 provider.hold.wait()
+                if provider.cheat == "engine" and transcript.output_tokens > 2:
+                    break
                 if provider.cheat == "stall" and transcript.output_tokens > 2:
                     provider.hold.clear()
                     provider.hold.wait()
@@ -532,6 +534,7 @@ class _Handler(BaseHTTPRequestHandler):
             provider.reserved -= window[0]
             if transcript.output_tokens > billed[1]:
                 finish = Finish.CANCELLED if gone else Finish.STOP
+                finish = Finish.ENGINE_FAILED if provider.cheat == "engine" else finish
                 provider.issue(side, transcript, record.request_hash, billed, finish)
                 if provider.cheat != "no-receipt":
                     record.lines.append(RECEIPT_COMMENT + receipt_text(side.receipts[-1]).encode())

@@ -72,12 +72,50 @@ def posted(number: int = 1, **changes: object) -> PostedOffer:
     ],
 )
 def test_who_is_eligible(changes: dict[str, object], fits: bool) -> None:
-    assert eligible(posted(**changes), WANTED, now=NOW) is fits
+    assert eligible(posted(**changes), WANTED, now=NOW, local=True) is fits
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://gateway.example",
+        "http://127.0.0.1:9000",
+        "https://127.0.0.1",
+        "https://127.1",
+        "https://2130706433",
+        "https://0x7f.0.0.1",
+        "https://0.0.0.0",
+        "https://localhost",
+        "https://gateway.localhost.",
+        "https://intranet",
+        "https://169.254.169.254",
+        "https://192.168.0.1",
+        "https://[::1]",
+        "https://[fe80::1]",
+        "https://[::ffff:127.0.0.1]",
+    ],
+)
+def test_on_a_public_chain_nobody_names_a_private_host(endpoint: str) -> None:
+    assert not eligible(posted(endpoint=endpoint), WANTED, now=NOW, local=False)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["https://gateway.example:8443", "https://1.1.1.1", "https://[2606:4700::1]/base"]
+)
+def test_public_hosts_serve_on_public_chains(endpoint: str) -> None:
+    assert eligible(posted(endpoint=endpoint), WANTED, now=NOW, local=False)
+
+
+@pytest.mark.parametrize("local", [False, True])
+@pytest.mark.parametrize("rest", ["/x?y=", "/x?", "/x#y", "/ x", "/x\n", "/\\x"])
+def test_an_endpoint_is_a_base_url(rest: str, local: bool) -> None:
+    assert not eligible(posted(endpoint=f"https://gateway.example{rest}"), WANTED, now=NOW, local=local)
+    assert not eligible(posted(endpoint="https://user@gateway.example"), WANTED, now=NOW, local=local)
 
 
 def test_the_avoided_are_left_out() -> None:
     one, two = posted(1), posted(2)
-    assert choose([one, two], WANTED, cheapest, now=NOW, avoided={one.offer.provider}) == [two]
+    assert choose([one, two], WANTED, cheapest, now=NOW, local=True, avoided={one.offer.provider}) == [two]
 
 
 @given(
@@ -86,7 +124,7 @@ def test_the_avoided_are_left_out() -> None:
 def test_cheapest_orders_by_what_the_request_would_cost(prices: list[tuple[int, int]], seed: int) -> None:
     offers = [posted(i, input_price=a, output_price=b) for i, (a, b) in enumerate(prices)]
     wanted = replace(WANTED, seed=seed)
-    ordered = choose(offers, wanted, cheapest, now=NOW)
+    ordered = choose(offers, wanted, cheapest, now=NOW, local=True)
     assert sorted(ordered, key=lambda item: item.offer.provider) == offers
     costs = [expected_cost(item, wanted) for item in ordered]
     assert costs == sorted(costs)
@@ -95,7 +133,8 @@ def test_cheapest_orders_by_what_the_request_would_cost(prices: list[tuple[int, 
 def test_equal_offers_share_the_load() -> None:
     offers = [posted(i) for i in range(4)]
     first = {
-        choose(offers, replace(WANTED, seed=seed), cheapest, now=NOW)[0].offer_hash for seed in range(64)
+        choose(offers, replace(WANTED, seed=seed), cheapest, now=NOW, local=True)[0].offer_hash
+        for seed in range(64)
     }
     assert len(first) == 4
 
@@ -106,9 +145,9 @@ def test_an_unlimited_answer_is_compared_at_a_typical_length() -> None:
 
 
 def test_a_policy_may_refuse() -> None:
-    assert choose([posted()], WANTED, lambda _, __: [], now=NOW) == []
+    assert choose([posted()], WANTED, lambda _, __: [], now=NOW, local=True) == []
 
 
 @given(st.text(max_size=40))
 def test_no_endpoint_is_too_strange_to_judge(endpoint: str) -> None:
-    assert reachable_safely(endpoint, pinned=True) in (True, False)
+    assert reachable_safely(posted(endpoint=endpoint).offer, local=False) in (True, False)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tallystick.client.ask import CHAT_PATH, affordable_limit, read_ask, worst_cost
 from tallystick.client.errors import MalformedRequest
 from tallystick.client.events import LINE_LIMIT, Done, Lines, Other, Payload, ReceiptText
+from tallystick.client.sinks import Relay
 from tallystick.client.whole import Whole
 from tallystick.protocol.errors import MalformedMessage
 from tallystick.protocol.offer import Offer
@@ -56,7 +57,29 @@ def test_the_body_is_the_caller_s_but_for_what_counts_need() -> None:
     }
     streamed = json.loads(asked(stream_options={"x": 1}).body(stream=True))
     assert streamed["stream"] is True
-    assert streamed["stream_options"] == {"x": 1, "include_usage": True}
+    assert streamed["stream_options"] == {"x": 1, "include_usage": True, "continuous_usage_stats": True}
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit"),
+    [
+        ({"max_tokens": 10}, 10),
+        ({"max_completion_tokens": None, "max_tokens": 10}, 10),
+        ({"max_completion_tokens": 5, "max_tokens": 10}, 5),
+        ({"max_completion_tokens": None}, None),
+    ],
+)
+def test_the_limit_is_whichever_the_caller_set(fields: dict[str, Any], limit: int | None) -> None:
+    assert asked(**fields).limit == limit
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_running_usage_is_for_those_who_asked(asks: bool) -> None:
+    relay = Relay(shows_usage=True, shows_running_usage=asks)
+    chunk = {"choices": [{"delta": {"content": "a"}}], "usage": {"completion_tokens": 1}}
+    shown = relay.payload(json.dumps(chunk).encode(), chunk)
+    assert (b"usage" in shown) is asks
+    assert b'"content"' in shown
 
 
 @pytest.mark.parametrize(

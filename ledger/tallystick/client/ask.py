@@ -1,8 +1,8 @@
 """What a caller asks for, read from its OpenAI body, and the body that is sent for it.
 
-The body is the caller's but for `return_token_ids`, `stream_options.include_usage` (counts can be checked by
-them), `stream` where an answer has to be streamed underneath, and `max_tokens` where the caller set no limit
-and the budget does. Pure: it sends nothing and knows no channel.
+The body is the caller's but for `return_token_ids` and `stream_options` (usage at the end and so far: counts
+can be checked by it, also where a stream is cut), `stream` where an answer has to be streamed underneath, and
+`max_tokens` where the caller set no limit and the budget does. Pure: it sends nothing and knows no channel.
 """
 
 from collections.abc import Mapping
@@ -38,6 +38,8 @@ class Ask:
     stream: bool
     shows_usage: bool
     """The caller asked for the usage chunk of its stream."""
+    shows_running_usage: bool
+    """And for the usage so far in each of its chunks."""
     limit: Tokens | None
     """Output tokens of one answer, at most; None: the caller set no limit."""
     answers: int
@@ -65,6 +67,7 @@ class Ask:
             fields["stream_options"] = {
                 **(options if isinstance(options, dict) else {}),
                 "include_usage": True,
+                "continuous_usage_stats": True,
             }
         return orjson.dumps(fields)
 
@@ -84,13 +87,17 @@ def read_ask(path: str, body: bytes) -> Ask:
     if not isinstance(fields, dict) or not isinstance(model := fields.get("model"), str):
         raise MalformedRequest("The body is not an object that names a model.")
     options = fields.get("stream_options")
-    limit = fields.get("max_completion_tokens", fields.get("max_tokens"))
+    options = options if isinstance(options, dict) else {}
+    limit = fields.get("max_completion_tokens")
+    if limit is None:
+        limit = fields.get("max_tokens")
     return Ask(
         path=path,
         fields=fields,
         model=model,
         stream=fields.get("stream") is True,
-        shows_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        shows_usage=options.get("include_usage") is True,
+        shows_running_usage=options.get("continuous_usage_stats") is True,
         limit=Tokens(limit) if _is_count(limit) else None,
         answers=_answers(fields),
         input_estimate=Tokens(1 + len(body) // 4),

@@ -3,6 +3,7 @@
 Pure: the clock, the seed and what is known of providers come in. It opens no channel and sends nothing.
 """
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -10,11 +11,15 @@ from urllib.parse import urlsplit
 
 from tallystick.ports import PostedOffer
 from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Timestamp, Tokens
 
 TYPICAL_ANSWER = Tokens(256)
 """Output tokens of an answer that the payer did not limit: for comparing prices only."""
+
+_UNFIT = re.compile(r"[?#\\\s\x00-\x1f\x7f]")
+"""What no base URL holds: a query or fragment would swallow the path that is put behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,39 +45,61 @@ def choose(
     policy: Policy,
     *,
     now: Timestamp,
+    local: bool,
     avoided: Collection[Address] = frozenset(),
 ) -> Sequence[PostedOffer]:
-    """The candidates that may serve the request, in the order in which to try them."""
-    fit = [posted for posted in candidates if eligible(posted, wanted, now=now, avoided=avoided)]
+    """The candidates that may serve the request, in the order in which to try them; `local` as of
+    `reachable_safely`."""
+    fit = [posted for posted in candidates if eligible(posted, wanted, now=now, local=local, avoided=avoided)]
     return policy(fit, wanted)
 
 
 def eligible(
-    posted: PostedOffer, wanted: Wanted, *, now: Timestamp, avoided: Collection[Address] = frozenset()
+    posted: PostedOffer,
+    wanted: Wanted,
+    *,
+    now: Timestamp,
+    local: bool,
+    avoided: Collection[Address] = frozenset(),
 ) -> bool:
     """The offer holds, is for this model, has room for the answer, and its provider is neither avoided nor
-    reached in the clear."""
+    reached in the clear or inside the payer's own network."""
     offer = posted.offer
     return (
         offer.model == wanted.model
         and now < offer.valid_until
         and offer.provider not in avoided
         and (wanted.output_tokens or 0) < offer.context_length
-        and reachable_safely(offer.endpoint, pinned=offer.endpoint_key != ZERO_HASH)
+        and reachable_safely(offer, local=local)
     )
 
 
-def reachable_safely(endpoint: str, *, pinned: bool) -> bool:
-    """HTTPS anywhere; plain HTTP on this very machine, and only where no key was promised."""
+def reachable_safely(offer: Offer, *, local: bool) -> bool:
+    """HTTPS to a public host. On a `local` chain, where every provider is the payer's own, to any host; and
+    plain HTTP on this very machine, where no key was promised.
+
+    Elsewhere an offer is a stranger's word: it must not make the payer POST to services behind its firewall.
+    """
     try:
-        parts = urlsplit(endpoint)
-        host = parts.hostname or ""
+        parts = urlsplit(offer.endpoint)
+        host = (parts.hostname or "").rstrip(".")
         _ = parts.port
     except ValueError:
         return False
+    if not host or _UNFIT.search(offer.endpoint) or "@" in parts.netloc:
+        return False
     if parts.scheme == "https":
-        return bool(host)
-    return parts.scheme == "http" and not pinned and _is_loopback(host)
+        return local or _is_public(host)
+    return parts.scheme == "http" and local and offer.endpoint_key == ZERO_HASH and _is_loopback(host)
+
+
+def _is_public(host: str) -> bool:
+    """A name, or an address that is routed on the internet. What a name resolves to is not looked up."""
+    try:
+        return ip_address(host).is_global
+    except ValueError:
+        name, _, last = host.rpartition(".")
+        return bool(name) and last != "localhost" and not last[:1].isdigit()  # 127.1 is an address too
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,6 +13,7 @@ import httpx2
 
 from tallystick.client.ask import read_ask
 from tallystick.client.attempts import Attempt, Call
+from tallystick.client.choose import reachable_safely
 from tallystick.client.drivers import run_blocking
 from tallystick.client.flow import Endpoint, Flow, read_all
 from tallystick.client.listing import Listing
@@ -157,7 +158,8 @@ class Settling:
 
     def endpoint(self, channel: OpenChannel) -> Flow[Endpoint | None]:
         for posted in (yield from self._payer.listing.offers()):
-            if posted.offer.provider == channel.key.provider:
+            ours = posted.offer.provider == channel.key.provider
+            if ours and reachable_safely(posted.offer, local=self._payer.local):
                 self._endpoints[channel.key.provider] = endpoint_of(posted.offer)
         if (known := self._endpoints.get(channel.key.provider)) is not None:
             return known

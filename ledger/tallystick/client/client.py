@@ -151,6 +151,8 @@ class Client(_Face):
             Nobody offers it on terms that can be met; nothing was sent.
         ProviderRefused :
             The engine refused it, or every provider did; nothing is charged.
+        AnswerCut :
+            The provider ended the answer before its end; what came of it is paid.
         ProviderUnreachable, httpx2.TransportError :
             No provider could be reached, or the answer was lost on its way and not found again.
         """
@@ -172,7 +174,7 @@ class Client(_Face):
         timeout: Mapping[str, float | None] | None = None,
         **options: Any,
     ) -> "Stream":
-        """As `chat`, piece by piece."""
+        """As `chat`, piece by piece; AnswerCut comes after the last piece that came."""
         fields = {**options, "model": model, "messages": _messages(messages), "stream": True}
         return self._stream(self._call(CHAT_PATH, fields, timeout))
 

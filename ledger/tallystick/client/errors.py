@@ -5,6 +5,7 @@ MarketError (protocol/errors.py)
    ├─ NoEligibleOffer          nobody offers this, or everybody who does is avoided or out of reach
    ├─ ProviderUnreachable      (retryable) no connection, or the connection broke
    ├─ ProviderRefused          the provider, or its engine, answered with an error
+   ├─ AnswerCut                (retryable) the provider ended the answer before its end
    ├─ DepositTooSmall          the account on chain does not cover a channel
    ├─ MalformedRequest         the caller's body is not an OpenAI request
    └─ PurseError
@@ -42,6 +43,18 @@ class ProviderRefused(PayerError):
         """The wire code of the refusal; empty where the engine, not the market, refused."""
         self.busy = busy
         """It will pass: the credit is used by requests that run, or by receipts not yet acknowledged."""
+
+
+class AnswerCut(PayerError):
+    """What came of the answer stays paid; asking again is a new request."""
+
+    code = "answer-cut"
+    retryable = True
+
+    def __init__(self, message: str, *, streamed: bool):
+        super().__init__(message)
+        self.streamed = streamed
+        """The caller has got what came of it."""
 
 
 class DepositTooSmall(PayerError):

@@ -25,6 +25,8 @@ class Outcome:
     """Why a receipt was refused: this answer is not paid for, and its provider is avoided from now on. A
     BudgetError: it is not paid for yet."""
     done: bool = False
+    cut: bool = False
+    """The provider ended the answer before its end. What came of it is paid."""
 
     @property
     def cost(self) -> Atoms:

@@ -12,10 +12,11 @@ from typing import Final, Protocol
 import httpx2
 import orjson
 
+from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.client.ask import Ask, affordable_limit, read_ask, worst_cost
 from tallystick.client.attempts import Attempt, Call, LostAttempts
 from tallystick.client.choose import Policy, Wanted, choose
-from tallystick.client.errors import NoEligibleOffer, ProviderRefused, ProviderUnreachable
+from tallystick.client.errors import AnswerCut, NoEligibleOffer, ProviderRefused, ProviderUnreachable
 from tallystick.client.events import Done, Lines, Other, Payload, ReceiptText
 from tallystick.client.flow import Emit, Exchange, Flow, Respond, Sleep, read, read_all, run
 from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
@@ -85,6 +86,7 @@ class Payer:
         self.now = now
         self._on_outcome = on_outcome
         self._lost = LostAttempts()
+        self.local = purse.domain.chain_id in LOCAL_CHAIN_IDS
 
     # ------------------------------------------------------------------------------------------- the call
 
@@ -99,6 +101,8 @@ class Payer:
             The budget does not cover it; nothing was sent.
         NoEligibleOffer :
             Nobody offers the model on terms that can be met.
+        AnswerCut :
+            The provider ended the answer before its end.
         PayerError, httpx2.TransportError :
             Every provider refused or was out of reach; or the answer was lost on its way.
         """
@@ -133,6 +137,8 @@ class Payer:
                     busy = busy or error.busy
                     if not error.busy:
                         gone.add(posted.offer_hash)
+                except AnswerCut:
+                    raise  # to buy it a second time is the caller's to decide
                 except MarketError as error:
                     failure = failure or error
                     gone.add(posted.offer_hash)
@@ -152,7 +158,9 @@ class Payer:
             offers = yield from self.listing.offers(at_most=at_most)
             left = [posted for posted in offers if posted.offer_hash not in gone]
             now = Timestamp(self.now() // 1000)
-            chosen = choose(left, wanted, self.policy, now=now, avoided=self.purse.avoided())
+            chosen = choose(
+                left, wanted, self.policy, now=now, local=self.local, avoided=self.purse.avoided()
+            )
             if chosen or gone:
                 break
         if self.listing.wants_refresh:
@@ -223,6 +231,8 @@ class Payer:
             The caller was told nothing, and nothing is owed.
         ProviderUnreachable :
             The same, unless something had been sent: then the clerk asks what became of it.
+        AnswerCut :
+            It ended before its end; what came of it is paid, and emitted where it is streamed.
         """
         pending = attempt.pending
         outcome = Outcome(pending.posted, pending.channel.id, pending.nonce)
@@ -237,17 +247,20 @@ class Payer:
             raise
         finally:
             self.purse.active.discard(pending.nonce)
-            if call.idempotency_key or not outcome.done:
+            if not outcome.done or (call.idempotency_key and not outcome.cut):
                 self._lost.keep(call, attempt)
             self._clerk.settle(pending.channel, within=0.03 if outcome.done else 0.3)
         if self._on_outcome is not None:
             self._on_outcome(outcome)
+        if outcome.cut:
+            raise AnswerCut("The provider ended the answer before its end.", streamed=attempt.ask.stream)
 
     def _deliver_resuming(self, attempt: Attempt, call: Call, outcome: Outcome) -> Flow[None]:
         pending = attempt.pending
         sink: Sink
         if attempt.ask.stream:
-            sink = Relay(shows_usage=attempt.ask.shows_usage)
+            ask = attempt.ask
+            sink = Relay(shows_usage=ask.shows_usage, shows_running_usage=ask.shows_running_usage)
         else:
             sink = Gather(chat=attempt.ask.path.endswith("chat/completions"))
         attempt.shown = 0
@@ -290,15 +303,16 @@ class Payer:
                 raise httpx2.RemoteProtocolError(
                     "The connection broke, and the provider ended the answer there."
                 )
-            if isinstance(sink, Gather):
+            if last := sink.end(outcome):
+                yield Emit(last)
+            elif isinstance(sink, Gather) and not outcome.cut:
                 body = with_outcome(orjson.dumps(sink.whole.answer()), outcome)
                 yield self._whole(exchange, outcome, body)
-            elif last := sink.end(outcome, done=True):
-                yield Emit(last)
         else:
             body = yield from read_all(exchange, BODY_LIMIT)
             yield from self.read_whole(exchange, body, attempt, reception, outcome)
-            yield self._whole(exchange, outcome, with_outcome(body, outcome))
+            if not outcome.cut:
+                yield self._whole(exchange, outcome, with_outcome(body, outcome))
 
     def read_stream(
         self, exchange: Exchange, attempt: Attempt, reception: Reception, outcome: Outcome, sink: Sink
@@ -370,7 +384,7 @@ class Payer:
         """The answer is here to its end."""
         if reception.final is None and outcome.refusal is None:
             self.purse.settle_unpaid(attempt.pending, "unbilled" if reception.delivered else "void")
-        outcome.done = True
+        outcome.done, outcome.cut = True, reception.cut
 
     def _require_same_beginning(self, attempt: Attempt, reception: Reception) -> None:
         if reception.transcript.response_hash != attempt.shown_hash:

@@ -21,6 +21,7 @@ from tallystick.protocol.transcript import Transcript
 from tallystick.protocol.units import Atoms, ChannelId, Hash32, Tokens, to_hex
 
 _FINISHES: Final = frozenset(Finish)
+_CUT: Final = frozenset({Finish.CANCELLED, Finish.ENGINE_FAILED, Finish.OUT_OF_CREDIT, Finish.DRAINED})
 
 
 class Reception:
@@ -181,6 +182,13 @@ class Reception:
         for posted in offers:
             if posted.offer.provider == self._posted.offer.provider:
                 self._posted = replace(self._posted, stake=posted.stake)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the answer, as far as it came, ends before its end."""
+        if self.final is not None:
+            return self.final.message.finish in _CUT
+        return self.transcript.finish is None
 
     @property
     def delivered(self) -> bool:

@@ -18,20 +18,22 @@ class Sink(Protocol):
 
     def other(self, line: bytes) -> bytes: ...
 
-    def end(self, outcome: Outcome, *, done: bool) -> bytes:
-        """What is still to be said once the stream has ended; `done` if it ended as streams do."""
+    def end(self, outcome: Outcome) -> bytes:
+        """What is still to be said once the stream has ended."""
 
 
 class Relay:
-    """The caller's stream: what came, less the usage chunk where the caller did not ask for it.
+    """The caller's stream: what came, less the usage that the caller did not ask for. Programs that add up
+    the usage of all chunks would count too much.
 
     The last chunk waits for the receipt, so that it can say what the answer cost.
     """
 
-    __slots__ = ("_held", "_shows_usage")
+    __slots__ = ("_held", "_shows_running_usage", "_shows_usage")
 
-    def __init__(self, *, shows_usage: bool):
+    def __init__(self, *, shows_usage: bool, shows_running_usage: bool):
         self._shows_usage = shows_usage
+        self._shows_running_usage = shows_running_usage
         self._held = b""
 
     def payload(self, data: bytes, chunk: Mapping[str, Any]) -> bytes:
@@ -39,6 +41,8 @@ class Relay:
         is_usage = choices == [] and isinstance(chunk.get("usage"), dict)
         if is_usage and not self._shows_usage:
             return b""
+        if choices and isinstance(chunk.get("usage"), dict) and not self._shows_running_usage:
+            data = orjson.dumps({name: value for name, value in chunk.items() if name != "usage"})
         before, self._held = self._held, b""
         if is_usage or _finishes(choices):
             self._held = data
@@ -48,9 +52,9 @@ class Relay:
     def other(self, line: bytes) -> bytes:
         return line + b"\n\n" if line.startswith(b":") else line + b"\n"
 
-    def end(self, outcome: Outcome, *, done: bool) -> bytes:
+    def end(self, outcome: Outcome) -> bytes:
         held, self._held = self._held, b""
-        return _framed(with_outcome(held, outcome)) + (b"data: [DONE]\n\n" if done else b"")
+        return _framed(with_outcome(held, outcome)) + (b"" if outcome.cut else b"data: [DONE]\n\n")
 
 
 class Gather:
@@ -68,7 +72,7 @@ class Gather:
     def other(self, line: bytes) -> bytes:
         return b""
 
-    def end(self, outcome: Outcome, *, done: bool) -> bytes:
+    def end(self, outcome: Outcome) -> bytes:
         return b""
 
 
@@ -83,7 +87,7 @@ class Discard:
     def other(self, line: bytes) -> bytes:
         return b""
 
-    def end(self, outcome: Outcome, *, done: bool) -> bytes:
+    def end(self, outcome: Outcome) -> bytes:
         return b""
 
 

@@ -18,7 +18,7 @@ from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Policy, cheapest
 from tallystick.client.drivers import Asynchronous, Blocking
-from tallystick.client.errors import MalformedRequest, ProviderRefused
+from tallystick.client.errors import AnswerCut, MalformedRequest, ProviderRefused
 from tallystick.client.flow import Emit, Flow, Outward, Respond
 from tallystick.client.outcome import OutcomeListener
 from tallystick.client.purse import HeldReceipt
@@ -111,7 +111,9 @@ class Transport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
     What the market refuses comes as an OpenAI error: 402 with code `request-budget-exceeded` or
     `total-budget-exceeded` before anything is sent, 503 `no-eligible-offer`, `provider-unreachable` or
     `deposit-too-small`; or it is the engine's own. A receipt that does not add up is never paid: the answer
-    is delivered all the same, with `tallystick-refused` and `Outcome.refusal` saying why.
+    is delivered all the same, with `tallystick-refused` and `Outcome.refusal` saying why. An answer that its
+    provider cuts short is 502 `answer-cut`, or at the end of a stream an event with that error (openai raises
+    it as APIError) in place of `[DONE]`; what came of it is paid.
     """
 
     def __init__(self, session: Session):
@@ -154,7 +156,11 @@ class Transport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
         try:
             yield from self._route(request, body)
         except MarketError as problem:
-            yield error_response(problem)
+            response = error_response(problem)
+            if isinstance(problem, AnswerCut) and problem.streamed:
+                yield Emit(b"data: " + (response.body or b"") + b"\n\n")
+            else:
+                yield response
 
     def _route(self, request: httpx2.Request, body: bytes) -> Flow[None]:
         path = request.url.path
@@ -233,6 +239,8 @@ def error_response(problem: MarketError) -> Respond:
             status = 402
         case MalformedRequest():
             status = 400
+        case AnswerCut():
+            status = 502
         case _:
             status = 503
     head = _json(status, _error(problem.message, problem.code, problem.required, problem.actual))

@@ -77,6 +77,7 @@ class _Answer:
             "provider": to_hex(outcome.provider),
             "cost": str(outcome.cost),
             "refusal": outcome.refusal.code if outcome.refusal else None,
+            "cut": outcome.cut,
             "receipts": [receipt_data(item.signed) for item in outcome.receipts],
         }
         if outcome.refusal is not None:
@@ -85,9 +86,11 @@ class _Answer:
             return View(data, "The provider sent no receipt: nothing is paid until it does.")
         used = sum(item.message.output_tokens for item in outcome.receipts)
         read = sum(item.message.input_tokens for item in outcome.receipts)
+        cut = "Cut short by the provider. " if outcome.cut else ""
+        cost = show_exactly(outcome.cost, asset)
         return View(
             data,
-            f"\n{show_exactly(outcome.cost, asset)} to {short(outcome.provider)} for {read} tokens in and "
+            f"\n{cut}{cost} to {short(outcome.provider)} for {read} tokens in and "
             f"{used} out; receipt {short(outcome.receipt.message.struct_hash())}",
         )
 
