@@ -20,9 +20,10 @@ def buyer(transport: Any) -> OpenAI:
 def test_a_cut_stream_ends_with_an_error(world: Any, ask: Callable[..., Any]) -> None:
     provider = world.provider(cheat="engine")
     said: list[str] = []
-    with buyer(world.transport()) as client, pytest.raises(openai.APIError) as caught:
-        for chunk in client.chat.completions.create(**ask("one two three four"), stream=True):
-            said += [choice.delta.content or "" for choice in chunk.choices]
+    with buyer(world.transport()) as client:
+        stream = client.chat.completions.create(**ask("one two three four"), stream=True)
+        with pytest.raises(openai.APIError) as caught:
+            said.extend(chunk.choices[0].delta.content or "" for chunk in stream)
     assert caught.value.code == "answer-cut"
     assert "".join(said) == "one two three "
     assert provider.paid == provider.issued > 0
