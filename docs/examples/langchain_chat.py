@@ -12,7 +12,6 @@ env = os.environ
 transport = tallystick.transport(
     tallystick.open_wallet(f"{env['TALLYSTICK_HOME']}/keystore/payer.json", env["TALLYSTICK_PASSWORD"]),
     rpc=env["TALLYSTICK_RPC"],
-    deployment=env["TALLYSTICK_DEPLOYMENT"],
     home=env["TALLYSTICK_HOME"],
     budget=tallystick.Budget(total=1_000_000, per_request=50_000),
 )

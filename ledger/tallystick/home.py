@@ -1,4 +1,4 @@
-"""Where a person keeps things of the market: wallets, the deployment they use, the purse. It opens nothing."""
+"""Where a person keeps things of the market: wallets, a deployment, the purse. It opens nothing."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -18,6 +18,7 @@ from tallystick.chain.keys import Keystore
 from tallystick.chain.local import LocalChain, deploy
 from tallystick.chain.market import Market
 from tallystick.chain.sender import Sender
+from tallystick.home import Home
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, Atoms, to_hex
 from tallystick_node.local.engines import EngineKind, start_engine, wait_for_engine
@@ -118,11 +119,11 @@ class LocalMarket:
 
     @property
     def deployment_file(self) -> Path:
-        return self.folder / "deployment.json"
+        return Home(self.home).deployment
 
     @property
     def home(self) -> Path:
-        """The payer's: keystore and purse."""
+        """The payer's: keystore, deployment and purse."""
         return self.folder / "payer"
 
     @property
@@ -179,7 +180,7 @@ class LocalMarket:
         self.deployment.save(self.deployment_file)
         self.tell(f"the market is deployed at 0x{self.deployment.market.hex()}")
 
-        self.payer = Keystore(self.home / "keystore", scrypt_n=_LIGHT_SCRYPT).create("payer", self.password)
+        self.payer = Keystore(Home(self.home).keystore, scrypt_n=_LIGHT_SCRYPT).create("payer", self.password)
         self._fund(self.payer, DEPOSIT).deposit(DEPOSIT)
         self.tell(
             f"the payer 0x{self.payer.address.hex()[:8]}… deposited {DEPOSIT:,} atoms: its one transaction"
