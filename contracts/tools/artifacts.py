@@ -1,7 +1,7 @@
 """Writes the ABI and bytecode of what users deploy and call, from forge's output into the Python package.
 
-    artifacts.py OUT FOLDER            write
-    artifacts.py OUT FOLDER --check    exit 1 and name those that differ from what forge has just built
+artifacts.py OUT FOLDER            write
+artifacts.py OUT FOLDER --check    exit 1 and name those that differ from what forge has just built
 """
 
 import json
