@@ -91,7 +91,8 @@ class SettleConfig:
     __pydantic_config__ = _STRICT
     amount: Positive = 1_000_000
     interval_s: Positive = 900
-    minimum: Positive = 1
+    minimum: Positive = 1_000
+    """Less is settled only when the payer closes, or the node shuts down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,16 +100,20 @@ class LimitsConfig:
     __pydantic_config__ = _STRICT
     body: Positive = 4 << 20
     """Bytes of a request."""
+    bodies: Positive = 256 << 20
+    """Bytes of all requests that come in at a time."""
+    body_s: Positive = 30
+    """How long a request may take to come in."""
     running: Positive = 512
     """Requests at a time."""
     unsecured: Natural = 100_000
     """Atoms served on a grant that is not mined."""
-    minimum_cap: Natural = 0
+    minimum_cap: Positive = 1_000
     """Atoms below which a grant is not worth its gas."""
     head_age_s: Positive = 120
     """A chain whose newest block is older is not sold by."""
     pause_s: Positive = 30
-    """How long a stream waits for an acknowledgement."""
+    """How long a stream waits for an acknowledgement, or for its payer to read on."""
     keep_alive_s: Positive = 5
     """Between comments on a stream that waits."""
     drain_s: Positive = 30

@@ -30,6 +30,7 @@ from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.gateway import Gateway, Limits
 from tallystick_node.gateway.grants import GrantPolicy, Grants
 from tallystick_node.gateway.guard import Guard
+from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
@@ -72,6 +73,8 @@ class World:
         self.relay_policy = RelayPolicy(pause_s=5, keep_alive_s=0.05, unsecured_limit=Atoms(2_000))
         self.refusals_a_minute = 0
         self.body_limit = 1 << 20
+        self.bodies_limit = 1 << 24
+        self.body_s = 5.0
         self.engine_models: dict[str, str] = {}
         self.model = MODEL
         self.settle_policy = SettlePolicy(amount=Atoms(10**9), interval_s=900, minimum=Atoms(1))
@@ -93,12 +96,13 @@ class World:
         self.watch = ChainWatch(self.gateway, self.grants, self.chain)
         self.cashier = Cashier(self.books, self.grants, self.chain, self.settle_policy, self.metrics)
         self.upstream = Upstream(self.engine.url)
+        self.relay = Relay(self.books, self.upstream, self.relay_policy)
         app = make_app(
             self.gateway,
-            Relay(self.books, self.upstream, self.relay_policy),
+            self.relay,
             metrics=self.metrics,
             guard=Guard(self.clock, self.refusals_a_minute),
-            body_limit=self.body_limit,
+            intake=Intake(IntakePolicy(body=self.body_limit, total=self.bodies_limit, seconds=self.body_s)),
             engine_models=self.engine_models,
         )
         config = uvicorn.Config(

@@ -37,6 +37,8 @@ class FakeChain:
     def __init__(self, clock: Clock):
         self.clock = clock
         self.gone = False
+        self.asked = 0
+        """How often about an account."""
         self.free: dict[Address, int] = {}
         self.channels: dict[Place, Channel] = {}
         self.settlements: list[list[tuple[ChannelId, Atoms]]] = []
@@ -83,6 +85,16 @@ class FakeChain:
         self.channels[place] = Channel(key=next_key)
         self._emit(ChannelClosed, channel_id=key.id, settled=settled, returned=Atoms(0))
 
+    def skip(self, key: ChannelKey) -> None:
+        """What anybody can have the contract report."""
+        self._emit(
+            GrantSkipped,
+            payer=key.payer,
+            provider=key.provider,
+            session_key=key.session_key,
+            reason=Skip.INSUFFICIENT_FREE,
+        )
+
     def withdraw_offers(self, minimum_sequence: int, provider: Address) -> None:
         self.minimum_sequence = minimum_sequence
         self._emit(OffersWithdrawn, provider=provider, minimum_sequence=minimum_sequence)
@@ -110,6 +122,7 @@ class FakeChain:
         return Head(number=len(self._log), timestamp=Timestamp(self.now))
 
     def account(self, payer: Address) -> Account:
+        self.asked += 1
         self._require_there()
         return Account(free=Atoms(self.free.get(payer, 0)), exiting=Atoms(0), exits_at=Timestamp(0))
 
@@ -139,13 +152,7 @@ class FakeChain:
         held = self.channel(grant.payer, grant.provider, grant.session_key)
         difference = grant.cap - held.cap
         if self.free.get(grant.payer, 0) < difference:
-            self._emit(
-                GrantSkipped,
-                payer=grant.payer,
-                provider=grant.provider,
-                session_key=grant.session_key,
-                reason=Skip.INSUFFICIENT_FREE,
-            )
+            self.skip(grant.channel)
             return
         self.free[grant.payer] -= difference
         self.open(grant.channel, grant.cap)

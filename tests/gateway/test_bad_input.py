@@ -109,6 +109,7 @@ async def test_a_credential_with_a_field_that_is_out_of_place(
         b'"text"',
         b"\xff\xfe",
         b'{"messages": []}',
+        b'{"model": "stub", "messages": ' + b"[" * 500 + b"]" * 500 + b"}",
         b'{"model": 5}',
         b'{"model": "stub", "n": "3"}',
         b'{"model": "stub", "n": 3.0}',
@@ -142,6 +143,54 @@ async def test_a_body_over_the_limit(make_world: Make) -> None:
     undeclared = await payer.http.post(CHAT, content=pieces(), headers=payer.headers(body))
     refused(undeclared, 413, "body-too-large")
     assert world.held() == before
+
+
+async def test_bodies_that_are_too_many(make_world: Make) -> None:
+    world = await make_world(bodies_limit=1000)
+    payer = await world.payer()
+    refused(await payer.post(payer.body(filler="x" * 2000)), 429, "busy")
+    await payer.complete()
+
+
+async def test_a_body_that_does_not_come(make_world: Make) -> None:
+    world = await make_world(body_s=0.05)
+    payer = await world.payer()
+    before = world.held()
+    never = asyncio.Event()
+
+    async def pieces() -> Any:
+        yield b"{"
+        await never.wait()
+
+    asked = payer.http.post(CHAT, content=pieces(), headers=payer.headers(payer.body()))
+    reading = asyncio.create_task(asked)
+    await until(lambda: 'code="body-too-slow"' in world.metrics.exposition(world.gateway).decode())
+    never.set()
+    refused(await reading, 408, "body-too-slow")
+    assert world.held() == before
+
+
+async def test_no_body_is_parsed_for_a_stranger(make_world: Make) -> None:
+    world = await make_world(refusals_a_minute=2)
+    payer = await world.payer()
+    refused(await payer.post(b"{", key=Key.generate()), 401, "wrong-signer")
+    refused(await payer.http.post(CHAT, content=b"{"), 402, "payment-required")
+    refused(await payer.http.post(CHAT, content=b"{"), 429, "rate-limited")
+
+
+async def test_a_request_that_fails_within(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    payer = await world.payer()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.relay, "serve", fail)
+        response = await payer.post(payer.body())
+    error = refused(response, 500, "internal-failure")
+    assert "secret" not in error["message"]
+    assert not world.gateway.running
+    assert world.books.tabs[payer.channel.id].reserved == 0
+    await payer.complete(nonce=payer.nonce)  # Nothing was billed under it.
 
 
 async def test_a_route_that_is_none(world: World) -> None:

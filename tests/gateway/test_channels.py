@@ -5,11 +5,12 @@ import asyncio
 
 import pytest
 
-from tallystick.protocol.receipt import Finish, Receipt
+from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, verify
 from tallystick.protocol.units import Atoms
 from tallystick.protocol.voucher import Close, Tally, Voucher
 from tallystick.protocol.wire import signed_from_json
+from tallystick_node.config import LimitsConfig, SettleConfig
 from tallystick_node.gateway.settling import SettlePolicy
 from tests.gateway.conftest import DOMAIN, Make, World
 from tests.gateway.payer import Payer
@@ -66,7 +67,7 @@ async def test_a_close_before_the_grant_is_mined_loses_nothing(world: World) -> 
 async def test_a_close_of_nothing_costs_no_gas(world: World) -> None:
     payer = newcomer(world)
     await payer.complete(grant=payer.grant(50_000, deadline=soon(world)))
-    assert (await payer.close()).json()["close"]["cumulativeAmount"] == "0"
+    assert (await payer.close(tally=Tally())).json()["close"]["cumulativeAmount"] == "0"
     await world.cashier.submit_grants()
     assert world.chain.submitted == []
 
@@ -152,6 +153,47 @@ async def test_a_grant_that_was_skipped_is_served_on_no_longer(world: World) -> 
     assert response.json()["error"]["code"] == "channel-unknown"
 
 
+async def test_a_skip_that_somebody_else_brought_about_changes_nothing(world: World) -> None:
+    """The contract reports it before it looks at any signature."""
+    world.chain.holds_grants = True
+    payer = newcomer(world)
+    await payer.complete(grant=payer.grant(50_000, deadline=soon(world)))
+    await world.cashier.submit_grants()
+    world.chain.skip(payer.channel)
+    await world.watch.poll()
+    await payer.complete()
+
+
+async def test_a_tab_is_kept_once_a_request_is_weighed(world: World) -> None:
+    payer = newcomer(world)
+    grant = payer.grant(50_000, deadline=soon(world))
+    response = await payer.post(payer.body(model="none"), grant=grant)
+    assert response.json()["error"]["code"] == "model-not-offered"
+    await world.cashier.submit_grants()
+    assert world.chain.submitted == []
+    world.clock.advance(HOUR)
+    await world.cashier.submit_grants()
+    assert (world.books.tabs, world.books.accounts) == ({}, {})
+    assert world.store is not None
+    assert world.store.channels() == []
+
+
+async def test_the_chain_is_asked_once_about_a_poor_payer(world: World) -> None:
+    payer = newcomer(world, deposit=0)
+    for _ in range(3):
+        response = await payer.post(payer.body(), grant=payer.grant(50_000, deadline=soon(world)))
+        assert response.json()["error"]["code"] == "grant-not-covered"
+    assert world.chain.asked == 1
+    world.chain.deposit(payer.wallet.address, 50_000)
+    world.clock.advance(3)
+    await payer.complete(grant=payer.grant(50_000, deadline=soon(world)))
+
+
+def test_grants_and_settlements_are_worth_their_gas() -> None:
+    assert LimitsConfig().minimum_cap == 1_000
+    assert SettleConfig().minimum == 1_000
+
+
 async def test_a_grant_that_ran_out_is_served_on_no_longer(world: World) -> None:
     world.chain.holds_grants = True
     payer = newcomer(world)
@@ -170,6 +212,8 @@ async def test_another_receipt_key_ends_the_selling(world: World) -> None:
     await world.watch.poll()
     response = await payer.post(payer.body())
     assert (response.status_code, response.json()["error"]["code"]) == (503, "unready")
+    health = await world.http.get("/healthz")
+    assert (health.status_code, health.json()["receiptKey"]) == (503, {"ok": False})
     world.chain.set_receipt_key(world.key.address, world.key.address)
     await world.watch.poll()
     await payer.complete()
@@ -232,6 +276,19 @@ async def test_a_chain_that_takes_events_back(world: World) -> None:
     assert world.books.tabs[payer.channel.id].issued.amount == 180
 
 
+async def test_a_close_that_the_chain_took_back_stays_so(world: World) -> None:
+    payer = await world.payer()
+    await payer.complete()
+    world.chain.close(payer.channel)
+    await world.watch.poll()
+    world.chain.rewind(1)
+    await world.watch.poll()
+    world.chain.open(payer.channel, 10_000)
+    await world.restart()
+    payer.http = world.http
+    await payer.complete()
+
+
 # ------------------------------------------------------------------------------------------- closing
 
 
@@ -251,15 +308,19 @@ async def test_a_close_is_signed_at_what_is_acknowledged(world: World) -> None:
     assert (await payer.close()).json() == response.json()
 
 
-async def test_a_close_cuts_what_runs(world: World) -> None:
+async def test_a_close_waits_for_what_runs(world: World) -> None:
     payer = await world.payer()
     world.engine.gate = asyncio.Semaphore(2)
     async with payer.stream(asking(payer)) as stream:
         for _ in range(2):
             await stream.next_event()
-        assert (await payer.close()).json()["close"]["cumulativeAmount"] == "0"
+        response = await payer.close()
+        error = response.json()["error"]
+        assert (response.status_code, error["code"], error["retryable"]) == (409, "requests-running", True)
+        for _ in range(6):
+            world.engine.gate.release()
         await stream.finish()
-    assert stream.receipts[-1].finish == Finish.CANCELLED
+    assert (await payer.close()).json()["close"]["cumulativeAmount"] == "90"
 
 
 async def test_what_a_closed_channel_owes_still_counts(make_world: Make) -> None:

@@ -2,8 +2,13 @@
 
 import asyncio
 
+import httpx2
+import pytest
+
 from tallystick.protocol.receipt import Finish
-from tests.gateway.conftest import World, until
+from tallystick.protocol.units import Atoms
+from tallystick_node.gateway.relay import RelayPolicy
+from tests.gateway.conftest import Make, World, until
 from tests.gateway.payer import Stream
 from tests.gateway.test_streaming import asking
 
@@ -166,6 +171,31 @@ async def test_a_stream_that_a_crash_cut_off(world: World) -> None:
     assert again.transcript.output_tokens == billed
     assert [receipt.finish for receipt in again.receipts] == [Finish.INTERIM]
     assert (await payer.acknowledge()).status_code == 200
+    assert world.engine.started == 1
+
+
+async def test_a_stream_that_failed_after_a_receipt(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its nonce stays used, and its answer is what was billed."""
+    policy = RelayPolicy(pause_s=0.1, keep_alive_s=1, unsecured_limit=Atoms(0))
+    world = await make_world(prices=(10**6, 10**6, 200 * 10**6), credit=16_000, relay_policy=policy)
+    payer = await world.payer()
+    world.engine.tokens = 100
+    body = asking(payer, 100)
+
+    async def fail(*_: object) -> bytes:
+        raise RuntimeError
+
+    monkeypatch.setattr(world.relay, "_finish", fail)
+    async with payer.stream(body) as stream:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            await stream.finish()
+    assert {receipt.finish for receipt in stream.receipts} == {Finish.INTERIM}
+    payer.receipts.clear()
+    async with payer.stream(body, nonce=1) as again:
+        await again.finish()
+    assert (again.done, again.receipts) == (True, stream.receipts)
     assert world.engine.started == 1
 
 

@@ -1,6 +1,7 @@
 """Streams: receipts on the way, the pause for an acknowledgement, and every way to break off."""
 
 import asyncio
+from typing import Any
 
 import orjson
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.units import Atoms
 from tallystick.protocol.wire import RECEIPT_COMMENT
-from tallystick_node.gateway.relay import RelayPolicy
+from tallystick_node.gateway.app import StreamAnswer
+from tallystick_node.gateway.relay import Answer, RelayPolicy, Running
 from tests.gateway.conftest import Make, World, until
 from tests.gateway.payer import CHAT, Payer, Stream
 
@@ -175,6 +177,34 @@ async def test_the_payer_goes_in_mid_stream(world: World) -> None:
     assert [receipt.finish for receipt in again.receipts] == [Finish.CANCELLED]
     assert (await payer.acknowledge()).json()["cumulativeAmount"] == "40"
     assert world.engine.started == 1
+
+
+async def test_a_payer_that_stops_reading_has_gone(make_world: Make) -> None:
+    policy = RelayPolicy(pause_s=0.05, keep_alive_s=1, unsecured_limit=Atoms(0))
+    world = await make_world(relay_policy=policy)
+    payer = await world.payer()
+    body = asking(payer)
+    running = await world.gateway.admit(payer.credential(body), body)
+    assert isinstance(running, Running)
+    world.engine.gate = asyncio.Semaphore(3)
+    blocks = await world.relay.serve(running, CHAT, world.model)
+    assert not isinstance(blocks, Answer)
+    taken = 0
+
+    async def send(_: object) -> None:
+        nonlocal taken
+        taken += 1
+        if taken > 1:
+            await asyncio.Event().wait()
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    await StreamAnswer(blocks, world.relay.patience_s, running, world.relay)({}, receive, send)
+    tab = world.books.tabs[payer.channel.id]
+    assert (tab.issued.count, tab.reserved, taken) == (1, 0, 2)
+    await until(lambda: not world.gateway.running)
+    await until(world.engine.cut.is_set)
 
 
 async def test_the_payer_goes_before_a_whole_answer(world: World) -> None:

@@ -13,9 +13,16 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from tallystick.protocol.errors import ChannelUnknown, FormatError, MarketError, SignatureError
+from tallystick.protocol.errors import (
+    AnswerUnknown,
+    ChannelUnknown,
+    FormatError,
+    GrantError,
+    MarketError,
+    SignatureError,
+)
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.wire import (
     AUTHORIZATION,
@@ -25,12 +32,14 @@ from tallystick.protocol.wire import (
     RECEIPT,
     RESYNC_PATH,
     VOUCHERS_PATH,
+    Credential,
     Terms,
     challenge,
 )
 from tallystick_node.gateway.errors import (
     RETRY_AFTER_S,
-    BodyTooLarge,
+    InternalFailure,
+    PaymentRequired,
     Refused,
     RouteUnknown,
     error_json,
@@ -38,10 +47,13 @@ from tallystick_node.gateway.errors import (
 )
 from tallystick_node.gateway.gateway import Gateway
 from tallystick_node.gateway.guard import Guard
+from tallystick_node.gateway.intake import Intake
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.relay import EVENT_STREAM, Answer, Relay, Running
 from tallystick_node.store.records import StoredAnswer
 
+_SUSPECT: Final = (FormatError, SignatureError, ChannelUnknown, GrantError, AnswerUnknown)
+"""What only a guess, a flood or a payer that is lost brings about."""
 PAID_PATHS: Final = ("/v1/chat/completions", "/v1/completions")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _JSON: Final = "application/json"
@@ -57,40 +69,46 @@ def make_app(
     *,
     metrics: Metrics,
     guard: Guard,
-    body_limit: int,
+    intake: Intake,
     engine_models: Mapping[str, str],
 ) -> FastAPI:
     """`engine_models`: the engine's name of each model that is offered under another one."""
     app = FastAPI(title="Tallystick gateway", docs_url=None, redoc_url=None, openapi_url=None)
 
+    def _credential(request: Request) -> Credential:
+        return gateway.credential(request.headers.get(AUTHORIZATION))
+
     async def paid(request: Request) -> Response:
-        body = await _body(request, body_limit)
-        admitted = await gateway.admit(request.headers.get(AUTHORIZATION), body)
+        credential = _credential(request)
+        async with intake.body(request) as body:
+            admitted = await gateway.admit(credential, body)
         if isinstance(admitted, StoredAnswer):
             return _stored(admitted)
         if admitted.served:
-            return await _followed(admitted)
+            return await _followed(admitted, relay.patience_s)
         admitted.served = True
         try:
             model = admitted.ask.model
             answer = await relay.serve(admitted, request.url.path, engine_models.get(model, model))
         except BaseException:
-            relay.abandon(admitted)
+            await relay.abandon(admitted)
             raise
         if isinstance(answer, Answer):
             return _whole(answer)
-        return StreamAnswer(answer, admitted, relay)
+        return StreamAnswer(answer, relay.patience_s, admitted, relay)
 
     async def voucher(request: Request) -> Response:
-        return _json(await gateway.take_voucher(request.headers.get(AUTHORIZATION)))
+        return _json(await gateway.take_voucher(_credential(request)))
 
     async def resync(request: Request) -> Response:
-        body = await _body(request, body_limit)
-        return _json(await gateway.resync(request.headers.get(AUTHORIZATION), body))
+        credential = _credential(request)
+        async with intake.body(request) as body:
+            return _json(await gateway.resync(credential, body))
 
     async def close(request: Request) -> Response:
-        body = await _body(request, body_limit)
-        return _json(await gateway.close(request.headers.get(AUTHORIZATION), body))
+        credential = _credential(request)
+        async with intake.body(request) as body:
+            return _json(await gateway.close(credential, body))
 
     async def models(_: Request) -> Response:
         return _json(gateway.models())
@@ -113,14 +131,21 @@ def make_app(
                 return await endpoint(request)
             except Refused as refused:
                 metrics.refused(refused.error)
+                if not refused.mined:
+                    guard.note_refusal(peer)
                 return _error(refused.error, refused.terms)
             except MarketError as error:
                 metrics.refused(error)
-                if isinstance(error, FormatError | SignatureError | ChannelUnknown):
+                if isinstance(error, _SUSPECT) or (isinstance(error, PaymentRequired) and _has_body(request)):
                     guard.note_refusal(peer)
                 return _error(error, gateway.blank_terms() if status_of(error) == 402 else None)
             except ClientDisconnect:
                 return Response(status_code=400)
+            except Exception as error:
+                log.exception("request.failed", error=type(error).__name__)
+                failure = InternalFailure("The gateway failed. Its operator can find out why.")
+                metrics.refused(failure)
+                return _error(failure, None)
 
         return checked
 
@@ -137,18 +162,8 @@ def make_app(
     return app
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """Raises BodyTooLarge before more than the limit is held."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared[:20]) > limit:
-        raise BodyTooLarge("The body is too large.", required=limit, actual=declared[:20])
-    pieces, size = [], 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > limit:
-            raise BodyTooLarge("The body is too large.", required=limit, actual=size)
-        pieces.append(piece)
-    return b"".join(pieces)
+def _has_body(request: Request) -> bool:
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
 # ------------------------------------------------------------------------------------------------- answers
@@ -182,17 +197,17 @@ def _stored(answer: StoredAnswer) -> Response:
     return _plain(200, answer.media_type, answer.content, headers)
 
 
-async def _followed(running: Running) -> Response:
+async def _followed(running: Running, patience_s: float) -> Response:
     """The answer of a request that runs already, as its first sender gets it."""
     if running.ask.streamed:
         following = running.follow()
         first = await anext(following, None)
         if first is not None:
-            return StreamAnswer(_with_first(first, following))
+            return StreamAnswer(_with_first(first, following), patience_s)
     answer = await asyncio.shield(running.answer)
     if isinstance(answer, MarketError):
         raise answer
-    return _whole(answer) if answer else StreamAnswer(running.follow())
+    return _whole(answer) if answer else StreamAnswer(running.follow(), patience_s)
 
 
 async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -206,8 +221,13 @@ class StreamAnswer(Response):
     payer."""
 
     def __init__(
-        self, blocks: AsyncIterator[bytes], running: Running | None = None, relay: Relay | None = None
+        self,
+        blocks: AsyncIterator[bytes],
+        patience_s: float,
+        running: Running | None = None,
+        relay: Relay | None = None,
     ):
+        """`patience_s`: a payer that reads nothing for so long has gone."""
         super().__init__()
         self.raw_headers = [
             (b"content-type", EVENT_STREAM.encode()),
@@ -215,30 +235,47 @@ class StreamAnswer(Response):
             (b"x-accel-buffering", b"no"),
         ]
         self._blocks = blocks
+        self._patience_s = patience_s
+        self._gone = False
         self._running = running
         self._relay = relay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         watch = asyncio.ensure_future(self._watch(receive))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await self._send(
+                send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            )
             async for block in self._blocks:
-                if block and not watch.done():
-                    await send({"type": "http.response.body", "body": block, "more_body": True})
-                elif watch.done() and self._running is None:
+                if block:
+                    await self._send(send, {"type": "http.response.body", "body": block, "more_body": True})
+                if self._gone and self._running is None:
                     break
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             watch.cancel()
             if self._running is not None and self._relay is not None:
-                self._relay.abandon(self._running)
+                await self._relay.abandon(self._running)
             if isinstance(self._blocks, AsyncGenerator):
                 await self._blocks.aclose()
 
+    async def _send(self, send: Send, message: Message) -> None:
+        if self._gone:
+            return
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await send(message)
+        except TimeoutError:
+            self._leave()
+
     async def _watch(self, receive: Receive) -> None:
-        """Ends when the payer has gone, and with it the request that it asked for."""
         while (await receive())["type"] != "http.disconnect":
             pass
+        self._leave()
+
+    def _leave(self) -> None:
+        """The payer has gone, and with it the request that it asked for."""
+        self._gone = True
         if self._running is not None:
             self._running.end(Finish.CANCELLED)
 

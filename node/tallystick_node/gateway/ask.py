@@ -43,6 +43,10 @@ class Ask:
             raise MalformedMessage("The body is not JSON.") from error
         if not isinstance(fields, dict):
             raise MalformedMessage("The body is not a JSON object.")
+        try:
+            orjson.dumps(fields)
+        except orjson.JSONEncodeError as error:
+            raise MalformedMessage("The body is nested too deeply.") from error
         model = fields.get("model")
         if not isinstance(model, str):
             raise MalformedMessage("The body names no model.", required="model")

@@ -58,6 +58,7 @@ class Books:
                 grant=stored.grant,
                 closed=stored.closed,
                 refusing=stored.refusing,
+                kept=True,
                 voucher=stored.voucher,
                 acknowledged=stored.acknowledged,
                 issued=stored.acknowledged,
@@ -89,12 +90,23 @@ class Books:
         self.tabs[tab.id] = tab
         return tab
 
+    def drop(self, tab: Tab) -> None:
+        """One that was never kept."""
+        assert not tab.kept
+        assert not tab.running
+        del self.tabs[tab.id]
+        account = self.account(tab)
+        del account.tabs[tab.id]
+        if not account.tabs:
+            del self.accounts[account.payer]
+
     def account(self, tab: Tab) -> Account:
         return self.accounts[tab.channel.key.payer]
 
     @staticmethod
     def saved(tab: Tab) -> ChannelSaved:
-        """The tab, as it is to be kept."""
+        """The tab, as it is kept from now on."""
+        tab.kept = True
         return ChannelSaved(
             key=tab.channel.key, channel_id=tab.id, grant=tab.grant, closed=tab.closed, refusing=tab.refusing
         )

@@ -5,11 +5,14 @@ MarketError
    ├─ PaymentRequired      no credential at all
    ├─ BodyTooLarge
    ├─ RouteUnknown
+   ├─ InternalFailure      not the payer's doing: the log says more
    └─ Unready              (retryable) nothing is wrong with the request
       ├─ ChainStale        the newest block known is too old to sell by
       ├─ Draining          the node shuts down
       ├─ Busy              as many requests run as the node allows
       ├─ RateLimited       too many refused credentials from one address
+      ├─ BodyTooSlow       the body did not come in time
+      ├─ RequestsRunning   a channel is closed when nothing runs on it
       └─ EngineUnreachable the engine did not answer at all
 """
 
@@ -37,6 +40,10 @@ class RouteUnknown(GatewayError):
     code = "route-unknown"
 
 
+class InternalFailure(GatewayError):
+    code = "internal-failure"
+
+
 class Unready(GatewayError):
     code = "unready"
     retryable = True
@@ -58,6 +65,14 @@ class RateLimited(Unready):
     code = "rate-limited"
 
 
+class BodyTooSlow(Unready):
+    code = "body-too-slow"
+
+
+class RequestsRunning(Unready):
+    code = "requests-running"
+
+
 class EngineUnreachable(Unready):
     code = "engine-unreachable"
 
@@ -65,10 +80,12 @@ class EngineUnreachable(Unready):
 class Refused(Exception):
     """An error of credit, and the terms on which the request would be served."""
 
-    def __init__(self, error: MarketError, terms: Terms):
+    def __init__(self, error: MarketError, terms: Terms, *, mined: bool):
+        """`mined`: the chain has shown the channel. Any other costs whoever asks nothing."""
         super().__init__(error.message)
         self.error = error
         self.terms = terms
+        self.mined = mined
 
 
 STATUS: Final[Mapping[type[MarketError], int]] = {
@@ -79,6 +96,7 @@ STATUS: Final[Mapping[type[MarketError], int]] = {
     protocol.OfferExpired: 410,
     protocol.OfferWithdrawn: 410,
     protocol.ContextTooLong: 400,
+    InternalFailure: 500,
     protocol.ChannelUnknown: 404,
     protocol.ChannelError: 409,
     protocol.GrantError: 402,
@@ -91,6 +109,8 @@ STATUS: Final[Mapping[type[MarketError], int]] = {
     RouteUnknown: 404,
     Unready: 503,
     Busy: 429,
+    BodyTooSlow: 408,
+    RequestsRunning: 409,
     RateLimited: 429,
     EngineUnreachable: 502,
 }

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from tallystick.protocol.channel import Status
 from tallystick.protocol.errors import (
     AnswerUnknown,
     ChannelUnknown,
@@ -20,15 +21,22 @@ from tallystick.protocol.errors import (
     VoucherNotGreater,
 )
 from tallystick.protocol.message import read_value
-from tallystick.protocol.receipt import Finish
 from tallystick.protocol.signed import Verified, verify
 from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Hash32, Timestamp, to_hex
 from tallystick.protocol.voucher import Voucher, request_hash
 from tallystick.protocol.wire import Credential, Terms, read_authorization, signed_to_json
-from tallystick_node.gateway.admission import Serve, admit, bounds
+from tallystick_node.gateway.admission import Refuse, Serve, admit, bounds
 from tallystick_node.gateway.ask import Ask
 from tallystick_node.gateway.books import Books
-from tallystick_node.gateway.errors import Busy, ChainStale, Draining, PaymentRequired, Refused, Unready
+from tallystick_node.gateway.errors import (
+    Busy,
+    ChainStale,
+    Draining,
+    PaymentRequired,
+    Refused,
+    RequestsRunning,
+    Unready,
+)
 from tallystick_node.gateway.grants import Grants
 from tallystick_node.gateway.metering import Meter
 from tallystick_node.gateway.relay import Running
@@ -63,7 +71,20 @@ class Gateway:
 
     # -------------------------------------------------------------------------------------------- requests
 
-    async def admit(self, header: str | None, body: bytes) -> Running | StoredAnswer:
+    def credential(self, header: str | None) -> Credential:
+        """What the header says, for a channel that there may be: all that can be known before a body is
+        read. Raises PaymentRequired, FormatError, AnswerUnknown or ChannelUnknown."""
+        credential = _decoded(header)
+        if credential.voucher.message.channel_id not in self.books.tabs:
+            if credential.fetch:
+                raise AnswerUnknown("This provider knows no such channel, and so no answer.")
+            if credential.grant is None:
+                raise ChannelUnknown(
+                    "This provider knows no such channel. Send a grant, or wait until it is mined."
+                )
+        return credential
+
+    async def admit(self, credential: Credential, body: bytes) -> Running | StoredAnswer:
         """A new request to be served, one that runs already, or the answer to one that has ended.
 
         A new one is reserved for and saved, together with the voucher that came with it.
@@ -76,8 +97,6 @@ class Gateway:
             There is no room for it, and these are the terms.
         """
         received_at = self.books.clock.milliseconds()
-        ask = Ask.read(body)
-        credential = self._credential(header)
         hashed = request_hash(credential.offer_hash, body)
         tab, voucher = await self._authenticate(credential, hashed)
         nonce = voucher.message.acknowledgement.request_nonce
@@ -87,10 +106,10 @@ class Gateway:
         if credential.fetch:
             raise AnswerUnknown("There is no answer under this nonce.", actual=nonce)
         self._require_ready()
+        ask = Ask.read(body)
         offer = self.books.offer(credential.offer_hash, ask.model)
         within = bounds(offer, ask)
         acknowledged = self.books.acknowledge(tab, voucher)
-        changes: list[Change] = [acknowledged] if acknowledged else []
         decision = admit(
             self.books.account(tab),
             tab,
@@ -99,9 +118,14 @@ class Gateway:
             streamed=ask.streamed,
             unsecured_limit=self.limits.unsecured,
         )
+        changes: list[Change] = []
+        if not tab.kept and not isinstance(decision, Refuse):
+            changes.append(self.books.saved(tab))
+        if acknowledged is not None:
+            changes.append(acknowledged)
         if not isinstance(decision, Serve):
             await self.books.store.save(*changes)
-            raise Refused(decision.error, decision.terms)
+            raise Refused(decision.error, decision.terms, mined=tab.channel.status is not Status.NONE)
         meter = Meter(
             offer=offer,
             offer_hash=credential.offer_hash,
@@ -123,29 +147,16 @@ class Gateway:
         await self.books.store.save(*changes)
         return running
 
-    def _credential(self, header: str | None) -> Credential:
-        if header is None or header[:8].lower() != "payment ":
-            raise PaymentRequired(
-                "This provider is paid by request: send a voucher.", required="Authorization: Payment"
-            )
-        return read_authorization(header)
-
     async def _authenticate(self, credential: Credential, hashed: Hash32) -> tuple[Tab, Verified[Voucher]]:
         """The channel, open, and its session key's voucher for what hashes so."""
         voucher = credential.voucher.message
         tab = self.books.tabs.get(voucher.channel_id)
         grant = None if credential.fetch else credential.grant
-        if credential.fetch and tab is None:
-            raise AnswerUnknown("This provider knows no such channel, and so no answer.")
         if grant is not None and self._grants.worth(tab, grant):
             self._grants.require_ours(grant, voucher.channel_id)
         else:
             grant = None
-        if tab is None and grant is None:
-            raise ChannelUnknown(
-                "This provider knows no such channel. Send a grant, or wait until it is mined."
-            )
-        if tab is not None and grant is None:
+            assert tab is not None, "as `credential` made sure"
             tab.require_open()
         _require_hash(voucher, hashed)
         key = tab.channel.key if tab is not None else credential.grant.message.channel  # type: ignore[union-attr]
@@ -200,10 +211,9 @@ class Gateway:
 
     # -------------------------------------------------------------------------------------------- the rest
 
-    async def take_voucher(self, header: str | None) -> dict[str, str]:
+    async def take_voucher(self, credential: Credential) -> dict[str, str]:
         """A bare voucher: what is held afterwards. Raises VoucherNotGreater where it acknowledges nothing
         new."""
-        credential = self._credential(header)
         tab, voucher = await self._authenticate(credential, ZERO_HASH)
         saved = self.books.acknowledge(tab, voucher)
         if saved is None:
@@ -218,37 +228,38 @@ class Gateway:
             "receiptCount": str(tab.acknowledged.count),
         }
 
-    async def resync(self, header: str | None, body: bytes) -> dict[str, Any]:
+    async def resync(self, credential: Credential, body: bytes) -> dict[str, Any]:
         """Both sides' signed state, for a payer that lost its own."""
-        data = _object(body)
-        start = read_value("uint64", data.get("fromSequence"), "fromSequence")
-        tab, _ = self._own(header, body)
+        tab, _ = self._own(credential, body)
+        start = read_value("uint64", _object(body).get("fromSequence"), "fromSequence")
         receipts = self.books.store.receipts(tab.id, min(start, tab.issued.count), RESYNC_LIMIT)
         return {
             "voucher": signed_to_json(tab.voucher) if tab.voucher else None,
             "receipts": [signed_to_json(receipt) for receipt in receipts],
         }
 
-    async def close(self, header: str | None, body: bytes) -> dict[str, Any]:
-        """Our signature to the end of the channel at what is acknowledged. What runs on it is cut, and no
-        voucher is accepted from here on: one above the signed amount would be worth nothing."""
+    async def close(self, credential: Credential, body: bytes) -> dict[str, Any]:
+        """Our signature to the end of the channel at what is acknowledged. No voucher is accepted from here
+        on: one above the signed amount would be worth nothing. Raises RequestsRunning, because what ends
+        later could be acknowledged by none."""
+        tab, voucher = self._own(credential, body)
         if _object(body):
             raise MalformedMessage("The body is {}.")
-        tab, voucher = self._own(header, body)
+        if tab.running:
+            raise RequestsRunning(
+                "Requests run on this channel: close it when they have ended.",
+                required=0,
+                actual=len(tab.running),
+            )
         changes: list[Change] = []
         if not tab.refusing and not tab.closed and (saved := self.books.acknowledge(tab, voucher)):
             changes.append(saved)
         tab.refusing = True
-        for running in self.running.values():
-            if running.tab is tab:
-                running.end(Finish.CANCELLED)
-        self.books.wake(tab)
         await self.books.store.save(*changes, self.books.saved(tab))
         return signed_to_json(self.books.sign_close(tab))
 
-    def _own(self, header: str | None, body: bytes) -> tuple[Tab, Verified[Voucher]]:
+    def _own(self, credential: Credential, body: bytes) -> tuple[Tab, Verified[Voucher]]:
         """A channel, whatever its status, for its own payer."""
-        credential = self._credential(header)
         voucher = credential.voucher.message
         tab = self.books.tabs.get(voucher.channel_id)
         if tab is None:
@@ -289,6 +300,14 @@ class Gateway:
             receipt_count=0,
             cap=zero,
         )
+
+
+def _decoded(header: str | None) -> Credential:
+    if header is None or header[:8].lower() != "payment ":
+        raise PaymentRequired(
+            "This provider is paid by request: send a voucher.", required="Authorization: Payment"
+        )
+    return read_authorization(header)
 
 
 def _require_hash(voucher: Voucher, expected: Hash32) -> None:

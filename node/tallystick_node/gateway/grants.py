@@ -6,8 +6,11 @@ asked once for each grant, in a thread, after every signature is checked.
 """
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+import structlog
 
 from tallystick.chain.errors import ChainUnavailable
 from tallystick.ports import Account as ChainAccount
@@ -23,7 +26,7 @@ from tallystick.protocol.errors import (
 )
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.signed import Signed, verify
-from tallystick.protocol.units import Atoms, ChannelId, Timestamp, to_hex
+from tallystick.protocol.units import Address, Atoms, ChannelId, Timestamp, to_hex
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.errors import ChainStale
 from tallystick_node.gateway.tab import Tab
@@ -31,6 +34,12 @@ from tallystick_node.gateway.tab import Tab
 INCLUSION_S: Final = 60
 """Seconds within which a transaction should be mined: a grant or an exit that ends sooner is not relied
 on."""
+
+_POOR_S: Final = 3
+"""Short, because a deposit may be on its way."""
+_POOR_LIMIT: Final = 10_000
+
+log = structlog.get_logger("tallystick.grants")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,8 @@ class Grants:
         self._one_at_a_time = asyncio.Lock()
         self.submitted: dict[ChannelId, Timestamp] = {}
         """When a grant was last handed in."""
+        self._poor: dict[Address, tuple[Atoms, Timestamp]] = {}
+        """What accounts held that did not cover a grant, and until when that is believed."""
 
     def worth(self, tab: Tab | None, signed: Signed[Grant]) -> bool:
         """It says more than what is known already."""
@@ -74,7 +85,7 @@ class Grants:
             )
 
     async def accept(self, signed: Signed[Grant]) -> Tab:
-        """The channel's tab, which holds the grant and is saved so.
+        """The channel's tab, which holds the grant; saved so, unless it is new.
 
         Raises
         ------
@@ -91,16 +102,54 @@ class Grants:
             tab = self._books.tabs.get(grant.channel.id)
             if tab is not None and not self.worth(tab, signed):
                 return tab
-            try:
-                account, channel = await asyncio.to_thread(self._ask, grant)
-            except ChainUnavailable as error:
-                raise ChainStale("The chain cannot be asked about this grant.") from error
+            self._require_not_poor(grant)
+            account, channel = await self._asked(grant)
             self._require_minable(grant, account, channel)
             tab = self._books.open(grant.channel)
             tab.grant = signed
             self.submitted.pop(tab.id, None)
-            await self._books.store.save(self._books.saved(tab))
+            if tab.kept:
+                await self._books.store.save(self._books.saved(tab))
             return tab
+
+    async def drop_impossible(self, tabs: Iterable[Tab]) -> list[Tab]:
+        """Of those whose grant the chain is said to have skipped, which anyone can bring about: the grant
+        is dropped only where the chain's own state rules it out. Raises ChainStale."""
+        dropped = []
+        for tab in tabs:
+            if tab.grant is None:
+                continue
+            grant = tab.grant.message
+            account, channel = await self._asked(grant)
+            try:
+                self._require_minable(grant, account, channel)
+            except (WrongEpoch, ChannelNotOpen, GrantNotCovered) as error:
+                log.warning("grant.dropped", channel=to_hex(tab.id), code=error.code)
+                tab.grant = None
+                dropped.append(tab)
+        return dropped
+
+    async def _asked(self, grant: Grant) -> tuple[ChainAccount, Channel]:
+        try:
+            return await asyncio.to_thread(self._ask, grant)
+        except ChainUnavailable as error:
+            raise ChainStale("The chain cannot be asked about this grant.") from error
+
+    def _require_not_poor(self, grant: Grant) -> None:
+        """Raises GrantNotCovered without asking the chain, where it said lately that the account holds
+        less."""
+        held, until = self._poor.get(grant.payer, (Atoms(0), Timestamp(0)))
+        tab = self._books.tabs.get(grant.channel.id)
+        required = grant.cap - (tab.channel.cap if tab else 0)
+        if self._books.now < until and held < required:
+            raise GrantNotCovered(
+                "The payer's account did not hold the grant a moment ago.", required=required, actual=held
+            )
+
+    def _note_poor(self, payer: Address, held: Atoms) -> None:
+        if len(self._poor) >= _POOR_LIMIT:
+            self._poor.clear()
+        self._poor[payer] = held, Timestamp(self._books.now + _POOR_S)
 
     def _ask(self, grant: Grant) -> tuple[ChainAccount, Channel]:
         return self._chain.account(grant.payer), self._chain.channel(
@@ -121,6 +170,7 @@ class Grants:
             held = Atoms(held + account.exiting)
         required = max(0, grant.cap - channel.cap) + self._pending(grant)
         if held < required:
+            self._note_poor(grant.payer, held)
             raise GrantNotCovered(
                 "The payer's account does not hold the grant.", required=required, actual=held
             )
@@ -146,8 +196,12 @@ class Grants:
         ]
         for tab in expired:
             tab.grant = None
-        if expired:
-            await self._books.store.save(*map(self._books.saved, expired))
+        kept = [tab for tab in expired if tab.kept]
+        for tab in expired:
+            if not (tab.kept or tab.running):
+                self._books.drop(tab)
+        if kept:
+            await self._books.store.save(*map(self._books.saved, kept))
 
     def to_submit(self) -> list[Tab]:
         """Those that the chain has not shown yet and that were not handed in lately. Of a channel that we
@@ -157,6 +211,7 @@ class Grants:
             for tab in self._books.tabs.values()
             if tab.grant is not None
             and tab.granted > tab.channel.cap
+            and tab.kept
             and not tab.closed
             and (not tab.refusing or tab.acknowledged.amount > tab.channel.cap)
             and self._books.now - self.submitted.get(tab.id, Timestamp(0)) >= INCLUSION_S

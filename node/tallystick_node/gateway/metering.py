@@ -53,6 +53,7 @@ class Meter:
         self._sent = Transcript(request_hash)
         self._billed_output = 0
         self._input_billed = False
+        self._billed = False
 
     # -------------------------------------------------------------------------------------------- counting
 
@@ -82,6 +83,11 @@ class Meter:
     def delivered(self) -> bool:
         """At least one output token was: else there is nothing to bill."""
         return self._sent.output_tokens > 0
+
+    @property
+    def billed(self) -> bool:
+        """A receipt was made."""
+        return self._billed
 
     # ----------------------------------------------------------------------------------------------- money
 
@@ -131,6 +137,7 @@ class Meter:
         charge = self.charge()
         assert charge.cost <= reservation.held, (charge.cost, reservation.held)
         reservation.held = Atoms(reservation.held - charge.cost)
+        self._billed = True
         self._input_billed = True
         self._billed_output += charge.output_tokens
         return Receipt(

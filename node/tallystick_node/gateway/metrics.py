@@ -65,12 +65,19 @@ class Metrics:
     def health(self, gateway: Gateway) -> tuple[bool, dict[str, Any]]:
         """Whether it can sell now, and why not."""
         chain_up = gateway.head_age_s <= gateway.limits.head_age_s
-        healthy = chain_up and self.engine_up and self.database_up and not gateway.draining
+        healthy = (
+            chain_up
+            and self.engine_up
+            and self.database_up
+            and not gateway.draining
+            and not gateway.key_revoked
+        )
         return healthy, {
             "status": "ok" if healthy else "unavailable",
             "chain": {"ok": chain_up, "headAgeSeconds": gateway.head_age_s},
             "engine": {"ok": self.engine_up},
             "database": {"ok": self.database_up},
+            "receiptKey": {"ok": not gateway.key_revoked},
             "draining": gateway.draining,
             "running": len(gateway.running),
         }

@@ -299,14 +299,25 @@ class Relay:
             ended_at=self._books.clock.milliseconds(),
         )
 
-    def abandon(self, running: Running) -> None:
-        """Whoever served it was cancelled, or failed: it holds no room any more. What it was sent is on no
-        receipt."""
+    async def abandon(self, running: Running) -> None:
+        """Whoever served it was cancelled, or failed: it holds no room any more. What it was sent last is on
+        no receipt; what one bills stays its nonce's answer."""
         if running.answer.done():
             return
         running.end(Finish.OTHER)
         self._release(running)
-        running.answer.set_result(EngineUnreachable("The request was broken off."))
+        dropped = RequestDropped(channel_id=running.tab.id, nonce=running.nonce)
+        concluded = self._ended(running, EVENT_STREAM, _DONE_EVENT) if running.meter.billed else dropped
+        try:
+            await self._books.store.save(concluded)
+        finally:
+            if not running.answer.done():
+                running.answer.set_result(EngineUnreachable("The request was broken off."))
+
+    @property
+    def patience_s(self) -> float:
+        """How long a payer may take to read what it is sent."""
+        return self._policy.pause_s
 
     async def _drop(self, running: Running, answer: Answer | MarketError | None) -> None:
         """Nothing was delivered, so nothing is charged and nothing kept."""

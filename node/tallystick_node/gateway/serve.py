@@ -27,6 +27,7 @@ from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.gateway import Gateway, Limits
 from tallystick_node.gateway.grants import GrantPolicy, Grants
 from tallystick_node.gateway.guard import Guard
+from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.offers import post_missing
 from tallystick_node.gateway.relay import Relay, RelayPolicy
@@ -100,7 +101,7 @@ class Node:
             relay,
             metrics=self.metrics,
             guard=Guard(clock, limits.refusals_a_minute),
-            body_limit=limits.body,
+            intake=Intake(IntakePolicy(body=limits.body, total=limits.bodies, seconds=limits.body_s)),
             engine_models=config.engine.models,
         )
 

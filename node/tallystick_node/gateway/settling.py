@@ -34,20 +34,24 @@ class SettlePolicy:
     interval_s: int
     """Settle it after this time whatever the amount. Keep it far under the contract's close notice."""
     minimum: Atoms
-    """Less is not worth its gas, ever."""
+    """Less is not worth its gas, while there may be more."""
 
 
 def due(
     positions: Iterable[Position], policy: SettlePolicy, *, now: Timestamp, leaving: bool = False
 ) -> list[ChannelId]:
-    """The channels to settle now; `leaving`: the node shuts down and settles all that is worth it."""
+    """The channels to settle now; `leaving`: the node shuts down and settles all there is."""
     return [item.channel_id for item in positions if _is_due(item, policy, now, leaving)]
 
 
 def _is_due(position: Position, policy: SettlePolicy, now: Timestamp, leaving: bool) -> bool:
     unsettled = position.unsettled
-    if unsettled < max(1, policy.minimum):
+    if unsettled == 0:
         return False
-    if leaving or position.closing or unsettled >= policy.amount:
+    if leaving or position.closing:
+        return True
+    if unsettled < policy.minimum:
+        return False
+    if unsettled >= policy.amount:
         return True
     return now - position.since >= policy.interval_s

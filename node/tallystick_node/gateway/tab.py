@@ -48,6 +48,9 @@ class Tab:
     """Held, and perhaps not mined yet."""
     closed: bool = False
     """The chain closed this epoch."""
+    kept: bool = False
+    """On disk. A tab that a grant opened is not, and the grant is not handed in, until a request comes as far
+    as to be weighed."""
     refusing: bool = False
     """We signed a close: no voucher above it may ever be accepted."""
     voucher: Signed[Voucher] | None = None

@@ -30,6 +30,7 @@ from tallystick.protocol import channel as states
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.units import Atoms, ChannelId, Milliseconds, Timestamp, to_hex
 from tallystick_node.gateway.books import Books
+from tallystick_node.gateway.errors import ChainStale
 from tallystick_node.gateway.gateway import Gateway
 from tallystick_node.gateway.grants import Grants
 from tallystick_node.gateway.metrics import Metrics
@@ -61,33 +62,38 @@ class ChainWatch:
         self._grants = grants
         self._follower = follower
         self._mines_on_demand = mines_on_demand
+        self._skipped: dict[ChannelId, Tab] = {}
+        """Whose grants the chain is said to have skipped."""
 
     async def poll(self) -> None:
         """Raises ChainError; nothing is lost by it."""
         update = await asyncio.to_thread(self._follower.poll)
+        changed: dict[ChannelId, Tab] = {}
         if update.rewound:
             log.warning("chain.rewound", block=update.head.number)
-            self._forget()
-        changed = {tab.id: tab for event in update.events for tab in self._apply(event)}
+            changed |= {tab.id: tab for tab in self._forget()}
+        changed |= {tab.id: tab for event in update.events for tab in self._apply(event)}
         self._gateway.head_at = self._books.now if self._mines_on_demand else update.head.timestamp
         saves = [self._books.saved(tab) for tab in changed.values()]
         if saves:
             await self._books.store.save(*saves)
+        await self._drop_skipped()
 
-    def _forget(self) -> None:
-        """All that the chain said; what payers signed stays."""
+    def _forget(self) -> list[Tab]:
+        """All that the chain said; what payers signed stays. The tabs to be saved after it."""
+        reopened = [tab for tab in self._books.tabs.values() if tab.closed]
         self._books.offers.clear()
         self._books.minimum_sequence = 0
         for tab in self._books.tabs.values():
             tab.channel = Channel(key=tab.channel.key)
             tab.closed = False
+        return reopened
 
     def _apply(self, event: ChainEvent) -> Iterable[Tab]:
         """The tabs to be saved after `event`."""
         books = self._books
         match event:
             case ChannelOpened() if event.provider == books.provider:
-                new = event.channel_id not in books.tabs
                 tab = books.open(
                     ChannelKey(
                         payer=event.payer,
@@ -97,7 +103,7 @@ class ChainWatch:
                     )
                 )
                 self._change(tab, states.ChannelOpened(event.cap))
-                return (tab,) if new else ()
+                return () if tab.kept else (tab,)
             case CapRaised(channel_id=channel_id) if known := books.tabs.get(channel_id):
                 self._change(known, states.CapRaised(event.cap))
             case Settled(channel_id=channel_id) if known := books.tabs.get(channel_id):
@@ -112,7 +118,7 @@ class ChainWatch:
             case ChannelClosed(channel_id=channel_id) if known := books.tabs.get(channel_id):
                 return self._close(known, event)
             case GrantSkipped() if event.provider == books.provider:
-                return self._skip(event)
+                self._note_skip(event)
             case OfferPosted() if event.provider == books.provider:
                 books.offers[event.offer_hash] = event.offer
             case OffersWithdrawn() if event.provider == books.provider:
@@ -135,8 +141,9 @@ class ChainWatch:
         log.info("channel.closed", channel=to_hex(tab.id), settled=event.settled)
         return () if was_closed else (tab,)
 
-    def _skip(self, event: GrantSkipped) -> Iterable[Tab]:
-        """A grant that will not be mined is no longer served on."""
+    def _note_skip(self, event: GrantSkipped) -> None:
+        """Anyone can have a grant skipped that nobody signed, in a transaction of his own: it is looked into
+        before anything is done about it."""
         for tab in self._books.tabs.values():
             key = tab.channel.key
             if (key.payer, key.session_key) != (event.payer, event.session_key) or tab.grant is None:
@@ -145,9 +152,18 @@ class ChainWatch:
                 continue
             if tab.id not in self._grants.submitted:
                 continue  # An old event, read again at a start: the grant held now was not handed in yet.
-            log.warning("grant.skipped", channel=to_hex(tab.id), reason=event.reason.name)
-            tab.grant = None
-            yield tab
+            self._skipped[tab.id] = tab
+
+    async def _drop_skipped(self) -> None:
+        """A grant that will not be mined is no longer served on."""
+        skipped, self._skipped = self._skipped, {}
+        try:
+            dropped = await self._grants.drop_impossible(skipped.values())
+        except ChainStale:
+            self._skipped = skipped | self._skipped
+            return
+        if dropped:
+            await self._books.store.save(*map(self._books.saved, dropped))
 
 
 class Cashier:
@@ -203,7 +219,7 @@ class Cashier:
                 acknowledged=Atoms(min(tab.acknowledged.amount, tab.channel.cap)),
                 settled=max(tab.channel.settled, self._presented_lately(tab)),
                 since=self._books.unsettled_since.get(tab.id, self._books.now),
-                closing=tab.channel.closes_at != 0,
+                closing=tab.refusing or tab.channel.closes_at != 0,
             )
 
     def _presented_lately(self, tab: Tab) -> Atoms:
@@ -215,11 +231,21 @@ class Cashier:
 async def repeat(
     name: str, every_s: float, step: Callable[[], Awaitable[None]], *, backoff_s: float = _BACKOFF_S
 ) -> None:
-    """Runs `step` for ever; what the chain refuses is logged and tried again."""
+    """Runs `step` for ever; what the chain refuses is logged and tried again.
+
+    Cancelled, it ends after the step under way: a thread that reads or sends cannot be stopped, and what it
+    brings back must not be lost.
+    """
     while True:
         pause_s = every_s
+        under_way = asyncio.ensure_future(step())
         try:
-            await step()
+            await asyncio.shield(under_way)
+        except asyncio.CancelledError:
+            await asyncio.wait((under_way,))
+            if not under_way.cancelled() and (error := under_way.exception()) is not None:
+                log.warning(f"{name}.failed", error=repr(error))
+            raise
         except ChainError as error:
             log.warning(f"{name}.failed", code=error.code, error=str(error))
             pause_s = max(every_s, backoff_s)
