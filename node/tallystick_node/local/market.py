@@ -181,7 +181,7 @@ class LocalMarket:
         self.tell(f"the market is deployed at 0x{self.deployment.market.hex()}")
 
         self.payer = Keystore(Home(self.home).keystore, scrypt_n=_LIGHT_SCRYPT).create("payer", self.password)
-        self._fund(self.payer, DEPOSIT).deposit(DEPOSIT)
+        self._fund(self.payer, DEPOSIT).deposit_with_permit(DEPOSIT)
         self.tell(
             f"the payer 0x{self.payer.address.hex()[:8]}… deposited {DEPOSIT:,} atoms: its one transaction"
         )
