@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tallystick.protocol.errors import ReceiptDoesNotAddUp
 from tallystick.protocol.offer import Offer
-from tallystick.protocol.pricing import MINIMUM_INTERIM_COST, cost_up, output_tokens_down
+from tallystick.protocol.pricing import MINIMUM_INTERIM_COST, attachments, cost_up, output_tokens_down
 
 MTOK = 1_000_000
 offers = st.from_type(Offer)
@@ -105,3 +105,19 @@ def test_no_atoms_buy_no_output(offer, atoms):
     assume(offer.output_price > 0)
 
     assert output_tokens_down(offer, atoms) * offer.output_price == 0
+
+
+def test_only_parts_that_are_no_text_are_attachments() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
+    text = {"type": "text", "text": "What is this?"}
+    assert attachments([{"role": "user", "content": [text, image, image]}]) == 2
+    assert attachments([{"role": "user", "content": "What is this?"}]) == 0
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(), lambda each: st.lists(each) | st.dictionaries(st.text(), each)
+    )
+)
+def test_attachments_of_any_json_are_counted_without_a_fault(messages: object) -> None:
+    assert attachments(messages) >= 0

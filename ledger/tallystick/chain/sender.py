@@ -126,6 +126,8 @@ class Sender:
                 gas, block, tip, funds = cast("tuple[int, BlockData, int, int]", batch.execute())
         except RpcError as error:
             raise _refusal(error) from error
+        if not block or block.get("baseFeePerGas") is None:
+            raise ChainUnavailable("The chain's node gave no block to take the fee from.")
         base = block["baseFeePerGas"]
         preview = Preview(
             call=call,

@@ -13,7 +13,7 @@ import orjson
 
 from tallystick.client.errors import MalformedRequest
 from tallystick.protocol.offer import Offer
-from tallystick.protocol.pricing import cost_up
+from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments, cost_up
 from tallystick.protocol.units import MTOK, Atoms, Tokens
 
 CHAT_PATH: Final = "/v1/chat/completions"
@@ -23,8 +23,6 @@ TEMPLATE_ALLOWANCE: Final = 512
 """Tokens that a chat template may add on its own: a default system text, the date, the roles."""
 MESSAGE_ALLOWANCE: Final = 16
 TOOLS_ALLOWANCE: Final = 1_024
-ATTACHMENT_ALLOWANCE: Final = 8_192
-"""Tokens of an image, a sound or a file that is named and not contained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,12 +138,8 @@ def _answers(fields: Mapping[str, object]) -> int:
 def _input_bound(fields: Mapping[str, object], body: bytes) -> Tokens:
     messages = fields.get("messages")
     bound = len(body) + TEMPLATE_ALLOWANCE
-    for message in messages if isinstance(messages, list) else ():
-        bound += MESSAGE_ALLOWANCE
-        content = message.get("content") if isinstance(message, dict) else None
-        for part in content if isinstance(content, list) else ():
-            if isinstance(part, dict) and part.get("type") != "text":
-                bound += ATTACHMENT_ALLOWANCE
+    bound += MESSAGE_ALLOWANCE * len(messages if isinstance(messages, list) else ())
+    bound += ATTACHMENT_ALLOWANCE * attachments(messages)
     if fields.get("tools") or fields.get("functions"):
         bound += TOOLS_ALLOWANCE
     return Tokens(bound)

@@ -12,6 +12,20 @@ from tallystick.protocol.units import MTOK, Atoms, Tokens
 MINIMUM_INTERIM_COST: Final = Atoms(100)
 """The least an interim receipt may cost, so that rounding up once a receipt adds at most 1 %."""
 
+ATTACHMENT_ALLOWANCE: Final = Tokens(8_192)
+"""Input tokens of an image, a sound or a file that a request names and does not contain, at most."""
+
+
+def attachments(messages: object) -> int:
+    """Parts of a chat's messages that are no text: bytes of the body say nothing of their tokens."""
+    contents = (
+        [item.get("content") for item in messages if isinstance(item, dict)]
+        if isinstance(messages, list)
+        else []
+    )
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return sum(isinstance(part, dict) and part.get("type") != "text" for part in parts)
+
 
 def cost_up(offer: Offer, *, input_tokens: int, cached_input_tokens: int, output_tokens: int) -> Atoms:
     """Atoms owed for one receipt, rounded up once: a provider is never short a part of an atom.

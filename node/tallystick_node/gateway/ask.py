@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from tallystick.protocol.errors import MalformedMessage
+from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +20,7 @@ class Ask:
     fields: dict[str, Any]
     """The whole body."""
     size: int
-    """Bytes of the body: no input has more tokens."""
+    """Bytes of the body, and what it only names: no input has more tokens."""
     model: str
     streamed: bool
     max_tokens: int | None
@@ -58,7 +59,7 @@ class Ask:
         prompts = _prompts(fields.get("prompt"))
         return cls(
             fields=fields,
-            size=len(body),
+            size=len(body) + ATTACHMENT_ALLOWANCE * attachments(fields.get("messages")),
             model=model,
             streamed=_flag(fields, "stream"),
             max_tokens=max((limit for limit in limits if limit is not None), default=None),
