@@ -36,14 +36,6 @@ def moment(timestamp: int) -> str:
     return f"{datetime.fromtimestamp(timestamp, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def duration(seconds: int) -> str:
-    """`2 days`, `90 minutes`, rounded down to the largest unit that leaves two or more of them."""
-    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} seconds"
-
-
 # ------------------------------------------------------------------------------------------ transactions
 
 

@@ -86,10 +86,6 @@ class Tab:
         hold."""
         return Atoms(self.issued.amount + self.reserved)
 
-    @property
-    def unacknowledged_count(self) -> int:
-        return self.issued.count - self.acknowledged.count
-
     def require_open(self) -> None:
         """It takes vouchers and work; raises WrongEpoch, ChannelNotOpen or ChannelUnknown."""
         if self.closed:

@@ -1,6 +1,5 @@
 """Which engine stands behind a local provider, and how to start it. It knows no money."""
 
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -39,8 +38,8 @@ class EngineKind(Enum):
 
 
 def preferred_engine() -> EngineKind:
-    """vLLM where a GPU or an installed vLLM is found, else embedded."""
-    return EngineKind.VLLM if vllm_is_installed() or shutil.which("nvidia-smi") else EngineKind.EMBEDDED
+    """vLLM where it is installed, as `scripts/demo` sees to where there is a GPU, else embedded."""
+    return EngineKind.VLLM if vllm_is_installed() else EngineKind.EMBEDDED
 
 
 def vllm_is_installed() -> bool:

@@ -1,7 +1,9 @@
 """Child processes that are ready when they say so and gone when we are. It knows no market."""
 
+import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,6 +19,8 @@ import httpx2
 _STOP_GRACE_S: Final = 15.0
 """From SIGTERM to SIGKILL: a gateway drains and settles in between."""
 _POLL_S: Final = 0.05
+_PORTS: Final = (20_000, 32_768)
+"""Under the ports that Linux gives to outgoing connections."""
 
 
 class NotReady(Exception):
@@ -103,15 +107,17 @@ def answers(url: str) -> Callable[[], bool]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct loopback ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Distinct loopback ports that nobody listens on now, and that no outgoing connection is ever given.
+
+    They may be bound much later, and again after a restart.
+    """
+    found: set[int] = set()
+    while len(found) < count:
+        port = random.randrange(*_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            found.add(port)
+    return list(found)
 
 
 def _die_with_parent() -> None:
