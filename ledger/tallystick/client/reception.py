@@ -12,9 +12,10 @@ import orjson
 
 from tallystick.client.ask import Ask
 from tallystick.ports import PostedOffer
+from tallystick.protocol.audit import require_price
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import ReceiptDoesNotAddUp, ReceiptMismatch
-from tallystick.protocol.pricing import MINIMUM_INTERIM_COST, cost_up
+from tallystick.protocol.pricing import MINIMUM_INTERIM_COST
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.signed import Signed, Verified, verify
 from tallystick.protocol.transcript import Transcript
@@ -153,18 +154,7 @@ class Reception:
             )
 
     def _require_cost(self, receipt: Receipt) -> None:
-        required = cost_up(
-            self._posted.offer,
-            input_tokens=receipt.input_tokens,
-            cached_input_tokens=receipt.cached_input_tokens,
-            output_tokens=receipt.output_tokens,
-        )
-        if receipt.cost != required:
-            raise ReceiptDoesNotAddUp(
-                "The receipt's cost is not the offer's price of its counts.",
-                required=required,
-                actual=receipt.cost,
-            )
+        require_price(receipt, self._posted.offer)
         if receipt.finish == Finish.INTERIM and receipt.cost < MINIMUM_INTERIM_COST:
             raise ReceiptDoesNotAddUp(
                 "An interim receipt is too small.", required=MINIMUM_INTERIM_COST, actual=receipt.cost
