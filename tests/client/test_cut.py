@@ -12,7 +12,7 @@ from tallystick.client.errors import AnswerCut
 from tallystick.client.transport import BASE_URL
 
 
-def buyer(transport: Any) -> OpenAI:
+def openai_over(transport: Any) -> OpenAI:
     http = DefaultHttpxClient(transport=transport)
     return OpenAI(base_url=BASE_URL, api_key="-", http_client=http, max_retries=0)
 
@@ -20,7 +20,7 @@ def buyer(transport: Any) -> OpenAI:
 def test_a_cut_stream_ends_with_an_error(world: Any, ask: Callable[..., Any]) -> None:
     provider = world.provider(cheat="engine")
     said: list[str] = []
-    with buyer(world.transport()) as client:
+    with openai_over(world.transport()) as client:
         stream = client.chat.completions.create(**ask("one two three four"), stream=True)
         with pytest.raises(openai.APIError) as caught:
             said.extend(chunk.choices[0].delta.content or "" for chunk in stream)
@@ -33,7 +33,7 @@ def test_a_cut_answer_that_was_streamed_underneath_is_an_error(world: Any, ask: 
     provider = world.provider(cheat="engine", credit=1_000)
     outcomes: list[Any] = []
     with (
-        buyer(world.transport(on_outcome=outcomes.append)) as client,
+        openai_over(world.transport(on_outcome=outcomes.append)) as client,
         pytest.raises(openai.InternalServerError) as caught,
     ):
         client.chat.completions.create(**ask("one two three four", max_tokens=2_000))

@@ -60,7 +60,7 @@ def test_a_provider_s_story(tally, market: Market, offer_toml, tmp_path: Path) -
     (tmp_path / "tls.pem").write_bytes(pem)
     file = offer_toml(tls_key_file="tls.pem", endpoint="https://127.0.0.1:1", stake="150 TEST")
 
-    joined = tally.json("join", file, "--yes", "--wallet", "bob")
+    joined = tally.json("join", file, "--engine-elsewhere", "--yes", "--wallet", "bob")
 
     names = {"bob", "bob-receipts"}
     assert {wallet["name"] for wallet in tally.json("wallet", "list")} == names
@@ -75,13 +75,13 @@ def test_a_provider_s_story(tally, market: Market, offer_toml, tmp_path: Path) -
     assert tally.json("offers", "--model", "other") == []
     assert "No offer holds now" in tally("offers", "--model", "other").out
 
-    config = tmp_path / "new" / "node.toml"
-    again = tally("join", file, "--yes", "--wallet", "bob", "--write-config", config)
+    config, elsewhere = tmp_path / "new" / "node.toml", ("--engine-elsewhere", "--yes", "--wallet", "bob")
+    again = tally("join", file, *elsewhere, "--write-config", config)
     assert again.status == 0
     assert f"tally-node serve {config}" in again.out
     assert "Not yet: No gateway answers" in again.out
     assert [entry["offer"]["sequence"] for entry in tally.json("offers")] == ["2"]
-    refused = tally("join", file, "--yes", "--wallet", "bob", "--write-config", config)
+    refused = tally("join", file, *elsewhere, "--write-config", config)
     assert (refused.status, "is there already" in refused.err) == (1, True)
 
     assert tally.json("offer", "withdraw", "--yes", "--wallet", "bob")["minimumSequence"] == 3
@@ -95,7 +95,9 @@ def test_the_config_that_join_writes_is_the_node_s(tally, offer_toml, tmp_path: 
     bob = tally.add_wallet("bob")
     tally.json("faucet", "500test")
     path = tmp_path / "node.toml"
-    tally.json("join", offer_toml(), "--yes", "--wallet", "bob", "--write-config", path)
+    tally.json(
+        *("join", offer_toml(), "--engine-elsewhere", "--yes", "--wallet", "bob", "--write-config", path)
+    )
 
     config = node_config.Config.load(path)
 
@@ -109,11 +111,13 @@ def test_the_config_that_join_writes_is_the_node_s(tally, offer_toml, tmp_path: 
 
 def test_joining_says_what_is_missing_before_it_spends(tally, offer_toml, market: Market) -> None:
     bob = tally.add_wallet("bob")
-    poor = tally("join", offer_toml(), "--yes")
+    poor = tally("join", offer_toml(), "--engine-elsewhere", "--yes")
     assert (poor.status, "holds 0.000000 TEST" in poor.err) == (1, True)
     tally.json("faucet", "500test")
     no_engine = tally("join", offer_toml(engine="http://127.0.0.1:1"), "--yes")
     assert (no_engine.status, "The engine does not answer" in no_engine.err) == (1, True)
+    none_named = tally("join", offer_toml(), "--yes")
+    assert (none_named.status, "--engine-elsewhere" in none_named.err) == (1, True)
     assert market.stake(bob.address).staked == 0
     assert tally.json("wallet", "list") == [{"name": "bob", "address": "0x" + bob.address.hex()}]
 

@@ -39,25 +39,24 @@ LOCAL_CHAIN_IDS: Final = (31337, 1337)
 
 
 def find_anvil() -> Path:
-    """The program: TALLYSTICK_ANVIL, else on PATH, else what `scripts/install contracts` brought.
+    """The program: on PATH, else what `scripts/install contracts` brought.
 
     Raises
     ------
     NoAnvil :
         None is there, or this machine is too old for it.
     """
-    named = os.environ.get("TALLYSTICK_ANVIL")
     bin_folders = (parent / "contracts/node_modules/.bin" for parent in _ancestors())
-    candidates = [named or shutil.which("anvil"), *(shutil.which("anvil", path=path) for path in bin_folders)]
-    found = next((Path(path) for path in candidates if path), None)
-    if found is None or not found.exists():
-        where = f"TALLYSTICK_ANVIL names {named}, which is not there" if named else "anvil was not found"
+    found = shutil.which("anvil") or next(
+        filter(None, (shutil.which("anvil", path=p) for p in bin_folders)), None
+    )
+    if found is None:
         raise NoAnvil(
-            f"{where}: it is the local chain. Install it with `scripts/install contracts`, put it on PATH, "
-            "or name it in TALLYSTICK_ANVIL."
+            "anvil was not found: it is the local chain. Install it with `scripts/install contracts`, or put "
+            "it on PATH."
         )
     _require_glibc()
-    return _native(found.resolve())
+    return _native(Path(found).resolve())
 
 
 def _ancestors() -> list[Path]:

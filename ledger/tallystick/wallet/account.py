@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tallystick.wallet.view import View
 
 Amount = Annotated[
-    str, typer.Argument(help="Atoms as an integer, or with the asset's unit: 1.5tusd.", show_default=False)
+    str, typer.Argument(help="Atoms as an integer, or with the asset's unit: 1.5TEST.", show_default=False)
 ]
 
 

@@ -53,20 +53,20 @@ def open_(
     from tallystick.wallet.render import channel_data
     from tallystick.wallet.view import lines, short
 
-    atoms, seller = desk.amount(cap), desk.party(provider)
+    atoms, party = desk.amount(cap), desk.party(provider)
     if session_key is not None:
         signer = desk.party(session_key)
         mined = desk.signing_market.open_own_channels(
-            [Opening(provider=seller, session_key=signer, cap=atoms)]
+            [Opening(provider=party, session_key=signer, cap=atoms)]
         )
     else:
         with open_purse(desk) as purse:
-            held = purse.open_channel(seller)
+            held = purse.open_channel(party)
             signer = held.key.session_key
-            opening = Opening(provider=seller, session_key=signer, cap=atoms)
+            opening = Opening(provider=party, session_key=signer, cap=atoms)
             mined = desk.signing_market.open_own_channels([opening])
             remember_cap(desk, purse, held, atoms)
-    channel = desk.market.channel(desk.wallet.address, seller, signer)
+    channel = desk.market.channel(desk.wallet.address, party, signer)
     return lines(
         sent(channel_data(channel), [mined]),
         f"The channel {short(channel.id)} may pay {show_exactly(channel.cap, desk.asset)} in all.",

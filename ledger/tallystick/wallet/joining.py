@@ -5,7 +5,6 @@ Every check that can fail comes before the first atom moves, and running it agai
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 from urllib.parse import urlsplit
 
 from tallystick.chain.errors import GasUnaffordable, WalletUnknown
@@ -21,8 +20,6 @@ from tallystick.wallet.probes import endpoint_trouble, engine_trouble
 from tallystick.wallet.render import offer_facts
 from tallystick.wallet.view import View, lines
 
-_ENGINE: Final = "http://127.0.0.1:8000"
-
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
@@ -36,14 +33,17 @@ class _Plan:
     offer: Offer
 
 
-def join(desk: Desk, path: Path, config: Path | None) -> View:
-    """Raises OfferFileError, KeystoreError, or what its transactions raise."""
+def join(desk: Desk, path: Path, config: Path | None, *, engine_elsewhere: bool = False) -> View:
+    """Raises OfferFileError, KeystoreError, or what its transactions raise.
+
+    `engine_elsewhere`: it cannot be reached from here, and the node will ask it when it starts.
+    """
     if config is not None and config.exists():
         raise OfferFileError(f"{config} is there already: name another file for the node's config.")
     now = desk.market.head().timestamp
     file = read_offer_file(path, desk.asset, now=Timestamp(now))
-    if file.engine is not None and (trouble := engine_trouble(file.engine, file.model)):
-        raise OfferFileError(trouble)
+    if not engine_elsewhere and (trouble := engine_trouble(file.engine, file.model)):
+        raise OfferFileError(f"{trouble} Where it cannot be reached from here, say --engine-elsewhere.")
     _require_funds(desk, file)
     plan = _plan(desk, file)
     mined = _carry_out(desk, plan)
@@ -157,7 +157,7 @@ def node_config(desk: Desk, file: OfferFile, receipt_wallet: str) -> str:
         *((("plain_http", True),) if endpoint.scheme == "http" else ()),
         ("endpoint", file.endpoint),
         ("[engine]", ""),
-        ("url", file.engine or _ENGINE),
+        ("url", file.engine),
         ("[[offers]]", ""),
         ("model", file.model),
         ("input_price", file.input_price),

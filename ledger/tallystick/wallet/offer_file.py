@@ -3,7 +3,7 @@
 model = "tiny"
 endpoint = "https://provider.example:8443"     # where payers find the gateway
 tls_key_file = "tls.pem"                       # or endpoint_key = "0x…"; neither: a public certificate
-engine = "http://127.0.0.1:8000"               # optional: checked, and named in the node's config
+engine = "http://127.0.0.1:8000"               # default: this one; checked, and named in the node's config
 input_price = "0.10 TUSD"                      # per million tokens; an integer is atoms
 cached_input_price = "0.05 TUSD"               # default: input_price
 output_price = "0.40 TUSD"
@@ -47,6 +47,8 @@ _OPTIONAL: Final = (
 )
 _UNITS: Final = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 _DEFAULT_VALID_S: Final = 30 * 86_400
+_ENGINE: Final = "http://127.0.0.1:8000"
+"""Where vLLM listens by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class OfferFile:
     endpoint: str
     endpoint_key: Hash32
     tls_key_file: Path | None
-    engine: str | None
+    engine: str
     model_hash: Hash32
     input_price: AtomsPerMTok
     cached_input_price: AtomsPerMTok
@@ -109,7 +111,7 @@ def read_offer_file(path: Path, asset: Asset, *, now: Timestamp) -> OfferFile:
         endpoint=fields.url("endpoint", ENDPOINT_LIMIT),
         endpoint_key=fields.hash("endpoint_key") if tls_key_file is None else key_hash(tls_key_file),
         tls_key_file=tls_key_file,
-        engine=fields.url("engine", 2_048) if "engine" in data else None,
+        engine=fields.url("engine", 2_048) if "engine" in data else _ENGINE,
         model_hash=fields.hash("model_hash"),
         input_price=input_price,
         cached_input_price=AtomsPerMTok(fields.amount("cached_input_price", 64, input_price)),

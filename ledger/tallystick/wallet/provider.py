@@ -94,14 +94,19 @@ def join(
     write_config: Annotated[
         Path | None, typer.Option(help="Write the node's config to this file too; never over another.")
     ] = None,
+    engine_elsewhere: Annotated[
+        bool,
+        typer.Option("--engine-elsewhere", help="The engine cannot be reached from here: do not ask it."),
+    ] = False,
 ) -> "View":
     """Become a provider: stake, and post the offer of a file.
 
-    Stakes what is missing, names the receipt key, signs the offer with it and posts it; says what to run.
+    Checks that the engine serves the model, stakes what is missing, names the receipt key, signs the offer
+    with it and posts it; says what to run.
     """
     from tallystick.wallet.joining import join as joined
 
-    return joined(desk, file, write_config)
+    return joined(desk, file, write_config, engine_elsewhere=engine_elsewhere)
 
 
 def offers(
