@@ -3,6 +3,7 @@
 It knows no model and no server. Parameters that it does not name are accepted and ignored, as vLLM does.
 """
 
+from collections.abc import Iterator
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -88,71 +89,42 @@ class Request(BaseModel):
 
     def check(self) -> None:
         """Raises RequestRefused where vLLM would."""
-        for problem, param, message in (
-            (
-                not 1 <= self.choices <= MOST_CHOICES,
-                "n",
-                f"n must be at least 1 and at most {MOST_CHOICES}, got {self.n}.",
-            ),
-            (self.heat < 0, "temperature", f"temperature must be non-negative, got {self.temperature}."),
-            (
-                self.choices > 1 and self.heat < GREEDY_BELOW,
-                "n",
-                f"n must be 1 when using greedy sampling, got {self.n}.",
-            ),
-            (
-                self.top_p is not None and not 0 < self.top_p <= 1,
-                "top_p",
-                f"top_p must be in (0, 1], got {self.top_p}.",
-            ),
-            (
-                self.min_p is not None and not 0 <= self.min_p <= 1,
-                "min_p",
-                f"min_p must be in [0, 1], got {self.min_p}.",
-            ),
-            (
-                not -2 <= (self.presence_penalty or 0) <= 2,
-                "presence_penalty",
-                f"presence_penalty must be in [-2, 2], got {self.presence_penalty}.",
-            ),
-            (
-                not -2 <= (self.frequency_penalty or 0) <= 2,
-                "frequency_penalty",
-                f"frequency_penalty must be in [-2, 2], got {self.frequency_penalty}.",
-            ),
-            (
-                any(not -100 <= bias <= 100 for bias in (self.logit_bias or {}).values()),
-                "logit_bias",
-                "logit_bias values must be in [-100, 100].",
-            ),
-            (
-                self.repetition_penalty is not None and self.repetition_penalty <= 0,
+        for param, message in (*self._sampling_problems(), *self._shape_problems()):
+            raise RequestRefused(message, param=param)
+
+    def _sampling_problems(self) -> Iterator[tuple[str, str]]:
+        if self.heat < 0:
+            yield "temperature", f"temperature must be non-negative, got {self.temperature}."
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            yield "top_p", f"top_p must be in (0, 1], got {self.top_p}."
+        if self.min_p is not None and not 0 <= self.min_p <= 1:
+            yield "min_p", f"min_p must be in [0, 1], got {self.min_p}."
+        for param in ("presence_penalty", "frequency_penalty"):
+            penalty = getattr(self, param)
+            if not -2 <= (penalty or 0) <= 2:
+                yield param, f"{param} must be in [-2, 2], got {penalty}."
+        if any(not -100 <= bias <= 100 for bias in (self.logit_bias or {}).values()):
+            yield "logit_bias", "logit_bias values must be in [-100, 100]."
+        if self.repetition_penalty is not None and self.repetition_penalty <= 0:
+            yield (
                 "repetition_penalty",
                 f"repetition_penalty must be greater than zero, got {self.repetition_penalty}.",
-            ),
-            (
-                self.wanted_tokens is not None and self.wanted_tokens < 1,
-                "max_tokens",
-                f"max_tokens must be at least 1, got {self.wanted_tokens}.",
-            ),
-            (
-                self.stream_options is not None and not self.stream,
-                "stream_options",
-                "Stream options can only be defined when `stream=True`.",
-            ),
-            (
-                self.prompt_logprobs is not None and self.stream,
-                "prompt_logprobs",
-                "`prompt_logprobs` are not available when `stream=True`.",
-            ),
-        ):
-            if problem:
-                raise RequestRefused(message, param=param)
+            )
+
+    def _shape_problems(self) -> Iterator[tuple[str, str]]:
+        if not 1 <= self.choices <= MOST_CHOICES:
+            yield "n", f"n must be at least 1 and at most {MOST_CHOICES}, got {self.n}."
+        if self.choices > 1 and self.heat < GREEDY_BELOW:
+            yield "n", f"n must be 1 when using greedy sampling, got {self.n}."
+        if self.wanted_tokens is not None and self.wanted_tokens < 1:
+            yield "max_tokens", f"max_tokens must be at least 1, got {self.wanted_tokens}."
+        if self.stream_options is not None and not self.stream:
+            yield "stream_options", "Stream options can only be defined when `stream=True`."
+        if self.prompt_logprobs is not None and self.stream:
+            yield "prompt_logprobs", "`prompt_logprobs` are not available when `stream=True`."
         for param, count in (("logprobs", self.wanted_logprobs), ("prompt_logprobs", self.prompt_logprobs)):
             if count is not None and not 0 <= count <= MOST_LOGPROBS:
-                raise RequestRefused(
-                    f"Requested {param} of {count}, which is not between 0 and {MOST_LOGPROBS}", param=param
-                )
+                yield param, f"Requested {param} of {count}, which is not between 0 and {MOST_LOGPROBS}"
 
 
 class Function(BaseModel):

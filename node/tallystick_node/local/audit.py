@@ -4,7 +4,7 @@ Three questions, each answered with the figures that decide. It starts nothing a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -47,36 +47,10 @@ class PayersHalf:
 
 def audit(market: Market, payer: PayersHalf) -> list[Check]:
     """The three checks over all that the chain has logged and all that the one payer has accepted."""
-    receipts = [item.receipt for item in payer.held]
-    carried: dict[ChannelId, list[tuple[Hash32, int]]] = defaultdict(lambda: [(ZERO_HASH, 0)])
-    for channel_id, request_hash, nonce in payer.asked:
-        carried[channel_id].append((request_hash, nonce))
     events = Follower(market.rpc, market.deployment).poll().events
-    offers = {event.offer_hash: event.offer for event in events if isinstance(event, OfferPosted)}
-    settled: dict[ChannelId, Settled] = {
-        event.channel_id: event for event in events if isinstance(event, Settled)
-    }
-
-    by_channel: dict[ChannelId, list[Verified[Receipt]]] = defaultdict(list)
-    faults: list[str] = []
-    for signed in receipts:
-        try:
-            offer = offers[signed.message.offer_hash]
-            key = market.stake(offer.provider).receipt_key
-            verified = audited(signed, offer, market.deployment.domain, receipt_key=key)
-            by_channel[signed.message.channel_id].append(verified)
-        except (MarketError, KeyError) as error:
-            faults.append(f"receipt {signed.message.sequence}: {error}")
-
-    for channel_id, verified_receipts in by_channel.items():
-        try:
-            tally = tally_of(item.message for item in verified_receipts)
-        except MarketError as error:
-            faults.append(f"channel {to_hex(channel_id)[:10]}…: {error}")
-            continue
-        event = settled.get(channel_id)
-        if event is not None and not _acknowledges(event, tally, carried[channel_id]):
-            faults.append(f"channel {to_hex(channel_id)[:10]}…: the settled root is not that of its receipts")
+    settled = {event.channel_id: event for event in events if isinstance(event, Settled)}
+    by_channel, faults = _verified(market, events, payer.held)
+    faults += _misrooted(by_channel, settled, payer.asked)
 
     earned = sum(item.message.cost for items in by_channel.values() for item in items)
     paid = sum(event.settled for event in settled.values())
@@ -95,10 +69,48 @@ def audit(market: Market, payer: PayersHalf) -> list[Check]:
         ),
         Check(
             question="every receipt verifies: signature, price, sum, settled root",
-            holds=not faults and bool(receipts),
-            found=f"{len(receipts):,} receipts" if not faults else "; ".join(faults[:5]),
+            holds=not faults and bool(payer.held),
+            found=f"{len(payer.held):,} receipts" if not faults else "; ".join(faults[:5]),
         ),
     ]
+
+
+def _verified(
+    market: Market, events: Sequence[object], held: Sequence[HeldReceipt]
+) -> tuple[dict[ChannelId, list[Verified[Receipt]]], list[str]]:
+    """The receipts by channel, each one signed and priced as its posted offer says; and what is wrong."""
+    offers = {event.offer_hash: event.offer for event in events if isinstance(event, OfferPosted)}
+    by_channel: dict[ChannelId, list[Verified[Receipt]]] = defaultdict(list)
+    faults: list[str] = []
+    for signed in (item.receipt for item in held):
+        try:
+            offer = offers[signed.message.offer_hash]
+            key = market.stake(offer.provider).receipt_key
+            verified = audited(signed, offer, market.deployment.domain, receipt_key=key)
+            by_channel[signed.message.channel_id].append(verified)
+        except (MarketError, KeyError) as error:
+            faults.append(f"receipt {signed.message.sequence}: {error}")
+    return by_channel, faults
+
+
+def _misrooted(
+    by_channel: Mapping[ChannelId, Sequence[Verified[Receipt]]],
+    settled: Mapping[ChannelId, Settled],
+    asked: Iterable[tuple[ChannelId, Hash32, int]],
+) -> Iterator[str]:
+    """Channels whose receipts do not follow each other, or were settled by another root than theirs."""
+    carried: dict[ChannelId, list[tuple[Hash32, int]]] = defaultdict(lambda: [(ZERO_HASH, 0)])
+    for channel_id, request_hash, nonce in asked:
+        carried[channel_id].append((request_hash, nonce))
+    for channel_id, receipts in by_channel.items():
+        try:
+            tally = tally_of(item.message for item in receipts)
+        except MarketError as error:
+            yield f"channel {to_hex(channel_id)[:10]}…: {error}"
+            continue
+        event = settled.get(channel_id)
+        if event is not None and not _acknowledges(event, tally, carried[channel_id]):
+            yield f"channel {to_hex(channel_id)[:10]}…: the settled root is not that of its receipts"
 
 
 def _acknowledges(event: Settled, tally: Tally, carried: Iterable[tuple[Hash32, int]]) -> bool:

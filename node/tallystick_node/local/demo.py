@@ -25,6 +25,7 @@ import tallystick
 from tallystick.chain.errors import ChainError
 from tallystick.chain.events import Earned, Settled
 from tallystick.chain.follower import Follower
+from tallystick.chain.market import Market
 from tallystick.protocol.units import to_hex
 from tallystick_node.local.audit import Check, PayersHalf, audit
 from tallystick_node.local.engines import EngineKind, preferred_engine, vllm_is_installed
@@ -115,24 +116,7 @@ def _tell(options: argparse.Namespace, folder: Path, console: Console) -> int:
         market.stop_gateways()
         chain = market.market_of(market.payer)
         checks = audit(chain, payer)
-        settlements = _settlements(market)
-
-        totals: Totals = defaultdict(lambda: defaultdict(int))
-        names = {provider.address: provider.name for provider in market.providers}
-        asked: dict[str, set[tuple[bytes, int]]] = defaultdict(set)
-        for item in payer.held:
-            receipt = item.receipt.message
-            row = totals[names[item.provider]]
-            asked[names[item.provider]].add((receipt.channel_id, item.nonce))
-            row["input_tokens"] += receipt.input_tokens
-            row["output_tokens"] += receipt.output_tokens
-            row["receipts"] += 1
-            row["paid"] += receipt.cost
-        for provider in market.providers:
-            row = totals[provider.name]
-            row["requests"] = len(asked[provider.name])
-            row["earned"] = chain.balance_of(provider.address)
-            row["transactions"], row["gas"] = settlements.get(provider.address, (0, 0))
+        totals = _totals(market, chain, payer)
         _print(console, totals, checks, engine)
         tell("done")
         if options.json:
@@ -140,6 +124,28 @@ def _tell(options: argparse.Namespace, folder: Path, console: Console) -> int:
         if options.keep:
             _keep(market, console)
     return 0 if all(check.holds for check in checks) else 1
+
+
+def _totals(market: LocalMarket, chain: Market, payer: PayersHalf) -> Totals:
+    """By provider: what was asked, delivered and paid, as the receipts say, and what the chain says."""
+    totals: Totals = defaultdict(lambda: defaultdict(int))
+    names = {provider.address: provider.name for provider in market.providers}
+    asked: dict[str, set[tuple[bytes, int]]] = defaultdict(set)
+    for item in payer.held:
+        receipt = item.receipt.message
+        row = totals[names[item.provider]]
+        asked[names[item.provider]].add((receipt.channel_id, item.nonce))
+        row["input_tokens"] += receipt.input_tokens
+        row["output_tokens"] += receipt.output_tokens
+        row["receipts"] += 1
+        row["paid"] += receipt.cost
+    settlements = _settlements(market)
+    for provider in market.providers:
+        row = totals[provider.name]
+        row["requests"] = len(asked[provider.name])
+        row["earned"] = chain.balance_of(provider.address)
+        row["transactions"], row["gas"] = settlements.get(provider.address, (0, 0))
+    return totals
 
 
 async def _buy(
