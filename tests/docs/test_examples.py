@@ -1,6 +1,7 @@
 """What the documentation shows is run as it stands, against a market with real gateways."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,10 +39,49 @@ def test_the_readme_shows_the_example_that_is_run() -> None:
     assert (REPOSITORY / "docs/examples/pay.py").read_text() in (REPOSITORY / "README.md").read_text()
 
 
-def test_every_command_of_the_readme_is_there() -> None:
+RUN_ELSEWHERE = {
+    "scripts/demo": "tests/e2e/test_demo.py",
+    "scripts/demo --engine vllm": "tests/e2e/test_demo.py",
+    "scripts/demo --engine echo --providers 5 --requests 2000": "tests/e2e/test_demo.py",
+    "scripts/test": ".ci/run",
+    "scripts/check": ".ci/run",
+}
+"""The README's commands that others run as they stand, and who."""
+RUN_HERE = ("scripts/console", "tally --help", "tally-node --help")
+
+
+def run(line: str, typed: str = "") -> str:
+    program, *arguments = line.split()
+    path = next(path for path in (REPOSITORY / program, REPOSITORY / ".venv/bin" / program) if path.exists())
+    command, output = [path, *arguments], subprocess.PIPE
+    done = subprocess.run(
+        command, input=typed, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_every_command_of_the_readme_is_run() -> None:
     blocks = (REPOSITORY / "README.md").read_text().split("```sh\n")[1:]
-    lines = [line for block in blocks for line in block.split("```")[0].splitlines() if line.strip()]
-    programs = {line.split()[0] for line in lines}
-    for program in programs - {"git", "cd", "export"}:
-        found = (REPOSITORY / program, REPOSITORY / ".venv/bin" / program)
-        assert any(os.access(path, os.X_OK) for path in found), program
+    lines = {line for block in blocks for line in block.split("```")[0].splitlines() if line.strip()}
+    assert lines == {*RUN_ELSEWHERE, *RUN_HERE}
+    for line, where in RUN_ELSEWHERE.items():
+        words = line.split()
+        text = (REPOSITORY / where).read_text()
+        assert all(f'"{word}"' in text for word in words[1:]) or line in text, line
+
+
+@pytest.mark.parametrize("line", [line for line in RUN_HERE if line.endswith("--help")])
+def test_help_helps(line: str) -> None:
+    assert "Usage:" in run(line) or "usage:" in run(line)
+
+
+def test_the_console_does_what_it_shows() -> None:
+    """The commands that it prints as it starts, typed as they stand."""
+    script = (REPOSITORY / "contracts/brownie/scripts/console.py").read_text()
+    shown = [line.strip() for line in script.splitlines() if line.startswith("    market.")]
+    assert len(shown) == 4
+    told = run("scripts/console", "\n".join([*shown, "exit()"]) + "\n")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", told).split(">>>", 1)[1].splitlines()
+    assert sum("Transaction confirmed" in line for line in lines) == 3
+    assert "42" in lines, "what balanceOf answers once the voucher is settled"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tallystick_node.local.engines import REPOSITORY
+from tallystick_node.local.engines import REPOSITORY, preferred_engine
 
 pytestmark = pytest.mark.e2e
 
@@ -40,6 +40,12 @@ def left_running() -> list[str]:
         except OSError:
             continue
     return [line for line in lines if "tallystick-demo-" in line]
+
+
+def test_the_default_runs_the_best_engine_that_is_here() -> None:
+    report = demo(timeout_s=400)
+    assert report["engine"] == preferred_engine().value
+    require_adds_up(report, providers=3, requests=60)
 
 
 def test_the_embedded_model_answers_and_is_paid() -> None:

@@ -33,16 +33,24 @@ def lines(data: Any, *text: str) -> View:
 def table(
     data: Any, columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, note: str | None = None
 ) -> View:
-    """Columns whose name ends in `>` stand to the right. The note stands below."""
+    """Columns whose name ends in `>` stand to the right. The note stands below.
+
+    Where the terminal is narrow, addresses and hashes give way, and nothing else.
+    """
     rows = list(rows)
     if not rows:
         return View(data, empty)
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False, header_style="dim", caption=note, caption_justify="left")
-    for column in columns:
+    for number, column in enumerate(columns):
         justify: Literal["left", "right"] = "right" if column.endswith(">") else "left"
-        shown.add_column(column.rstrip(">"), justify=justify, no_wrap=True)
+        cells = [row[number] for row in rows]
+        gives_way = all(cell.startswith("0x") for cell in cells)
+        width = None if gives_way else max(len(column.rstrip(">")), *map(len, cells))
+        shown.add_column(
+            column.rstrip(">"), justify=justify, no_wrap=not gives_way, overflow="ellipsis", min_width=width
+        )
     for row in rows:
         shown.add_row(*row)
     return View(data, shown)
