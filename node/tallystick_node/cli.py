@@ -7,7 +7,12 @@ from typing import Annotated, NoReturn
 import typer
 
 app = typer.Typer(
-    help="Runs a provider of the Tallystick market.", no_args_is_help=True, add_completion=False
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # They can show local variables, and keys and prompts are among them.
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Runs a provider of the Tallystick market.",
 )
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file, see docs/provider.md.")]
