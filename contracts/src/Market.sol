@@ -5,15 +5,16 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 import {ChannelId, IMarket} from "./interfaces/IMarket.sol";
 import {Account} from "./libraries/Account.sol";
 import {Book} from "./libraries/Book.sol";
 import {Channel} from "./libraries/Channel.sol";
+import {Fraud} from "./libraries/Fraud.sol";
 import {Hash} from "./libraries/Hash.sol";
 import {Signature} from "./libraries/Signature.sol";
 import {Stake} from "./libraries/Stake.sol";
+import {MarketState} from "./MarketState.sol";
 
 /// @title Market
 /// @notice The one contract that holds money. It checks who asks, calls the concept's library, emits, and pays.
@@ -24,45 +25,19 @@ import {Stake} from "./libraries/Stake.sol";
 /// There is no re-entrancy guard, because there is nothing for one to guard: every function writes its state before
 /// it calls the asset, a payer's ERC-1271 contract is only ever called statically, and an asset that re-enters in the
 /// middle of a deposit fails the check of what that deposit brought.
-contract Market is IMarket {
+contract Market is MarketState {
     using Account for Account.State;
     using Book for Book.State;
     using Channel for Channel.State;
+    using Fraud for Fraud.State;
     using SafeERC20 for IERC20;
     using Stake for Stake.State;
 
-    /// @notice A grant can be on its way for long before it is included: ten minutes outlast a congested chain.
-    uint40 internal constant MIN_EXIT_NOTICE = 10 minutes;
-    /// @notice Providers settle every so often, and must see a close request and be included before it ends.
-    uint40 internal constant MIN_CLOSE_NOTICE = 1 hours;
-    /// @notice Long enough for anybody to find and prove a fraud in a receipt of the last hour.
-    uint40 internal constant MIN_UNSTAKE_NOTICE = 1 days;
-    /// @notice No deployer may hold money for longer than a season.
-    uint40 internal constant MAX_NOTICE = 90 days;
     /// @notice Gas that one payer's ERC-1271 contract may burn: enough for a passkey, too little to sink a batch.
     uint256 internal constant ERC1271_GAS = 500_000;
     /// @notice Where burnt stake goes. ERC-20 assets refuse the zero address; nobody has the key of this one.
     address internal constant BURNT = 0x000000000000000000000000000000000000dEaD;
 
-    IERC20 private immutable ASSET;
-    address private immutable ARBITER;
-    uint96 private immutable MINIMUM_STAKE;
-    uint40 private immutable EXIT_NOTICE;
-    uint40 private immutable CLOSE_NOTICE;
-    uint40 private immutable UNSTAKE_NOTICE;
-    uint256 private immutable CHAIN_ID;
-    bytes32 private immutable SEPARATOR;
-
-    mapping(address payer => Account.State) private _accounts;
-    mapping(address provider => Stake.State) private _stakes;
-    mapping(address provider => Book.State) private _books;
-    /// @dev The provider first: a settlement looks it up once for all its rows.
-    mapping(address provider => mapping(address payer => mapping(address sessionKey => Channel.State))) private
-        _channels;
-
-    /// @param arbiter_ The only address that may slash; zero: nobody may. It can be an address still to be deployed to.
-    /// @param minimumStake_ Atoms, at least one: an offer without stake is a promise of nobody.
-    /// @param exitNotice_ Seconds, as are the other two.
     constructor(
         address asset_,
         address arbiter_,
@@ -70,22 +45,7 @@ contract Market is IMarket {
         uint40 exitNotice_,
         uint40 closeNotice_,
         uint40 unstakeNotice_
-    ) {
-        _requireWithin(MIN_EXIT_NOTICE, MAX_NOTICE, exitNotice_);
-        _requireWithin(MIN_CLOSE_NOTICE, MAX_NOTICE, closeNotice_);
-        _requireWithin(MIN_UNSTAKE_NOTICE, MAX_NOTICE, unstakeNotice_);
-        _requireWithin(1, type(uint96).max, minimumStake_);
-        if (asset_.code.length == 0) revert SafeERC20.SafeERC20FailedOperation(asset_);
-
-        ASSET = IERC20(asset_);
-        ARBITER = arbiter_;
-        MINIMUM_STAKE = minimumStake_;
-        EXIT_NOTICE = exitNotice_;
-        CLOSE_NOTICE = closeNotice_;
-        UNSTAKE_NOTICE = unstakeNotice_;
-        CHAIN_ID = block.chainid;
-        SEPARATOR = Hash.domainSeparator(block.chainid, address(this));
-    }
+    ) MarketState(asset_, arbiter_, minimumStake_, exitNotice_, closeNotice_, unstakeNotice_) {}
 
     // ------------------------------------------------------------------------------------------------ account
 
@@ -173,12 +133,61 @@ contract Market is IMarket {
         Stake.State storage its = _stakes[provider];
 
         (uint96 reward, uint96 burnt) = its.slash(amount);
-        uint96 balance = _books[recipient].earn(reward);
+        _pay(provider, its, recipient, reward, burnt);
+    }
 
-        emit Slashed(provider, recipient, reward, burnt, its.staked, its.exiting);
-        if (reward != 0) emit Earned(recipient, reward, balance);
+    // ------------------------------------------------------------------------------------------------ fraud
 
-        ASSET.safeTransfer(BURNT, burnt);
+    /// @inheritdoc IMarket
+    function slashOvercharge(Offer calldata offer, Receipt calldata receipt, bytes calldata signature) external {
+        (bytes32 offerHash, bytes32 receiptHash) = (Hash.offer(offer), Hash.receipt(receipt));
+        _requireReceiptKey(offer.provider, receiptHash, signature);
+
+        (bytes32 fraud, uint256 price) = Fraud.requireOvercharge(offer, receipt, offerHash, receiptHash);
+        _frauds.prove(fraud);
+
+        emit OverchargeProven(offer.provider, msg.sender, receiptHash, offerHash, price, receipt.cost);
+        _slashAll(offer.provider);
+    }
+
+    /// @inheritdoc IMarket
+    function slashReceiptEquivocation(
+        address payer,
+        address provider,
+        address sessionKey,
+        uint24 epoch,
+        Receipt calldata first,
+        bytes calldata firstSignature,
+        Receipt calldata second,
+        bytes calldata secondSignature
+    ) external {
+        ChannelId id = Hash.channelId(payer, provider, sessionKey, epoch);
+        (bytes32 firstHash, bytes32 secondHash) = (Hash.receipt(first), Hash.receipt(second));
+        _requireReceiptKey(provider, firstHash, firstSignature);
+        _requireReceiptKey(provider, secondHash, secondSignature);
+
+        _frauds.prove(Fraud.requireReceiptEquivocation(id, first, second, firstHash, secondHash));
+
+        emit ReceiptEquivocationProven(provider, msg.sender, id, first.sequence, firstHash, secondHash);
+        _slashAll(provider);
+    }
+
+    /// @inheritdoc IMarket
+    function slashOfferEquivocation(
+        Offer calldata first,
+        bytes calldata firstSignature,
+        Offer calldata second,
+        bytes calldata secondSignature
+    ) external {
+        address provider = first.provider;
+        (bytes32 firstHash, bytes32 secondHash) = (Hash.offer(first), Hash.offer(second));
+        _requireReceiptKey(provider, firstHash, firstSignature);
+        _requireReceiptKey(provider, secondHash, secondSignature);
+
+        _frauds.prove(Fraud.requireOfferEquivocation(first, second, firstHash, secondHash));
+
+        emit OfferEquivocationProven(provider, msg.sender, first.sequence, firstHash, secondHash);
+        _slashAll(provider);
     }
 
     // ------------------------------------------------------------------------------------------------ offers
@@ -299,87 +308,6 @@ contract Market is IMarket {
         ASSET.safeTransfer(provider, amount);
     }
 
-    // ------------------------------------------------------------------------------------------------ views
-
-    /// @inheritdoc IMarket
-    function asset() external view returns (address) {
-        return address(ASSET);
-    }
-
-    /// @inheritdoc IMarket
-    function arbiter() external view returns (address) {
-        return ARBITER;
-    }
-
-    /// @inheritdoc IMarket
-    function minimumStake() external view returns (uint96) {
-        return MINIMUM_STAKE;
-    }
-
-    /// @inheritdoc IMarket
-    function exitNotice() external view returns (uint40) {
-        return EXIT_NOTICE;
-    }
-
-    /// @inheritdoc IMarket
-    function closeNotice() external view returns (uint40) {
-        return CLOSE_NOTICE;
-    }
-
-    /// @inheritdoc IMarket
-    function unstakeNotice() external view returns (uint40) {
-        return UNSTAKE_NOTICE;
-    }
-
-    /// @inheritdoc IMarket
-    function accountOf(address payer) external view returns (uint96 free, uint96 exiting, uint40 exitsAt) {
-        Account.State storage account = _accounts[payer];
-        return (account.free, account.exiting, account.exitsAt);
-    }
-
-    /// @inheritdoc IMarket
-    function stakeOf(address provider)
-        external
-        view
-        returns (uint96 staked, uint96 exiting, uint40 exitsAt, address receiptKey)
-    {
-        Stake.State storage its = _stakes[provider];
-        return (its.staked, its.exiting, its.exitsAt, _books[provider].signer(provider));
-    }
-
-    /// @inheritdoc IMarket
-    function isReceiptKey(address provider, address key) external view returns (bool) {
-        return _books[provider].isReceiptKey(provider, key);
-    }
-
-    /// @inheritdoc IMarket
-    function hasSigned(address signer, bytes32 digest, bytes calldata signature) public view returns (bool) {
-        // The key first: a wallet with code (EIP-7702) keeps its key, and may not answer ERC-1271.
-        return Signature.isBy(signer, digest, signature)
-            || SignatureChecker.isValidERC1271SignatureNowCalldata(signer, digest, signature);
-    }
-
-    /// @inheritdoc IMarket
-    function offersOf(address provider) external view returns (uint64 latestSequence, uint64 minimumSequence) {
-        Book.State storage book = _books[provider];
-        return (book.latestSequence, book.minimumSequence);
-    }
-
-    /// @inheritdoc IMarket
-    function channelOf(address payer, address provider, address sessionKey)
-        external
-        view
-        returns (uint96 cap, uint96 settled, uint40 closesAt, uint24 epoch)
-    {
-        Channel.State storage channel = _channels[provider][payer][sessionKey];
-        return (channel.cap, channel.settled, channel.closesAt, channel.epoch);
-    }
-
-    /// @inheritdoc IMarket
-    function balanceOf(address provider) external view returns (uint128) {
-        return _books[provider].balance;
-    }
-
     // ------------------------------------------------------------------------------------------------ inside
 
     /// @dev Opens one of the caller's channels with `cap`, or raises its cap to it. What this adds is still to be drawn.
@@ -469,22 +397,39 @@ contract Market is IMarket {
         if (brought != amount) revert AssetMismatch(amount, brought);
     }
 
+    /// @dev The end of every proof of fraud: all that `provider` has at stake goes, half of it to the caller.
+    function _slashAll(address provider) private {
+        Stake.State storage its = _stakes[provider];
+
+        (uint96 reward, uint96 burnt) = its.slashAll(msg.sender != provider);
+        _pay(provider, its, msg.sender, reward, burnt);
+    }
+
+    /// @dev Credits and burns what `its` owner, `provider`, was slashed for. The transfer is the last line of every slash.
+    function _pay(address provider, Stake.State storage its, address recipient, uint96 reward, uint96 burnt) private {
+        uint96 balance = _books[recipient].earn(reward);
+
+        emit Slashed(provider, recipient, reward, burnt, its.staked, its.exiting);
+        if (reward != 0) emit Earned(recipient, reward, balance);
+
+        ASSET.safeTransfer(BURNT, burnt);
+    }
+
+    /// @dev Any key that the provider ever named: naming another must not undo what was signed.
+    function _requireReceiptKey(address provider, bytes32 structHash, bytes calldata signature) private view {
+        address signer = _signer(structHash, signature);
+        if (signer == address(0) || !_books[provider].isReceiptKey(provider, signer)) {
+            revert NotReceiptKey(provider, signer);
+        }
+    }
+
     function _requireSigner(address expected, bytes32 structHash, bytes calldata signature) private view {
-        address actual = Signature.recover(MessageHashUtils.toTypedDataHash(_separator(), structHash), signature);
+        address actual = _signer(structHash, signature);
         if (actual != expected || actual == address(0)) revert WrongSigner(expected, actual);
     }
 
-    /// @dev A chain that splits in two leaves each half with signatures of its own.
-    function _separator() private view returns (bytes32) {
-        return block.chainid == CHAIN_ID ? SEPARATOR : Hash.domainSeparator(block.chainid, address(this));
-    }
-
-    function _requireWithin(uint256 lowest, uint256 highest, uint256 actual) private pure {
-        if (actual < lowest || actual > highest) revert OutOfBounds(lowest, highest, actual);
-    }
-
-    function _now() private view returns (uint40) {
-        // forge-lint: disable-next-line(unsafe-typecast)
-        return uint40(block.timestamp); // Lasts for 34,000 years.
+    /// @dev Zero for nobody's.
+    function _signer(bytes32 structHash, bytes calldata signature) private view returns (address) {
+        return Signature.recover(MessageHashUtils.toTypedDataHash(_separator(), structHash), signature);
     }
 }

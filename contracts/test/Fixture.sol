@@ -24,6 +24,9 @@ abstract contract Fixture {
     uint256 internal constant RECEIPT_KEY = 0x4ECE;
     uint256 internal constant STRANGER_KEY = 0x57A4;
 
+    /// @dev Where burnt stake goes.
+    address internal constant BURNT = 0x000000000000000000000000000000000000dEaD;
+
     address internal immutable payer = vm.addr(PAYER_KEY);
     address internal immutable provider = vm.addr(PROVIDER_KEY);
     address internal immutable sessionKey = vm.addr(SESSION_KEY);
@@ -127,6 +130,10 @@ abstract contract Fixture {
         return sign(key, lens.hashOffer(offer));
     }
 
+    function sign(uint256 key, IMarket.Receipt memory receipt) internal view returns (bytes memory) {
+        return sign(key, lens.hashReceipt(receipt));
+    }
+
     /// @notice The other signature that ecrecover takes for the same message and key.
     function malleated(bytes memory signature) internal pure returns (bytes memory) {
         (bytes32 r, bytes32 s, uint8 v) = split(signature);
@@ -201,6 +208,27 @@ abstract contract Fixture {
         });
     }
 
+    /// @notice A true receipt under {offerOf} of one, on the channel's current epoch: it costs 500 atoms, of which rounding made 0.1.
+    function receiptOf(uint64 sequence) internal view returns (IMarket.Receipt memory) {
+        return IMarket.Receipt({
+            channelId: channelId(epochOf(payer, provider, sessionKey)),
+            sequence: sequence,
+            offerHash: lens.hashOffer(offerOf(1)),
+            requestHash: keccak256("request"),
+            responseHash: keccak256("response"),
+            tokensHash: 0,
+            inputTokens: 3_001,
+            cachedInputTokens: 1_000,
+            outputTokens: 687,
+            finish: 1,
+            receivedAt: 1_800_000_000_000,
+            firstTokenAt: 1_800_000_000_100,
+            finishedAt: 1_800_000_000_900,
+            cost: 500,
+            cumulativeCost: 500
+        });
+    }
+
     function closeSignature(uint256 key, uint128 amount) internal view returns (bytes memory) {
         return sign(key, Hash.close(channelId(epochOf(payer, provider, sessionKey)), amount));
     }
@@ -227,6 +255,13 @@ abstract contract Fixture {
         vm.assertEq(s, staked, "staked");
         vm.assertEq(e, exiting, "exiting");
         vm.assertEq(atTime, exitsAt, "exitsAt");
+    }
+
+    /// @notice Of `taken` atoms slashed, the reporter has at most half, and the rest is gone.
+    function assertSlashed(uint96 taken, address reporter, uint96 reward) internal view {
+        assertStake(0, 0, 0);
+        vm.assertEq(market.balanceOf(reporter), reward, "reward");
+        vm.assertEq(asset.balanceOf(BURNT), taken - reward, "burnt");
     }
 
     function assertChannel(uint96 cap, uint96 settled, uint40 closesAt, uint24 epoch) internal view {

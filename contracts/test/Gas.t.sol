@@ -132,6 +132,27 @@ contract Gas_Test is Fixture {
         within("post an offer", 80_000, 1);
     }
 
+    /// @dev The provider is staked, the reporter has earned nothing before.
+    /// forge-config: default.isolate = true
+    function test_ReportOvercharge() external {
+        stake(provider, MINIMUM_STAKE);
+        IMarket.Receipt memory receipt = receiptOf(0);
+        receipt.cost += 1;
+        bytes memory signature = sign(PROVIDER_KEY, receipt);
+        market.slashOvercharge(offerOf(1), receipt, signature);
+        within("report an overcharge", 135_000, 1);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_ReportReceiptEquivocation() external {
+        stake(provider, MINIMUM_STAKE);
+        (IMarket.Receipt memory first, IMarket.Receipt memory second) = (receiptOf(0), receiptOf(0));
+        second.responseHash = 0;
+        (bytes memory one, bytes memory other) = (sign(PROVIDER_KEY, first), sign(PROVIDER_KEY, second));
+        market.slashReceiptEquivocation(payer, provider, sessionKey, 0, first, one, second, other);
+        within("report a receipt equivocation", 135_000, 1);
+    }
+
     function test_CodeSize() external {
         vm.snapshotValue("bytes", "Market", address(market).code.length);
         vm.assertLe(address(market).code.length, 24_576);

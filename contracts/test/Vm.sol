@@ -20,6 +20,8 @@ interface Vm {
     function addr(uint256 key) external pure returns (address);
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function prank(address caller) external;
+    function startPrank(address caller) external;
+    function stopPrank() external;
     function warp(uint256 time) external;
     function chainId(uint256 id) external;
     function etch(address target, bytes calldata code) external;

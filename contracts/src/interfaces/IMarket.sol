@@ -5,8 +5,8 @@ pragma solidity ^0.8.37;
 type ChannelId is bytes32;
 
 /// @title IMarket
-/// @notice The money of an open market for LLM inference: accounts, stakes, offers and channels. It has no owner,
-/// no fee, no upgrade and no pause.
+/// @notice The money of an open market for LLM inference: accounts, stakes, offers, channels, and the price of
+/// fraud. It has no owner, no fee, no upgrade and no pause.
 /// @dev Amounts are atoms of the settlement asset, times unix seconds, ranges half-open. *Token* always means an LLM
 /// token, never the ERC-20. Every event is past tense and carries totals: the market is rebuilt from events alone.
 interface IMarket {
@@ -51,6 +51,32 @@ interface IMarket {
         uint24 epoch;
         uint96 cap;
         uint64 deadline;
+    }
+
+    /// @notice The provider-signed account of work delivered.
+    /// @param sequence Dense in its channel, from 0: two receipts with one sequence are a fraud, {slashReceiptEquivocation}.
+    /// @param tokensHash Commits to the ids of the output tokens; zero where the engine gives none.
+    /// @param inputTokens All of them, cached ones included.
+    /// @param finish Why the answer ended here.
+    /// @param receivedAt Unix milliseconds of the provider's clock, as are the next two.
+    /// @param cost Atoms of this receipt.
+    /// @param cumulativeCost Atoms of all receipts of the channel up to this one.
+    struct Receipt {
+        ChannelId channelId;
+        uint64 sequence;
+        bytes32 offerHash;
+        bytes32 requestHash;
+        bytes32 responseHash;
+        bytes32 tokensHash;
+        uint32 inputTokens;
+        uint32 cachedInputTokens;
+        uint32 outputTokens;
+        uint8 finish;
+        uint64 receivedAt;
+        uint64 firstTokenAt;
+        uint64 finishedAt;
+        uint128 cost;
+        uint128 cumulativeCost;
     }
 
     // ------------------------------------------------------------------------------------------------ arguments
@@ -110,6 +136,31 @@ interface IMarket {
         address indexed provider, address indexed recipient, uint96 reward, uint96 burnt, uint96 staked, uint96 exiting
     );
 
+    // Each of these is followed by the {Slashed} that it caused: what was taken, who got it, what was burnt.
+
+    /// @param price Atoms that the receipt's counts cost under the offer; `cost` is what it says they do.
+    event OverchargeProven(
+        address indexed provider,
+        address indexed reporter,
+        bytes32 indexed receiptHash,
+        bytes32 offerHash,
+        uint256 price,
+        uint128 cost
+    );
+    /// @param first Struct hash of the receipt that was shown first, as `second` is of the other.
+    event ReceiptEquivocationProven(
+        address indexed provider,
+        address indexed reporter,
+        ChannelId indexed channelId,
+        uint64 sequence,
+        bytes32 first,
+        bytes32 second
+    );
+    /// @param first Struct hash of the offer that was shown first, as `second` is of the other.
+    event OfferEquivocationProven(
+        address indexed provider, address indexed reporter, uint64 indexed sequence, bytes32 first, bytes32 second
+    );
+
     /// @param offerHash EIP-712 struct hash of `offer`: what receipts and request hashes name it by.
     event OfferPosted(address indexed provider, uint64 indexed sequence, bytes32 indexed offerHash, Offer offer);
     event OffersWithdrawn(address indexed provider, uint64 minimumSequence);
@@ -129,7 +180,7 @@ interface IMarket {
     /// @param settled Atoms that the channel has paid in this epoch, in total.
     event Settled(ChannelId indexed channelId, uint96 settled, bytes32 acknowledgementHash);
     event RowSkipped(ChannelId indexed channelId, Skip reason);
-    /// @notice The sum of one settlement or close, or the reward of one slash, credited to a provider's balance.
+    /// @notice The sum of one settlement or close, or the reward of one slash, credited to a balance.
     event Earned(address indexed provider, uint128 amount, uint128 balance);
     event CloseRequested(ChannelId indexed channelId, uint40 closesAt);
     /// @param returned Atoms that went back to the payer's account; the epoch is over.
@@ -145,6 +196,8 @@ interface IMarket {
     error ZeroAmount();
     error ZeroAddress();
     error WrongSigner(address expected, address actual);
+    /// @notice The message is signed by a key that `provider` never named.
+    error NotReceiptKey(address provider, address signer);
     error OnlyArbiter(address arbiter, address caller);
     error OnlyPayer(address payer, address caller);
     error LengthMismatch(uint256 grants, uint256 signatures);
@@ -186,6 +239,40 @@ interface IMarket {
     /// @notice Takes up to `amount` atoms of `provider`'s stake, leaving stake first. Only the arbiter may call.
     /// At most half is credited to `recipient`; the rest is burnt.
     function slash(address provider, uint96 amount, address recipient) external;
+
+    // ------------------------------------------------------------------------------------------------ fraud
+
+    // Anyone may report. What a provider has staked, what is on its way out included, is all taken: half is credited
+    // to the caller's balance, unless the caller is the provider, and the rest is burnt. A signature counts if its key
+    // is, or ever was, a receipt key of the provider. A fraud is slashed for once, also if the provider stakes anew;
+    // while nothing is staked, a report is refused and the fraud stays to be reported.
+
+    /// @notice Slashes the provider of `offer` for a receipt that costs more than the offer's prices of its counts,
+    /// rounded up once.
+    /// @dev The receipt names the offer, whose own signature is not asked for, and the offer names the provider: a key
+    /// that two providers name carries no receipt from one to the other.
+    function slashOvercharge(Offer calldata offer, Receipt calldata receipt, bytes calldata signature) external;
+
+    /// @notice Slashes `provider` for two different receipts with one channel and sequence.
+    /// @param payer With the other three, what the channel's id is the hash of: it proves whose channel it is.
+    function slashReceiptEquivocation(
+        address payer,
+        address provider,
+        address sessionKey,
+        uint24 epoch,
+        Receipt calldata first,
+        bytes calldata firstSignature,
+        Receipt calldata second,
+        bytes calldata secondSignature
+    ) external;
+
+    /// @notice Slashes the provider of two different offers with one sequence, whether or not they were posted.
+    function slashOfferEquivocation(
+        Offer calldata first,
+        bytes calldata firstSignature,
+        Offer calldata second,
+        bytes calldata secondSignature
+    ) external;
 
     // ------------------------------------------------------------------------------------------------ offers
 

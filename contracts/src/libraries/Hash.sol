@@ -49,33 +49,7 @@ library Hash {
         "uint64 receivedAt,uint64 firstTokenAt,uint64 finishedAt,uint128 cost,uint128 cumulativeCost)"
     );
 
-    /// @notice The provider-signed account of work delivered.
-    /// @param sequence Dense in its channel, from 0: two receipts with one sequence are a fraud.
-    /// @param tokensHash Commits to the ids of the output tokens; zero where the engine gives none.
-    /// @param inputTokens All of them, cached ones included.
-    /// @param finish Why the answer ended here.
-    /// @param receivedAt Unix milliseconds of the provider's clock, as are the next two.
-    /// @param cost Atoms of this receipt.
-    /// @param cumulativeCost Atoms of all receipts of the channel up to this one.
-    struct Receipt {
-        ChannelId channelId;
-        uint64 sequence;
-        bytes32 offerHash;
-        bytes32 requestHash;
-        bytes32 responseHash;
-        bytes32 tokensHash;
-        uint32 inputTokens;
-        uint32 cachedInputTokens;
-        uint32 outputTokens;
-        uint8 finish;
-        uint64 receivedAt;
-        uint64 firstTokenAt;
-        uint64 finishedAt;
-        uint128 cost;
-        uint128 cumulativeCost;
-    }
-
-    function receipt(Receipt calldata r) internal pure returns (bytes32) {
+    function receipt(IMarket.Receipt calldata r) internal pure returns (bytes32) {
         // Every field is one word, so the encoding of the struct is that of its fields.
         return keccak256(abi.encode(RECEIPT_TYPE, r));
     }

@@ -20,6 +20,7 @@ library Stake {
     error StakeTooSmall(uint96 required, uint96 staked);
     error NothingUnstaking();
     error UnstakeNotOver(uint40 exitsAt, uint40 time);
+    error NothingStaked();
 
     /// @notice Adds `amount` atoms and returns the stake now.
     function add(State storage self, uint96 amount) internal returns (uint96 staked) {
@@ -62,5 +63,13 @@ library Stake {
         uint96 taken = fromExiting + fromStaked;
         reward = taken / 2;
         burnt = taken - reward;
+    }
+
+    /// @notice Takes all there is.
+    /// @param rewarded Whether half may go to anybody; else all of it is to be burnt.
+    function slashAll(State storage self, bool rewarded) internal returns (uint96 reward, uint96 burnt) {
+        (reward, burnt) = self.slash(type(uint96).max);
+        if (burnt == 0) revert NothingStaked();
+        if (!rewarded) (reward, burnt) = (0, reward + burnt);
     }
 }

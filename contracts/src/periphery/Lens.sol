@@ -113,7 +113,7 @@ contract Lens {
         return keccak256(abi.encode(Hash.GRANT_TYPE, grant)); // What {Hash-grant} does with less gas.
     }
 
-    function hashReceipt(Hash.Receipt calldata receipt) external pure returns (bytes32) {
+    function hashReceipt(IMarket.Receipt calldata receipt) external pure returns (bytes32) {
         return Hash.receipt(receipt);
     }
 

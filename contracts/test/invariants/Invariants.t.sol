@@ -3,20 +3,23 @@ pragma solidity ^0.8.37;
 
 import {Fixture} from "../Fixture.sol";
 import {vm} from "../Vm.sol";
+import {FraudHandler} from "./FraudHandler.sol";
 import {Handler} from "./Handler.sol";
 
-/// @notice INV-1 to INV-6 of the README beside this.
+/// @notice INV-1 to INV-9 of the README beside this.
 contract Invariants_Test is Fixture {
     Handler private handler;
+    FraudHandler private frauds;
 
     function setUp() public override {
         super.setUp();
         handler = new Handler(market, asset, arbiter);
+        frauds = new FraudHandler(market, handler, lens);
     }
 
     function targetContracts() external view returns (address[] memory list) {
-        list = new address[](1);
-        list[0] = address(handler);
+        list = new address[](2);
+        (list[0], list[1]) = (address(handler), address(frauds));
     }
 
     /// @dev One campaign for all of them: what is costly is the calls in between.
@@ -26,6 +29,8 @@ contract Invariants_Test is Fixture {
         vm.assertEq(handler.paidForClosedEpochs(), 0, "INV-3: a voucher of a closed epoch was paid");
         vm.assertEq(handler.broken(), 0, "INV-2 or INV-4: a total fell, a promise was broken, a stranger got through");
         inv6_SlashedWithinStake();
+        inv7_HalfIsBurnt();
+        vm.assertEq(frauds.broken(), 0, "INV-7 to INV-9: a report paid too much, twice, or for nothing");
     }
 
     function inv1_Solvent() private view {
@@ -33,7 +38,7 @@ contract Invariants_Test is Fixture {
         address[] memory payers = handler.payers();
         for (uint256 i; i < payers.length; ++i) {
             (uint96 free, uint96 exiting,) = market.accountOf(payers[i]);
-            sum += uint256(free) + exiting;
+            sum += uint256(free) + exiting + market.balanceOf(payers[i]); // Who reports earns, payers too.
         }
         Handler.Key[] memory keys = handler.keys();
         for (uint256 i; i < keys.length; ++i) {
@@ -66,11 +71,24 @@ contract Invariants_Test is Fixture {
         for (uint256 i; i < providers.length; ++i) {
             address p = providers[i];
             vm.assertEq(
-                handler.stakeOf(p) + handler.everUnstaked(p) + handler.everSlashed(p),
+                handler.stakeOf(p) + handler.everUnstaked(p) + handler.everSlashed(p) + frauds.everSlashed(p),
                 handler.everStaked(p),
                 "INV-6: stake + unstaked + slashed != staked"
             );
         }
+    }
+
+    function inv7_HalfIsBurnt() private view {
+        uint256 forFraud;
+        uint256 onVerdict;
+        address[] memory providers = handler.providers();
+        for (uint256 i; i < providers.length; ++i) {
+            forFraud += frauds.everSlashed(providers[i]);
+            onVerdict += handler.everSlashed(providers[i]);
+        }
+        uint256 burnt = asset.balanceOf(BURNT);
+        vm.assertLe(forFraud + onVerdict, 2 * burnt, "INV-7: less than half was burnt");
+        vm.assertLe(frauds.rewarded(), forFraud / 2, "INV-7: reporters got more than half");
     }
 
     /// @notice INV-5, by doing it: every payer alone gets out all that no voucher has taken.

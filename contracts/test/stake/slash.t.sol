@@ -7,8 +7,6 @@ import {Fixture} from "../Fixture.sol";
 import {bound, vm} from "../Vm.sol";
 
 contract Slash_Test is Fixture {
-    address private constant BURNT = 0x000000000000000000000000000000000000dEaD;
-
     function slash(uint96 amount) private {
         vm.prank(arbiter);
         market.slash(provider, amount, stranger);

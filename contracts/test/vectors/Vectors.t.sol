@@ -95,7 +95,7 @@ contract Vectors_Test {
 
     function hashReceipt(Node memory m) private view returns (bytes32) {
         return lens.hashReceipt(
-            Hash.Receipt({
+            IMarket.Receipt({
                 channelId: ChannelId.wrap(word(m, "channelId")),
                 sequence: uint64(number(m, "sequence")),
                 offerHash: word(m, "offerHash"),

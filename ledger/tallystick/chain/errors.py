@@ -122,6 +122,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "StakeTooSmall": "The stake is {staked} atoms and {required} are required. Stake the difference first.",
     "NothingUnstaking": "No stake is on its way out. Request the unstake first.",
     "UnstakeNotOver": "The unstake notice runs until {exitsAt}; it is {time} now. Try again then.",
+    "NothingStaked": "The provider has nothing at stake, so there is nothing to slash. The proof stays good: "
+    "report it when the provider stakes again.",
     "OnlyArbiter": "Only the arbiter {arbiter} may slash; the caller is {caller}.",
     # Offers
     "SequenceNotGreater": "The offer's sequence {sequence} is not greater than the latest, {latestSequence}. "
@@ -146,6 +148,20 @@ SENTENCES: Final[Mapping[str, str]] = {
     "CloseNotOver": "The close notice runs until {closesAt}; it is {time} now. Try again then.",
     "OnlyPayer": "Only the payer {payer} may close a channel above what is settled; the caller is {caller}.",
     "LengthMismatch": "{grants} grants came with {signatures} signatures. This is a bug of the program.",
+    # Fraud
+    "AlreadyProven": "This fraud was proven before, and its provider was slashed for it; the contract keeps "
+    "it under {fraud}. Nothing more can be had for it.",
+    "NotReceiptKey": "The signature is by {signer}, which {provider} never named as its receipt key: it "
+    "proves nothing against that provider.",
+    "NotOvercharged": "The receipt costs {cost} atoms and the offer's price of its counts is {price}: that "
+    "is no overcharge.",
+    "OfferMismatch": "The receipt was issued under the offer {expected}, and the one shown is {actual}. Show "
+    "the offer that it names.",
+    "ChannelMismatch": "The receipt is of the channel {actual}, and payer, provider, session key and epoch "
+    "name {expected}. It is no word of this provider's about this channel.",
+    "ProviderMismatch": "The offers are of two providers, {first} and {second}: each has its own sequences.",
+    "SequenceMismatch": "The sequences differ, {first} and {second}, so the messages may well be two.",
+    "NotTwo": "It is one message twice, {structHash}, which proves nothing.",
     # Everything
     "WrongSigner": "The signature is by {actual}, and should be by {expected}. Check which key signs: a "
     "provider names its receipt key on chain.",

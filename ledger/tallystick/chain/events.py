@@ -96,6 +96,37 @@ class Slashed(ChainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OverchargeProven(ChainEvent):
+    """The `Slashed` that follows it says what that cost, as it does after the next two."""
+
+    provider: Address
+    reporter: Address
+    receipt_hash: Hash32
+    offer_hash: Hash32
+    price: Atoms
+    cost: Atoms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptEquivocationProven(ChainEvent):
+    provider: Address
+    reporter: Address
+    channel_id: ChannelId
+    sequence: int
+    first: Hash32
+    second: Hash32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferEquivocationProven(ChainEvent):
+    provider: Address
+    reporter: Address
+    sequence: int
+    first: Hash32
+    second: Hash32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OfferPosted(ChainEvent):
     provider: Address
     sequence: int
@@ -177,6 +208,7 @@ EVENTS: Final[Mapping[str, type[ChainEvent]]] = {
     for kind in (
         *(Deposited, ExitRequested, Exited),
         *(Staked, UnstakeRequested, Unstaked, ReceiptKeySet, Slashed),
+        *(OverchargeProven, ReceiptEquivocationProven, OfferEquivocationProven),
         *(OfferPosted, OffersWithdrawn),
         *(ChannelOpened, CapRaised, GrantSkipped, Settled, RowSkipped, Earned),
         *(CloseRequested, ChannelClosed, Withdrawn),
