@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from tallystick.protocol.message import Message
-from tallystick.protocol.units import Address, Atoms, AtomsPerMTok, Hash32, Timestamp, Tokens
+from tallystick.protocol.units import (
+    Address,
+    Atoms,
+    AtomsPerMTok,
+    Hash32,
+    Milliseconds,
+    Timestamp,
+    Tokens,
+)
 
 ENDPOINT_LIMIT: Final = 256
 """Bytes of UTF-8, as the contract has it."""
@@ -26,7 +34,7 @@ class Offer(Message):
     provider: Address
     """Whose stake backs the promise."""
     sequence: int
-    """Grows with every offer of one provider, whatever the model."""
+    """Grows with every offer of one provider, whatever the model. Signed for once: see `fresh_sequence`."""
     endpoint: str
     """Base URL of the gateway, without `/v1`."""
     endpoint_key: Hash32
@@ -43,3 +51,13 @@ class Offer(Message):
     """The most unacknowledged work extended to one payer account."""
     valid_until: Timestamp
     """First second at which the offer no longer holds."""
+
+
+def fresh_sequence(*, latest: int, minimum: int, now: Milliseconds) -> int:
+    """One that no offer was signed with, so that the next can be.
+
+    Two offers with one sequence are fraud, also where the first was never posted or nobody knows what became
+    of it. What the chain says (`latest`, `minimum`) is therefore not enough: the signer's own clock, `now`,
+    tells one signing from the next, in two programs that know nothing of each other too.
+    """
+    return max(latest + 1, minimum, now)

@@ -3,15 +3,16 @@
 Every check that can fail comes before the first atom moves, and running it again does only what is left.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tallystick.chain.errors import GasUnaffordable, WalletUnknown
 from tallystick.chain.sender import Mined
-from tallystick.protocol.offer import Offer
+from tallystick.protocol.offer import Offer, fresh_sequence
 from tallystick.protocol.signed import Key, sign
-from tallystick.protocol.units import Timestamp, to_hex
+from tallystick.protocol.units import Milliseconds, Timestamp, to_hex
 from tallystick.wallet.desk import RECEIPTS, Desk, sent
 from tallystick.wallet.errors import OfferFileError
 from tallystick.wallet.money import show_exactly
@@ -99,7 +100,8 @@ def _plan(desk: Desk, file: OfferFile) -> _Plan:
         made = True
     receipt_key = desk.key(name)
     latest, minimum = desk.market.offers_of(own.address)
-    offer = file.offer(own.address, max(latest + 1, minimum))
+    now = Milliseconds(time.time_ns() // 1_000_000)
+    offer = file.offer(own.address, fresh_sequence(latest=latest, minimum=minimum, now=now))
     return _Plan(file, name, receipt_key, made, offer)
 
 

@@ -13,7 +13,6 @@ valid_for = "30 days"                          # or valid_until = 2027-01-01T00:
 stake = "100 TUSD"                             # default: the market's minimum
 receipt_wallet = "alice-receipts"              # default: WALLET-receipts; made where it is missing
 model_hash = "0x…"                             # optional
-sequence = 7                                   # default: one more than the latest
 """
 
 import re
@@ -43,7 +42,7 @@ from tallystick.wallet.money import AmountError, read_amount
 _REQUIRED: Final = ("model", "endpoint", "input_price", "output_price", "context_length", "credit")
 _OPTIONAL: Final = (
     *("tls_key_file", "endpoint_key", "engine", "cached_input_price", "valid_for", "valid_until"),
-    *("stake", "receipt_wallet", "model_hash", "sequence"),
+    *("stake", "receipt_wallet", "model_hash"),
 )
 _UNITS: Final = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 _DEFAULT_VALID_S: Final = 30 * 86_400
@@ -69,12 +68,11 @@ class OfferFile:
     valid_until: Timestamp
     stake: Atoms | None
     receipt_wallet: str | None
-    sequence: int | None
 
     def offer(self, provider: Address, sequence: int) -> Offer:
         return Offer(
             provider=provider,
-            sequence=self.sequence or sequence,
+            sequence=sequence,
             endpoint=self.endpoint,
             endpoint_key=self.endpoint_key,
             model=self.model,
@@ -121,7 +119,6 @@ def read_offer_file(path: Path, asset: Asset, *, now: Timestamp) -> OfferFile:
         valid_until=fields.end(now),
         stake=Atoms(fields.amount("stake", 96)) if "stake" in data else None,
         receipt_wallet=fields.text("receipt_wallet", 64) if "receipt_wallet" in data else None,
-        sequence=fields.integer("sequence", 1, (1 << 64) - 1) if "sequence" in data else None,
     )
 
 

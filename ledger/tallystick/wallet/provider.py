@@ -127,11 +127,16 @@ def withdraw(
     ] = None,
 ) -> "View":
     """Withdraw one's own offers."""
+    import time
+
+    from tallystick.protocol.offer import fresh_sequence
+    from tallystick.protocol.units import Milliseconds
     from tallystick.wallet.desk import sent
     from tallystick.wallet.view import lines
 
     latest, _ = desk.market.offers_of(desk.wallet.address)
-    minimum = below if below is not None else latest + 1
+    now = Milliseconds(time.time_ns() // 1_000_000)  # also those that were signed and not posted yet
+    minimum = below if below is not None else fresh_sequence(latest=latest, minimum=0, now=now)
     mined = desk.signing_market.withdraw_offers(minimum)
     return lines(
         sent({"minimumSequence": minimum}, [mined]), f"Offers under sequence {minimum} hold no more."

@@ -6,12 +6,13 @@ Everything here is one step of the event loop, except where it says that it save
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tallystick.ports import Clock
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import ModelNotOffered, OfferExpired, OfferUnknown, OfferWithdrawn
-from tallystick.protocol.offer import Offer
+from tallystick.protocol.offer import Offer, fresh_sequence
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, Signed, Verified, sign
 from tallystick.protocol.units import Address, ChannelId, Hash32, Timestamp, to_hex
@@ -45,6 +46,8 @@ class Books:
         self.minimum_sequence = 0
         """Offers under it are withdrawn."""
         self.unsettled_since: dict[ChannelId, Timestamp] = {}
+        self._signed: dict[int, Hash32] = {}
+        """Offers that this process signed, by sequence: never two with one."""
         self._key = key
         self._on_receipt = on_receipt
         self._wakes: dict[Address, list[asyncio.Event]] = {}
@@ -135,8 +138,22 @@ class Books:
         close = Close(channel_id=tab.id, cumulative_amount=tab.acknowledged.amount)
         return sign(close, self.domain, self._key).signed
 
-    def sign_offer(self, offer: Offer) -> Signed[Offer]:
-        return sign(offer, self.domain, self._key).signed
+    def sign_offer(self, offer: Offer, *, latest: int, minimum: int) -> Signed[Offer]:
+        """Under a sequence that was never signed for; `latest` and `minimum` are the chain's."""
+        latest = max(latest, *self._signed, 0)
+        sequence = fresh_sequence(latest=latest, minimum=minimum, now=self.clock.milliseconds())
+        fresh = replace(offer, sequence=sequence)
+        self._signed[sequence] = fresh.struct_hash()
+        return sign(fresh, self.domain, self._key).signed
+
+    def posted_offers(self) -> list[tuple[Hash32, Signed[Offer]]]:
+        """Those that hold, signed once more. One that contradicts what this process signed is left out:
+        whoever makes the chain's node say so is after the stake."""
+        return [
+            (offer_hash, sign(offer, self.domain, self._key).signed)
+            for offer_hash, offer in self.holding()
+            if self._signed.setdefault(offer.sequence, offer_hash) == offer_hash
+        ]
 
     # ---------------------------------------------------------------------------------------------- offers
 

@@ -271,20 +271,19 @@ class Gateway:
         """OpenAI's list, with what each costs and on what terms."""
         listed = [
             {
-                "id": offer.model,
+                "id": signed.message.model,
                 "object": "model",
                 "created": 0,
-                "owned_by": to_hex(offer.provider),
-                "max_model_len": offer.context_length,
-                "tallystick": {"offerHash": to_hex(offer_hash)}
-                | signed_to_json(self.books.sign_offer(offer)),
+                "owned_by": to_hex(signed.message.provider),
+                "max_model_len": signed.message.context_length,
+                "tallystick": {"offerHash": to_hex(offer_hash)} | signed_to_json(signed),
             }
-            for offer_hash, offer in self.books.holding()
+            for offer_hash, signed in self.books.posted_offers()
         ]
         return {"object": "list", "data": listed}
 
     def offers(self) -> list[dict[str, Any]]:
-        return [signed_to_json(self.books.sign_offer(offer)) for _, offer in self.books.holding()]
+        return [signed_to_json(signed) for _, signed in self.books.posted_offers()]
 
     def blank_terms(self) -> Terms:
         """What a 402 says to somebody without a channel."""

@@ -44,14 +44,13 @@ def post_missing(
         if _stands(holding.get(item.model), offer, books.now, item.valid_s):
             continue
         latest, minimum = board.offers_of(books.provider)
-        sequence = max(latest + 1, minimum)
+        # Anew each time: what became of one that may have been posted, nobody here has to know.
         signed = books.sign_offer(
-            replace(offer, sequence=sequence, valid_until=Timestamp(books.now + item.valid_s))
+            replace(offer, valid_until=Timestamp(books.now + item.valid_s)), latest=latest, minimum=minimum
         )
         board.post_offer(signed)
-        log.info(
-            "offer.posted", model=item.model, sequence=sequence, offer=to_hex(signed.message.struct_hash())
-        )
+        sequence, offer_hash = signed.message.sequence, signed.message.struct_hash()
+        log.info("offer.posted", model=item.model, sequence=sequence, offer=to_hex(offer_hash))
         posted.append(signed)
     return posted
 
