@@ -122,6 +122,8 @@ class LimitsConfig:
     """Refused credentials from one address; 0: any number."""
     answers_kept_s: Positive = 86_400
     """How long acknowledged answers stay to be fetched again."""
+    answers: Positive = 1 << 30
+    """Bytes of answers that are kept; above, the oldest acknowledged ones go before their time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +137,8 @@ class Config:
     keys: KeysConfig
     engine: EngineConfig
     database: Path = Path("node.db")
-    durability: Literal["process"] = "process"
-    """What a save survives: the end of the process at any moment."""
+    durability: Literal["process", "power"] = "process"
+    """What a save survives: the end of the process at any moment, or the loss of power too."""
     confirmations: Natural = 0
     """Blocks on top of one that is acted on."""
     poll_s: Annotated[float, Field(gt=0)] = 1.0

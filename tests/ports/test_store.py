@@ -30,6 +30,7 @@ from tallystick_node.store.memory import MemoryStore
 from tallystick_node.store.migrate import DatabaseNewer
 from tallystick_node.store.models import Model
 from tallystick_node.store.records import (
+    Born,
     ChannelSaved,
     ReceiptIssued,
     RequestDropped,
@@ -48,9 +49,10 @@ HUGE = Atoms((1 << 96) - 1)
 NONCE = (1 << 64) - 1
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "process", "power"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "node.db")
+    durability = request.param
+    made: Store = MemoryStore() if durability == "memory" else SqliteStore(tmp_path / "node.db", durability)
     yield made
     made.close()
 
@@ -216,6 +218,33 @@ async def test_pruning_keeps_what_may_still_be_asked_for(store: Store) -> None:
     await store.save(channel(closed=True))
     assert store.prune(Milliseconds(9000)) == 1
     assert len(store.receipts(CHANNEL.id, 0, 10)) == 3
+
+
+async def test_answers_over_the_limit_go_before_their_time_the_oldest_acknowledged_first(
+    store: Store,
+) -> None:
+    receipts, after = tallies(4)
+    await store.save(channel())
+    for number, signed in enumerate(receipts):
+        await store.save(
+            started(number + 1), issued(signed, number + 1), ended(number + 1, at=9000 - 1000 * number)
+        )
+    await store.save(held(after[3]))
+    size = len(b"answer")
+    assert store.prune(Milliseconds(0), 4 * size) == 0
+    if isinstance(store, MemoryStore):  # SQLite's prunes in batches larger than this.
+        assert store.prune(Milliseconds(0), 2 * size) == 2
+        contents = [store.answer(CHANNEL.id, nonce) for nonce in (1, 2, 3, 4)]
+        assert [answer and answer.content for answer in contents] == [b"answer", None, None, b"answer"]
+    store.prune(Milliseconds(0), 0)
+    contents = [store.answer(CHANNEL.id, nonce) for nonce in (1, 2, 3, 4)]
+    assert [answer and answer.content for answer in contents] == [None, None, None, b"answer"]
+
+
+async def test_a_birth_is_kept(store: Store) -> None:
+    assert store.birth() is None
+    await store.save(Born(block=7))
+    assert store.birth() == 7
 
 
 # ------------------------------------------------------------------------------------------- SQLite alone

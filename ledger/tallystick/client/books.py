@@ -27,6 +27,7 @@ from tallystick.client.tables import (
     VERSION,
     WRITE_SPENDING,
     WRITE_TALLY,
+    Durability,
     channels,
     evidence,
     metadata,
@@ -52,11 +53,11 @@ from tallystick.protocol.wire import signed_from_json, signed_to_json
 class Books:
     """One SQLite file, of one payer."""
 
-    def __init__(self, path: Path, *, payer: Address, seal: Seal):
+    def __init__(self, path: Path, *, payer: Address, seal: Seal, durability: Durability = "process"):
         self._payer = payer
         self._seal = seal
         self._process = getpid()
-        self._database = open_database(str(path))
+        self._database = open_database(str(path), durability)
         try:
             self._prepare()
         except BaseException:

@@ -26,6 +26,7 @@ from tallystick.client.flow import Emit, Respond
 from tallystick.client.outcome import EXTENSION, Outcome, OutcomeListener
 from tallystick.client.purse import HeldReceipt
 from tallystick.client.session import Session, open_session
+from tallystick.client.tables import Durability
 from tallystick.ports import PostedOffer, Signer
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Verified
@@ -81,6 +82,7 @@ class _Face:
         policy: Policy = cheapest,
         on_outcome: OutcomeListener | None = None,
         transactions: bool = False,
+        durability: Durability = "process",
     ):
         """Arguments and errors as of `tallystick.transport`."""
         self._session = open_session(
@@ -92,6 +94,7 @@ class _Face:
             policy=policy,
             on_outcome=on_outcome,
             transactions=transactions,
+            durability=durability,
         )
 
     @classmethod

@@ -24,6 +24,7 @@ from tallystick.client.budget import Budget
 from tallystick.client.holdings import OVER, PAYING, HeldReceipt, OpenChannel, Pending
 from tallystick.client.lease import Lease
 from tallystick.client.sealing import Seal
+from tallystick.client.tables import Durability
 from tallystick.ports import PostedOffer, Signer
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
@@ -68,6 +69,7 @@ class Purse:
         domain: Domain,
         budget: Budget,
         now: Callable[[], Milliseconds],
+        durability: Durability = "process",
     ):
         self.folder = folder / f"{domain.chain_id}-{domain.contract.hex()}" / wallet.address.hex()
         self.domain = domain
@@ -82,7 +84,8 @@ class Purse:
         self._avoided: frozenset[Address] = frozenset()
         self._avoided_at: Milliseconds | None = None
         (self.folder / "leases").mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._books = Books(self.folder / "purse.db", payer=self.payer, seal=Seal(wallet, domain))
+        seal = Seal(wallet, domain)
+        self._books = Books(self.folder / "purse.db", payer=self.payer, seal=seal, durability=durability)
 
     def close(self) -> None:
         """Gives the leases back. What is not settled stays for the next process."""

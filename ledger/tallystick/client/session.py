@@ -20,6 +20,7 @@ from tallystick.client.payer import Payer
 from tallystick.client.pools import Pools
 from tallystick.client.purse import Purse
 from tallystick.client.sending import Sender
+from tallystick.client.tables import Durability
 from tallystick.home import Home
 from tallystick.ports import ChainReader, Directory, Signer
 from tallystick.protocol.eip712 import Domain
@@ -36,6 +37,7 @@ def open_session(
     policy: Policy = cheapest,
     on_outcome: OutcomeListener | None = None,
     transactions: bool = False,
+    durability: Durability = "process",
 ) -> "Session":
     """What `transport` and the clients share; arguments and errors as of `transport`."""
     folder = Home.at(home)
@@ -54,6 +56,7 @@ def open_session(
         on_outcome=on_outcome,
         closing=node.close,
         closer=market if transactions else None,
+        durability=durability,
     )
 
 
@@ -75,10 +78,13 @@ class Session:
         now: Callable[[], Milliseconds] | None = None,
         closing: Callable[[], None] | None = None,
         closer: Closer | None = None,
+        durability: Durability = "process",
     ):
         now = now or _now
         self.pools = pools or Pools()
-        self.purse = Purse(home.purse, wallet=wallet, domain=domain, budget=budget, now=now)
+        self.purse = Purse(
+            home.purse, wallet=wallet, domain=domain, budget=budget, now=now, durability=durability
+        )
         self.closer = closer
         self.clerk = Clerk(self.pools, closer=closer)
         self.payer = Payer(

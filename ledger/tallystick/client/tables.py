@@ -1,5 +1,7 @@
 """How a purse lies on disk. Atoms are decimal text: SQLite's integers end at 2⁶³, an asset's do not."""
 
+from typing import Literal
+
 from sqlalchemy import (
     Boolean,
     Column,
@@ -142,15 +144,20 @@ WRITE_TALLY = (
 )
 
 
-def open_database(path: str) -> Engine:
+Durability = Literal["process", "power"]
+"""What a commit survives: the end of the process at any moment, or the loss of power too (an fsync each)."""
+
+
+def open_database(path: str, durability: Durability = "process") -> Engine:
     """WAL; every transaction is `BEGIN IMMEDIATE`, so that what it reads is what it changes."""
+    level = "FULL" if durability == "power" else "NORMAL"
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
 
     @event.listens_for(engine, "connect")
     def _(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         connection.isolation_level = None  # sqlite3's own; transactions begin below
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", f"synchronous={level}", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -23,6 +23,7 @@ from tallystick.client.flow import Emit, Flow, Outward, Respond
 from tallystick.client.outcome import OutcomeListener
 from tallystick.client.purse import HeldReceipt
 from tallystick.client.session import Session, open_session
+from tallystick.client.tables import Durability
 from tallystick.ports import PostedOffer, Signer
 from tallystick.protocol.errors import BudgetError, MarketError
 from tallystick.protocol.signed import Key
@@ -42,6 +43,7 @@ def transport(
     policy: Policy = cheapest,
     on_outcome: OutcomeListener | None = None,
     transactions: bool = False,
+    durability: Durability = "process",
 ) -> "Transport":
     """An HTTP transport that pays on the market: for `httpx2.Client(transport=…)`, `OpenAI(http_client=…)`.
 
@@ -66,6 +68,10 @@ def transport(
         Whether the wallet may send transactions (and pay gas) to get the rest of a channel back whose
         provider was caught cheating. The deposit is the only transaction that a payer needs otherwise.
 
+    durability :
+        What the purse survives: `process`, the end of the process at any moment; `power`, a power cut too,
+        for some fsyncs of milliseconds a request. See "What a crash costs" in docs/trust.md.
+
     Raises
     ------
     NoContract :
@@ -83,6 +89,7 @@ def transport(
             policy=policy,
             on_outcome=on_outcome,
             transactions=transactions,
+            durability=durability,
         )
     )
 

@@ -180,8 +180,8 @@ class Node:
                 await self._look_at_engine()
             if now - prune_at >= _PRUNE_S:
                 prune_at = now
-                kept_s = self.config.limits.answers_kept_s
-                await asyncio.to_thread(forget_answers, self.books, kept_s)
+                limits = self.config.limits
+                await asyncio.to_thread(forget_answers, self.books, limits.answers_kept_s, limits.answers)
 
     async def _look_at_engine(self) -> None:
         try:
@@ -246,7 +246,7 @@ async def _serve(config: Config, provider: Provider) -> int:
     url = f"http{'' if listen.plain_http else 's'}://{_written(listener)}"
     upstream = open_engine(config)
     try:
-        store = SqliteStore(config.database)
+        store = SqliteStore(config.database, config.durability)
     except (DatabaseNewer, DatabaseInUse, OSError) as error:
         await upstream.close()
         listener.close()

@@ -252,5 +252,5 @@ async def repeat(
         await asyncio.sleep(pause_s)
 
 
-def forget_answers(books: Books, kept_s: int) -> int:
-    return books.store.prune(Milliseconds(books.clock.milliseconds() - 1000 * kept_s))
+def forget_answers(books: Books, kept_s: int, limit: int) -> int:
+    return books.store.prune(Milliseconds(books.clock.milliseconds() - 1000 * kept_s), limit)

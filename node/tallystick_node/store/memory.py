@@ -7,6 +7,7 @@ from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import ChannelId, Hash32, Milliseconds
 from tallystick.protocol.voucher import Tally
 from tallystick_node.store.records import (
+    Born,
     Change,
     ChannelSaved,
     ReceiptIssued,
@@ -30,6 +31,7 @@ class _Request:
 
 class MemoryStore:
     def __init__(self) -> None:
+        self._birth: int | None = None
         self._channels: dict[ChannelId, ChannelSaved] = {}
         self._vouchers: dict[ChannelId, VoucherSaved] = {}
         self._receipts: dict[ChannelId, list[Signed[Receipt]]] = {}
@@ -41,6 +43,8 @@ class MemoryStore:
 
     def _apply(self, change: Change) -> None:
         match change:
+            case Born():
+                self._birth = change.block
             case ChannelSaved():
                 self._channels[change.channel_id] = change
             case VoucherSaved():
@@ -63,6 +67,9 @@ class MemoryStore:
                 request.ended = change
             case RequestDropped():
                 del self._requests[change.channel_id, change.nonce]
+
+    def birth(self) -> int | None:
+        return self._birth
 
     def channels(self) -> list[StoredChannel]:
         for key, request in list(self._requests.items()):
@@ -87,6 +94,7 @@ class MemoryStore:
             grant=saved.grant,
             closed=saved.closed,
             refusing=saved.refusing,
+            lost=saved.lost,
             voucher=held.voucher if held else None,
             acknowledged=acknowledged,
             unacknowledged=tuple(signed.message for signed in receipts[acknowledged.count :]),
@@ -106,12 +114,28 @@ class MemoryStore:
     def receipts(self, channel_id: ChannelId, start: int, limit: int) -> list[Signed[Receipt]]:
         return self._receipts.get(channel_id, [])[start:][:limit]
 
-    def prune(self, before: Milliseconds) -> int:
-        old = [request for key, request in self._requests.items() if self._prunable(key[0], request, before)]
-        for request in old:
-            request.pruned = True
-            request.parts.clear()
-        return len(old)
+    def prune(self, before: Milliseconds, limit: int | None = None) -> int:
+        count = sum(1 for key in self._oldest_first() if self._prune_one(key, before))
+        for key in self._oldest_first():
+            if limit is None or self._answer_bytes() <= limit:
+                break
+            count += self._prune_one(key, Milliseconds(1 << 62))
+        return count
+
+    def _oldest_first(self) -> list[tuple[ChannelId, int]]:
+        ended = [(key, item.ended.ended_at) for key, item in self._requests.items() if item.ended is not None]
+        return [key for key, _ in sorted(ended, key=lambda item: item[1])]
+
+    def _answer_bytes(self) -> int:
+        return sum(len(part) for request in self._requests.values() for part in request.parts)
+
+    def _prune_one(self, key: tuple[ChannelId, int], before: Milliseconds) -> bool:
+        request = self._requests[key]
+        if not self._prunable(key[0], request, before):
+            return False
+        request.pruned = True
+        request.parts.clear()
+        return True
 
     def _prunable(self, channel_id: ChannelId, request: _Request, before: Milliseconds) -> bool:
         if request.pruned or request.ended is None or request.ended.ended_at >= before:

@@ -5,7 +5,7 @@ Amounts are decimal text, because 128 bits do not fit SQLite's integers; ids, ha
 Vouchers, receipts and grants are kept as they went over the wire.
 """
 
-from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, String, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -25,6 +25,16 @@ class ChannelRow(Model):
     """JSON of the signed grant."""
     closed: Mapped[bool]
     refusing: Mapped[bool]
+    lost: Mapped[bool] = mapped_column(server_default=text("0"))
+
+
+class BirthRow(Model):
+    """One row: at which block the database was made."""
+
+    __tablename__ = "birth"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    block: Mapped[int]
 
 
 class VoucherRow(Model):

@@ -24,6 +24,16 @@ class ChannelSaved:
     grant: Signed[Grant] | None
     closed: bool
     refusing: bool
+    lost: bool = False
+    """Something of it may be forgotten: no receipt is ever issued on it again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Born:
+    """The database was made when the chain was at this block: what it holds of anything older may not be
+    all. Zero: the provider had offered nothing before."""
+
+    block: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +84,7 @@ class RequestDropped:
     nonce: int
 
 
-Change = ChannelSaved | VoucherSaved | RequestStarted | ReceiptIssued | RequestEnded | RequestDropped
+Change = Born | ChannelSaved | VoucherSaved | RequestStarted | ReceiptIssued | RequestEnded | RequestDropped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +96,7 @@ class StoredChannel:
     grant: Signed[Grant] | None
     closed: bool
     refusing: bool
+    lost: bool
     voucher: Signed[Voucher] | None
     acknowledged: Tally
     unacknowledged: tuple[Receipt, ...]
@@ -110,6 +121,9 @@ class Store(Protocol):
     async def save(self, *changes: Change) -> None:
         """All or none, and durable once this returns. Saves take effect in the order of the calls."""
 
+    def birth(self) -> int | None:
+        """The block of `Born`; None: never said."""
+
     def channels(self) -> list[StoredChannel]:
         """All of them, at the start. Requests that a crash cut off are ended: those that a receipt bills
         keep what it covers and end as a stream does, the others are dropped."""
@@ -120,8 +134,9 @@ class Store(Protocol):
     def receipts(self, channel_id: ChannelId, start: int, limit: int) -> list[Signed[Receipt]]:
         """From sequence `start` on."""
 
-    def prune(self, before: Milliseconds) -> int:
+    def prune(self, before: Milliseconds, limit: int | None = None) -> int:
         """Forgets answers that ended before and whose receipts are acknowledged, or whose channel is closed;
-        how many. Their nonces stay used."""
+        how many. Their nonces stay used. Where all answers together take more than `limit` bytes, younger
+        ones of the same kind go too, the oldest first."""
 
     def close(self) -> None: ...

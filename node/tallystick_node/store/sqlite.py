@@ -1,11 +1,17 @@
 """The store on SQLite, in WAL mode, with group commit.
 
-Durability is the process's: a commit is in the operating system's hands when `save` returns
-(`synchronous=NORMAL`), so SIGKILL at any point loses nothing, and a power cut may lose the last moments.
-Whatever asks to be saved in one turn of the event loop shares one transaction. It runs on the loop's own
-thread: such a commit takes some 50 µs and waits for no disk, and handing it to another thread costs more,
-because every statement would have to win the interpreter back. Checkpoints, which do wait for the disk, run
-in a thread.
+What a save survives once it returned is its `durability`:
+
+process   SIGKILL at any point: the commit is in the operating system's hands (`synchronous=NORMAL`).
+          Whatever asks to be saved in one turn of the event loop shares one transaction on the loop's own
+          thread: it takes some 50 µs and waits for no disk, and handing it to another thread costs more,
+          because every statement would have to win the interpreter back. A power cut may lose the last
+          moments.
+power     the loss of power too: the commit is on the disk (`synchronous=FULL`, an fsync of the log). That
+          takes milliseconds, so it runs in a thread on a connection of its own; whatever asks to be saved
+          meanwhile shares the next transaction.
+
+Checkpoints, which wait for the disk in both, run in a thread.
 """
 
 import asyncio
@@ -13,15 +19,15 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
-from sqlalchemy import Insert, Table, create_engine
-from sqlalchemy.dialects.sqlite import dialect, insert
+from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+from tallystick.crash import point
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.merkle import Mountains
@@ -29,26 +35,37 @@ from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Milliseconds
 from tallystick.protocol.voucher import Tally, Voucher
-from tallystick.protocol.wire import read_receipt_text, signed_from_json, signed_to_json
+from tallystick.protocol.wire import read_receipt_text, signed_from_json
 from tallystick_node.store.memory import STREAM, STREAM_END
 from tallystick_node.store.migrate import migrate
-from tallystick_node.store.models import ChannelRow, RequestRow, VoucherRow
-from tallystick_node.store.records import (
-    Change,
-    ChannelSaved,
-    ReceiptIssued,
-    RequestDropped,
-    RequestEnded,
-    RequestStarted,
-    StoredAnswer,
-    StoredChannel,
-    VoucherSaved,
+from tallystick_node.store.records import Change, StoredAnswer, StoredChannel
+from tallystick_node.store.statements import (
+    ANSWER_BYTES,
+    BIRTH,
+    CHANNELS,
+    DELETE_PARTS,
+    DROP_UNBILLED,
+    END_CUT_OFF,
+    END_STREAM,
+    LAST_RECEIPT,
+    LOSE_ALL,
+    MARK_PRUNED,
+    PARTS,
+    PRUNABLE,
+    PRUNED_AT_ONCE,
+    RECEIPTS,
+    REQUEST,
+    nonce_bytes,
+    peaks_of,
+    rows_of,
 )
+
+Durability = Literal["process", "power"]
 
 _LOG_PAGES: Final = 4096
 """Of 4 KiB: a log so long is moved into the database by the commit that finds it, because under steady load
 the thread's checkpoints never reach its end."""
-_DIALECT: Final = dialect(paramstyle="named")
+_FOREVER: Final = Milliseconds((1 << 63) - 1)
 
 
 class DatabaseInUse(Exception):
@@ -59,10 +76,13 @@ class StoreFailed(Exception):
     """Stop and start again from what is on disk."""
 
 
+_Pending = tuple[tuple[Change, ...], "asyncio.Future[None]"]
+
+
 class SqliteStore:
     """`prune` and `checkpoint` may run in another thread; everything else belongs to the loop's."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, durability: Durability = "process"):
         """Makes or migrates the database.
 
         Raises
@@ -81,16 +101,20 @@ class SqliteStore:
             os.close(self._lock)
             raise
         self._path = path
+        self._synchronous = "FULL" if durability == "power" else "NORMAL"
         self._db = self._connect()
-        self._db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+        self._thread = ThreadPoolExecutor(1, "tallystick-store") if durability == "power" else None
+        self._writer = self._connect() if self._thread else self._db
+        self._writer.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         self._background = self._connect()
         self._background_lock = threading.Lock()
         self.failure: Exception | None = None
-        self._pending: list[tuple[tuple[Change, ...], asyncio.Future[None]]] = []
+        self._pending: list[_Pending] = []
+        self._committing = False
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        for pragma in ("journal_mode = WAL", f"synchronous = {self._synchronous}", "foreign_keys = ON"):
             db.execute(f"PRAGMA {pragma}")
         return db
 
@@ -101,80 +125,130 @@ class SqliteStore:
         if self.failure is not None:
             raise StoreFailed("An earlier save failed.") from self.failure
         loop = asyncio.get_running_loop()
-        if not self._pending:
+        if not self._pending and not self._committing:
             loop.call_soon(self._commit)
         done: asyncio.Future[None] = loop.create_future()
         self._pending.append((changes, done))
         await done
 
     def _commit(self) -> None:
-        """Everything that was asked to be saved since the last turn, in one transaction."""
+        """Everything that was asked to be saved since the last commit began, in one transaction."""
         pending, self._pending = self._pending, []
-        try:
-            self._write([change for changes, _ in pending for change in changes])
-        except Exception as error:  # noqa: BLE001  whatever it is, it is the savers' to know
-            self.failure = error
-            for _, done in pending:
-                if not done.done():
-                    done.set_exception(error)
+        changes = [change for changes, _ in pending for change in changes]
+        if self._thread is not None:
+            self._committing = True
+            writing = asyncio.get_running_loop().run_in_executor(self._thread, self._write, changes)
+            writing.add_done_callback(lambda written: self._committed(pending, written.exception()))
             return
+        try:
+            self._write(changes)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is the savers' to know
+            self._tell(pending, error)
+        else:
+            self._tell(pending, None)
+
+    def _committed(self, pending: list[_Pending], error: BaseException | None) -> None:
+        """Of the commit in the thread: the next one begins, unless this one failed."""
+        self._committing = False
+        self._tell(pending, error)
+        if not self._pending:
+            return
+        if self.failure is None:
+            self._commit()
+        else:
+            waiting, self._pending = self._pending, []
+            self._tell(waiting, StoreFailed("An earlier save failed."))
+
+    def _tell(self, pending: list[_Pending], error: BaseException | None) -> None:
+        if error is not None and self.failure is None:
+            self.failure = error if isinstance(error, Exception) else StoreFailed(repr(error))
         for _, done in pending:
-            if not done.done():
+            if done.done():
+                continue
+            if error is None:
                 done.set_result(None)
+            else:
+                done.set_exception(error)
 
     def _write(self, changes: list[Change]) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
+        self._writer.execute("BEGIN IMMEDIATE")
         try:
             for change in changes:
-                for statement, row in _rows(change):
-                    self._db.execute(statement, row)
-            self._db.execute("COMMIT")
+                for statement, row in rows_of(change):
+                    self._writer.execute(statement, row)
+            point("commit.begun")
+            self._writer.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            self._writer.execute("ROLLBACK")
             raise
+        point("commit.done")
 
     def checkpoint(self) -> None:
         """Moves what was committed from the log into the database, as far as readers allow."""
         with self._background_lock:
             self._background.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
-    def prune(self, before: Milliseconds) -> int:
+    def prune(self, before: Milliseconds, limit: int | None = None) -> int:
         count = 0
-        while keys := self._prune_some(before):
-            count += len(keys)
+        while pruned := self._prune_some(before):
+            count += pruned
+        while limit is not None and self.answer_bytes() > limit and (pruned := self._prune_some(_FOREVER)):
+            count += pruned
         return count
 
-    def _prune_some(self, before: Milliseconds) -> list[dict[str, bytes]]:
-        """Prunes a batch, small enough that the loop's own commits hardly wait for it."""
+    def answer_bytes(self) -> int:
+        """That stored answers take."""
+        with self._background_lock:
+            (total,) = self._background.execute(ANSWER_BYTES).fetchone()
+        return int(total)
+
+    def _prune_some(self, before: Milliseconds) -> int:
+        """Prunes a batch, the oldest first, small enough that the loop's own commits hardly wait for it."""
         with self._background_lock:
             db = self._background
-            rows = db.execute(_PRUNABLE, {"before": before, "limit": _PRUNED_AT_ONCE}).fetchall()
+            rows = db.execute(PRUNABLE, {"before": before, "limit": PRUNED_AT_ONCE}).fetchall()
             keys = [{"channel_id": channel_id, "nonce": nonce} for channel_id, nonce in rows]
             db.execute("BEGIN IMMEDIATE")
             try:
-                db.executemany(_MARK_PRUNED, keys)
-                db.executemany(_DELETE_PARTS, keys)
+                db.executemany(MARK_PRUNED, keys)
+                db.executemany(DELETE_PARTS, keys)
+                point("prune.begun")
                 db.execute("COMMIT")
             except BaseException:
                 db.execute("ROLLBACK")
                 raise
-            return keys
+            return len(keys)
+
+    def lose_all(self) -> int:
+        """Marks every channel as one of which something may be forgotten, and the database as one whose
+        past is not known; how many. For a database that is a copy."""
+        self._db.execute("BEGIN IMMEDIATE")
+        count = self._db.execute(LOSE_ALL).rowcount
+        self._db.execute("DELETE FROM birth")
+        self._db.execute("COMMIT")
+        return count
 
     def close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._db.close()
-        self._background.close()
+        for connection in {self._db, self._writer, self._background}:
+            connection.close()
         os.close(self._lock)
 
     # --------------------------------------------------------------------------------------------- reading
 
+    def birth(self) -> int | None:
+        row = self._db.execute(BIRTH).fetchone()
+        return None if row is None else int(row[0])
+
     def channels(self) -> list[StoredChannel]:
         self._db.execute("BEGIN IMMEDIATE")
-        self._db.execute(_DROP_UNBILLED)
-        self._db.execute(_END_STREAM, {"content": STREAM_END})
-        self._db.execute(_END_CUT_OFF, {"media_type": STREAM})
+        self._db.execute(DROP_UNBILLED)
+        self._db.execute(END_STREAM, {"content": STREAM_END})
+        self._db.execute(END_CUT_OFF, {"media_type": STREAM})
         self._db.execute("COMMIT")
-        return [self._channel(row) for row in self._db.execute(_CHANNELS).fetchall()]
+        return [self._channel(row) for row in self._db.execute(CHANNELS).fetchall()]
 
     def _channel(self, row: tuple[Any, ...]) -> StoredChannel:
         (
@@ -186,6 +260,7 @@ class SqliteStore:
             grant,
             closed,
             refusing,
+            lost,
             voucher,
             count,
             amount,
@@ -193,7 +268,7 @@ class SqliteStore:
         ) = row
         acknowledged = Tally()
         if voucher is not None:
-            acknowledged = Tally(Mountains(count, _peaks(peaks)), Atoms(int(amount)))
+            acknowledged = Tally(Mountains(count, peaks_of(peaks)), Atoms(int(amount)))
         receipts = self.receipts(ChannelId(channel_id), acknowledged.count, -1)
         return StoredChannel(
             key=ChannelKey(
@@ -206,19 +281,20 @@ class SqliteStore:
             grant=signed_from_json(Grant, orjson.loads(grant)) if grant else None,
             closed=bool(closed),
             refusing=bool(refusing),
+            lost=bool(lost),
             voucher=signed_from_json(Voucher, orjson.loads(voucher)) if voucher else None,
             acknowledged=acknowledged,
             unacknowledged=tuple(signed.message for signed in receipts),
         )
 
     def answer(self, channel_id: ChannelId, nonce: int) -> StoredAnswer | None:
-        key = {"channel_id": channel_id, "nonce": _nonce(nonce)}
-        row = self._db.execute(_REQUEST, key).fetchone()
+        key = {"channel_id": channel_id, "nonce": nonce_bytes(nonce)}
+        row = self._db.execute(REQUEST, key).fetchone()
         if row is None:
             return None
         request_hash, media_type, pruned = row
-        parts = self._db.execute(_PARTS, key).fetchall()
-        receipt = self._db.execute(_LAST_RECEIPT, key).fetchone()
+        parts = self._db.execute(PARTS, key).fetchall()
+        receipt = self._db.execute(LAST_RECEIPT, key).fetchone()
         return StoredAnswer(
             request_hash=Hash32(request_hash),
             media_type=media_type,
@@ -227,7 +303,7 @@ class SqliteStore:
         )
 
     def receipts(self, channel_id: ChannelId, start: int, limit: int) -> list[Signed[Receipt]]:
-        rows = self._db.execute(_RECEIPTS, {"channel_id": channel_id, "start": start, "limit": limit})
+        rows = self._db.execute(RECEIPTS, {"channel_id": channel_id, "start": start, "limit": limit})
         return [read_receipt_text(text) for (text,) in rows.fetchall()]
 
 
@@ -239,165 +315,3 @@ def _locked(path: Path) -> int:
         os.close(lock)
         raise DatabaseInUse(f"Another node runs on this database ({path} is locked).") from error
     return lock
-
-
-def _nonce(nonce: int) -> bytes:
-    return nonce.to_bytes(8, "big")
-
-
-def _peaks(joined: bytes) -> tuple[Hash32, ...]:
-    return tuple(Hash32(joined[start : start + 32]) for start in range(0, len(joined), 32))
-
-
-def _text(statement: Insert) -> str:
-    """Compiled once: on a request's way the driver is called directly."""
-    return str(statement.compile(dialect=_DIALECT))
-
-
-def _upsert(table: Table, key: str) -> str:
-    statement = insert(table)
-    columns = {column.name: statement.excluded[column.name] for column in table.columns if column.name != key}
-    return _text(statement.on_conflict_do_update(index_elements=[key], set_=columns))
-
-
-def _table(model: Any) -> Table:
-    table = model.__table__
-    assert isinstance(table, Table)
-    return table
-
-
-_SAVE_CHANNEL: Final = _upsert(_table(ChannelRow), "channel_id")
-_SAVE_VOUCHER: Final = (
-    _upsert(_table(VoucherRow), "channel_id") + " WHERE excluded.receipt_count > vouchers.receipt_count"
-)
-_START: Final = _text(insert(_table(RequestRow)).prefix_with("OR REPLACE"))
-"""In place of one that was broken off and never billed."""
-_RECEIPT: Final = (
-    "INSERT INTO receipts (channel_id, sequence, nonce, text) VALUES (:channel_id, :sequence, :nonce, :text)"
-)
-_PART: Final = (
-    "INSERT INTO parts (channel_id, nonce, sequence, content) "
-    "VALUES (:channel_id, :nonce, :sequence, :content)"
-)
-_END: Final = (
-    "UPDATE requests SET media_type = :media_type, ended_at = :ended_at "
-    "WHERE channel_id = :channel_id AND nonce = :nonce"
-)
-_DROP: Final = "DELETE FROM requests WHERE channel_id = :channel_id AND nonce = :nonce"
-
-_OF_REQUEST: Final = "parts.channel_id = requests.channel_id AND parts.nonce = requests.nonce"
-_DROP_UNBILLED: Final = (
-    f"DELETE FROM requests WHERE ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM parts WHERE {_OF_REQUEST})"
-)
-_END_STREAM: Final = (
-    "INSERT INTO parts (channel_id, nonce, sequence, content) "
-    "SELECT channel_id, nonce, NULL, :content FROM requests WHERE ended_at IS NULL"
-)
-_END_CUT_OFF: Final = (
-    "UPDATE requests SET media_type = :media_type, ended_at = unixepoch() * 1000 WHERE ended_at IS NULL"
-)
-_CHANNELS: Final = (
-    "SELECT c.channel_id, payer, provider, session_key, epoch, signed_grant, closed, refusing, "
-    "voucher, receipt_count, amount, peaks "
-    "FROM channels c LEFT JOIN vouchers USING (channel_id) ORDER BY c.rowid"
-)
-_REQUEST: Final = (
-    "SELECT request_hash, media_type, pruned FROM requests "
-    "WHERE channel_id = :channel_id AND nonce = :nonce AND ended_at IS NOT NULL"
-)
-_PARTS: Final = "SELECT content FROM parts WHERE channel_id = :channel_id AND nonce = :nonce ORDER BY id"
-_LAST_RECEIPT: Final = (
-    "SELECT text FROM receipts WHERE channel_id = :channel_id AND sequence = "
-    "(SELECT max(sequence) FROM parts WHERE channel_id = :channel_id AND nonce = :nonce)"
-)
-_RECEIPTS: Final = (
-    "SELECT text FROM receipts WHERE channel_id = :channel_id AND sequence >= :start "
-    "ORDER BY sequence LIMIT :limit"
-)
-_PRUNABLE: Final = (
-    "SELECT channel_id, nonce FROM requests WHERE ended_at < :before AND NOT pruned AND ("
-    "EXISTS (SELECT 1 FROM channels c WHERE c.channel_id = requests.channel_id AND c.closed) OR NOT EXISTS "
-    f"(SELECT 1 FROM parts WHERE {_OF_REQUEST} AND parts.sequence >= coalesce("
-    "(SELECT receipt_count FROM vouchers v WHERE v.channel_id = requests.channel_id), 0))) LIMIT :limit"
-)
-_PRUNED_AT_ONCE: Final = 200
-_MARK_PRUNED: Final = "UPDATE requests SET pruned = 1 WHERE channel_id = :channel_id AND nonce = :nonce"
-_DELETE_PARTS: Final = "DELETE FROM parts WHERE channel_id = :channel_id AND nonce = :nonce"
-
-_Row = tuple[str, Mapping[str, Any]]
-
-
-def _rows(change: Change) -> Iterable[_Row]:
-    return _WRITERS[type(change)](change)
-
-
-def _channel_saved(change: ChannelSaved) -> Iterable[_Row]:
-    key = change.key
-    yield (
-        _SAVE_CHANNEL,
-        {
-            "channel_id": change.channel_id,
-            "payer": key.payer,
-            "provider": key.provider,
-            "session_key": key.session_key,
-            "epoch": key.epoch,
-            "signed_grant": orjson.dumps(signed_to_json(change.grant)).decode() if change.grant else None,
-            "closed": change.closed,
-            "refusing": change.refusing,
-        },
-    )
-
-
-def _voucher_saved(change: VoucherSaved) -> Iterable[_Row]:
-    yield (
-        _SAVE_VOUCHER,
-        {
-            "channel_id": change.voucher.message.channel_id,
-            "voucher": orjson.dumps(signed_to_json(change.voucher)).decode(),
-            "receipt_count": change.tally.count,
-            "amount": str(change.tally.amount),
-            "peaks": b"".join(change.tally.mountains.peaks),
-        },
-    )
-
-
-def _request_started(change: RequestStarted) -> Iterable[_Row]:
-    yield (
-        _START,
-        {
-            "channel_id": change.channel_id,
-            "nonce": _nonce(change.nonce),
-            "request_hash": change.request_hash,
-            "media_type": None,
-            "ended_at": None,
-            "pruned": False,
-        },
-    )
-
-
-def _receipt_issued(change: ReceiptIssued) -> Iterable[_Row]:
-    receipt, nonce = change.receipt.message, _nonce(change.nonce)
-    key = {"channel_id": receipt.channel_id, "nonce": nonce, "sequence": receipt.sequence}
-    yield _RECEIPT, key | {"text": change.text}
-    yield _PART, key | {"content": change.content}
-
-
-def _request_ended(change: RequestEnded) -> Iterable[_Row]:
-    key = {"channel_id": change.channel_id, "nonce": _nonce(change.nonce)}
-    if change.content:
-        yield _PART, key | {"sequence": None, "content": change.content}
-    yield _END, key | {"media_type": change.media_type, "ended_at": change.ended_at}
-
-
-def _request_dropped(change: RequestDropped) -> Iterable[_Row]:
-    yield _DROP, {"channel_id": change.channel_id, "nonce": _nonce(change.nonce)}
-
-
-_WRITERS: Final[Mapping[type[Change], Callable[[Any], Iterable[_Row]]]] = {
-    ChannelSaved: _channel_saved,
-    VoucherSaved: _voucher_saved,
-    RequestStarted: _request_started,
-    ReceiptIssued: _receipt_issued,
-    RequestEnded: _request_ended,
-    RequestDropped: _request_dropped,
-}
