@@ -14,10 +14,14 @@ class StubEngine:
 
     def __init__(self) -> None:
         self.tokens = 8
+        self.per_chunk = 1
+        """Tokens in one chunk of a stream."""
         self.input_tokens = 10
         self.cached_tokens = 0
         self.gives_ids = True
         self.gives_usage = True
+        self.counts_on_the_way = True
+        """The usage is in every chunk, where it is asked for."""
         self.die_after: int | None = None
         """Tokens after which the connection is cut."""
         self.refuse: tuple[int, dict[str, Any]] | None = None
@@ -28,6 +32,8 @@ class StubEngine:
         """Requests that arrived."""
         self.bodies: list[dict[str, Any]] = []
         self.sent = 0
+        self.heard = self.spoken = 0
+        """Input and output tokens of all answers: the work that was really done."""
         self.cut = asyncio.Event()
         """Somebody stopped listening."""
         self.models = [MODEL]
@@ -58,6 +64,7 @@ class StubEngine:
         if self.refuse is not None:
             status, answer = self.refuse
             return web.json_response(answer, status=status)
+        self.heard += self.input_tokens
         count = min(self.tokens, body.get("max_tokens") or self.tokens)
         finish = "length" if count < self.tokens else "stop"
         try:
@@ -65,6 +72,7 @@ class StubEngine:
                 return await self._stream(request, body, count, finish)
             for index in range(count):
                 await self._token(request, index)
+            self.spoken += count
             choice = {
                 "index": 0,
                 "message": {"role": "assistant", "content": "x " * count},
@@ -99,22 +107,25 @@ class StubEngine:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         options = body.get("stream_options") or {}
-        running = options.get("continuous_usage_stats") and self.gives_usage
+        running = options.get("continuous_usage_stats") and self.gives_usage and self.counts_on_the_way
         ids = body.get("return_token_ids") and self.gives_ids
-        for index in range(count):
-            await self._token(request, index)
-            choice: dict[str, Any] = {"index": 0, "delta": {"content": f"w{index} "}, "finish_reason": None}
-            if index == count - 1:
+        for start in range(0, count, self.per_chunk):
+            await self._token(request, start)
+            said = range(start, min(start + self.per_chunk, count))
+            text = "".join(f"w{index} " for index in said)
+            choice: dict[str, Any] = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+            if said.stop == count:
                 choice["finish_reason"] = finish
             if ids:
-                choice["token_ids"] = [index]
+                choice["token_ids"] = list(said)
             chunk: dict[str, Any] = {"id": "1", "object": "chat.completion.chunk", "choices": [choice]}
-            if ids and index == 0:
+            if ids and start == 0:
                 chunk["prompt_token_ids"] = list(range(self.input_tokens))
             if running:
-                chunk["usage"] = self._usage(index + 1)
+                chunk["usage"] = self._usage(said.stop)
             await response.write(b"data: " + orjson.dumps(chunk) + b"\n\n")
-            self.sent = index + 1
+            self.sent = said.stop
+            self.spoken += len(said)
         if options.get("include_usage") and self.gives_usage:
             last = {"id": "1", "choices": [], "usage": self._usage(count)}
             await response.write(b"data: " + orjson.dumps(last) + b"\n\n")

@@ -119,7 +119,6 @@ async def test_a_credential_with_a_field_that_is_out_of_place(
         b'{"model": "stub", "stream": 1}',
         b'{"model": "stub", "stream_options": []}',
         b'{"model": "stub", "best_of": true}',
-        b'{"model": "stub", "return_token_ids": 1}',
     ],
 )
 async def test_a_body_that_no_bill_can_be_made_of(world: World, body: bytes) -> None:

@@ -128,7 +128,6 @@ class Drive:
             offer_hash=ZERO_HASH,
             request_hash=Hash32(self.nonce.to_bytes(32, "big")),
             bounds=within,
-            ids_sent=True,
             received_at=Milliseconds(1),
         )
         tab.running[self.nonce] = decision.reservation

@@ -38,15 +38,15 @@ async def test_a_stream_ends_in_a_receipt_before_done(world: World) -> None:
     assert response.json() == {"cumulativeAmount": "90", "receiptCount": "1"}
 
 
-async def test_what_the_payer_did_not_ask_for_is_left_out(world: World) -> None:
+async def test_a_payer_that_asks_for_no_counts_gets_those_it_is_billed_by(world: World) -> None:
     payer = await world.payer()
     async with payer.http.stream(
         "POST", "/v1/chat/completions", content=(body := payer.body(stream=True)), headers=payer.headers(body)
     ) as response:
         lines = [line async for line in response.aiter_lines() if line.startswith("data: {")]
     chunks = [orjson.loads(line[6:]) for line in lines]
-    assert len(chunks) == 8
-    assert not any("usage" in chunk or "prompt_token_ids" in chunk for chunk in chunks)
+    assert [chunk["usage"]["completion_tokens"] for chunk in chunks] == [*range(1, 9), 8]
+    assert not any("prompt_token_ids" in chunk for chunk in chunks)
     assert world.engine.bodies[0]["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
 
 

@@ -40,16 +40,45 @@ async def test_payloads_pass_byte_for_byte(world: World) -> None:
     assert world.engine.bodies[0]["return_token_ids"] is True
 
 
-async def test_usage_at_the_end_alone(world: World) -> None:
+async def test_the_counts_of_a_bill_come_whether_asked_for_or_not(world: World) -> None:
     payer = await world.payer()
     body = payer.body(stream=True, stream_options={"include_usage": True})
     async with payer.stream(body) as stream:
         await stream.finish()
     usages = [orjson.loads(payload).get("usage") for payload in stream.payloads]
-    assert usages[:-1] == [None] * 8
-    assert usages[-1]["completion_tokens"] == 8
+    assert [usage["completion_tokens"] for usage in usages] == [*range(1, 9), 8]
     assert stream.receipts[0].tokens_hash == bytes(32)
     assert stream.receipts[0].cost == 90
+
+
+@pytest.mark.parametrize("asked", [{}, {"stream_options": {"include_usage": True}}])
+async def test_a_cut_stream_is_billed_by_counts_that_the_payer_has(
+    world: World, asked: dict[str, object]
+) -> None:
+    """`Payer.check` compares each receipt with what came. Here a chunk without ids holds several tokens."""
+    world.engine.gives_ids = False
+    world.engine.per_chunk = 4
+    world.engine.tokens = 40
+    world.engine.die_after = 20
+    payer = await world.payer()
+    async with payer.stream(payer.body(stream=True, max_tokens=40, **asked)) as stream:
+        await stream.finish()
+    assert [receipt.finish for receipt in stream.receipts] == [Finish.ENGINE_FAILED]
+    assert (stream.receipts[0].input_tokens, stream.receipts[0].output_tokens) == (10, 20)
+
+
+async def test_input_that_is_counted_late_is_billed_once_it_is(make_world: Make) -> None:
+    """Else an engine that counts at the end alone would read every long request's input for nothing."""
+    world = await make_world(credit=4000)
+    world.engine.gives_ids = world.engine.counts_on_the_way = False
+    world.engine.tokens = 300
+    payer = await world.payer()
+    async with payer.stream(asking(payer, 300)) as stream:
+        await acknowledging(payer, stream)
+    assert stream.done
+    assert len(stream.receipts) > 5
+    assert [receipt.input_tokens for receipt in stream.receipts] == [0] * (len(stream.receipts) - 1) + [10]
+    assert sum(receipt.cost for receipt in stream.receipts) == 10 + 3000
 
 
 async def test_an_engine_that_gives_neither_ids_nor_usage(world: World) -> None:

@@ -88,7 +88,7 @@ class Reception:
         self._unproven.append(verified)
         if receipt.finish != Finish.INTERIM:
             self.final = verified
-        elif not self.transcript.input_tokens:
+        elif self._input and not self.transcript.input_tokens:
             return []
         self._require_input()
         proven, self._unproven = self._unproven, []
@@ -123,7 +123,7 @@ class Reception:
                 required=receipt.input_tokens,
                 actual=receipt.cached_input_tokens,
             )
-        self._billed_input = True
+        self._billed_input = self._billed_input or receipt.input_tokens > 0
         self._input += receipt.input_tokens
         self._cached += receipt.cached_input_tokens
         self._output += receipt.output_tokens

@@ -28,12 +28,6 @@ class Ask:
     choices: int
     """Answers to be generated, over all prompts."""
     prompts: int
-    wants_ids: bool
-    """Output token ids are to be sent on."""
-    wants_usage: bool
-    """The final usage is to be sent on in a stream."""
-    wants_running_usage: bool
-    """So is the usage in every chunk."""
 
     @classmethod
     def read(cls, body: bytes) -> "Ask":
@@ -54,7 +48,6 @@ class Ask:
         options = fields.get("stream_options")
         if options is not None and not isinstance(options, dict):
             raise MalformedMessage("stream_options is not an object.", required="stream_options")
-        options = options or {}
         limits = [_count(fields, name) for name in ("max_tokens", "max_completion_tokens")]
         prompts = _prompts(fields.get("prompt"))
         return cls(
@@ -65,14 +58,11 @@ class Ask:
             max_tokens=max((limit for limit in limits if limit is not None), default=None),
             choices=prompts * max(_count(fields, "n") or 1, _count(fields, "best_of") or 1),
             prompts=prompts,
-            wants_ids=_flag(fields, "return_token_ids"),
-            wants_usage=_flag(options, "include_usage"),
-            wants_running_usage=_flag(options, "continuous_usage_stats"),
         )
 
     def for_engine(self, model: str) -> bytes:
         """The body as the engine gets it: its own name of the model, and in a stream the counts that bills
-        are made of.
+        are made of, which the payer gets too: whoever is billed by a count has it.
 
         It is written anew, so that what the engine reads is what was read here.
         """

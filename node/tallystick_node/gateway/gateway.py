@@ -131,7 +131,6 @@ class Gateway:
             offer_hash=credential.offer_hash,
             request_hash=hashed,
             bounds=within,
-            ids_sent=ask.wants_ids,
             received_at=received_at,
         )
         running = Running(

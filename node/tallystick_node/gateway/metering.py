@@ -14,7 +14,7 @@ from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import MINIMUM_INTERIM_COST, cost_up
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.transcript import Transcript
-from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, Tokens
+from tallystick.protocol.units import Atoms, Hash32, Milliseconds, Tokens
 from tallystick_node.gateway.admission import Bounds, cost_bound_up, extended, window_tokens
 from tallystick_node.gateway.tab import Account, Reservation, Tab
 
@@ -39,14 +39,12 @@ class Meter:
         offer_hash: Hash32,
         request_hash: Hash32,
         bounds: Bounds,
-        ids_sent: bool,
         received_at: Milliseconds,
     ):
         self.offer = offer
         self.bounds = bounds
         self._offer_hash = offer_hash
         self._request_hash = request_hash
-        self._ids_sent = ids_sent
         self._received_at = received_at
         self._first_token_at = Milliseconds(0)
         self._seen = Transcript(request_hash)
@@ -61,10 +59,9 @@ class Meter:
         """The engine said this; it is not sent yet."""
         self._seen.add_counts(chunk)
 
-    def send(self, payload: bytes | None, chunk: Mapping[str, Any], now: Milliseconds) -> None:
-        """`payload` is sent; None: of this chunk only the counts were used, and nothing is sent on."""
-        if payload is not None:
-            self._sent.add_payload(payload)
+    def send(self, payload: bytes, chunk: Mapping[str, Any], now: Milliseconds) -> None:
+        """`payload` is sent, and `chunk` is what it says."""
+        self._sent.add_payload(payload)
         self._sent.add_counts(chunk)
         if not self._first_token_at and self._sent.output_tokens:
             self._first_token_at = now
@@ -138,7 +135,7 @@ class Meter:
         assert charge.cost <= reservation.held, (charge.cost, reservation.held)
         reservation.held = Atoms(reservation.held - charge.cost)
         self._billed = True
-        self._input_billed = True
+        self._input_billed = self._input_billed or charge.input_tokens > 0
         self._billed_output += charge.output_tokens
         return Receipt(
             channel_id=tab.id,
@@ -146,7 +143,7 @@ class Meter:
             offer_hash=self._offer_hash,
             request_hash=self._request_hash,
             response_hash=self._sent.response_hash,
-            tokens_hash=self._sent.tokens_hash if self._ids_sent else ZERO_HASH,
+            tokens_hash=self._sent.tokens_hash,
             input_tokens=charge.input_tokens,
             cached_input_tokens=charge.cached_input_tokens,
             output_tokens=charge.output_tokens,

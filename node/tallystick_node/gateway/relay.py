@@ -192,10 +192,8 @@ class Relay:
                             yield block
                     if running.ending is not None:
                         break
-                    sent = _passed_on(running.ask, payload, chunk)
-                    meter.send(sent, chunk, clock.milliseconds())
-                    if sent is not None:
-                        out.append(b"data: %b\n\n" % sent)
+                    meter.send(payload, chunk, clock.milliseconds())
+                    out.append(b"data: %b\n\n" % payload)
                 if out:
                     yield running.add(b"".join(out))
                 if complete or running.ending is not None:
@@ -341,26 +339,3 @@ def _parsed(payload: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return chunk if isinstance(chunk, dict) else {}
-
-
-def _passed_on(ask: Ask, payload: bytes, chunk: dict[str, Any]) -> bytes | None:
-    """The payload without what only the gateway asked for; the very bytes where there is nothing to leave
-    out; None where nothing else is in it."""
-    usage = chunk.get("usage")
-    choices = chunk.get("choices")
-    strip_usage = usage is not None and not (ask.wants_usage and (ask.wants_running_usage or not choices))
-    strip_ids = ask.choices > 1 and not ask.wants_ids
-    if not strip_usage and not strip_ids:
-        return payload
-    if strip_usage and not choices:
-        return None
-    left = {name: value for name, value in chunk.items() if not (strip_usage and name == "usage")}
-    if strip_ids:
-        left.pop("prompt_token_ids", None)
-        if isinstance(choices, list):
-            left["choices"] = [
-                {key: value for key, value in choice.items() if key not in ("token_ids", "prompt_token_ids")}
-                for choice in choices
-                if isinstance(choice, dict)
-            ]
-    return orjson.dumps(left)
