@@ -18,9 +18,10 @@ from tallystick.client.drivers import run_blocking
 from tallystick.client.flow import Endpoint, Flow, read_all
 from tallystick.client.listing import Listing
 from tallystick.client.outcome import Outcome
-from tallystick.client.payer import Payer, Truncated
+from tallystick.client.payer import Payer
 from tallystick.client.pools import Pools
 from tallystick.client.purse import OpenChannel, Pending, Purse
+from tallystick.client.receiver import Truncated
 from tallystick.client.sending import BACKGROUND, BODY_LIMIT, ChannelGone, Sender, endpoint_of
 from tallystick.client.sinks import Discard
 from tallystick.protocol.channel import ChannelKey
@@ -119,15 +120,15 @@ class Settling:
         ask = read_ask(pending.path, pending.body)
         attempt = Attempt(pending, ask, sent=True, fetch=True)
         outcome = Outcome(pending.posted, pending.channel.id, pending.nonce)
-        reception = self._payer.reception(pending, ask)
+        reception = self._payer.receiver.reception(pending, ask)
         call = Call(path=pending.path, body=pending.body, timeout=_FETCHING)
         try:
             exchange = yield from self._sender.accepted(attempt, call)
             if exchange.headers.get("content-type", "").startswith("text/event-stream"):
-                yield from self._payer.read_stream(exchange, attempt, reception, outcome, Discard())
+                yield from self._payer.receiver.read_stream(exchange, attempt, reception, outcome, Discard())
             else:
                 body = yield from read_all(exchange, BODY_LIMIT)
-                yield from self._payer.read_whole(exchange, body, attempt, reception, outcome)
+                yield from self._payer.receiver.read_whole(exchange, body, attempt, reception, outcome)
         except Truncated:
             missing = yield from self._missing(pending.channel, endpoint)
             if all(signed.message.request_hash != pending.request_hash for signed in missing):

@@ -1,8 +1,8 @@
 """A payer at work: it chooses a provider, pays, receives, checks. One flow for threads and event loops.
 
 `call` is the whole of a paid request, from the caller's body to the caller's answer. What it sends is made in
-`sending`, what it receives is judged by `reception`, what it owes is kept in the `purse`; what can wait (bare
-vouchers, answers that were cut) is left to the `clerk`.
+`sending`, what it receives is read by the `receiver`, what it owes is kept in the `purse`; what can wait
+(bare vouchers, answers that were cut) is left to the `clerk`.
 """
 
 import secrets
@@ -17,29 +17,25 @@ from tallystick.client.ask import Ask, affordable_limit, read_ask, worst_cost
 from tallystick.client.attempts import Attempt, Call, LostAttempts
 from tallystick.client.choose import Policy, Wanted, choose
 from tallystick.client.errors import AnswerCut, NoEligibleOffer, ProviderRefused, ProviderUnreachable
-from tallystick.client.events import Done, Lines, Other, Payload, ReceiptText
-from tallystick.client.flow import Emit, Exchange, Flow, Respond, Sleep, read, read_all, run
+from tallystick.client.flow import Emit, Exchange, Flow, Respond, Sleep, read_all
 from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
 from tallystick.client.outcome import EXTENSION, Outcome, OutcomeListener
-from tallystick.client.purse import OpenChannel, Pending, Purse
-from tallystick.client.reception import Reception
+from tallystick.client.purse import OpenChannel, Purse
+from tallystick.client.receiver import Receiver
 from tallystick.client.sending import BODY_LIMIT, UNSENT, ChannelGone, Sender
 from tallystick.client.sinks import Gather, Relay, Sink, with_outcome
 from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import (
     BudgetError,
     MarketError,
-    ReceiptError,
     RequestBudgetExceeded,
-    SignatureError,
     TotalBudgetExceeded,
     WorstCaseExceedsCredit,
-    WrongSigner,
 )
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import Atoms, Milliseconds, Timestamp, to_hex
 from tallystick.protocol.voucher import request_hash
-from tallystick.protocol.wire import RECEIPT, read_receipt_text
+from tallystick.protocol.wire import RECEIPT
 
 PATIENCE: Final = 30_000
 """Milliseconds for which a request waits for room: in a provider's credit, or in the budget."""
@@ -48,10 +44,6 @@ _RESUMING: Final = (0.05, 0.4, 1.0)
 _RESUMING_ALONE: Final = (*_RESUMING, 1.0, 2.0, 4.0)
 """The same where no other provider could serve instead: this one may be starting again."""
 _PASSED_ON: Final = ("content-type", "x-request-id", "cache-control", "retry-after")
-
-
-class Truncated(httpx2.RemoteProtocolError):
-    """The body of a stream is complete, the answer in it is not."""
 
 
 class Clerk(Protocol):
@@ -81,6 +73,7 @@ class Payer:
         self.purse = purse
         self.listing = listing
         self.sender = sender
+        self.receiver = Receiver(purse=purse, listing=listing, settle=clerk.settle)
         self._clerk = clerk
         self.policy = policy
         self.now = now
@@ -294,11 +287,11 @@ class Payer:
             yield Sleep(pause)
 
     def _receive(self, exchange: Exchange, attempt: Attempt, outcome: Outcome, sink: Sink) -> Flow[None]:
-        reception = self.reception(attempt.pending, attempt.ask)
+        reception = self.receiver.reception(attempt.pending, attempt.ask)
         outcome.receipts.clear()
         resumed = attempt.shown > 0
         if exchange.headers.get("content-type", "").startswith("text/event-stream"):
-            yield from self.read_stream(exchange, attempt, reception, outcome, sink)
+            yield from self.receiver.read_stream(exchange, attempt, reception, outcome, sink)
             if resumed and reception.final is not None and reception.final.message.finish == Finish.CANCELLED:
                 raise httpx2.RemoteProtocolError(
                     "The connection broke, and the provider ended the answer there."
@@ -310,103 +303,11 @@ class Payer:
                 yield self._whole(exchange, outcome, body)
         else:
             body = yield from read_all(exchange, BODY_LIMIT)
-            yield from self.read_whole(exchange, body, attempt, reception, outcome)
+            yield from self.receiver.read_whole(exchange, body, attempt, reception, outcome)
             if not outcome.cut:
                 yield self._whole(exchange, outcome, with_outcome(body, outcome))
 
-    def read_stream(
-        self, exchange: Exchange, attempt: Attempt, reception: Reception, outcome: Outcome, sink: Sink
-    ) -> Flow[None]:
-        """Reads a stream to its end; raises Truncated where the provider ends it before."""
-        lines, done = Lines(), False
-        while data := (yield from read(exchange)):
-            out: list[bytes] = []
-            for event in lines.feed(data):
-                match event:
-                    case Payload(payload):
-                        chunk = reception.add(payload)
-                        if reception.payloads > attempt.shown:
-                            attempt.shown = reception.payloads
-                            attempt.shown_hash = reception.transcript.response_hash
-                            out.append(sink.payload(payload, chunk))
-                        elif reception.payloads == attempt.shown:
-                            self._require_same_beginning(attempt, reception)
-                    case ReceiptText(text):
-                        yield from self._take(text, attempt, reception, outcome)
-                    case Other(line):
-                        out.append(sink.other(line))
-                    case Done():
-                        done = True
-            if shown := b"".join(out):
-                yield Emit(shown)
-        if not done and reception.final is None:
-            raise Truncated("The stream broke off before its end.")
-        self._conclude(attempt, reception, outcome)
-
-    def read_whole(
-        self, exchange: Exchange, body: bytes, attempt: Attempt, reception: Reception, outcome: Outcome
-    ) -> Flow[None]:
-        """Judges an answer that came in one piece."""
-        reception.add(body)
-        if (text := exchange.headers.get(RECEIPT)) is not None:
-            yield from self._take(text, attempt, reception, outcome)
-        self._conclude(attempt, reception, outcome)
-
-    def _take(self, text: str, attempt: Attempt, reception: Reception, outcome: Outcome) -> Flow[None]:
-        """One receipt: accepted, or refused for good, or left to be found again where the budget has no room
-        for it. The caller's answer goes on either way."""
-        if outcome.refusal is not None:
-            return
-        pending = attempt.pending
-        try:
-            signed = read_receipt_text(text)
-        except MarketError:
-            return  # unreadable is as good as missing
-        try:
-            try:
-                proven = reception.check(signed)
-            except WrongSigner:
-                yield from self._refresh_key(reception)
-                proven = reception.check(signed)
-            final = reception.final is not None
-            self.purse.accept(pending, proven, final=final)
-        except MarketError as error:
-            outcome.refusal = error
-            if isinstance(error, ReceiptError | SignatureError):
-                self.purse.refuse(pending.channel, signed, error, nonce=pending.nonce)
-            self.purse.settle_unpaid(pending, "unbilled" if isinstance(error, BudgetError) else "refused")
-            return
-        outcome.receipts.extend(proven)
-        if not final:
-            self._clerk.settle(pending.channel, within=0)
-
-    def _conclude(self, attempt: Attempt, reception: Reception, outcome: Outcome) -> None:
-        """The answer is here to its end."""
-        if reception.final is None and outcome.refusal is None:
-            self.purse.settle_unpaid(attempt.pending, "unbilled" if reception.delivered else "void")
-        outcome.done, outcome.cut = True, reception.cut
-
-    def _require_same_beginning(self, attempt: Attempt, reception: Reception) -> None:
-        if reception.transcript.response_hash != attempt.shown_hash:
-            raise ProviderUnreachable("The provider tells another answer the second time.")
-
-    def _refresh_key(self, reception: Reception) -> Flow[None]:
-        """The provider may have named another receipt key on chain since its offers were read."""
-        yield from run(self.listing.refresh)
-        offers = yield from self.listing.offers()
-        reception.follow_key(offers)
-
     # ------------------------------------------------------------------------------------------- shapes
-
-    def reception(self, pending: Pending, ask: Ask) -> Reception:
-        return Reception(
-            domain=self.purse.domain,
-            posted=pending.posted,
-            channel_id=pending.channel.id,
-            request_hash=pending.request_hash,
-            ask=ask,
-            worst=pending.worst,
-        )
 
     def _head(self, exchange: Exchange, outcome: Outcome) -> dict[str, str]:
         kept = {name: value for name in _PASSED_ON if (value := exchange.headers.get(name)) is not None}
