@@ -23,10 +23,12 @@ class Upstream:
 
     def __init__(self, url: str, *, api_key: str | None = None, connections: int = 1024):
         self._url = url.rstrip("/")
-        self._headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"}
         if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+            headers["Authorization"] = f"Bearer {api_key}"
         self._session = aiohttp.ClientSession(
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),  # No payer's request carries what another's answer set.
             connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=30),
             timeout=aiohttp.ClientTimeout(total=None, connect=10),
             auto_decompress=True,
@@ -37,9 +39,7 @@ class Upstream:
         """The names that it serves; raises EngineGone."""
         try:
             timeout = aiohttp.ClientTimeout(total=10)
-            async with self._session.get(
-                f"{self._url}/v1/models", headers=self._headers, timeout=timeout
-            ) as answer:
+            async with self._session.get(f"{self._url}/v1/models", timeout=timeout) as answer:
                 answer.raise_for_status()
                 listing = await answer.json()
                 return [item["id"] for item in listing["data"]]
@@ -49,7 +49,7 @@ class Upstream:
     async def post(self, path: str, body: bytes) -> "Reply":
         """An answer that has begun, for the caller to release; raises EngineGone."""
         try:
-            return Reply(await self._session.post(self._url + path, data=body, headers=self._headers))
+            return Reply(await self._session.post(self._url + path, data=body))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise EngineGone(f"The engine does not answer ({type(error).__name__}).") from error
 

@@ -1,10 +1,10 @@
 """The gateway over HTTP: routes that read, call `Gateway` and `Relay`, and write. Nothing is decided here.
 
-Paid routes are plain ASGI below FastAPI's dependency machinery: they are on every request's way.
+Paid routes go past FastAPI's routing and middleware: they are on every request's way.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tallystick.protocol.errors import (
     AnswerUnknown,
@@ -36,6 +36,7 @@ from tallystick.protocol.wire import (
     Terms,
     challenge,
 )
+from tallystick_node.gateway.direct import Direct, Endpoint
 from tallystick_node.gateway.errors import (
     RETRY_AFTER_S,
     InternalFailure,
@@ -60,8 +61,6 @@ _JSON: Final = "application/json"
 
 log = structlog.get_logger("tallystick.gateway")
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
 
 def make_app(
     gateway: Gateway,
@@ -71,7 +70,7 @@ def make_app(
     guard: Guard,
     intake: Intake,
     engine_models: Mapping[str, str],
-) -> FastAPI:
+) -> ASGIApp:
     """`engine_models`: the engine's name of each model that is offered under another one."""
     app = FastAPI(title="Tallystick gateway", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -89,7 +88,7 @@ def make_app(
         admitted.served = True
         try:
             model = admitted.ask.model
-            answer = await relay.serve(admitted, request.url.path, engine_models.get(model, model))
+            answer = await relay.serve(admitted, request.scope["path"], engine_models.get(model, model))
         except BaseException:
             await relay.abandon(admitted)
             raise
@@ -149,9 +148,9 @@ def make_app(
 
         return checked
 
-    for path in PAID_PATHS:
-        app.add_route(path, guarded(paid), methods=["POST"])
-    app.add_route(VOUCHERS_PATH, guarded(voucher), methods=["POST"])
+    direct = dict.fromkeys(PAID_PATHS, guarded(paid)) | {VOUCHERS_PATH: guarded(voucher)}
+    for path, endpoint in direct.items():
+        app.add_route(path, endpoint, methods=["POST"])
     app.add_route(RESYNC_PATH, guarded(resync), methods=["POST"])
     app.add_route(CLOSE_PATH, guarded(close), methods=["POST"])
     app.add_route("/v1/models", models, methods=["GET"])
@@ -159,7 +158,7 @@ def make_app(
     app.add_route("/metrics", exposition, methods=["GET"])
     app.add_route("/healthz", health, methods=["GET"])
     app.add_exception_handler(HTTPException, _http_error)
-    return app
+    return Direct(app, direct)
 
 
 def _has_body(request: Request) -> bool:

@@ -1,11 +1,9 @@
 """Reads request bodies: each within a size and a time, and all that are held at once within a size."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from tallystick_node.gateway.errors import BodyTooLarge, BodyTooSlow, Busy
 
@@ -22,35 +20,65 @@ class IntakePolicy:
 
 class Intake:
     def __init__(self, policy: IntakePolicy):
-        self._policy = policy
-        self._held = 0
+        self.policy = policy
+        self.held = 0
 
-    @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """Counted as held until the end of the block. Raises BodyTooLarge, before more than the limit is
-        held, BodyTooSlow or Busy."""
-        policy, size = self._policy, 0
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared[:20]) > policy.body:
-            raise BodyTooLarge("The body is too large.", required=policy.body, actual=declared[:20])
+    def body(self, request: Request) -> "Held":
+        """`async with` it has the body, counted as held until the end of the block. Raises BodyTooLarge,
+        before more than the limit is held, BodyTooSlow, Busy or ClientDisconnect."""
+        return Held(self, request)
+
+
+class Held:
+    """One body while it is looked at. A class, because a generator of each is felt on every request."""
+
+    __slots__ = ("_intake", "_request", "_size")
+
+    def __init__(self, intake: Intake, request: Request):
+        self._intake = intake
+        self._request = request
+        self._size = 0
+
+    async def __aenter__(self) -> bytes:
+        limit = self._intake.policy.body
+        declared = self._request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared[:20]) > limit:
+            raise BodyTooLarge("The body is too large.", required=limit, actual=declared[:20])
         try:
-            pieces = []
-            try:
-                async with asyncio.timeout(policy.seconds):
-                    async for piece in request.stream():
-                        size += len(piece)
-                        self._held += len(piece)
-                        if size > policy.body:
-                            raise BodyTooLarge("The body is too large.", required=policy.body, actual=size)
-                        if self._held > policy.total:
-                            raise Busy(
-                                "As many bytes come in as this node holds.",
-                                required=policy.total,
-                                actual=self._held,
-                            )
-                        pieces.append(piece)
-            except TimeoutError as error:
-                raise BodyTooSlow("The body did not come in time.") from error
-            yield b"".join(pieces)
-        finally:
-            self._held -= size
+            async with asyncio.timeout(self._intake.policy.seconds):
+                return await self._read()
+        except TimeoutError as error:
+            self._let_go()
+            raise BodyTooSlow("The body did not come in time.") from error
+        except BaseException:
+            self._let_go()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._let_go()
+
+    async def _read(self) -> bytes:
+        receive = self._request.receive
+        pieces: list[bytes] = []
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            pieces.append(message.get("body", b""))
+            self._hold(len(pieces[-1]))
+            more = message.get("more_body", False)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _hold(self, size: int) -> None:
+        intake, policy = self._intake, self._intake.policy
+        self._size += size
+        intake.held += size
+        if self._size > policy.body:
+            raise BodyTooLarge("The body is too large.", required=policy.body, actual=self._size)
+        if intake.held > policy.total:
+            raise Busy("As many bytes come in as this node holds.", required=policy.total, actual=intake.held)
+
+    def _let_go(self) -> None:
+        self._intake.held -= self._size
+        self._size = 0
