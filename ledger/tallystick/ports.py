@@ -14,7 +14,7 @@ from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import Address, Atoms, Hash32, Milliseconds, Timestamp
-from tallystick.protocol.voucher import Voucher
+from tallystick.protocol.voucher import Close, Voucher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +67,9 @@ class ChainReader(Protocol):
 
     def stake(self, provider: Address) -> Stake: ...
 
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        """Whether `key` signs, or ever signed, for the provider."""
+
     def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
         """In its current epoch, whatever epoch the caller has in mind."""
 
@@ -85,3 +88,6 @@ class Settlement(Protocol):
 
     def settle(self, vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]]) -> Atoms:
         """What the provider's balance gained."""
+
+    def close(self, key: ChannelKey, signed: Signed[Close]) -> object:
+        """Ends a channel's epoch, at a total that is settled already."""

@@ -39,6 +39,9 @@ class Chain:
             receipt_key=provider,
         )
 
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        return key == provider
+
     def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
         return Channel(key=ChannelKey(payer=payer, provider=provider, session_key=session_key))
 

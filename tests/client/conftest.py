@@ -87,6 +87,9 @@ class FakeChain:
     def stake(self, provider: Address) -> Stake:
         return next(item.stake for item in self.posted if item.offer.provider == provider)
 
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        return key == provider
+
     def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
         key = ChannelKey(payer=payer, provider=provider, session_key=session_key)
         return self.channels.get((payer, provider, session_key), Channel(key=key))

@@ -116,8 +116,9 @@ def test_channels_are_closed_with_consent(market: LocalMarket, tmp_path: Path) -
     with tallystick.Client(market.payer, **options(market, tmp_path), transactions=True) as client:
         answer = client.chat("echo", "one two three", max_tokens=8)
         receipt = client.receipts()[0].receipt.message
+        (key,) = (key for key, _ in client._session.purse.open_keys() if key.id == receipt.channel_id)
         for _ in range(500):
-            if chain.account(market.payer.address).free < before.free:
+            if chain.channel(key.payer, key.provider, key.session_key).cap:
                 break  # the provider has submitted the grant
             Event().wait(0.02)
         (closed,) = client.close_channels()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -146,7 +145,7 @@ class World:
         old_http, old_server, old_serving, old_upstream = self.http, self.server, self.serving, self.upstream
         store._background.close()
         store._db.close()
-        os.close(store._lock)
+        store._witness.close()
         self.chain.read_again()
         await self.start()
         old_server.should_exit = old_server.force_exit = True

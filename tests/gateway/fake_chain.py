@@ -11,6 +11,7 @@ from tallystick.chain.events import (
     ChannelClosed,
     ChannelOpened,
     CloseRequested,
+    Deposited,
     GrantSkipped,
     OfferPosted,
     OffersWithdrawn,
@@ -26,7 +27,7 @@ from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, ChannelId, Timestamp
-from tallystick.protocol.voucher import Voucher
+from tallystick.protocol.voucher import Close, Voucher
 
 Place = tuple[Address, Address, Address]
 
@@ -45,6 +46,7 @@ class FakeChain:
         self.submitted: list[Signed[Grant]] = []
         self.holds_grants = False
         """Grants that are handed in are not mined yet."""
+        self.receipt_keys: set[Address] = set()
         self._log: list[ChainEvent] = []
         self._read = 0
         self._rewound = False
@@ -55,6 +57,7 @@ class FakeChain:
 
     def deposit(self, payer: Address, amount: int) -> None:
         self.free[payer] = self.free.get(payer, 0) + amount
+        self._emit(Deposited, payer=payer, amount=Atoms(amount), free=Atoms(self.free[payer]))
 
     def open(self, key: ChannelKey, cap: int) -> None:
         place = key.payer, key.provider, key.session_key
@@ -76,7 +79,12 @@ class FakeChain:
     def request_close(self, key: ChannelKey) -> None:
         self._emit(CloseRequested, channel_id=key.id, closes_at=Timestamp(self.now + 3600))
 
-    def close(self, key: ChannelKey) -> None:
+    def close(self, key: ChannelKey, signed: Signed[Close] | None = None) -> None:
+        if signed is not None:
+            assert (
+                signed.message.cumulative_amount
+                <= self.channels[key.payer, key.provider, key.session_key].settled
+            )
         place = key.payer, key.provider, key.session_key
         next_key = ChannelKey(
             payer=key.payer, provider=key.provider, session_key=key.session_key, epoch=key.epoch + 1
@@ -119,7 +127,7 @@ class FakeChain:
     # ---- the ports
 
     def head(self) -> Head:
-        return Head(number=len(self._log), timestamp=Timestamp(self.now))
+        return Head(number=max(len(self._log) - 1, 0), timestamp=Timestamp(self.now))
 
     def account(self, payer: Address) -> Account:
         self.asked += 1
@@ -128,6 +136,9 @@ class FakeChain:
 
     def stake(self, provider: Address) -> Stake:
         raise NotImplementedError
+
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        return key in self.receipt_keys
 
     def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
         self._require_there()

@@ -141,7 +141,7 @@ async def test_an_answer_that_is_no_longer_kept(world: World) -> None:
     assert (await payer.acknowledge()).status_code == 200
     assert world.store.prune(world.clock.milliseconds()) == 1
     response = await payer.post(body, nonce=1)
-    assert (response.status_code, response.json()["error"]["code"]) == (409, "nonce-reused")
+    assert (response.status_code, response.json()["error"]["code"]) == (410, "answer-dropped")
     assert world.engine.started == 1
 
 

@@ -168,6 +168,7 @@ class Books:
             tally=Tally(Mountains(row["count"], peaks), Atoms(row["amount"])),
             waiting={receipt.sequence: receipt for receipt in waiting},
             delivered=row["delivered"],
+            confirmed=False,
             state=row["state"],
             running={item.nonce: Atoms(item.worst - item.billed) for item in running},
         )
@@ -255,6 +256,13 @@ class Books:
     def held(self, database: Connection, channel: OpenChannel, sequence: int) -> Signed[Receipt]:
         where = (receipts.c.channel_id == channel.id) & (receipts.c.sequence == sequence)
         return _receipt(database.execute(select(receipts.c.signed).where(where)).scalar_one())
+
+    def acknowledged(self, channel: OpenChannel, start: int, limit: int) -> list[Signed[Receipt]]:
+        where = (receipts.c.channel_id == channel.id) & (receipts.c.sequence >= start)
+        query = select(receipts.c.signed).where(where, receipts.c.acknowledged)
+        with self.begin() as database:
+            texts = database.execute(query.order_by(receipts.c.sequence).limit(limit)).scalars().all()
+        return [_receipt(text) for text in texts]
 
     def drop_unacknowledged(self, database: Connection, channel: OpenChannel) -> None:
         of_channel = receipts.c.channel_id == channel.id

@@ -17,12 +17,13 @@ from tallystick.client.choose import reachable_safely
 from tallystick.client.drivers import run_blocking
 from tallystick.client.flow import Endpoint, Flow, read_all
 from tallystick.client.listing import Listing
+from tallystick.client.mending import catch_up, hand_over
 from tallystick.client.outcome import Outcome
 from tallystick.client.payer import Payer
 from tallystick.client.pools import Pools
 from tallystick.client.purse import OpenChannel, Pending, Purse
 from tallystick.client.receiver import Truncated
-from tallystick.client.sending import BACKGROUND, BODY_LIMIT, ChannelGone, Sender, endpoint_of
+from tallystick.client.sending import BACKGROUND, BODY_LIMIT, FORGETFUL, ChannelGone, Sender, endpoint_of
 from tallystick.client.sinks import Discard
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.errors import MarketError, ReceiptMismatch, SignatureError, VoucherNotGreater
@@ -73,6 +74,8 @@ class Settling:
         if endpoint is None:
             return True
         try:
+            if not channel.confirmed:
+                yield from catch_up(self._sender, channel, endpoint)
             yield from self._acknowledge(channel, endpoint)
             for pending in self._purse.lost_requests(channel):
                 yield from self._fetch(pending, endpoint)
@@ -86,6 +89,8 @@ class Settling:
     def _acknowledge(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[None]:
         if channel.tally.count > channel.delivered and not channel.refused:
             refusal = yield from self._sender.acknowledge(channel, endpoint)
+            if refusal is not None and refusal.code in FORGETFUL:
+                yield from hand_over(self._sender, channel, endpoint)
             if refusal is not None and refusal.code != VoucherNotGreater.code:
                 _LOG.info("voucher.refused channel=%s code=%s", to_hex(channel.id), refusal.code)
 

@@ -42,6 +42,9 @@ class OpenChannel:
     delivered: int = 0
     """Receipts that the provider is known to have an acknowledgement of."""
     grant_delivered: bool = False
+    confirmed: bool = True
+    """We hold all that we ever acknowledged on it. Not sure of a channel that comes out of a file: it may be
+    an old one."""
     state: str = "open"
     running: dict[int, Atoms] = field(default_factory=dict)
     """What each open request may still cost, by nonce."""

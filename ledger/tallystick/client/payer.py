@@ -19,10 +19,11 @@ from tallystick.client.choose import Policy, Wanted, choose
 from tallystick.client.errors import AnswerCut, NoEligibleOffer, ProviderRefused, ProviderUnreachable
 from tallystick.client.flow import Emit, Exchange, Flow, Respond, Sleep, read_all
 from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
+from tallystick.client.mending import catch_up
 from tallystick.client.outcome import EXTENSION, Outcome, OutcomeListener
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.receiver import Receiver
-from tallystick.client.sending import BODY_LIMIT, UNSENT, ChannelGone, Sender
+from tallystick.client.sending import BODY_LIMIT, UNSENT, ChannelGone, Sender, endpoint_of
 from tallystick.client.sinks import Gather, Relay, Sink, with_outcome
 from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import (
@@ -189,6 +190,9 @@ class Payer:
             )
         streamed = stream or worst > posted.offer.credit
         channel = self.purse.open_channel(posted.offer.provider)
+        while not channel.confirmed:
+            yield from catch_up(self.sender, channel, endpoint_of(posted.offer))
+            channel = self.purse.open_channel(posted.offer.provider)
         yield from self.sender.grant(channel, posted, worst)
         body = ask.body(stream=streamed)
         pending = self.purse.reserve(
@@ -279,6 +283,10 @@ class Payer:
                 if not told:
                     raise
                 raise httpx2.RemoteProtocolError(error.message) from error
+            except ChannelGone as error:
+                if not told:
+                    raise
+                raise httpx2.RemoteProtocolError("The provider has forgotten the answer.") from error
             except httpx2.TimeoutException:
                 raise  # the caller's patience, not ours
             except httpx2.TransportError:

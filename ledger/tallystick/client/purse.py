@@ -12,6 +12,7 @@ request is in the file before it is sent, and a receipt before it is acknowledge
 
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from typing import Final
@@ -140,6 +141,20 @@ class Purse:
             if channel.state in PAYING:
                 self._books.change_channel(channel, state=state)
                 channel.state = state
+
+    def reopen(self, channel: OpenChannel) -> OpenChannel:
+        """The same key in its next epoch, in which nothing is issued or acknowledged yet."""
+        with self.lock:
+            key = replace(channel.key, epoch=channel.key.epoch + 1)
+            following = OpenChannel(key=key, id=key.id, session=channel.session, lease=channel.lease)
+            self._books.add_channel(following, self._now())
+            self.leased[following.id] = following
+            self.retire(channel, "closed")
+        return following
+
+    def acknowledged(self, channel: OpenChannel, start: int, limit: int) -> list[Signed[Receipt]]:
+        """Receipts of the contiguous ones, from sequence `start` on."""
+        return self._books.acknowledged(channel, start, limit)
 
     def mark_close_requested(self, channel: OpenChannel) -> None:
         """A refused channel's rest has been asked back."""

@@ -15,6 +15,7 @@ import orjson
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.errors import DepositTooSmall
 from tallystick.client.flow import Endpoint, Exchange, Flow, Send, read_all, run, send
+from tallystick.client.mending import catch_up, hand_over
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.refusals import Refusal, read_refusal
 from tallystick.ports import ChainReader, PostedOffer, Signer
@@ -23,6 +24,7 @@ from tallystick.protocol.errors import (
     AcknowledgementMismatch,
     AnswerUnknown,
     CapExceeded,
+    ChannelLost,
     ChannelNotOpen,
     ChannelUnknown,
     GrantExpired,
@@ -34,8 +36,8 @@ from tallystick.protocol.errors import (
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.receipt import Receipt
-from tallystick.protocol.signed import Signed, Verified, verify
-from tallystick.protocol.units import ZERO_HASH, Atoms, Milliseconds, Timestamp
+from tallystick.protocol.signed import Signed, Verified
+from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Milliseconds, Timestamp
 from tallystick.protocol.voucher import Voucher, request_hash
 from tallystick.protocol.wire import (
     AUTHORIZATION,
@@ -57,6 +59,10 @@ BACKGROUND: Final = {"connect": 5.0, "read": 30.0, "write": 10.0, "pool": 5.0}
 _MAX_CAP: Final = (1 << 96) - 1
 
 
+FORGETFUL: Final = (ChannelLost.code, AcknowledgementMismatch.code)
+"""What a provider says that has lost its memory, or part of it."""
+
+
 class ChannelGone(Exception):
     """The channel was closed under the request; it has to go over another one."""
 
@@ -69,6 +75,8 @@ class Sender:
         self._wallet = wallet
         self._chain = chain
         self._now = now
+        self.mending: set[ChannelId] = set()
+        """Channels that somebody hands over now."""
 
     # ------------------------------------------------------------------------------------------- requests
 
@@ -105,6 +113,9 @@ class Sender:
                 return exchange
             refusal = read_refusal(exchange.status, (yield from read_all(exchange, BODY_LIMIT)))
             tried[refusal.code] += 1
+            if refusal.code in FORGETFUL and (yield from self._mended(attempt, refusal, tried)):
+                self.purse.settle_unpaid(pending, "void")
+                raise ChannelGone
             if tried.total() > 6 or not (yield from self._remedied(attempt, refusal, tried)):
                 closed = refusal.code in (ChannelNotOpen.code, WrongEpoch.code)
                 if closed or not lost:
@@ -137,6 +148,13 @@ class Sender:
         accept = "text/event-stream" if pending.streamed else "application/json"
         return {**_headers(credential), "accept": accept}, voucher, grant
 
+    def _mended(self, attempt: Attempt, refusal: Refusal, tried: Counter[str]) -> Flow[bool]:
+        """Whether the provider had forgotten, and got it all from us. First we look whether we have."""
+        if refusal.code == AcknowledgementMismatch.code and tried[refusal.code] == 1:
+            return False
+        channel = attempt.pending.channel
+        return (yield from hand_over(self, channel, endpoint_of(attempt.pending.posted.offer)))
+
     def _remedied(self, attempt: Attempt, refusal: Refusal, tried: Counter[str]) -> Flow[bool]:
         """Whether the same request may be tried again at once."""
         channel, posted = attempt.pending.channel, attempt.pending.posted
@@ -155,7 +173,8 @@ class Sender:
                     yield from self.grant(channel, posted, Atoms(0), at_least=refusal.terms.cap)
                 return True
             case AcknowledgementMismatch.code if tried[refusal.code] == 1:
-                return (yield from self.adopt_own_voucher(channel, endpoint_of(posted.offer)))
+                yield from catch_up(self, channel, endpoint_of(posted.offer))
+                return True
         return False
 
     # ------------------------------------------------------------------------------------------- grants
@@ -188,6 +207,12 @@ class Sender:
         comfortable = max(required + max(worst, min(posted.offer.credit, total // 8)), 2 * channel.granted)
         share = max(required, total - self.purse.granted_elsewhere(channel))
         self._sign_grant(channel, Atoms(min(comfortable, share, total, covered, _MAX_CAP)))
+
+    def renew_grant(self, channel: OpenChannel) -> None:
+        """The same cap, where the grant is about to expire."""
+        grant = channel.grant
+        if grant is not None and grant.message.deadline < self._now() // 1000 + GRANT_LIFE // 2:
+            self._sign_grant(channel, channel.granted)
 
     def _covered(self, channel: OpenChannel) -> Atoms:
         """The largest cap that the account would cover, were all our grants submitted."""
@@ -229,40 +254,41 @@ class Sender:
         self.purse.mark_delivered(channel, count, grant=None, durable=True)
         return None
 
-    def ask(self, channel: OpenChannel, endpoint: Endpoint, path: str, body: bytes) -> Flow[bytes | None]:
-        """The answer to a question that only the channel's session key may ask; None: it is refused."""
+    def ask(
+        self,
+        channel: OpenChannel,
+        endpoint: Endpoint,
+        path: str,
+        body: bytes,
+        *,
+        grant: Signed[Grant] | None = None,
+    ) -> Flow[bytes | Refusal]:
+        """The answer to a question that only the channel's session key may ask."""
         voucher = self.purse.voucher(
             channel, request_hash=request_hash(ZERO_HASH, body), nonce=secrets.randbits(63) | 1
         )
-        exchange = yield from send(self._bare(endpoint, path, body, Credential(voucher=voucher.signed)))
+        credential = Credential(voucher=voucher.signed, grant=grant)
+        exchange = yield from send(self._bare(endpoint, path, body, credential))
         answer = yield from read_all(exchange, BODY_LIMIT)
-        return answer if exchange.status < 400 else None
+        return answer if exchange.status < 400 else read_refusal(exchange.status, answer)
 
     def missing_receipts(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[list[Signed[Receipt]]]:
         """What the provider issued after our tally, in order. Nothing of it is proven."""
         question = orjson.dumps({"fromSequence": str(channel.tally.count)})
         answer = yield from self.ask(channel, endpoint, RESYNC_PATH, question)
+        if isinstance(answer, Refusal):
+            return []
         try:
-            listed = orjson.loads(answer or b"{}").get("receipts", [])
+            listed = orjson.loads(answer).get("receipts", [])
             found = [signed_from_json(Receipt, item) for item in listed]
         except (orjson.JSONDecodeError, AttributeError, TypeError, MalformedMessage):
             return []
         return sorted(found, key=lambda signed: signed.message.sequence)
 
-    def adopt_own_voucher(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[bool]:
-        """Takes back what this channel acknowledged before its purse lost it (a restored backup, say): the
-        receipts under a voucher that carries our own signature."""
-        question = orjson.dumps({"fromSequence": str(channel.tally.count)})
-        answer = yield from self.ask(channel, endpoint, RESYNC_PATH, question)
-        try:
-            data = orjson.loads(answer or b"{}")
-            held = verify(
-                signed_from_json(Voucher, data["voucher"]), self.purse.domain, signer=channel.session.address
-            )
-            listed = [signed_from_json(Receipt, item) for item in data["receipts"]]
-            return self.purse.adopt(channel, held.message, listed)
-        except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError, MalformedMessage):
-            return False
+    def epoch_of(self, channel: OpenChannel) -> int:
+        """In which life of the channel the chain is."""
+        key = channel.key
+        return self._chain.channel(key.payer, key.provider, key.session_key).key.epoch
 
     def _bare(self, endpoint: Endpoint, path: str, body: bytes, credential: Credential) -> Send:
         return Send(endpoint=endpoint, path=path, body=body, headers=_headers(credential), timeout=BACKGROUND)

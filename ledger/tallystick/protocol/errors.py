@@ -9,12 +9,14 @@ MarketError
 │  ├─ OfferUnknown            ├─ OfferExpired          ├─ OfferWithdrawn
 │  ├─ ModelNotOffered         └─ ContextTooLong
 ├─ ChannelError
-│  ├─ ChannelUnknown          ├─ ChannelNotOpen        └─ WrongEpoch
+│  ├─ ChannelUnknown          ├─ ChannelNotOpen        ├─ WrongEpoch
+│  └─ ChannelLost
 ├─ GrantError
 │  ├─ GrantExpired            └─ GrantNotCovered
 ├─ VoucherError
 │  ├─ VoucherExceedsCap       ├─ VoucherNotGreater     ├─ AcknowledgementMismatch
-│  ├─ RequestHashMismatch     ├─ NonceReused           └─ AnswerUnknown
+│  ├─ RequestHashMismatch     ├─ NonceReused           ├─ AnswerUnknown
+│  └─ AnswerDropped
 ├─ CreditError                (retryable, but for WorstCaseExceedsCredit: it can never fit)
 │  ├─ CreditExceeded          ├─ CapExceeded           └─ WorstCaseExceedsCredit
 ├─ ReceiptError
@@ -139,6 +141,13 @@ class ChannelNotOpen(ChannelError):
     code = "channel-not-open"
 
 
+class ChannelLost(ChannelError):
+    """The provider has lost what it held of the channel: hand the payer's half over (`restore`), and the
+    channel goes on in its next epoch."""
+
+    code = "channel-lost"
+
+
 class WrongEpoch(ChannelError):
     """The channel was closed since: the voucher or grant is of an earlier life, or of none yet."""
 
@@ -197,6 +206,12 @@ class AnswerUnknown(VoucherError):
     """Nothing was begun under this nonce, or nothing of it was billed: there is no answer to fetch."""
 
     code = "answer-unknown"
+
+
+class AnswerDropped(VoucherError):
+    """The answer under this nonce was billed and acknowledged, and is no longer kept."""
+
+    code = "answer-dropped"
 
 
 class NonceReused(VoucherError):

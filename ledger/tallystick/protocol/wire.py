@@ -34,6 +34,7 @@ CREDENTIAL_LIMIT: Final = 8192
 
 VOUCHERS_PATH: Final = "/tallystick/v1/vouchers"
 RESYNC_PATH: Final = "/tallystick/v1/resync"
+RESTORE_PATH: Final = "/tallystick/v1/restore"
 CLOSE_PATH: Final = "/tallystick/v1/close"
 OFFERS_PATH: Final = "/tallystick/v1/offers"
 
@@ -154,6 +155,15 @@ def receipt_text(receipt: Signed[Receipt]) -> str:
     )
 
 
+def read_text(text: str) -> bytes:
+    """The JSON in a header's text, not read any further. Raises MalformedCredential."""
+    try:
+        padded = (text + "=" * (-len(text) % 4)).encode("ascii").translate(_TO_STANDARD)
+        return a2b_base64(padded, strict_mode=True)
+    except ValueError as error:
+        raise MalformedCredential("Not base64url.") from error
+
+
 def read_receipt_text(text: str) -> Signed[Receipt]:
     """Raises CredentialTooLarge, MalformedCredential or MalformedMessage, as `read_authorization` does."""
     if len(text) > CREDENTIAL_LIMIT:
@@ -185,8 +195,7 @@ _TO_STANDARD: Final = bytes.maketrans(b"-_+/", b"+/!!")
 
 def _unb64(text: str) -> dict[str, Any]:
     try:
-        padded = (text + "=" * (-len(text) % 4)).encode("ascii").translate(_TO_STANDARD)
-        data = orjson.loads(a2b_base64(padded, strict_mode=True))
+        data = orjson.loads(read_text(text))
     except ValueError as error:
         raise MalformedCredential("Not base64url of JSON.") from error
     if not isinstance(data, dict):

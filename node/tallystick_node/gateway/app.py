@@ -30,6 +30,7 @@ from tallystick.protocol.wire import (
     CLOSE_PATH,
     OFFERS_PATH,
     RECEIPT,
+    RESTORE_PATH,
     RESYNC_PATH,
     VOUCHERS_PATH,
     Credential,
@@ -104,6 +105,11 @@ def make_app(
         async with intake.body(request) as body:
             return _json(await gateway.resync(credential, body))
 
+    async def restore(request: Request) -> Response:
+        credential = _credential(request)
+        async with intake.body(request) as body:
+            return _json(await gateway.restore(credential, body))
+
     async def close(request: Request) -> Response:
         credential = _credential(request)
         async with intake.body(request) as body:
@@ -152,6 +158,7 @@ def make_app(
     for path, endpoint in direct.items():
         app.add_route(path, endpoint, methods=["POST"])
     app.add_route(RESYNC_PATH, guarded(resync), methods=["POST"])
+    app.add_route(RESTORE_PATH, guarded(restore), methods=["POST"])
     app.add_route(CLOSE_PATH, guarded(close), methods=["POST"])
     app.add_route("/v1/models", models, methods=["GET"])
     app.add_route(OFFERS_PATH, offers, methods=["GET"])

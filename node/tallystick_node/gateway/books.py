@@ -18,8 +18,9 @@ from tallystick.protocol.signed import Key, Signed, Verified, sign
 from tallystick.protocol.units import Address, ChannelId, Hash32, Timestamp, to_hex
 from tallystick.protocol.voucher import Close, Voucher
 from tallystick.protocol.wire import receipt_text
+from tallystick_node.gateway.past import Past
 from tallystick_node.gateway.tab import Account, Tab
-from tallystick_node.store.records import ChannelSaved, Store, StoredChannel, VoucherSaved
+from tallystick_node.store.records import ChannelSaved, ReceiptRestored, Store, StoredChannel, VoucherSaved
 
 
 class Books:
@@ -51,6 +52,7 @@ class Books:
         self._key = key
         self._on_receipt = on_receipt
         self._wakes: dict[Address, list[asyncio.Event]] = {}
+        self.past = Past(store.birth())
         for stored in store.channels():
             self._load(stored)
 
@@ -61,6 +63,7 @@ class Books:
                 grant=stored.grant,
                 closed=stored.closed,
                 refusing=stored.refusing,
+                lost=stored.lost,
                 kept=True,
                 voucher=stored.voucher,
                 acknowledged=stored.acknowledged,
@@ -84,7 +87,8 @@ class Books:
 
     def open(self, key: ChannelKey) -> Tab:
         """The channel's tab, a new one where there is none. A new one is not saved."""
-        return self.tabs.get(key.id) or self._add(Tab(channel=Channel(key=key)))
+        known = self.tabs.get(key.id)
+        return known or self._add(Tab(channel=Channel(key=key), lost=self.past.may_hold(key)))
 
     def _add(self, tab: Tab) -> Tab:
         payer = tab.channel.key.payer
@@ -111,7 +115,12 @@ class Books:
         """The tab, as it is kept from now on."""
         tab.kept = True
         return ChannelSaved(
-            key=tab.channel.key, channel_id=tab.id, grant=tab.grant, closed=tab.closed, refusing=tab.refusing
+            key=tab.channel.key,
+            channel_id=tab.id,
+            grant=tab.grant,
+            closed=tab.closed,
+            refusing=tab.refusing,
+            lost=tab.lost,
         )
 
     def acknowledge(self, tab: Tab, verified: Verified[Voucher]) -> VoucherSaved | None:
@@ -127,10 +136,18 @@ class Books:
 
     def issue(self, tab: Tab, receipt: Receipt) -> tuple[Signed[Receipt], str]:
         """The next receipt, signed, and as it goes over the wire. Save it before it is sent."""
+        assert not tab.lost, "a second receipt under one sequence is proof of fraud"
         tab.issue(receipt)
         self._on_receipt(receipt)
         signed = sign(receipt, self.domain, self._key).signed
         return signed, receipt_text(signed)
+
+    def restore(self, tab: Tab, receipt: Receipt, text: str) -> ReceiptRestored:
+        """One of ours that the payer has kept and we have not, the next of its channel; raises what
+        `Tally.append` does."""
+        tab.lost = True
+        tab.issue(receipt)
+        return ReceiptRestored(receipt=receipt, text=text)
 
     def sign_close(self, tab: Tab) -> Signed[Close]:
         """At what is acknowledged. The tab must be refusing, and saved so."""

@@ -103,6 +103,7 @@ STATUS: Final[Mapping[type[MarketError], int]] = {
     protocol.VoucherError: 409,
     protocol.RequestHashMismatch: 400,
     protocol.AnswerUnknown: 404,
+    protocol.AnswerDropped: 410,
     protocol.CreditError: 402,
     PaymentRequired: 402,
     BodyTooLarge: 413,

@@ -13,6 +13,7 @@ import orjson
 
 from tallystick.protocol.channel import Status
 from tallystick.protocol.errors import (
+    AnswerDropped,
     AnswerUnknown,
     ChannelUnknown,
     MalformedMessage,
@@ -24,7 +25,7 @@ from tallystick.protocol.message import read_value
 from tallystick.protocol.signed import Verified, verify
 from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Hash32, Timestamp, to_hex
 from tallystick.protocol.voucher import Voucher, request_hash
-from tallystick.protocol.wire import Credential, Terms, read_authorization, signed_to_json
+from tallystick.protocol.wire import Credential, Terms, read_authorization, read_text, signed_to_json
 from tallystick_node.gateway.admission import Refuse, Serve, admit, bounds
 from tallystick_node.gateway.ask import Ask
 from tallystick_node.gateway.books import Books
@@ -40,6 +41,7 @@ from tallystick_node.gateway.errors import (
 from tallystick_node.gateway.grants import Grants
 from tallystick_node.gateway.metering import Meter
 from tallystick_node.gateway.relay import Running
+from tallystick_node.gateway.restoring import Restorer
 from tallystick_node.gateway.tab import Tab
 from tallystick_node.store.records import Change, RequestStarted, StoredAnswer
 
@@ -60,6 +62,7 @@ class Gateway:
     def __init__(self, books: Books, grants: Grants, limits: Limits):
         self.books = books
         self._grants = grants
+        self._restorer = Restorer(books, grants)
         self.limits = limits
         self.running: dict[tuple[ChannelId, int], Running] = {}
         self.draining = False
@@ -167,8 +170,8 @@ class Gateway:
         return tab, verified
 
     def _known(self, tab: Tab, nonce: int, hashed: Hash32) -> Running | StoredAnswer | None:
-        """What this nonce means already; raises NonceReused where it means another request, or one long
-        past."""
+        """What this nonce means already; raises NonceReused where it means another request, and
+        AnswerDropped where its answer is long past."""
         known = self.running.get((tab.id, nonce)) or self.books.store.answer(tab.id, nonce)
         if known is None:
             return None
@@ -177,7 +180,7 @@ class Gateway:
                 "The nonce names another request.", required=to_hex(known.request_hash), actual=to_hex(hashed)
             )
         if isinstance(known, StoredAnswer) and known.content is None:
-            raise NonceReused("The nonce was used, and its answer is no longer kept.", actual=nonce)
+            raise AnswerDropped("The answer is acknowledged, and no longer kept.", actual=nonce)
         return known
 
     def _require_ready(self) -> None:
@@ -231,11 +234,17 @@ class Gateway:
         """Both sides' signed state, for a payer that lost its own."""
         tab, _ = self._own(credential, body)
         start = read_value("uint64", _object(body).get("fromSequence"), "fromSequence")
-        receipts = self.books.store.receipts(tab.id, min(start, tab.issued.count), RESYNC_LIMIT)
+        texts = self.books.store.texts(tab.id, min(start, tab.issued.count), RESYNC_LIMIT)
         return {
             "voucher": signed_to_json(tab.voucher) if tab.voucher else None,
-            "receipts": [signed_to_json(receipt) for receipt in receipts],
+            "receipts": [orjson.Fragment(read_text(text)) for text in texts],
         }
+
+    async def restore(self, credential: Credential, body: bytes) -> dict[str, Any]:
+        """The payer's half of a channel of which we have forgotten something."""
+        _require_hash(credential.voucher.message, request_hash(ZERO_HASH, body))
+        tab = await self._restorer.tab(credential)
+        return await self._restorer.put_together(tab, await self._restorer.half(tab, _object(body)))
 
     async def close(self, credential: Credential, body: bytes) -> dict[str, Any]:
         """Our signature to the end of the channel at what is acknowledged. No voucher is accepted from here
@@ -250,6 +259,8 @@ class Gateway:
                 required=0,
                 actual=len(tab.running),
             )
+        if not tab.refusing:
+            tab.require_kept()
         changes: list[Change] = []
         if not tab.refusing and not tab.closed and (saved := self.books.acknowledge(tab, voucher)):
             changes.append(saved)

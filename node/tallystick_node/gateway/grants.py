@@ -26,7 +26,7 @@ from tallystick.protocol.errors import (
 )
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.signed import Signed, verify
-from tallystick.protocol.units import Address, Atoms, ChannelId, Timestamp, to_hex
+from tallystick.protocol.units import Address, Atoms, ChannelId, Timestamp, address, to_hex
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.errors import ChainStale
 from tallystick_node.gateway.tab import Tab
@@ -111,6 +111,18 @@ class Grants:
             if tab.kept:
                 await self._books.store.save(self._books.saved(tab))
             return tab
+
+    async def was_receipt_key(self, key: str) -> bool:
+        """Whether this `0x…` signs, or ever signed, for this provider. Raises ChainStale."""
+        provider = self._books.provider
+        try:
+            return await asyncio.to_thread(self._chain.is_receipt_key, provider, address(key))
+        except ChainUnavailable as error:
+            raise ChainStale("The chain cannot be asked about this receipt.") from error
+
+    async def newest_block(self) -> int:
+        """Raises ChainUnavailable."""
+        return (await asyncio.to_thread(self._chain.head)).number
 
     async def drop_impossible(self, tabs: Iterable[Tab]) -> list[Tab]:
         """Of those whose grant the chain is said to have skipped, which anyone can bring about: the grant
@@ -205,7 +217,8 @@ class Grants:
 
     def to_submit(self) -> list[Tab]:
         """Those that the chain has not shown yet and that were not handed in lately. Of a channel that we
-        signed a close of, what was acknowledged on the grant can be settled in no other way."""
+        signed a close of, what was acknowledged on the grant can be settled in no other way; and one that was
+        lost has to be opened before it can be closed."""
         return [
             tab
             for tab in self._books.tabs.values()
@@ -213,6 +226,6 @@ class Grants:
             and tab.granted > tab.channel.cap
             and tab.kept
             and not tab.closed
-            and (not tab.refusing or tab.acknowledged.amount > tab.channel.cap)
+            and (not tab.refusing or tab.lost or tab.acknowledged.amount > tab.channel.cap)
             and self._books.now - self.submitted.get(tab.id, Timestamp(0)) >= INCLUSION_S
         ]

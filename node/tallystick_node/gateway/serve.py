@@ -146,6 +146,7 @@ class Node:
             asyncio.create_task(repeat("chain.poll", self.config.poll_s, self.watch.poll, backoff_s=0)),
             asyncio.create_task(repeat("grants.submit", _SETTLE_CHECK_S, self.cashier.submit_grants)),
             asyncio.create_task(repeat("vouchers.settle", _SETTLE_CHECK_S, self.cashier.settle)),
+            asyncio.create_task(repeat("channels.close", _SETTLE_CHECK_S, self.cashier.close_lost)),
             asyncio.create_task(
                 repeat("offers.renew", _OFFER_CHECK_S, lambda: self.renew_offers(endpoint, key))
             ),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tallystick.protocol.channel import Channel, Status
 from tallystick.protocol.errors import (
     AcknowledgementMismatch,
+    ChannelLost,
     ChannelNotOpen,
     ChannelUnknown,
     VoucherExceedsCap,
@@ -51,6 +52,8 @@ class Tab:
     kept: bool = False
     """On disk. A tab that a grant opened is not, and the grant is not handed in, until a request comes as far
     as to be weighed."""
+    lost: bool = False
+    """Receipts may have been issued on it that we have forgotten: none is ever issued again."""
     refusing: bool = False
     """We signed a close: no voucher above it may ever be accepted."""
     voucher: Signed[Voucher] | None = None
@@ -87,13 +90,23 @@ class Tab:
         return Atoms(self.issued.amount + self.reserved)
 
     def require_open(self) -> None:
-        """It takes vouchers and work; raises WrongEpoch, ChannelNotOpen or ChannelUnknown."""
+        """It takes vouchers and work; raises WrongEpoch, ChannelLost, ChannelNotOpen or ChannelUnknown."""
         if self.closed:
             raise WrongEpoch("This epoch of the channel was closed.", actual=self.channel.key.epoch)
+        self.require_kept()
         if self.refusing or self.channel.status is Status.CLOSING:
             raise ChannelNotOpen("The channel is closing and takes no more work.")
         if self.channel.status is Status.NONE and self.grant is None:
             raise ChannelUnknown("The chain knows no such channel. Open it, or send a grant along.")
+
+    def require_kept(self) -> None:
+        """We hold all that was ever issued on it; raises ChannelLost."""
+        if self.lost:
+            raise ChannelLost(
+                "This provider has lost what it held of the channel. Hand your half over (restore): it is "
+                "closed at what you hold, and goes on in its next epoch.",
+                actual=self.issued.count,
+            )
 
     def issue(self, receipt: Receipt) -> None:
         """The next receipt; raises what `Tally.append` does."""

@@ -17,6 +17,7 @@ from tallystick.chain.events import (
     ChannelClosed,
     ChannelOpened,
     CloseRequested,
+    Deposited,
     GrantSkipped,
     OfferPosted,
     OffersWithdrawn,
@@ -27,7 +28,7 @@ from tallystick.chain.events import (
 from tallystick.chain.follower import Update
 from tallystick.ports import Settlement
 from tallystick.protocol import channel as states
-from tallystick.protocol.channel import Channel, ChannelKey
+from tallystick.protocol.channel import Channel, ChannelKey, Status
 from tallystick.protocol.units import Atoms, ChannelId, Milliseconds, Timestamp, to_hex
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.errors import ChainStale
@@ -36,6 +37,7 @@ from tallystick_node.gateway.grants import Grants
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.settling import Position, SettlePolicy, due
 from tallystick_node.gateway.tab import Tab
+from tallystick_node.store.records import Born
 
 _BACKOFF_S = 10
 """After the chain refused or lost a transaction: by then its outcome is known."""
@@ -72,12 +74,26 @@ class ChainWatch:
         if update.rewound:
             log.warning("chain.rewound", block=update.head.number)
             changed |= {tab.id: tab for tab in self._forget()}
+        if self._books.past.birth is None:
+            await self._note_birth(update.events)
         changed |= {tab.id: tab for event in update.events for tab in self._apply(event)}
         self._gateway.head_at = self._books.now if self._mines_on_demand else update.head.timestamp
         saves = [self._books.saved(tab) for tab in changed.values()]
         if saves:
             await self._books.store.save(*saves)
         await self._drop_skipped()
+
+    async def _note_birth(self, events: Iterable[ChainEvent]) -> None:
+        """The database is new. What it cannot know of is what was served before: nothing, where nobody had
+        opened a channel to this provider."""
+        served = self._books.store.forgetful or any(
+            isinstance(event, ChannelOpened) and event.provider == self._books.provider for event in events
+        )
+        block = await self._grants.newest_block() if served else 0
+        await self._books.store.save(Born(block=block))
+        self._books.past.birth = block
+        if block:
+            log.warning("past.unknown", block=block)
 
     def _forget(self) -> list[Tab]:
         """All that the chain said; what payers signed stays. The tabs to be saved after it."""
@@ -93,6 +109,8 @@ class ChainWatch:
         """The tabs to be saved after `event`."""
         books = self._books
         match event:
+            case Deposited():
+                books.past.see_deposit(event.payer, event.block)
             case ChannelOpened() if event.provider == books.provider:
                 tab = books.open(
                     ChannelKey(
@@ -112,6 +130,7 @@ class ChainWatch:
                     books.unsettled_since.pop(known.id, None)
                 else:
                     books.unsettled_since[known.id] = books.now
+                return self._compare(known, event.settled)
             case CloseRequested(channel_id=channel_id) if known := books.tabs.get(channel_id):
                 self._change(known, states.CloseRequested(event.closes_at))
                 log.info("channel.closing", channel=to_hex(channel_id), closes_at=event.closes_at)
@@ -129,12 +148,21 @@ class ChainWatch:
                 pass
         return ()
 
+    def _compare(self, tab: Tab, settled: Atoms) -> Iterable[Tab]:
+        """More is settled than we hold a voucher for: we have forgotten something."""
+        if tab.lost or settled <= tab.acknowledged.amount:
+            return ()
+        tab.lost = True
+        log.warning("channel.lost", channel=to_hex(tab.id), settled=settled)
+        return (tab,)
+
     def _change(self, tab: Tab, event: states.Event) -> None:
         tab.channel = states.apply(tab.channel, event)
         self._books.wake(tab)
 
     def _close(self, tab: Tab, event: ChannelClosed) -> Iterable[Tab]:
         was_closed = tab.closed
+        self._books.past.see_closed(tab.channel.key, event.block)
         tab.channel = Channel(key=tab.channel.key, settled=event.settled)
         tab.closed = True
         self._books.unsettled_since.pop(tab.id, None)
@@ -179,6 +207,8 @@ class Cashier:
         self._metrics = metrics
         self._presented: dict[ChannelId, tuple[Atoms, Timestamp]] = {}
         """Sent, mined, and when; the chain's own word comes with the events."""
+        self._closing: dict[ChannelId, Timestamp] = {}
+        """When a close was sent."""
 
     async def submit_grants(self) -> None:
         """Raises ChainError."""
@@ -208,6 +238,21 @@ class Cashier:
                 self._books.unsettled_since[channel_id] = self._books.now
         self._metrics.settled(gained)
         log.info("vouchers.settled", channels=len(rows), gained=gained)
+
+    async def close_lost(self) -> None:
+        """Channels of which we have forgotten something and whose payer has handed over its half: once that
+        is settled the channel is closed at it, so that it can go on in its next epoch. Raises ChainError."""
+        for tab in list(self._books.tabs.values()):
+            key, total = tab.channel.key, tab.acknowledged.amount
+            if not (tab.lost and tab.refusing) or tab.closed or tab.channel.status is Status.NONE:
+                continue
+            if tab.channel.settled < min(total, max(tab.channel.cap, tab.granted)):
+                continue
+            if self._books.now - self._closing.get(tab.id, Timestamp(0)) < _SHOWN_S:
+                continue
+            self._closing[tab.id] = self._books.now
+            await asyncio.to_thread(self._settlement.close, key, self._books.sign_close(tab))
+            log.info("channel.ended", channel=to_hex(tab.id), total=total)
 
     def _positions(self) -> Iterable[Position]:
         """Of channels that the chain knows: on a grant that is not mined nothing can be settled."""

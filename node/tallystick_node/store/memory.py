@@ -6,11 +6,13 @@ from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import ChannelId, Hash32, Milliseconds
 from tallystick.protocol.voucher import Tally
+from tallystick.protocol.wire import read_receipt_text, receipt_text
 from tallystick_node.store.records import (
     Born,
     Change,
     ChannelSaved,
     ReceiptIssued,
+    ReceiptRestored,
     RequestDropped,
     RequestEnded,
     RequestStarted,
@@ -30,6 +32,8 @@ class _Request:
 
 
 class MemoryStore:
+    forgetful = False
+
     def __init__(self) -> None:
         self._birth: int | None = None
         self._channels: dict[ChannelId, ChannelSaved] = {}
@@ -61,6 +65,10 @@ class MemoryStore:
                 request = self._requests[receipt.channel_id, change.nonce]
                 request.parts.append(change.content)
                 request.last = change
+            case ReceiptRestored():
+                self._receipts.setdefault(change.receipt.channel_id, []).append(
+                    read_receipt_text(change.text)
+                )
             case RequestEnded():
                 request = self._requests[change.channel_id, change.nonce]
                 request.parts.append(change.content)
@@ -113,6 +121,9 @@ class MemoryStore:
 
     def receipts(self, channel_id: ChannelId, start: int, limit: int) -> list[Signed[Receipt]]:
         return self._receipts.get(channel_id, [])[start:][:limit]
+
+    def texts(self, channel_id: ChannelId, start: int, limit: int) -> list[str]:
+        return [receipt_text(signed) for signed in self.receipts(channel_id, start, limit)]
 
     def prune(self, before: Milliseconds, limit: int | None = None) -> int:
         count = sum(1 for key in self._oldest_first() if self._prune_one(key, before))

@@ -66,6 +66,15 @@ class ReceiptIssued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptRestored:
+    """One that was issued and forgotten, as its payer has kept it. What it was for is not known any more."""
+
+    receipt: Receipt
+    text: str
+    """As it goes over the wire."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestEnded:
     """The rest of the answer. `content` comes after the last receipt."""
 
@@ -84,7 +93,16 @@ class RequestDropped:
     nonce: int
 
 
-Change = Born | ChannelSaved | VoucherSaved | RequestStarted | ReceiptIssued | RequestEnded | RequestDropped
+Change = (
+    Born
+    | ChannelSaved
+    | VoucherSaved
+    | RequestStarted
+    | ReceiptIssued
+    | ReceiptRestored
+    | RequestEnded
+    | RequestDropped
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +136,9 @@ class StoredAnswer:
 class Store(Protocol):
     """Where a provider keeps its half."""
 
+    forgetful: bool
+    """It may lack what was once saved to it, and has marked every channel as lost."""
+
     async def save(self, *changes: Change) -> None:
         """All or none, and durable once this returns. Saves take effect in the order of the calls."""
 
@@ -133,6 +154,9 @@ class Store(Protocol):
 
     def receipts(self, channel_id: ChannelId, start: int, limit: int) -> list[Signed[Receipt]]:
         """From sequence `start` on."""
+
+    def texts(self, channel_id: ChannelId, start: int, limit: int) -> list[str]:
+        """The same as they went over the wire."""
 
     def prune(self, before: Milliseconds, limit: int | None = None) -> int:
         """Forgets answers that ended before and whose receipts are acknowledged, or whose channel is closed;

@@ -15,8 +15,6 @@ Checkpoints, which wait for the disk in both, run in a thread.
 """
 
 import asyncio
-import fcntl
-import os
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +57,7 @@ from tallystick_node.store.statements import (
     peaks_of,
     rows_of,
 )
+from tallystick_node.store.witness import DatabaseInUse, Witness, may_have_forgotten
 
 Durability = Literal["process", "power"]
 
@@ -68,8 +67,7 @@ the thread's checkpoints never reach its end."""
 _FOREVER: Final = Milliseconds((1 << 63) - 1)
 
 
-class DatabaseInUse(Exception):
-    """Another process holds it: two nodes on one database would issue two receipts under one sequence."""
+__all__ = ["DatabaseInUse", "Durability", "SqliteStore", "StoreFailed"]
 
 
 class StoreFailed(Exception):
@@ -93,12 +91,12 @@ class SqliteStore:
             A later version of this program has migrated it.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(path.with_name(path.name + ".lock"))
+        self._witness = Witness(path.with_name(path.name + ".lock"))
         engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
         try:
             migrate(engine)
         except BaseException:
-            os.close(self._lock)
+            self._witness.close()
             raise
         self._path = path
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
@@ -111,6 +109,27 @@ class SqliteStore:
         self.failure: Exception | None = None
         self._pending: list[_Pending] = []
         self._committing = False
+        self._durability = durability
+        self.forgetful = self._begin()
+        """It is an older copy, or has lost power: every channel that it holds is marked as lost."""
+
+    def _begin(self) -> bool:
+        """Counts this start."""
+        (count,) = self._db.execute("PRAGMA user_version").fetchone()
+        seen = self._witness.read()
+        forgetful = may_have_forgotten(count, seen)
+        if forgetful:
+            self.lose_all()
+        highest = max(count, seen.count if seen else 0)
+        self._count(highest + 1 + highest % 2)
+        return forgetful
+
+    def _count(self, count: int) -> None:
+        """In the database first: a crash between the two must not make an original look like a copy."""
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute(f"PRAGMA user_version = {count}")
+        self._db.execute(f"PRAGMA synchronous = {self._synchronous}")
+        self._witness.write(count, self._durability)
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
@@ -231,10 +250,12 @@ class SqliteStore:
     def close(self) -> None:
         if self._thread is not None:
             self._thread.shutdown()
+        (count,) = self._db.execute("PRAGMA user_version").fetchone()
+        self._count(count + 1)
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for connection in {self._db, self._writer, self._background}:
             connection.close()
-        os.close(self._lock)
+        self._witness.close()
 
     # --------------------------------------------------------------------------------------------- reading
 
@@ -303,15 +324,8 @@ class SqliteStore:
         )
 
     def receipts(self, channel_id: ChannelId, start: int, limit: int) -> list[Signed[Receipt]]:
+        return [read_receipt_text(text) for text in self.texts(channel_id, start, limit)]
+
+    def texts(self, channel_id: ChannelId, start: int, limit: int) -> list[str]:
         rows = self._db.execute(RECEIPTS, {"channel_id": channel_id, "start": start, "limit": limit})
-        return [read_receipt_text(text) for (text,) in rows.fetchall()]
-
-
-def _locked(path: Path) -> int:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise DatabaseInUse(f"Another node runs on this database ({path} is locked).") from error
-    return lock
+        return [text for (text,) in rows.fetchall()]

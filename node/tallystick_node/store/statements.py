@@ -15,6 +15,7 @@ from tallystick_node.store.records import (
     Change,
     ChannelSaved,
     ReceiptIssued,
+    ReceiptRestored,
     RequestDropped,
     RequestEnded,
     RequestStarted,
@@ -176,6 +177,12 @@ def _receipt_issued(change: ReceiptIssued) -> Iterable[_Row]:
     yield _PART, key | {"content": change.content}
 
 
+def _receipt_restored(change: ReceiptRestored) -> Iterable[_Row]:
+    receipt = change.receipt
+    key = {"channel_id": receipt.channel_id, "nonce": nonce_bytes(0), "sequence": receipt.sequence}
+    yield _RECEIPT, key | {"text": change.text}
+
+
 def _request_ended(change: RequestEnded) -> Iterable[_Row]:
     key = {"channel_id": change.channel_id, "nonce": nonce_bytes(change.nonce)}
     if change.content:
@@ -193,6 +200,7 @@ _WRITERS: Final[Mapping[type[Change], Callable[[Any], Iterable[_Row]]]] = {
     VoucherSaved: _voucher_saved,
     RequestStarted: _request_started,
     ReceiptIssued: _receipt_issued,
+    ReceiptRestored: _receipt_restored,
     RequestEnded: _request_ended,
     RequestDropped: _request_dropped,
 }
