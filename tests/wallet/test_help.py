@@ -11,7 +11,7 @@ from tallystick.wallet.cli import app
 
 COMMANDS = {
     *("balance", "faucet", "deposit", "exit", "stake", "unstake", "join", "offers", "settle"),
-    *("channels", "open", "close", "receipts", "pay", "doctor"),
+    *("channels", "open", "close", "recover", "receipts", "pay", "doctor"),
     *("offer withdraw", "receipt verify"),
     *(f"wallet {name}" for name in ("new", "import", "list", "remove", "change-password", "address")),
 }

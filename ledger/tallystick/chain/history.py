@@ -3,7 +3,7 @@
 from tallystick.chain.events import ChannelOpened, OfferPosted
 from tallystick.chain.follower import Follower
 from tallystick.chain.market import Market
-from tallystick.protocol.channel import Channel
+from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.units import Address, ChannelId, Hash32
 
 
@@ -15,6 +15,15 @@ def channels_of(market: Market, party: Address) -> list[Channel]:
         if party in (event.payer, event.provider)
     }
     return [market.channel(*end) for end in ends]
+
+
+def opened_by(market: Market, payer: Address) -> list[ChannelKey]:
+    """Every epoch of every channel that it opened; oldest first."""
+    return [
+        ChannelKey(payer=payer, provider=event.provider, session_key=event.session_key, epoch=event.epoch)
+        for event in _opened(market)
+        if event.payer == payer
+    ]
 
 
 def opening_of(market: Market, channel_id: ChannelId) -> ChannelOpened | None:

@@ -104,7 +104,7 @@ def hand_over(sender: "Sender", channel: OpenChannel, endpoint: Endpoint) -> Flo
             return False
         point("half.handed-over")
         for _ in range(_LOOKS):
-            if (yield from run(lambda: sender.epoch_of(channel))) > channel.key.epoch:
+            if (yield from run(lambda: sender.on_chain(channel))).key.epoch > channel.key.epoch:
                 point("epoch.over")
                 purse.reopen(channel)
                 return True

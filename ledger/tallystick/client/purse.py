@@ -24,7 +24,7 @@ from tallystick.client.books import Books, free_for, not_over, unsettled
 from tallystick.client.budget import Budget
 from tallystick.client.holdings import OVER, PAYING, HeldReceipt, OpenChannel, Pending
 from tallystick.client.lease import Lease
-from tallystick.client.sealing import Seal
+from tallystick.client.sealing import SLOTS, Seal
 from tallystick.client.tables import Durability
 from tallystick.ports import PostedOffer, Signer
 from tallystick.protocol.channel import ChannelKey
@@ -85,7 +85,7 @@ class Purse:
         self._avoided: frozenset[Address] = frozenset()
         self._avoided_at: Milliseconds | None = None
         (self.folder / "leases").mkdir(parents=True, exist_ok=True, mode=0o700)
-        seal = Seal(wallet, domain)
+        self._seal = seal = Seal(wallet, domain)
         self._books = Books(self.folder / "purse.db", payer=self.payer, seal=seal, durability=durability)
 
     def close(self) -> None:
@@ -134,6 +134,30 @@ class Purse:
     def open_keys(self) -> list[tuple[ChannelKey, Atoms]]:
         """The channels that a grant may be drawn for, with what was granted."""
         return [(key, granted) for key, state, granted, _ in self._books.grants() if state not in OVER]
+
+    def take_back(self, keys: Sequence[ChannelKey]) -> list[OpenChannel]:
+        """Those channels that are ours and that this purse does not know, leased, and empty."""
+        known = {key.id for key, *_ in self._books.grants()}
+        strange = [key for key in keys if key.payer == self.payer and key.id not in known]
+        sessions = self._seal.find_sessions({key.session_key for key in strange})
+        taken = []
+        with self.lock:
+            for key in strange:
+                lease = Lease.take(self._lease_path(key.session_key))
+                session = sessions.get(key.session_key)
+                if lease is None or session is None:
+                    continue
+                channel = OpenChannel(key=key, id=key.id, session=session, lease=lease, confirmed=False)
+                self._books.add_channel(channel, self._now())
+                self.leased[channel.id] = channel
+                taken.append(channel)
+        return taken
+
+    def note_cap(self, channel: OpenChannel, cap: Atoms) -> None:
+        """The chain holds so much for it, by a grant that this purse does not have."""
+        with self.lock:
+            self._books.change_channel(channel, granted=cap)
+            channel.granted = cap
 
     def retire(self, channel: OpenChannel, state: str = "retired") -> None:
         """No new request goes over it: `retired`, or `closed`."""
@@ -426,7 +450,7 @@ class Purse:
         return True
 
     def _create(self, provider: Address) -> OpenChannel:
-        session = Key.generate()
+        session = self._draw_session()
         key = ChannelKey(payer=self.payer, provider=provider, session_key=session.address)
         lease = Lease.take(self._lease_path(session.address))
         assert lease is not None, "somebody has the lease of a key made just now"
@@ -434,6 +458,12 @@ class Purse:
         self._books.add_channel(channel, self._now())
         self.leased[channel.id] = channel
         return channel
+
+    def _draw_session(self) -> Key:
+        used = {key.session_key for key, *_ in self._books.grants()}
+        while (session := self._seal.session_key(secrets.randbelow(SLOTS))).address in used:
+            pass
+        return session
 
     def _adopt_every(self, conditions: tuple[ColumnElement[bool], ...]) -> list[OpenChannel]:
         adopted: list[OpenChannel] = []

@@ -19,6 +19,7 @@ from tallystick.client.mending import catch_up, hand_over
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.refusals import Refusal, read_refusal
 from tallystick.ports import ChainReader, PostedOffer, Signer
+from tallystick.protocol.channel import Channel
 from tallystick.protocol.eip712 import digest
 from tallystick.protocol.errors import (
     AcknowledgementMismatch,
@@ -285,10 +286,10 @@ class Sender:
             return []
         return sorted(found, key=lambda signed: signed.message.sequence)
 
-    def epoch_of(self, channel: OpenChannel) -> int:
-        """In which life of the channel the chain is."""
+    def on_chain(self, channel: OpenChannel) -> Channel:
+        """In its current epoch, which may be another than ours."""
         key = channel.key
-        return self._chain.channel(key.payer, key.provider, key.session_key).key.epoch
+        return self._chain.channel(key.payer, key.provider, key.session_key)
 
     def _bare(self, endpoint: Endpoint, path: str, body: bytes, credential: Credential) -> Send:
         return Send(endpoint=endpoint, path=path, body=body, headers=_headers(credential), timeout=BACKGROUND)

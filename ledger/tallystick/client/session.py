@@ -2,12 +2,13 @@
 
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio.to_thread
 
 from tallystick.chain.deployment import Deployment
+from tallystick.chain.history import opened_by
 from tallystick.chain.market import Market
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender as TransactionSender
@@ -23,6 +24,7 @@ from tallystick.client.sending import Sender
 from tallystick.client.tables import Durability
 from tallystick.home import Home
 from tallystick.ports import ChainReader, Directory, Signer
+from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.units import Milliseconds
 
@@ -56,6 +58,7 @@ def open_session(
         on_outcome=on_outcome,
         closing=node.close,
         closer=market if transactions else None,
+        opened=lambda: opened_by(market, wallet.address),
         durability=durability,
     )
 
@@ -79,6 +82,7 @@ class Session:
         closing: Callable[[], None] | None = None,
         closer: Closer | None = None,
         durability: Durability = "process",
+        opened: Callable[[], Sequence[ChannelKey]] = lambda: (),
     ):
         now = now or _now
         self.pools = pools or Pools()
@@ -86,6 +90,8 @@ class Session:
             home.purse, wallet=wallet, domain=domain, budget=budget, now=now, durability=durability
         )
         self.closer = closer
+        self.opened = opened
+        """All channels that the chain says this wallet ever opened."""
         self.clerk = Clerk(self.pools, closer=closer)
         self.payer = Payer(
             purse=self.purse,

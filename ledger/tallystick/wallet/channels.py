@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     command(app, "channels")(list_)
     command(app, "open", signs=True)(open_)
     command(app, signs=True)(close)
+    command(app, signs=True)(recover)
 
 
 def list_(
@@ -99,6 +100,38 @@ def close(
     if not alone and (view := _close_together(desk, found)) is not None:
         return view
     return _request(desk, found)
+
+
+def recover(desk: "Desk") -> "View":
+    """Find the channels of a purse that was lost.
+
+    The wallet, the chain and the providers' signed halves suffice. Run it only when no other purse of this
+    wallet is in use, on this machine or another.
+    """
+    from tallystick.protocol.units import to_hex
+    from tallystick.wallet.money import show_exactly
+    from tallystick.wallet.purses import recovered
+    from tallystick.wallet.view import lines, short
+
+    found = recovered(desk)
+    data = {
+        "channels": [
+            {
+                "channel": to_hex(item.key.id),
+                "provider": to_hex(item.key.provider),
+                "paid": str(item.paid),
+                "state": item.state,
+                "reached": item.reached,
+            }
+            for item in found
+        ]
+    }
+    told = [
+        f"The channel {short(item.key.id)} has paid {show_exactly(item.paid, desk.asset)} and is {item.state}"
+        + ("." if item.reached else "; its provider is away.")
+        for item in found
+    ]
+    return lines(data, *(told or ["The purse knows every channel that this wallet can sign for."]))
 
 
 def _named(text: str, own: "list[Channel]", desk: "Desk") -> "Channel":

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from tallystick.client.budget import Budget
 from tallystick.client.closing import close_channel
 from tallystick.client.purse import OpenChannel, Purse
+from tallystick.client.recovering import Recovered, recover
 from tallystick.client.sending import GRANT_LIFE
-from tallystick.client.session import open_session
+from tallystick.client.session import Session, open_session
 from tallystick.protocol.channel import Channel
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.signed import Signed, sign
@@ -44,16 +45,18 @@ def remember_cap(desk: Desk, purse: Purse, channel: OpenChannel, cap: Atoms) -> 
     purse.keep_grant(channel, sign(grant, desk.deployment.domain, desk.key()).signed)
 
 
+def recovered(desk: Desk) -> list[Recovered]:
+    """The channels that the purse had forgotten; raises ChainError."""
+    session = _session(desk)
+    try:
+        return recover(session)
+    finally:
+        session.close()
+
+
 def signed_close(desk: Desk, channel: Channel) -> Signed[Close] | str:
     """The provider's signature to the channel's end at what is acknowledged, or why there is none."""
-    budget = Budget(total=LIMIT - 1, per_request=LIMIT - 1)
-    session = open_session(
-        desk.key(),
-        rpc=desk.settings.rpc,
-        deployment=desk.deployment,
-        budget=budget,
-        home=desk.settings.home,
-    )
+    session = _session(desk)
     try:
         session.purse.adopt_all()
         held = session.purse.leased.get(channel.id)
@@ -62,6 +65,16 @@ def signed_close(desk: Desk, channel: Channel) -> Signed[Close] | str:
         return close_channel(session, held).close or "The provider did not sign."
     finally:
         session.close()
+
+
+def _session(desk: Desk) -> Session:
+    return open_session(
+        desk.key(),
+        rpc=desk.settings.rpc,
+        deployment=desk.deployment,
+        budget=Budget(total=LIMIT - 1, per_request=LIMIT - 1),
+        home=desk.settings.home,
+    )
 
 
 def _now() -> Milliseconds:
