@@ -46,6 +46,25 @@ def check(config: ConfigPath) -> None:
         _refuse(error)
 
 
+@app.command()
+def restored(config: ConfigPath) -> None:
+    """Say that the database is a copy: nothing is issued on channels of which it may lack something.
+
+    Their payers hand back what it lacks, and each goes on in its next epoch.
+    """
+    from tallystick_node.config import Config, ConfigInvalid
+    from tallystick_node.store.migrate import DatabaseNewer
+    from tallystick_node.store.sqlite import DatabaseInUse, SqliteStore
+
+    try:
+        store = SqliteStore(Config.load(config).database)
+    except (ConfigInvalid, DatabaseInUse, DatabaseNewer, OSError) as error:
+        _refuse(error)
+    count = store.lose_all()
+    store.close()
+    typer.echo(f"{count} channels are taken as lost until their payers hand over their half.")
+
+
 @app.command("tls-key")
 def tls_key(path: Annotated[Path, typer.Argument(help="PEM file; made where it is missing.")]) -> None:
     """Print the hash of the gateway's TLS key, which offers carry as their endpoint key."""

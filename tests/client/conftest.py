@@ -312,6 +312,11 @@ class FakeProvider:
         )
 
 
+class RequestsRunning(MarketError):
+    code = "requests-running"
+    retryable = True
+
+
 class Refused(Exception):
     def __init__(self, status: int, error: MarketError, terms: Terms | None = None):
         self.status, self.error, self.terms = status, error, terms
@@ -404,6 +409,9 @@ class _Handler(BaseHTTPRequestHandler):
         with provider.lock:
             side, _, _ = provider.credential(self.headers["Authorization"], body)
             if self.path == CLOSE_PATH:
+                provider.seen["close"] += 1
+                if provider.cheat == "slow-close" and provider.seen["close"] < 3:
+                    raise Refused(409, RequestsRunning("Something runs on it still."))
                 side.closed = True
                 total = side.tallies[side.acknowledged].amount
                 close = Close(channel_id=side.key.id, cumulative_amount=total)

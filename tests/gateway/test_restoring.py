@@ -13,6 +13,7 @@ from tallystick.protocol.signed import Key, Signed, sign
 from tallystick.protocol.units import ZERO_HASH
 from tallystick.protocol.voucher import Close, Tally
 from tallystick.protocol.wire import RESTORE_PATH, signed_from_json, signed_to_json
+from tallystick_node.cli import restored
 from tallystick_node.store.sqlite import SqliteStore
 from tests.gateway.conftest import DOMAIN, World
 from tests.gateway.payer import Payer
@@ -291,3 +292,23 @@ async def test_a_healthy_channel_has_nothing_to_restore(world: World) -> None:
     assert answer == {"receiptCount": "3", "close": None}
     await payer.complete()
     assert payer.tally.count == 4
+
+
+async def test_the_operator_says_that_the_database_is_a_copy(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    payer = await bought(world)
+
+    def say() -> None:
+        (world.folder / "receipt.json").touch()
+        config = world.folder / "node.toml"
+        config.write_text(
+            'rpc = "http://127.0.0.1:9"\ndeployment = "d.json"\n'
+            '[keys]\nreceipt = "receipt.json"\n[engine]\nurl = "http://127.0.0.1:9"\n'
+        )
+        restored(config)
+
+    await world.restart(say)
+    assert capsys.readouterr().out.startswith("1 channels are taken as lost")
+    payer.http = world.http
+    assert code(await payer.post(payer.body())) == "channel-lost"

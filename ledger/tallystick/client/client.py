@@ -44,7 +44,7 @@ class Answer:
     """One whole answer, and what it came to."""
 
     body: Mapping[str, Any]
-    """As OpenAI shapes it: `choices`, `usage`, and so on."""
+    """As OpenAI shapes it."""
     outcome: Outcome
 
     @property
@@ -112,8 +112,7 @@ class _Face:
     @property
     def left(self) -> Atoms:
         """Atoms of the budget that are neither spent nor reserved for requests that run."""
-        spent, reserved = self._session.purse.spending()
-        return Atoms(self._session.purse.budget.total - spent - reserved)
+        return Atoms(self._session.purse.budget.total - sum(self._session.purse.spending()))
 
     def receipts(self) -> list[HeldReceipt]:
         """All receipts accepted, oldest first."""
@@ -383,8 +382,7 @@ def _outcome(head: object) -> Outcome:
 
 def _answer(head: object) -> Answer:
     assert isinstance(head, Respond)
-    assert head.body is not None
-    return Answer(orjson.loads(head.body), _outcome(head))
+    return Answer(orjson.loads(head.body or b""), _outcome(head))
 
 
 def _chunks(lines: Lines, data: bytes) -> Iterator[Mapping[str, Any]]:

@@ -1,0 +1,130 @@
+"""A payer that has forgotten: an older copy of its purse, or no purse at all."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tallystick.client.client import Client
+from tallystick.client.recovering import recover
+from tallystick.client.sealing import Seal
+from tallystick.client.transport import Transport
+from tallystick.protocol.channel import Channel
+from tallystick.protocol.signed import Key
+from tallystick.protocol.units import Atoms
+from tests.client.conftest import DOMAIN
+
+URL = "https://market/v1/chat/completions"
+
+
+def buy(world: Any, ask: Callable[..., Any], count: int) -> Any:
+    """A process that buys and ends; its transport, closed."""
+    transport = world.transport()
+    with httpx2.Client(transport=transport) as client:
+        for _ in range(count):
+            assert client.post(URL, json=ask("one two three")).status_code == 200
+    return transport
+
+
+def purse(world: Any) -> Path:
+    return Path(world.home) / "purse"
+
+
+def keep_copy(world: Any) -> Callable[[], None]:
+    copy = Path(world.home) / "copy"
+    shutil.copytree(purse(world), copy)
+
+    def put_back() -> None:
+        shutil.rmtree(purse(world))
+        copy.rename(purse(world))
+
+    return put_back
+
+
+def spending(world: Any) -> tuple[int, int]:
+    session = world.session()
+    spent, reserved = session.purse.spending()
+    session.close()
+    return int(spent), int(reserved)
+
+
+def test_an_older_copy_is_noticed_before_anything_is_asked_for(world: Any, ask: Callable[..., Any]) -> None:
+    provider = world.provider()
+    buy(world, ask, 2)
+    put_back = keep_copy(world)
+    buy(world, ask, 3)
+    put_back()
+    buy(world, ask, 2)
+    assert len(provider.sides) == 1
+    assert (provider.worked, provider.seen["acknowledgement-mismatch"]) == (7, 0)
+    assert provider.issued == provider.paid
+    assert spending(world) == (provider.paid, 0)
+
+
+def test_receipts_of_forgotten_requests_are_neither_paid_nor_held_against_anybody(
+    world: Any, ask: Callable[..., Any]
+) -> None:
+    provider = world.provider()
+    buy(world, ask, 2)
+    put_back = keep_copy(world)
+    (side,) = provider.sides.values()
+    acknowledged, voucher = side.acknowledged, side.voucher
+    buy(world, ask, 1)
+    side.acknowledged, side.voucher = acknowledged, voucher  # The last voucher never came.
+    put_back()
+    transport = buy(world, ask, 2)
+    assert len(provider.sides) == 2
+    assert side.voucher is voucher
+    session = world.session()
+    assert session.purse.refused_receipts() == []
+    assert session.purse.avoided() == frozenset()
+    session.close()
+    assert spending(world) == (provider.paid, 0)
+    assert transport is not None
+
+
+def test_a_lost_purse_comes_back_from_the_wallet_the_chain_and_the_provider(
+    world: Any, ask: Callable[..., Any]
+) -> None:
+    provider = world.provider()
+    buy(world, ask, 3)
+    before = spending(world)
+    (side,) = provider.sides.values()
+    shutil.rmtree(purse(world))
+    place = side.key.payer, side.key.provider, side.key.session_key
+    world.chain.channels[place] = Channel(key=side.key, cap=Atoms(side.cap))
+    foreign = replace(side.key, session_key=Key.generate().address)
+    session = world.session(opened=lambda: [side.key])
+    (recovered,) = recover(session)
+    assert (recovered.key, recovered.paid, recovered.state) == (side.key, provider.paid, "open")
+    assert session.purse.spending() == before
+    assert recover(session) == []
+    assert session.purse.take_back([replace(foreign, payer=foreign.provider)]) == []
+    with httpx2.Client(transport=Transport(session)) as client:
+        assert client.post(URL, json=ask("again")).status_code == 200
+    assert len(provider.sides) == 1
+    assert provider.issued == provider.paid
+
+
+def test_session_keys_follow_from_the_wallet_alone() -> None:
+    wallet = Key.generate()
+    keys = [Seal(wallet, DOMAIN).session_key(slot) for slot in (0, 1, 70_000)]
+    again = Seal(wallet, DOMAIN)
+    assert [again.session_key(slot).address for slot in (0, 1, 70_000)] == [key.address for key in keys]
+    assert len({key.address for key in keys}) == 3
+    assert Seal(Key.generate(), DOMAIN).session_key(0).address != keys[0].address
+
+
+def test_a_channel_on_which_requests_run_is_closed_once_they_have_ended(
+    world: Any, ask: Callable[..., Any]
+) -> None:
+    provider = world.provider(cheat="slow-close")
+    with Client.of(world.session()) as client:
+        client.chat("echo", "one two three", max_tokens=8)
+        (closed,) = client.close_channels()
+    assert closed.close is not None
+    assert closed.close.message.cumulative_amount == provider.paid
+    assert provider.seen["close"] == 3
