@@ -13,6 +13,7 @@ from tallystick.client.mending import hand_over
 from tallystick.client.purse import OpenChannel
 from tallystick.client.refusals import Refusal
 from tallystick.client.session import Session
+from tallystick.crash import point
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.errors import ChannelLost, MarketError
 from tallystick.protocol.signed import Signed, verify
@@ -103,7 +104,9 @@ def _submitted(session: Session, channel: OpenChannel, signed: Signed[Close] | N
         return False
     try:
         if signed is not None:
+            point("close.consented")
             session.closer.close(channel.key, signed)
+            point("close.mined")
         else:
             session.closer.request_close(channel.key.provider, channel.key.session_key)
     except MarketError as error:

@@ -26,6 +26,7 @@ from tallystick.client.holdings import OVER, PAYING, HeldReceipt, OpenChannel, P
 from tallystick.client.lease import Lease
 from tallystick.client.sealing import SLOTS, Seal
 from tallystick.client.tables import Durability
+from tallystick.crash import point
 from tallystick.ports import PostedOffer, Signer
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
@@ -118,6 +119,7 @@ class Purse:
         """From now on the channel's vouchers may go up to the grant's cap."""
         with self.lock:
             self._books.keep_grant(channel, grant)
+            point("grant.kept")
             channel.grant, channel.granted = grant, grant.message.cap
             channel.grant_delivered = False
 
@@ -150,6 +152,7 @@ class Purse:
                 channel = OpenChannel(key=key, id=key.id, session=session, lease=lease, confirmed=False)
                 self._books.add_channel(channel, self._now())
                 self.leased[channel.id] = channel
+                point("channel.taken-back")
                 taken.append(channel)
         return taken
 
@@ -172,6 +175,7 @@ class Purse:
             key = replace(channel.key, epoch=channel.key.epoch + 1)
             following = OpenChannel(key=key, id=key.id, session=channel.session, lease=channel.lease)
             self._books.add_channel(following, self._now())
+            point("channel.reopened")
             self.leased[following.id] = following
             self.retire(channel, "closed")
         return following
@@ -260,6 +264,7 @@ class Purse:
                 self._books.add_request(database, pending)
             channel.running[pending.nonce] = worst
             self.active.add(pending.nonce)
+        point("request.reserved")
         return pending
 
     def accept(self, pending: Pending, accepted: Sequence[Verified[Receipt]], *, final: bool) -> None:
@@ -305,6 +310,7 @@ class Purse:
                     self._books.write_tally(database, channel, tally)
             channel.tally, channel.waiting = tally, waiting
             self._track(pending, cost, ended=final)
+            point("receipt.accepted")
             if false_earlier is not None:
                 false, reason = false_earlier
                 with self._books.begin() as database:
@@ -359,6 +365,7 @@ class Purse:
                 self._books.add_receipts(database, channel, unknown, nonce=0, received_at=self._now())
                 self._books.write_tally(database, channel, tally)
             channel.tally = tally
+            point("receipts.adopted")
             for sequence in known:
                 del channel.waiting[sequence]
         return True
@@ -457,6 +464,7 @@ class Purse:
         channel = OpenChannel(key=key, id=key.id, session=session, lease=lease)
         self._books.add_channel(channel, self._now())
         self.leased[channel.id] = channel
+        point("channel.made")
         return channel
 
     def _draw_session(self) -> Key:

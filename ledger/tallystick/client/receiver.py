@@ -18,6 +18,7 @@ from tallystick.client.outcome import Outcome
 from tallystick.client.purse import Pending, Purse
 from tallystick.client.reception import Reception
 from tallystick.client.sinks import Sink
+from tallystick.crash import point
 from tallystick.protocol.errors import BudgetError, MarketError, ReceiptError, SignatureError, WrongSigner
 from tallystick.protocol.wire import RECEIPT, read_receipt_text
 
@@ -69,6 +70,7 @@ class Receiver:
                         done = True
             if shown := b"".join(out):
                 yield Emit(shown)
+                point("answer.shown")
         if not done and reception.final is None:
             raise Truncated("The stream broke off before its end.")
         self._conclude(attempt, reception, outcome)
@@ -99,6 +101,7 @@ class Receiver:
                 yield from self._refresh_key(reception)
                 proven = reception.check(signed)
             final = reception.final is not None
+            point("receipt.checked")
             self.purse.accept(pending, proven, final=final)
         except MarketError as error:
             outcome.refusal = error

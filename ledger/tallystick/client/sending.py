@@ -18,6 +18,7 @@ from tallystick.client.flow import Endpoint, Exchange, Flow, Send, read_all, run
 from tallystick.client.mending import catch_up, hand_over
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.refusals import Refusal, read_refusal
+from tallystick.crash import point
 from tallystick.ports import ChainReader, PostedOffer, Signer
 from tallystick.protocol.channel import Channel
 from tallystick.protocol.eip712 import digest
@@ -108,6 +109,7 @@ class Sender:
                 headers=headers,
                 timeout=call.timeout,
             ))  # fmt: skip
+            point("answer.begun")
             if exchange.status < 400:
                 count = voucher.message.acknowledgement.receipt_count
                 self.purse.mark_delivered(channel, count, grant=grant)
@@ -245,11 +247,13 @@ class Sender:
     def acknowledge(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[Refusal | None]:
         """A bare voucher for all that is contiguous; the refusal, if it is refused."""
         voucher = self.purse.voucher(channel)
+        point("voucher.signed")
         count = voucher.message.acknowledgement.receipt_count
         exchange = yield from send(
             self._bare(endpoint, VOUCHERS_PATH, b"", Credential(voucher=voucher.signed))
         )
         body = yield from read_all(exchange, BODY_LIMIT)
+        point("voucher.answered")
         if exchange.status >= 400:
             return read_refusal(exchange.status, body)
         self.purse.mark_delivered(channel, count, grant=None, durable=True)

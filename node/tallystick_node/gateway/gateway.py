@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from tallystick.crash import point
 from tallystick.protocol.channel import Status
 from tallystick.protocol.errors import (
     AnswerDropped,
@@ -146,7 +147,9 @@ class Gateway:
         )
         self._register(running)
         changes.append(RequestStarted(channel_id=tab.id, nonce=nonce, request_hash=hashed))
+        point("request.admitted")
         await self.books.store.save(*changes)
+        point("request.saved")
         return running
 
     async def _authenticate(self, credential: Credential, hashed: Hash32) -> tuple[Tab, Verified[Voucher]]:
@@ -224,7 +227,9 @@ class Gateway:
                 required=tab.acknowledged.amount,
                 actual=voucher.message.cumulative_amount,
             )
+        point("voucher.taken")
         await self.books.store.save(saved)
+        point("voucher.saved")
         return {
             "cumulativeAmount": str(tab.acknowledged.amount),
             "receiptCount": str(tab.acknowledged.count),
@@ -265,7 +270,9 @@ class Gateway:
         if not tab.refusing and not tab.closed and (saved := self.books.acknowledge(tab, voucher)):
             changes.append(saved)
         tab.refusing = True
+        point("close.begun")
         await self.books.store.save(*changes, self.books.saved(tab))
+        point("close.saved")
         return signed_to_json(self.books.sign_close(tab))
 
     def _own(self, credential: Credential, body: bytes) -> tuple[Tab, Verified[Voucher]]:

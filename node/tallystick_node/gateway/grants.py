@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from tallystick.chain.errors import ChainUnavailable
+from tallystick.crash import point
 from tallystick.ports import Account as ChainAccount
 from tallystick.ports import ChainReader
 from tallystick.protocol.channel import Channel, Status
@@ -108,6 +109,7 @@ class Grants:
             tab = self._books.open(grant.channel)
             tab.grant = signed
             self.submitted.pop(tab.id, None)
+            point("grant.accepted")
             if tab.kept:
                 await self._books.store.save(self._books.saved(tab))
             return tab

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import structlog
 
+from tallystick.crash import point
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import (
@@ -48,7 +49,9 @@ def post_missing(
         signed = books.sign_offer(
             replace(offer, valid_until=Timestamp(books.now + item.valid_s)), latest=latest, minimum=minimum
         )
+        point("offer.signed")
         board.post_offer(signed)
+        point("offer.posted")
         sequence, offer_hash = signed.message.sequence, signed.message.struct_hash()
         log.info("offer.posted", model=item.model, sequence=sequence, offer=to_hex(offer_hash))
         posted.append(signed)

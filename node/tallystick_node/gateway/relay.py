@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from tallystick.crash import point
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import Atoms, Hash32
@@ -124,6 +125,7 @@ class Relay:
         """
         try:
             running.reply = reply = await self._upstream.post(path, running.ask.for_engine(engine_model))
+            point("engine.answered")
             if reply.status != 200 or not running.ask.streamed:
                 return await self._whole(running, reply)
             if not reply.media_type.startswith("text/event-stream"):
@@ -161,6 +163,7 @@ class Relay:
         issued = self._issue(running, running.meter.finish or Finish.OTHER, answer.content)
         self._release(running)
         await self._books.store.save(issued, self._ended(running, answer.media_type, b""))
+        point("receipt.saved.whole")
         answer = Answer(
             status=answer.status, media_type=answer.media_type, content=answer.content, receipt=issued.text
         )
@@ -196,6 +199,7 @@ class Relay:
                     out.append(b"data: %b\n\n" % payload)
                 if out:
                     yield running.add(b"".join(out))
+                    point("stream.sent")
                 if complete or running.ending is not None:
                     break
                 if meter.interim_due(running.reservation.held):
@@ -220,6 +224,7 @@ class Relay:
         issued = self._issue(running, finish, running.take_unsaved())
         self._release(running)
         await self._books.store.save(issued, self._ended(running, EVENT_STREAM, tail))
+        point("receipt.saved.final")
         block = running.add(_comment(issued.text) + tail)
         running.answer.set_result(None)
         return block
@@ -236,6 +241,7 @@ class Relay:
             unsecured_limit=self._policy.unsecured_limit,
         )
         await self._books.store.save(issued)
+        point("receipt.saved.interim")
         block = running.add(_comment(issued.text))
         running.skip_saved()
         return block
@@ -284,6 +290,7 @@ class Relay:
         tab = running.tab
         receipt = running.meter.receipt(tab, running.reservation, finish, self._books.clock.milliseconds())
         signed, text = self._books.issue(tab, receipt)
+        point("receipt.signed")
         if running.ask.streamed:
             content += _comment(text)
         return ReceiptIssued(receipt=signed, text=text, nonce=running.nonce, content=content)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from tallystick.chain.errors import ChainError
 from tallystick.chain.local import LOCAL_CHAIN_IDS
+from tallystick.crash import point
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, to_hex
 from tallystick_node.config import Config
@@ -154,7 +155,9 @@ class Node:
         ]
         stopping = asyncio.create_task(stop.wait())
         ended, _ = await asyncio.wait([serving, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
+        point("drain.begun")
         await self._drain()
+        point("drain.done")
         server.should_exit = True
         await serving
         for task in [stopping, *beside]:
@@ -172,6 +175,7 @@ class Node:
         while True:
             await asyncio.sleep(_UPKEEP_S)
             await asyncio.to_thread(self.store.checkpoint)
+            point("log.checkpointed")
             self.metrics.database_up = self.store.failure is None
             if self.store.failure is not None:
                 raise self.store.failure

@@ -26,6 +26,7 @@ from tallystick.chain.events import (
     Skip,
 )
 from tallystick.chain.follower import Update
+from tallystick.crash import point
 from tallystick.ports import Settlement
 from tallystick.protocol import channel as states
 from tallystick.protocol.channel import Channel, ChannelKey, Status
@@ -80,6 +81,7 @@ class ChainWatch:
         self._gateway.head_at = self._books.now if self._mines_on_demand else update.head.timestamp
         saves = [self._books.saved(tab) for tab in changed.values()]
         if saves:
+            point("chain.applied")
             await self._books.store.save(*saves)
         await self._drop_skipped()
 
@@ -219,7 +221,9 @@ class Cashier:
             return
         for tab in tabs:
             self._grants.submitted[tab.id] = self._books.now
+        point("grants.sending")
         await asyncio.to_thread(self._settlement.open_channels, signed)
+        point("grants.mined")
         log.info("grants.submitted", count=len(signed))
 
     async def settle(self, *, leaving: bool = False) -> None:
@@ -230,7 +234,9 @@ class Cashier:
         if not rows:
             return
         presented = {tab.id: tab.acknowledged.amount for tab in tabs}
+        point("vouchers.sending")
         gained = await asyncio.to_thread(self._settlement.settle, rows)
+        point("vouchers.settled")
         self._presented |= {channel_id: (amount, self._books.now) for channel_id, amount in presented.items()}
         for channel_id in presented:
             self._books.unsettled_since.pop(channel_id, None)
@@ -251,7 +257,9 @@ class Cashier:
             if self._books.now - self._closing.get(tab.id, Timestamp(0)) < _SHOWN_S:
                 continue
             self._closing[tab.id] = self._books.now
+            point("epoch.closing")
             await asyncio.to_thread(self._settlement.close, key, self._books.sign_close(tab))
+            point("epoch.closed")
             log.info("channel.ended", channel=to_hex(tab.id), total=total)
 
     def _positions(self) -> Iterable[Position]:

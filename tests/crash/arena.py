@@ -1,0 +1,241 @@
+"""One provider with a real gateway on a real chain, payers in processes of their own, and what must be true
+when all have come back."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tallystick.chain.events import ChannelClosed, Settled
+from tallystick.chain.follower import Follower
+from tallystick.client.budget import Budget
+from tallystick.client.holdings import HeldReceipt
+from tallystick.client.purse import Purse
+from tallystick.protocol.receipt import Finish, Receipt
+from tallystick.protocol.signed import Key
+from tallystick.protocol.units import Atoms, Milliseconds
+from tallystick.protocol.wire import read_receipt_text
+from tallystick_node.local.engines import EngineKind
+from tallystick_node.local.market import LocalMarket, LocalProvider
+from tallystick_node.local.process import NotReady, Process, answers
+
+ROOT = Path(__file__).parents[2]
+DYING = Path(__file__).with_name("dying.py")
+DEPOSIT = Atoms(10_000_000)
+PATIENCE_S = 60
+_SETTLING = """
+[settle]
+amount = 1
+interval_s = 1
+minimum = 1
+
+[limits]
+answers_kept_s = 1
+drain_s = 2
+"""
+
+
+@dataclass
+class Wallet:
+    """A payer, and where its purse is."""
+
+    key: Key
+    home: Path
+
+    def purse_folder(self) -> Path:
+        (folder,) = (path.parent for path in self.home.glob("**/purse.db"))
+        return folder
+
+
+@dataclass
+class Arena:
+    market: LocalMarket
+    _wallets: int = 0
+    _credit: int = 8_000
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path) -> Iterator[Self]:
+        slow = ("--token-delay-ms", "1")
+        with LocalMarket(
+            folder=folder, engine=EngineKind.ECHO, engine_options=slow, provider_count=1, credit=Atoms(8_000)
+        ) as market:
+            arena = cls(market)
+            market.stop_gateways()
+            arena.provider.config.write_text(arena.provider.config.read_text() + _SETTLING)
+            yield arena
+
+    @property
+    def provider(self) -> LocalProvider:
+        return self.market.providers[0]
+
+    @property
+    def database(self) -> Path:
+        return self.provider.config.parent / "node.db"
+
+    # ---------------------------------------------------------------------------------------------- gateway
+
+    def start(self, point: str | None = None, passing: int = 1) -> None:
+        """Runs it, and returns once it serves, or is dead because it came to `point`."""
+        command: list[str | Path] = [sys.executable]
+        command += ["-m"] if point is None else [DYING, point, str(passing)]
+        command += ["tallystick_node.cli", "serve", self.provider.config]
+        gateway = Process(
+            "gateway", command, log=self.provider.log, env={"TALLYSTICK_PASSWORD": self.market.password}
+        )
+        self.market._stack.callback(gateway.stop)
+        self.provider.gateway = gateway
+        try:
+            gateway.wait_ready(answers(self.provider.url + "/healthz"), timeout_s=PATIENCE_S)
+        except NotReady:
+            if point is None or not self.dead():
+                raise
+
+    def stop(self) -> None:
+        self.provider.running.stop()
+
+    def dead(self) -> bool:
+        return self.provider.running._child.poll() == -signal.SIGKILL
+
+    def wait_until_dead(self) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.dead():
+            assert self.provider.running._child.poll() is None, "it ended otherwise"
+            assert time.monotonic() < deadline, "it never came to the point"
+            time.sleep(0.02)
+
+    def change_offer(self) -> None:
+        """The next start posts a new one."""
+        config = self.provider.config
+        config.write_text(
+            config.read_text().replace(f"credit = {self._credit}", f"credit = {self._credit + 1}")
+        )
+        self._credit += 1
+
+    def lose_database(self) -> None:
+        for path in self.database.parent.glob("node.db*"):
+            path.unlink()
+
+    # ---------------------------------------------------------------------------------------------- payers
+
+    def wallet(self) -> Wallet:
+        self._wallets += 1
+        key = Key.generate()
+        self.market._fund(key, DEPOSIT).deposit_with_permit(DEPOSIT)
+        return Wallet(key, self.market.folder / f"payer-{self._wallets}")
+
+    def begin(
+        self, wallet: Wallet, jobs: Sequence[str], point: str | None = None, passing: int = 1
+    ) -> "subprocess.Popen[str]":
+        told = {
+            "wallet": wallet.key.secret.hex(),
+            "rpc": self.market.chain.url,
+            "deployment": str(self.market.deployment_file),
+            "home": str(wallet.home),
+            "jobs": list(jobs),
+        }
+        command = (
+            [sys.executable, "-m"] if point is None else [sys.executable, str(DYING), point, str(passing)]
+        )
+        return subprocess.Popen(
+            [*command, "tests.crash.paying", json.dumps(told)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+
+    def pay(self, wallet: Wallet, jobs: Sequence[str]) -> None:
+        """To the end, and all of it answered."""
+        finish(self.begin(wallet, jobs), len(jobs))
+
+    # ---------------------------------------------------------------------------------------------- the truth
+
+    def require_whole(self, wallet: Wallet) -> list[Receipt]:
+        """No acknowledged atom is lost, nothing is charged twice, no nonce is used twice, both halves are
+        one, and Σ receipts = Σ settled; the receipts."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            held, asked, spending = self._purse(wallet)
+            sums: dict[bytes, int] = defaultdict(int)
+            for item in held:
+                sums[item.receipt.message.channel_id] += item.receipt.message.cost
+            settled = {key: amount for key, amount in self._settled().items() if key in sums}
+            if settled == dict(sums) or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+        assert settled == dict(sums)
+        assert spending == (sum(sums.values()), 0)
+        assert all(item.acknowledged for item in held)
+        assert len({nonce for _, _, nonce in asked}) == len(asked)
+        _require_charged_once(held)
+        receipts = [item.receipt.message for item in held]
+        places = [(receipt.channel_id, receipt.sequence) for receipt in receipts]
+        assert len(set(places)) == len(places)
+        self._require_no_equivocation(receipts)
+        return receipts
+
+    def _purse(
+        self, wallet: Wallet
+    ) -> tuple[list[HeldReceipt], list[tuple[bytes, bytes, int]], tuple[int, int]]:
+        purse = Purse(
+            wallet.home / "purse",
+            wallet=wallet.key,
+            domain=self.market.deployment.domain,
+            budget=Budget(total=1, per_request=1),
+            now=lambda: Milliseconds(0),
+        )
+        try:
+            return purse.held_receipts(), list(purse.asked()), purse.spending()
+        finally:
+            purse.close()
+
+    def _settled(self) -> dict[bytes, int]:
+        events = Follower(self.market.chain.rpc, self.market.deployment).poll().events
+        found: dict[bytes, int] = {}
+        for event in events:
+            if isinstance(event, Settled) or (isinstance(event, ChannelClosed) and event.settled):
+                found[event.channel_id] = event.settled
+        return found
+
+    def _require_no_equivocation(self, receipts: Sequence[Receipt]) -> None:
+        """What the provider has under a channel and a sequence is what the payer has there."""
+        ours = {(receipt.channel_id, receipt.sequence): receipt for receipt in receipts}
+        for theirs in self.issued():
+            held = ours.get((theirs.channel_id, theirs.sequence), theirs)
+            assert held == theirs
+
+    def issued(self) -> list[Receipt]:
+        """What the provider's database holds."""
+        with sqlite3.connect(f"file:{self.database}?mode=ro", uri=True) as db:
+            texts = db.execute("SELECT text FROM receipts").fetchall()
+        db.close()
+        return [read_receipt_text(text).message for (text,) in texts]
+
+
+def _require_charged_once(held: Sequence[HeldReceipt]) -> None:
+    by_request: dict[tuple[bytes, bytes, int], list[Receipt]] = defaultdict(list)
+    for item in held:
+        receipt = item.receipt.message
+        by_request[
+            receipt.channel_id, receipt.request_hash, item.nonce if item.nonce else receipt.sequence
+        ].append(receipt)
+    for issued in by_request.values():
+        assert sum(receipt.finish != Finish.INTERIM for receipt in issued) <= 1
+        assert sum(receipt.input_tokens > 0 for receipt in issued) <= 1
+
+
+def finish(child: "subprocess.Popen[str]", jobs: int) -> None:
+    out, err = child.communicate(timeout=2 * PATIENCE_S)
+    assert child.returncode == 0, err
+    assert json.loads(out) == [""] * jobs, err
