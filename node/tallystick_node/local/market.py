@@ -44,6 +44,7 @@ provider = "{provider}"
 
 [listen]
 port = {port}
+plain_http = {plain}
 
 [engine]
 url = "{engine}"
@@ -64,10 +65,14 @@ class LocalProvider:
     name: str
     key: Key
     """The wallet: stake and earnings."""
+    receipt_key: Address
     port: int
     config: Path
     log: Path
     engine: Process
+    engine_port: int
+    plain: bool = False
+    """Serves without TLS."""
     gateway: Process | None = None
 
     @property
@@ -76,7 +81,7 @@ class LocalProvider:
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+        return f"http{'' if self.plain else 's'}://127.0.0.1:{self.port}"
 
     @property
     def running(self) -> Process:
@@ -93,6 +98,8 @@ class LocalMarket:
     engine: EngineKind = EngineKind.ECHO
     engine_options: tuple[str, ...] = ()
     provider_count: int = 3
+    plain_count: int = 0
+    """So many of them, the last ones, serve without TLS."""
     credit: Atoms = CREDIT
     tell: Callable[[str], None] = lambda _: None
     """Hears what happens, a line at a time."""
@@ -209,6 +216,7 @@ class LocalMarket:
 
     def _join(self, name: str, engine: Process, engine_port: int, port: int) -> LocalProvider:
         """Stakes with a wallet of its own, and names a receipt key that pays the gateway's gas."""
+        plain = len(self.providers) >= self.provider_count - self.plain_count
         folder = self.folder / name
         wallet = Key.generate()
         receipt_key = Keystore(folder, scrypt_n=_LIGHT_SCRYPT).create("receipt", self.password)
@@ -225,13 +233,22 @@ class LocalMarket:
                 provider=to_hex(wallet.address),
                 engine=f"http://127.0.0.1:{engine_port}",
                 port=port,
+                plain=str(plain).lower(),
                 model=self.engine.model_name,
                 context_length=self.engine.context_length,
                 credit=self.credit,
             )
         )
         return LocalProvider(
-            name=name, key=wallet, port=port, config=config, log=folder / "node.log", engine=engine
+            name=name,
+            key=wallet,
+            receipt_key=receipt_key.address,
+            port=port,
+            config=config,
+            log=folder / "node.log",
+            engine=engine,
+            engine_port=engine_port,
+            plain=plain,
         )
 
     def _fund(self, key: Key, atoms: Atoms) -> Market:

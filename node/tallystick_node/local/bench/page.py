@@ -1,0 +1,66 @@
+"""The page of figures, for a terminal and for docs/performance.md. It measures nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Final
+
+from tallystick_node.local.bench.row import Row
+
+_HEAD: Final = ("", "figure", "target", "baseline", "")
+
+
+def as_text(rows: Sequence[Row]) -> str:
+    """One line a figure, each beside its target and its baseline."""
+    lines = []
+    for section, items in groupby(rows, key=lambda row: row.section):
+        table = [_HEAD, *(_cells(row) for row in items)]
+        widths = [max(len(line[column]) for line in table) for column in range(len(_HEAD))]
+        lines += ["", section]
+        lines += ["  " + _aligned(line, widths).rstrip() for line in table]
+    missed = [row for row in rows if row.missed]
+    held = sum(row.target is not None for row in rows)
+    lines += ["", f"{held - len(missed)} of {held} targets met"]
+    lines += [f"  missed: {row.section}: {row.name.strip()}" for row in missed]
+    return "\n".join(lines).lstrip("\n")
+
+
+def as_markdown(rows: Sequence[Row], reasons: Mapping[str, str], head: str) -> str:
+    """`reasons`: why a target is missed, by the row's name."""
+    lines = [head]
+    for section, items in groupby(rows, key=lambda row: row.section):
+        lines += ["", f"## {section[0].upper()}{section[1:]}", ""]
+        lines += ["| | figure | target | baseline | |", "|---|--:|--:|--:|---|"]
+        lines += [f"| {' | '.join(cell.strip() for cell in _cells(row))} |" for row in items]
+    lines += ["", "## What is missed, and why", ""]
+    lines += list(_misses(rows, reasons)) or ["Nothing."]
+    return "\n".join(lines) + "\n"
+
+
+def _misses(rows: Sequence[Row], reasons: Mapping[str, str]) -> Iterator[str]:
+    for row in rows:
+        if row.missed:
+            name = row.name.strip()
+            reason = reasons.get(name, "No reason is known: find it.")
+            yield f"- **{name}**: {_number(row.value)} {row.unit}, target {_target(row)}. {reason}"
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    name, *numbers, note = cells
+    right = (cell.rjust(width) for cell, width in zip(numbers, widths[1:-1], strict=True))
+    return "   ".join([name.ljust(widths[0]), *right, note])
+
+
+def _cells(row: Row) -> tuple[str, str, str, str, str]:
+    baseline = "" if row.baseline is None else _number(row.baseline)
+    notes = [f"baseline: {row.baseline_name}" if row.baseline is not None else "", row.note]
+    mark = "MISSED" if row.missed else ""
+    note = "; ".join(part for part in (mark, *notes) if part)
+    return row.name, f"{_number(row.value)} {row.unit}", _target(row), baseline, note
+
+
+def _target(row: Row) -> str:
+    return "" if row.target is None else f"{'≥' if row.at_least else '≤'} {_number(row.target)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:,.2f}"

@@ -1,0 +1,84 @@
+"""The messages that the protocol's own figures are taken of, and eth-account's view of them."""
+
+from typing import Any, Final
+
+from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.eip712 import Domain, keccak
+from tallystick.protocol.message import Message, fields_of
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Key
+from tallystick.protocol.units import (
+    ZERO_ADDRESS,
+    Address,
+    Atoms,
+    Hash32,
+    Milliseconds,
+    Tokens,
+    to_hex,
+)
+from tallystick.protocol.voucher import Acknowledgement, Voucher
+
+DOMAIN: Final = Domain(chain_id=31337, contract=Address(bytes(range(20))))
+
+
+def channel_of(session: Key) -> ChannelKey:
+    return ChannelKey(payer=ZERO_ADDRESS, provider=ZERO_ADDRESS, session_key=session.address)
+
+
+def voucher_of(session: Key) -> Voucher:
+    return Voucher(
+        channel_id=channel_of(session).id,
+        cumulative_amount=Atoms(123_456),
+        acknowledgement=Acknowledgement(
+            receipt_count=41,
+            receipts_root=keccak(b"root"),
+            request_hash=keccak(b"request"),
+            request_nonce=(1 << 63) + 1,
+        ),
+    )
+
+
+def receipt_of(session: Key, *, sequence: int = 41, cumulative_cost: int = 123_652) -> Receipt:
+    return Receipt(
+        channel_id=channel_of(session).id,
+        sequence=sequence,
+        offer_hash=keccak(b"offer"),
+        request_hash=keccak(b"request"),
+        response_hash=keccak(b"response"),
+        tokens_hash=Hash32(keccak(b"tokens")),
+        input_tokens=Tokens(1_204),
+        cached_input_tokens=Tokens(1_024),
+        output_tokens=Tokens(256),
+        finish=1,
+        received_at=Milliseconds(1_790_000_000_000),
+        first_token_at=Milliseconds(1_790_000_000_180),
+        finished_at=Milliseconds(1_790_000_003_412),
+        cost=Atoms(196),
+        cumulative_cost=Atoms(cumulative_cost),
+    )
+
+
+def typed_data(message: Message) -> dict[str, Any]:
+    """As `eth_signTypedData_v4` takes it."""
+    structs = {type(message).__name__: type(message).TYPE} | {k: v.TYPE for k, v in message.NESTED.items()}
+    domain = {
+        "name": "Tallystick",
+        "version": "1",
+        "chainId": DOMAIN.chain_id,
+        "verifyingContract": to_hex(DOMAIN.contract),
+    }
+    kinds = {"name": "string", "version": "string", "chainId": "uint256", "verifyingContract": "address"}
+    types = {name: [{"name": n, "type": k} for k, n in fields_of(text)] for name, text in structs.items()}
+    types["EIP712Domain"] = [{"name": name, "type": kind} for name, kind in kinds.items()]
+    return {
+        "types": types,
+        "primaryType": type(message).__name__,
+        "domain": domain,
+        "message": _numbers(message.to_json()),
+    }
+
+
+def _numbers(item: object) -> Any:
+    if isinstance(item, dict):
+        return {name: _numbers(value) for name, value in item.items()}
+    return int(item) if isinstance(item, str) and item.isdecimal() else item
