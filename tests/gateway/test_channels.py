@@ -5,6 +5,7 @@ import asyncio
 
 import pytest
 
+from tallystick.chain.errors import ChainUnavailable
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, verify
 from tallystick.protocol.units import Atoms
@@ -70,6 +71,20 @@ async def test_a_close_of_nothing_costs_no_gas(world: World) -> None:
     assert (await payer.close(tally=Tally())).json()["close"]["cumulativeAmount"] == "0"
     await world.cashier.submit_grants()
     assert world.chain.submitted == []
+
+
+async def test_a_grant_that_could_not_be_handed_in_is_handed_in_before_a_node_leaves(world: World) -> None:
+    payer = newcomer(world)
+    await payer.complete(grant=payer.grant(50_000, deadline=soon(world)))
+    await payer.acknowledge()
+    world.chain.gone = True
+    with pytest.raises(ChainUnavailable):
+        await world.cashier.submit_grants()
+    world.chain.gone = False
+    await world.cashier.submit_grants()
+    await world.watch.poll()
+    await world.cashier.settle(leaving=True)
+    assert world.chain.settlements == [[(payer.channel.id, 90)]]
 
 
 async def test_what_is_served_on_a_grant_is_limited(world: World) -> None:

@@ -222,7 +222,12 @@ class Cashier:
         for tab in tabs:
             self._grants.submitted[tab.id] = self._books.now
         point("grants.sending")
-        await asyncio.to_thread(self._settlement.open_channels, signed)
+        try:
+            await asyncio.to_thread(self._settlement.open_channels, signed)
+        except ChainError:
+            for tab in tabs:  # Whether they were mined is not known, and handing them in again does no harm.
+                self._grants.submitted.pop(tab.id, None)
+            raise
         point("grants.mined")
         log.info("grants.submitted", count=len(signed))
 
