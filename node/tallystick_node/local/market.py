@@ -101,6 +101,10 @@ class LocalMarket:
     plain_count: int = 0
     """So many of them, the last ones, serve without TLS."""
     credit: Atoms = CREDIT
+    settings: str = ""
+    """More TOML for every gateway's configuration."""
+    lasting_chain: bool = False
+    """The chain keeps its state and its port, so that it can be stopped and started again."""
     tell: Callable[[str], None] = lambda _: None
     """Hears what happens, a line at a time."""
 
@@ -181,7 +185,7 @@ class LocalMarket:
         self.tell(f"starting {self.provider_count} engines ({self.engine.value})")
         engines = [self._start_engine(port) for port in engine_ports]
 
-        self.chain = self._stack.enter_context(LocalChain())
+        self.chain = self._stack.enter_context(self._local_chain())
         self.tell(f"a local chain runs at {self.chain.url}")
         self.deployment = deploy(self.chain.rpc, self.chain.keys[0], minimum_stake=STAKE)
         self.deployment.save(self.deployment_file)
@@ -207,6 +211,12 @@ class LocalMarket:
             self.tell(
                 f"{provider.name} staked {STAKE:,} atoms, posted its offer and serves at {provider.url}"
             )
+
+    def _local_chain(self) -> LocalChain:
+        if not self.lasting_chain:
+            return LocalChain()
+        (port,) = free_ports(1)
+        return LocalChain(state=self.folder / "chain.json", port=port)
 
     def _start_engine(self, port: int) -> Process:
         log = self.folder / f"engine-{port}.log"
@@ -238,6 +248,7 @@ class LocalMarket:
                 context_length=self.engine.context_length,
                 credit=self.credit,
             )
+            + self.settings
         )
         return LocalProvider(
             name=name,

@@ -61,6 +61,14 @@ class Process:
                 raise NotReady(f"{self.name} was not ready within {timeout_s:.0f} s:\n{self._tail()}")
             time.sleep(_POLL_S)
 
+    def wait(self, timeout_s: float) -> int:
+        """The exit status, once it ends by itself; killed where it does not."""
+        try:
+            return self._child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise NotReady(f"{self.name} did not end within {timeout_s:.0f} s:\n{self._tail()}") from None
+
     def terminate(self) -> None:
         """SIGTERM, and no waiting."""
         if self._child.poll() is None:

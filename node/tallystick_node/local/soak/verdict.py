@@ -1,0 +1,106 @@
+"""Whether a market came through a soak: what both halves hold, and how the gateways grew."""
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from tallystick.protocol.receipt import Finish
+from tallystick.protocol.units import ChannelId
+from tallystick.protocol.wire import read_receipt_text
+from tallystick_node.local.audit import Check, PayersHalf
+from tallystick_node.local.market import LocalMarket
+from tallystick_node.local.soak.payers import TOKENS
+
+_FLAT: Final = 1.10
+"""The last quarter's memory over the third quarter's."""
+
+
+def halves_fit(half: PayersHalf, databases: Sequence[Path]) -> Check:
+    """Every receipt that a provider issued is held by its payer, and no other is."""
+    payers: Counter[ChannelId] = Counter()
+    for item in half.held:
+        payers[item.receipt.message.channel_id] += item.receipt.message.cost
+    providers: Counter[ChannelId] = Counter()
+    count = 0
+    for path in databases:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            for (text,) in db.execute("SELECT text FROM receipts"):
+                receipt = read_receipt_text(text).message
+                providers[receipt.channel_id] += receipt.cost
+                count += 1
+    return Check(
+        question="both halves of every tally are equal",
+        holds=payers == providers and count == len(half.held),
+        found=f"payers hold {len(half.held):,} receipts over {payers.total():,} atoms, "
+        f"providers {count:,} over {providers.total():,}",
+    )
+
+
+def charged_once(half: PayersHalf) -> Check:
+    receipts = defaultdict(list)
+    for item in half.held:
+        receipts[item.receipt.message.channel_id, item.nonce].append(item.receipt.message)
+    twice = [
+        nonce
+        for nonce, issued in receipts.items()
+        if sum(receipt.finish != Finish.INTERIM for receipt in issued) > 1
+        or sum(receipt.input_tokens > 0 for receipt in issued) > 1
+        or sum(receipt.output_tokens for receipt in issued) > TOKENS
+    ]
+    return Check(
+        question="no request was charged twice",
+        holds=not twice and bool(receipts),
+        found=f"{len(receipts):,} requests, {len(twice)} charged twice",
+    )
+
+
+def all_acknowledged(half: PayersHalf, left_open: int) -> Check:
+    missing = sum(not item.acknowledged for item in half.held)
+    return Check(
+        question="everything is acknowledged",
+        holds=not missing and not left_open,
+        found=f"{missing} receipts are not, {left_open} purses are not done",
+    )
+
+
+def memory_flat(samples: Sequence[int]) -> Check:
+    """Of the gateway that was spared, in bytes, at equal distances. Its start is no measure: what it needs it
+    takes then."""
+    quarter = max(1, len(samples) // 4)
+    before, after = fmean(samples[-2 * quarter : -quarter]), fmean(samples[-quarter:])
+    return Check(
+        question="the spared gateway's memory is flat",
+        holds=after <= _FLAT * before,
+        found=f"{samples[0] / 2**20:.1f} MiB at the start, {before / 2**20:.1f} in the third quarter, "
+        f"{after / 2**20:.1f} in the last",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """Of one provider's database, closed."""
+
+    requests: int
+    size: int
+    """Bytes."""
+
+    @classmethod
+    def of(cls, path: Path) -> "Growth":
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            (requests,) = db.execute("SELECT count(*) FROM requests").fetchone()
+        return cls(requests=requests, size=path.stat().st_size)
+
+
+def databases_of(market: LocalMarket) -> list[Path]:
+    return [provider.config.with_name("node.db") for provider in market.providers]
+
+
+def growth(paths: Sequence[Path]) -> Mapping[str, Any]:
+    found = [Growth.of(path) for path in paths]
+    requests, size = sum(item.requests for item in found), sum(item.size for item in found)
+    return {"requests": requests, "bytes": size, "bytes_a_request": round(size / max(1, requests))}
