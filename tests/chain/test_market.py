@@ -282,7 +282,7 @@ def test_a_payer_opens_channels_and_raises_a_cap(trade) -> None:
     ]
     mined = payer.market.open_own_channels(openings)
     assert [type(event) for event in mined.events] == [ChannelOpened, ChannelOpened]
-    payer.market.raise_cap(provider.address, session.address, Atoms(500))
+    payer.market.open_own_channels([replace(openings[0], cap=Atoms(500))])
     assert payer.market.channel(payer.address, provider.address, session.address).cap == 500
     assert payer.market.account(payer.address).free == 10_000 - 600
 

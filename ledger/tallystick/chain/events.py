@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from tallystick.chain import contracts
 from tallystick.chain.errors import ChainUnavailable
+from tallystick.protocol.message import fields_of
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Timestamp
 
@@ -253,18 +254,10 @@ def _unreadable(error: Exception) -> ChainUnavailable:
     return ChainUnavailable(f"The node gave a log that cannot be read ({error!r}).")
 
 
-def offer_values(offer: Offer) -> tuple[Any, ...]:
-    """The contract's struct of an offer."""
-    return tuple(getattr(offer, _snake(name)) for name in _offer_names())
-
-
 def _offer(values: tuple[Any, ...]) -> Offer:
-    return Offer(**{_snake(name): value for name, value in zip(_offer_names(), values, strict=True)})
-
-
-def _offer_names() -> tuple[str, ...]:
-    offer = contracts.market().interface.functions["postOffer"][1].inputs[0]
-    return tuple(part["name"] for part in offer["components"])
+    """The contract's struct has the fields of the type string, in its order."""
+    names = (_snake(name) for _, name in fields_of(Offer.TYPE))
+    return Offer(**dict(zip(names, values, strict=True)))
 
 
 def _same(value: Any) -> Any:

@@ -17,7 +17,7 @@ from tallystick.chain.book import Book
 from tallystick.chain.contracts import Contract, contract_error
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.errors import ContractError, NoContract, RpcError, WrongChain
-from tallystick.chain.events import Earned, OfferPosted, OffersWithdrawn, offer_values
+from tallystick.chain.events import Earned, OfferPosted, OffersWithdrawn
 from tallystick.chain.follower import Follower
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Mined, Sender
@@ -313,7 +313,7 @@ class Market:
 
     def post_offer(self, signed: Signed[Offer]) -> Mined:
         """Anyone may; the signature is the provider's receipt key's."""
-        return self._send("postOffer", offer_values(signed.message), signed.signature)
+        return self._send("postOffer", signed.message.values(), signed.signature)
 
     def withdraw_offers(self, minimum_sequence: int) -> Mined:
         """All of the sender's under `minimum_sequence`."""
@@ -333,10 +333,6 @@ class Market:
     def open_own_channels(self, openings: Sequence[Opening]) -> Mined:
         """From the sender's own account, or raises their caps. All or nothing."""
         return self._send("openChannels", [(o.provider, o.session_key, o.cap) for o in openings])
-
-    def raise_cap(self, provider: Address, session_key: Address, cap: Atoms) -> Mined:
-        """Of one of the sender's channels, to `cap` in total."""
-        return self._send("raiseCap", provider, session_key, cap)
 
     def settle(self, vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]]) -> Atoms:
         """What the balances of the vouchers' providers gained; rows that cannot be paid are skipped."""

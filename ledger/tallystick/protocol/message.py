@@ -24,15 +24,19 @@ class Message:
 
     def struct_hash(self) -> Hash32:
         """32 bytes: EIP-712 `hashStruct`."""
-        values = _attributes(self.TYPE)(self)
+        values = self.values()
         if self.NESTED:
             values = tuple(item.struct_hash() if isinstance(item, Message) else item for item in values)
         return hash_struct(self.TYPE, values)
 
+    def values(self) -> tuple[Any, ...]:
+        """Its fields in the order of the type string, which is that of the contract's struct."""
+        return _attributes(self.TYPE)(self)
+
     def to_json(self) -> dict[str, Any]:
         """Field names as in the type string; integers as decimal strings, bytes as `0x…`."""
         names = (name for _, name in fields_of(self.TYPE))
-        return dict(zip(names, map(_written, _attributes(self.TYPE)(self)), strict=True))
+        return dict(zip(names, map(_written, self.values()), strict=True))
 
     @classmethod
     def from_json(cls, data: object) -> Self:
