@@ -68,9 +68,9 @@ def test_the_refused_receipt_is_evidence(world: Any, ask: Callable[..., Any]) ->
     assert (
         answer.headers["tallystick-refused"] == answer.json()["tallystick"]["refused"] == "receipt-mismatch"
     )
-    (signed, code), = transport.session.purse.refused_receipts()  # fmt: skip
-    assert code == "receipt-mismatch"
-    assert signed.message.channel_id in cheater.sides
+    (refused,) = transport.session.purse.evidence.refused()
+    assert refused.code == "receipt-mismatch"
+    assert refused.signed.message.channel_id in cheater.sides
     assert post(transport, ask()).json()["error"]["code"] == "no-eligible-offer"
 
 

@@ -234,10 +234,10 @@ def test_a_false_sum_behind_a_gap_is_found_when_the_gap_closes(purse: Purse) -> 
     purse.accept(first, [receipt(channel, 0, 10, 10)], final=True)
     assert purse.voucher(channel).message.cumulative_amount == 10
     assert channel.refused
-    ((signed, code),) = purse.refused_receipts()
-    assert (signed.message.sequence, code) == (1, "receipt-does-not-add-up")
+    (refused,) = purse.evidence.refused()
+    assert (refused.signed.message.sequence, refused.code) == (1, "receipt-does-not-add-up")
     assert purse.spending() == (10, 0)
-    assert purse.avoided() == {PROVIDER.address}
+    assert purse.evidence.avoided() == {PROVIDER.address}
 
 
 def test_nothing_is_accepted_after_a_refusal(purse: Purse) -> None:
@@ -245,7 +245,7 @@ def test_nothing_is_accepted_after_a_refusal(purse: Purse) -> None:
     first, second = reserve(purse, channel, 100), reserve(purse, channel, 100)
     with pytest.raises(ReceiptDoesNotAddUp) as caught:
         purse.accept(first, [receipt(channel, 0, 10, 11)], final=True)
-    purse.refuse(channel, receipt(channel, 0, 10, 11).signed, caught.value)
+    purse.evidence.refuse(channel, receipt(channel, 0, 10, 11).signed, caught.value)
     with pytest.raises(ChannelNotOpen):
         purse.accept(second, [receipt(channel, 0, 10, 10)], final=True)
     assert purse.open_channel(PROVIDER.address) is not channel

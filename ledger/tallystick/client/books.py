@@ -22,6 +22,7 @@ from tallystick.client.tables import (
     ADD_REQUEST,
     BILL_REQUEST,
     END_REQUEST,
+    MIGRATIONS,
     READ_REQUEST,
     READ_SPENDING,
     VERSION,
@@ -29,7 +30,6 @@ from tallystick.client.tables import (
     WRITE_TALLY,
     Durability,
     channels,
-    evidence,
     metadata,
     open_database,
     receipts,
@@ -38,7 +38,6 @@ from tallystick.client.tables import (
 )
 from tallystick.ports import PostedOffer
 from tallystick.protocol.channel import ChannelKey
-from tallystick.protocol.errors import MarketError
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.merkle import Mountains
 from tallystick.protocol.offer import Offer
@@ -87,6 +86,10 @@ class Books:
             if version == 0:
                 metadata.create_all(database)
                 database.execute(insert(spending).values(id=1, spent=0, reserved=0))
+            for older in range(version or VERSION, VERSION):
+                for statement in MIGRATIONS[older]:
+                    database.exec_driver_sql(statement)
+            if version < VERSION:
                 database.exec_driver_sql(f"PRAGMA user_version = {VERSION}")
             sealed = select(channels.c.sealed_key, channels.c.session_key).limit(1)
             if (row := database.execute(sealed).first()) is not None:
@@ -129,7 +132,7 @@ class Books:
             database.execute(update(channels).where(channels.c.id == channel.id).values(**values))
 
     def keep_grant(self, channel: OpenChannel, grant: Signed[Grant]) -> None:
-        self.change_channel(channel, granted=grant.message.cap, grant=_text(grant))
+        self.change_channel(channel, granted=grant.message.cap, grant=text_of(grant))
 
     def keys_where(self, *conditions: ColumnElement[bool]) -> Sequence[tuple[ChannelId, Address]]:
         """(channel, session key), the oldest first."""
@@ -152,7 +155,7 @@ class Books:
         with self.begin() as database:
             row = database.execute(select(channels).where(channels.c.id == channel_id)).mappings().one()
             behind = select(receipts.c.signed).where(of_channel, receipts.c.acknowledged.is_(False))
-            waiting = [_receipt(text).message for text in database.execute(behind).scalars()]
+            waiting = [receipt_of(text).message for text in database.execute(behind).scalars()]
             running = database.execute(
                 select(requests.c.nonce, requests.c.worst, requests.c.billed).where(still_open)
             ).all()
@@ -244,7 +247,7 @@ class Books:
                 "sequence": item.message.sequence,
                 "nonce": nonce,
                 "cost": item.message.cost,
-                "signed": _text(item),
+                "signed": text_of(item),
                 "acknowledged": False,
                 "received_at": received_at,
             }
@@ -255,42 +258,22 @@ class Books:
 
     def held(self, database: Connection, channel: OpenChannel, sequence: int) -> Signed[Receipt]:
         where = (receipts.c.channel_id == channel.id) & (receipts.c.sequence == sequence)
-        return _receipt(database.execute(select(receipts.c.signed).where(where)).scalar_one())
+        return receipt_of(database.execute(select(receipts.c.signed).where(where)).scalar_one())
 
     def acknowledged(self, channel: OpenChannel, start: int, limit: int) -> list[Signed[Receipt]]:
         where = (receipts.c.channel_id == channel.id) & (receipts.c.sequence >= start)
         query = select(receipts.c.signed).where(where, receipts.c.acknowledged)
         with self.begin() as database:
             texts = database.execute(query.order_by(receipts.c.sequence).limit(limit)).scalars().all()
-        return [_receipt(text) for text in texts]
+        return [receipt_of(text) for text in texts]
 
-    def drop_unacknowledged(self, database: Connection, channel: OpenChannel) -> None:
+    def drop_waiting(self, database: Connection, channel: OpenChannel) -> None:
+        """Gives the receipts behind a gap back to the budget: they will never be acknowledged."""
+        given_back = sum(receipt.cost for receipt in channel.waiting.values())
+        spent, reserved = self.spending(database)
+        self.spend(database, spent - given_back, reserved)
         of_channel = receipts.c.channel_id == channel.id
         database.execute(delete(receipts).where(of_channel, receipts.c.acknowledged.is_(False)))
-
-    def add_evidence(
-        self,
-        database: Connection,
-        channel: OpenChannel,
-        signed: Signed[Receipt],
-        reason: MarketError,
-        *,
-        nonce: int | None,
-        refused_at: Milliseconds,
-    ) -> None:
-        told = {"message": reason.message, "required": reason.required, "actual": reason.actual}
-        database.execute(
-            insert(evidence).values(
-                channel_id=channel.id,
-                provider=channel.key.provider,
-                nonce=nonce,
-                code=reason.code,
-                reason=orjson.dumps(told).decode(),
-                signed=_text(signed),
-                refused_at=refused_at,
-            )
-        )
-        database.execute(update(channels).where(channels.c.id == channel.id).values(state="refused"))
 
     def held_receipts(self) -> list[HeldReceipt]:
         """All that were accepted, oldest first."""
@@ -305,7 +288,7 @@ class Books:
             rows = database.execute(query).mappings().all()
         return [
             HeldReceipt(
-                receipt=_receipt(row["signed"]),
+                receipt=receipt_of(row["signed"]),
                 provider=Address(row["provider"]),
                 model=row["model"] or "",
                 nonce=row["nonce"],
@@ -321,18 +304,6 @@ class Books:
         with self.begin() as database:
             rows = database.execute(query).all()
         return [(ChannelId(row.channel_id), Hash32(row.request_hash), row.nonce) for row in rows]
-
-    def refused_receipts(self) -> list[tuple[Signed[Receipt], str]]:
-        """The evidence, each with the code that says why."""
-        with self.begin() as database:
-            rows = database.execute(select(evidence.c.signed, evidence.c.code).order_by(evidence.c.id)).all()
-        return [(_receipt(row.signed), row.code) for row in rows]
-
-    def refused_since(self, moment: int) -> frozenset[Address]:
-        """Providers that signed a false receipt since."""
-        query = select(evidence.c.provider).where(evidence.c.refused_at > moment)
-        with self.begin() as database:
-            return frozenset(Address(row.provider) for row in database.execute(query))
 
     # ------------------------------------------------------------------------------------------- rows
 
@@ -389,9 +360,11 @@ def _which(pending: Pending) -> dict[str, object]:
     return {"of_channel": pending.channel.id, "of_nonce": pending.nonce}
 
 
-def _text(signed: Signed[Receipt] | Signed[Grant]) -> str:
+def text_of(signed: Signed[Receipt] | Signed[Grant]) -> str:
+    """As a row has it."""
     return orjson.dumps(signed_to_json(signed)).decode()
 
 
-def _receipt(text: str) -> Signed[Receipt]:
+def receipt_of(text: str) -> Signed[Receipt]:
+    """What `text_of` wrote."""
     return signed_from_json(Receipt, orjson.loads(text))

@@ -21,7 +21,7 @@ from tallystick.client.mending import catch_up, hand_over
 from tallystick.client.outcome import Outcome
 from tallystick.client.payer import Payer
 from tallystick.client.pools import Pools
-from tallystick.client.purse import OpenChannel, Pending, Purse
+from tallystick.client.purse import OpenChannel, Pending, Purse, contradiction
 from tallystick.client.receiver import Truncated
 from tallystick.client.sending import BACKGROUND, BODY_LIMIT, FORGETFUL, ChannelGone, Sender, endpoint_of
 from tallystick.client.sinks import Discard
@@ -117,7 +117,8 @@ class Settling:
             return False  # still on its way: later ones have to wait
         if self._purse.holds(channel, receipt.sequence):
             return True
-        self._refuse_unasked(channel, signed)
+        reason = ReceiptMismatch("The receipt is for a request that was never made.")
+        self._refuse(channel, signed, reason)
         return False
 
     def _fetch(self, pending: Pending, endpoint: Endpoint) -> Flow[None]:
@@ -144,6 +145,9 @@ class Settling:
     def _missing(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[list[Signed[Receipt]]]:
         """What the provider issued and we do not hold, in order. Nothing of it is proven."""
         issued = yield from self._sender.missing_receipts(channel, endpoint)
+        for signed in issued:
+            if (held := self._purse.waiting_there(channel, signed.message)) is not None:
+                self._refuse(channel, signed, contradiction(signed.message, held))
         return [signed for signed in issued if not self._purse.holds(channel, signed.message.sequence)]
 
     def _forget(self, channel: OpenChannel) -> None:
@@ -151,7 +155,8 @@ class Settling:
             if self._payer.now() - pending.sent_at > _FORGOTTEN_AFTER:
                 self._purse.settle_unpaid(pending, "unbilled")
 
-    def _refuse_unasked(self, channel: OpenChannel, signed: Signed[Receipt]) -> None:
+    def _refuse(self, channel: OpenChannel, signed: Signed[Receipt], reason: MarketError) -> None:
+        """If it is the provider's word at all."""
         key = self.receipt_key(channel)
         try:
             if key is None:
@@ -159,8 +164,7 @@ class Settling:
             verify(signed, self._purse.domain, signer=key)
         except SignatureError:
             return  # nobody's word
-        reason = ReceiptMismatch("The receipt is for a request that was never made.")
-        self._purse.refuse(channel, signed, reason)
+        self._purse.evidence.refuse(channel, signed, reason)
 
     def endpoint(self, channel: OpenChannel) -> Flow[Endpoint | None]:
         for posted in (yield from self._payer.listing.offers()):

@@ -153,7 +153,7 @@ class Payer:
             left = [posted for posted in offers if posted.offer_hash not in gone]
             now = Timestamp(self.now() // 1000)
             chosen = choose(
-                left, wanted, self.policy, now=now, local=self.local, avoided=self.purse.avoided()
+                left, wanted, self.policy, now=now, local=self.local, avoided=self.purse.evidence.avoided()
             )
             if chosen or gone:
                 break

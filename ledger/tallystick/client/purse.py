@@ -15,16 +15,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import RLock
-from typing import Final
 
-from sqlalchemy import ColumnElement
 from sqlalchemy.engine import Connection
 
-from tallystick.client.books import Books, free_for, not_over, unsettled
+from tallystick.client.books import Books, not_over, unsettled
 from tallystick.client.budget import Budget
+from tallystick.client.evidence import Evidence
 from tallystick.client.holdings import OVER, PAYING, HeldReceipt, OpenChannel, Pending
-from tallystick.client.lease import Lease
-from tallystick.client.sealing import SLOTS, Seal
+from tallystick.client.leases import Leases
+from tallystick.client.sealing import Seal
+from tallystick.client.spending import Spending
 from tallystick.client.tables import Durability
 from tallystick.crash import point
 from tallystick.ports import PostedOffer, Signer
@@ -35,21 +35,14 @@ from tallystick.protocol.errors import (
     MarketError,
     ReceiptError,
     ReceiptMismatch,
-    RequestBudgetExceeded,
-    TotalBudgetExceeded,
 )
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.receipt import Receipt
-from tallystick.protocol.signed import Key, Signed, Verified, sign
+from tallystick.protocol.signed import Signed, Verified, sign
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, ChannelId, Hash32, Milliseconds, to_hex
 from tallystick.protocol.voucher import Voucher, require_acknowledges
 
-AVOIDED_FOR: Final = 7 * 24 * 3600 * 1000
-"""Milliseconds for which a provider that signed a false receipt gets no request."""
-_AVOIDED_KNOWN_FOR: Final = 1_000
-"""Milliseconds before another process's evidence is looked for."""
-
-__all__ = ["AVOIDED_FOR", "HeldReceipt", "OpenChannel", "Pending", "Purse"]
+__all__ = ["HeldReceipt", "OpenChannel", "Pending", "Purse"]
 
 
 class Purse:
@@ -79,41 +72,43 @@ class Purse:
         self.budget = budget
         self.lock = RLock()
         """Guards the channels' fields. Held for microseconds, and never over a request."""
-        self.leased: dict[ChannelId, OpenChannel] = {}
         self.active: set[int] = set()
         """Nonces of the requests that a flow of this process is busy with."""
         self._now = now
-        self._avoided: frozenset[Address] = frozenset()
-        self._avoided_at: Milliseconds | None = None
-        (self.folder / "leases").mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._seal = seal = Seal(wallet, domain)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        seal = Seal(wallet, domain)
         self._books = Books(self.folder / "purse.db", payer=self.payer, seal=seal, durability=durability)
+        self._spending = Spending(self._books, budget)
+        self._leases = Leases(
+            self._books, self.folder / "leases", payer=self.payer, seal=seal, lock=self.lock, now=now
+        )
+        self.evidence = Evidence(self._books, payer=self.payer, lock=self.lock, now=now)
+        """What was refused."""
 
     def close(self) -> None:
         """Gives the leases back. What is not settled stays for the next process."""
         with self.lock:
-            for channel in self.leased.values():
-                channel.lease.release()
-            self.leased.clear()
+            self._leases.release()
             self._books.close()
+
+    @property
+    def leased(self) -> dict[ChannelId, OpenChannel]:
+        """Of this process."""
+        return self._leases.channels
 
     # ------------------------------------------------------------------------------------------- channels
 
     def open_channel(self, provider: Address) -> OpenChannel:
         """One that is leased here already, else one that nobody leases, else a new one without a grant."""
-        with self.lock:
-            for channel in self.leased.values():
-                if channel.key.provider == provider and channel.usable:
-                    return channel
-            return self._adopt(free_for(provider)) or self._create(provider)
+        return self._leases.channel_to(provider)
 
     def adopt_unsettled(self) -> list[OpenChannel]:
         """Leases the channels that a process left behind with something to settle."""
-        return self._adopt_every(unsettled())
+        return self._leases.adopt_every(unsettled())
 
     def adopt_all(self) -> list[OpenChannel]:
         """Leases every channel that nobody leases and that is not closed."""
-        return self._adopt_every(not_over())
+        return self._leases.adopt_every(not_over())
 
     def keep_grant(self, channel: OpenChannel, grant: Signed[Grant]) -> None:
         """From now on the channel's vouchers may go up to the grant's cap."""
@@ -139,22 +134,7 @@ class Purse:
 
     def take_back(self, keys: Sequence[ChannelKey]) -> list[OpenChannel]:
         """Those channels that are ours and that this purse does not know, leased, and empty."""
-        known = {key.id for key, *_ in self._books.grants()}
-        strange = [key for key in keys if key.payer == self.payer and key.id not in known]
-        sessions = self._seal.find_sessions({key.session_key for key in strange})
-        taken = []
-        with self.lock:
-            for key in strange:
-                lease = Lease.take(self._lease_path(key.session_key))
-                session = sessions.get(key.session_key)
-                if lease is None or session is None:
-                    continue
-                channel = OpenChannel(key=key, id=key.id, session=session, lease=lease, confirmed=False)
-                self._books.add_channel(channel, self._now())
-                self.leased[channel.id] = channel
-                point("channel.taken-back")
-                taken.append(channel)
-        return taken
+        return self._leases.take_back(keys)
 
     def note_cap(self, channel: OpenChannel, cap: Atoms) -> None:
         """The chain holds so much for it, by a grant that this purse does not have."""
@@ -232,12 +212,7 @@ class Purse:
         TotalBudgetExceeded :
             It is more than what is left; `actual` says what is.
         """
-        if worst > self.budget.per_request:
-            raise RequestBudgetExceeded(
-                "The request may cost more than the budget allows one.",
-                required=worst,
-                actual=self.budget.per_request,
-            )
+        self._spending.require_affordable(worst)
         pending = Pending(
             channel=channel,
             nonce=secrets.randbits(63) | 1,
@@ -252,15 +227,7 @@ class Purse:
         )
         with self.lock:
             with self._books.begin() as database:
-                spent, reserved = self._books.spending(database)
-                left = self.budget.total - spent - reserved
-                if worst > left:
-                    raise TotalBudgetExceeded(
-                        f"The request may cost more than is left of the budget ({reserved} are reserved).",
-                        required=worst,
-                        actual=left,
-                    )
-                self._books.spend(database, spent, reserved + worst)
+                self._spending.reserve(database, worst)
                 self._books.add_request(database, pending)
             channel.running[pending.nonce] = worst
             self.active.add(pending.nonce)
@@ -301,7 +268,7 @@ class Purse:
                         break
                     del waiting[following.sequence]
                 cost = sum(item.message.cost for item in new)
-                self._bill(database, pending, cost, ended="done" if final else None)
+                self._spending.bill(database, pending, cost, ended="done" if final else None)
                 signed = [item.signed for item in new]
                 self._books.add_receipts(
                     database, channel, signed, nonce=pending.nonce, received_at=self._now()
@@ -315,36 +282,19 @@ class Purse:
                 false, reason = false_earlier
                 with self._books.begin() as database:
                     signed_false = self._books.held(database, channel, false.sequence)
-                self.refuse(channel, signed_false, reason)
+                self.evidence.refuse(channel, signed_false, reason)
 
     def settle_unpaid(self, pending: Pending, state: str) -> None:
         """Ends a request that has no (more) receipt: `void` was never worked on, `unbilled` was answered in
         full without a final receipt or is unknown to its provider, `refused` had a false one."""
         with self.lock:
             with self._books.begin() as database:
-                self._bill(database, pending, 0, ended=state)
+                self._spending.bill(database, pending, 0, ended=state)
             self._track(pending, 0, ended=True)
-
-    def refuse(
-        self, channel: OpenChannel, signed: Signed[Receipt], reason: MarketError, *, nonce: int | None = None
-    ) -> None:
-        """Keeps a false receipt as evidence; nothing more is acknowledged or asked for on its channel."""
-        with self.lock:
-            with self._books.begin() as database:
-                given_back = sum(receipt.cost for receipt in channel.waiting.values())
-                spent, reserved = self._books.spending(database)
-                self._books.spend(database, spent - given_back, reserved)
-                self._books.drop_unacknowledged(database, channel)
-                self._books.add_evidence(
-                    database, channel, signed, reason, nonce=nonce, refused_at=self._now()
-                )
-            channel.waiting.clear()
-            channel.state = "refused"
-            self._avoided_at = None
 
     def adopt(self, channel: OpenChannel, held: Voucher, listed: Sequence[Signed[Receipt]]) -> bool:
         """Takes receipts back that this purse has forgotten and `held`, which this channel's own key signed,
-        acknowledges; False where they are not exactly those."""
+        acknowledges; False where they are not exactly those, or one contradicts a receipt that waits."""
         with self.lock:
             tally, count = channel.tally, held.acknowledgement.receipt_count
             taken = [item for item in listed if tally.count <= item.message.sequence < count]
@@ -356,12 +306,15 @@ class Purse:
                 require_acknowledges(held, tally)
             except MarketError:
                 return False
+            for item in taken:
+                if (other := self.waiting_there(channel, item.message)) is not None:
+                    self.evidence.refuse(channel, item, contradiction(item.message, other))
+                    return False
             known = {item.message.sequence for item in taken} & channel.waiting.keys()
             unknown = [item for item in taken if item.message.sequence not in known]
             cost = sum(item.message.cost for item in unknown)
             with self._books.begin() as database:
-                spent, reserved = self._books.spending(database)
-                self._books.spend(database, spent + cost, reserved)
+                self._spending.take_back(database, cost)
                 self._books.add_receipts(database, channel, unknown, nonce=0, received_at=self._now())
                 self._books.write_tally(database, channel, tally)
             channel.tally = tally
@@ -374,6 +327,12 @@ class Purse:
         """Whether the receipt in that place is accepted."""
         with self.lock:
             return sequence < channel.tally.count or sequence in channel.waiting
+
+    def waiting_there(self, channel: OpenChannel, receipt: Receipt) -> Receipt | None:
+        """Another receipt that waits in its place."""
+        with self.lock:
+            held = channel.waiting.get(receipt.sequence)
+        return held if held != receipt else None
 
     def open_requests(self, channel: OpenChannel) -> list[Pending]:
         """Those that may have been billed without our knowing, oldest first."""
@@ -402,39 +361,7 @@ class Purse:
         """(channel, request hash, nonce) of every request ever made: what its vouchers may have carried."""
         return self._books.asked()
 
-    def refused_receipts(self) -> list[tuple[Signed[Receipt], str]]:
-        """The evidence: each receipt that did not add up, and the code that says why."""
-        return self._books.refused_receipts()
-
-    def avoided(self) -> frozenset[Address]:
-        """Providers that signed a false receipt not long ago."""
-        now = self._now()
-        if self._avoided_at is None or now - self._avoided_at > _AVOIDED_KNOWN_FOR:
-            self._avoided = self._books.refused_since(now - AVOIDED_FOR)
-            self._avoided_at = now
-        return self._avoided
-
     # ------------------------------------------------------------------------------------------- inside
-
-    def _bill(self, database: Connection, pending: Pending, cost: int, *, ended: str | None) -> None:
-        """Moves `cost` from reserved to spent, and at the end gives back what is left of the reservation."""
-        row = self._books.read_request(database, pending)
-        billed = row["billed"] + cost
-        if billed > row["worst"]:
-            raise ReceiptMismatch(
-                "The receipts cost more than was reserved.", required=row["worst"], actual=billed
-            )
-        spent, reserved = self._books.spending(database)
-        held = row["worst"] - row["billed"] if row["state"] == "open" else 0
-        taken = min(cost, held) if ended is None else held
-        left = self.budget.total - spent - reserved + taken
-        if cost > max(left, 0):
-            raise TotalBudgetExceeded(
-                "The receipts cost more than is left of the budget.", required=cost, actual=left
-            )
-        self._books.spend(database, spent + cost, reserved - taken)
-        changes = row["state"] in ("open", "unbilled")
-        self._books.bill_request(database, pending, billed, ended=ended if changes else None)
 
     def _track(self, pending: Pending, cost: int, *, ended: bool) -> None:
         running = pending.channel.running
@@ -449,51 +376,14 @@ class Purse:
             return False
         held = self._books.held(database, channel, receipt.sequence).message
         if held != receipt:
-            raise ReceiptMismatch(
-                f"There is another receipt {receipt.sequence} of this channel.",
-                required=to_hex(held.struct_hash()),
-                actual=to_hex(receipt.struct_hash()),
-            )
+            raise contradiction(receipt, held)
         return True
 
-    def _create(self, provider: Address) -> OpenChannel:
-        session = self._draw_session()
-        key = ChannelKey(payer=self.payer, provider=provider, session_key=session.address)
-        lease = Lease.take(self._lease_path(session.address))
-        assert lease is not None, "somebody has the lease of a key made just now"
-        channel = OpenChannel(key=key, id=key.id, session=session, lease=lease)
-        self._books.add_channel(channel, self._now())
-        self.leased[channel.id] = channel
-        point("channel.made")
-        return channel
 
-    def _draw_session(self) -> Key:
-        used = {key.session_key for key, *_ in self._books.grants()}
-        while (session := self._seal.session_key(secrets.randbelow(SLOTS))).address in used:
-            pass
-        return session
-
-    def _adopt_every(self, conditions: tuple[ColumnElement[bool], ...]) -> list[OpenChannel]:
-        adopted: list[OpenChannel] = []
-        with self.lock:
-            while (channel := self._adopt(conditions)) is not None:
-                adopted.append(channel)
-        return adopted
-
-    def _adopt(self, conditions: tuple[ColumnElement[bool], ...]) -> OpenChannel | None:
-        """The first such channel that nobody leases."""
-        for channel_id, session_key in self._books.keys_where(*conditions):
-            if channel_id in self.leased:
-                continue
-            lease = Lease.take(self._lease_path(session_key))
-            if lease is not None:
-                channel = self._books.load_channel(channel_id, lease)
-                if channel.state in OVER:  # since it was looked up
-                    lease.release()
-                    continue
-                self.leased[channel.id] = channel
-                return channel
-        return None
-
-    def _lease_path(self, session_key: Address) -> Path:
-        return self.folder / "leases" / session_key.hex()
+def contradiction(receipt: Receipt, held: Receipt) -> ReceiptMismatch:
+    """Both have one place of one channel."""
+    return ReceiptMismatch(
+        f"There is another receipt {receipt.sequence} of this channel.",
+        required=to_hex(held.struct_hash()),
+        actual=to_hex(receipt.struct_hash()),
+    )

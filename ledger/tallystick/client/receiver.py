@@ -106,7 +106,7 @@ class Receiver:
         except MarketError as error:
             outcome.refusal = error
             if isinstance(error, ReceiptError | SignatureError):
-                self.purse.refuse(pending.channel, signed, error, nonce=pending.nonce)
+                self.purse.evidence.refuse(pending.channel, signed, error, nonce=pending.nonce)
             self.purse.settle_unpaid(pending, "unbilled" if isinstance(error, BudgetError) else "refused")
             return
         outcome.receipts.extend(proven)

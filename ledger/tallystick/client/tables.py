@@ -24,8 +24,12 @@ from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-VERSION = 1
+VERSION = 2
 """Of this layout; in SQLite's `user_version`."""
+MIGRATIONS = {
+    1: ("ALTER TABLE evidence ADD COLUMN offer VARCHAR", "ALTER TABLE evidence ADD COLUMN other VARCHAR"),
+}
+"""From each version to the next."""
 
 
 class AtomsText(TypeDecorator[int]):
@@ -107,6 +111,8 @@ evidence = Table(
     Column("code", String, nullable=False),
     Column("reason", String, nullable=False),  # JSON: message, required, actual
     Column("signed", String, nullable=False),  # JSON: the receipt that was refused
+    Column("offer", String),  # JSON: the one that it names
+    Column("other", String),  # JSON: another signed receipt in its place
     Column("refused_at", Integer, nullable=False),
 )
 

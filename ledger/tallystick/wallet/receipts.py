@@ -44,7 +44,7 @@ def receipts(
 
     with open_purse(desk) as purse:
         if refused:
-            return refused_receipts(purse.refused_receipts()[-last:], desk.asset)
+            return refused_receipts(purse.evidence.refused()[-last:], desk.asset)
         found = purse.held_receipts()[-last:]
     if save is not None:
         save.write_bytes(

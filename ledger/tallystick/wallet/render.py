@@ -19,6 +19,7 @@ from tallystick.wallet.money import show_amount, show_briefly, show_coins, show_
 from tallystick.wallet.view import View, facts, short, table
 
 if TYPE_CHECKING:
+    from tallystick.client.evidence import Refused
     from tallystick.client.purse import HeldReceipt
     from tallystick.wallet.verifying import Verdict
 
@@ -263,18 +264,18 @@ def receipts(found: "Sequence[HeldReceipt]", asset: Asset) -> View:
     return table(data, columns, rows, empty="This wallet has paid for nothing yet.")
 
 
-def refused_receipts(found: Sequence[tuple[Signed[Receipt], str]], asset: Asset) -> View:
-    data = [{**receipt_data(signed), "code": code} for signed, code in found]
+def refused_receipts(found: "Sequence[Refused]", asset: Asset) -> View:
+    data = [{**receipt_data(item.signed), "code": item.code} for item in found]
     columns = ("channel", "n>", "input>", "cached>", "output>", "end", "cost>", "why")
     rows = [
         (
-            short(signed.message.channel_id),
-            str(signed.message.sequence),
-            *_counts(signed.message),
-            show_amount(signed.message.cost, asset),
-            code,
+            short(item.signed.message.channel_id),
+            str(item.signed.message.sequence),
+            *_counts(item.signed.message),
+            show_amount(item.signed.message.cost, asset),
+            item.code,
         )
-        for signed, code in found
+        for item in found
     ]
     return table(data, columns, rows, empty="No receipt was refused.")
 

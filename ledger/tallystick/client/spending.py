@@ -1,0 +1,76 @@
+"""What of a budget is spent, and what is reserved for requests that are open. At all times
+
+    spent = Σ costs of the receipts accepted,   spent + reserved ≤ budget.total
+
+in the transaction of whoever changes it. It knows no channel.
+"""
+
+from sqlalchemy.engine import Connection
+
+from tallystick.client.books import Books
+from tallystick.client.budget import Budget
+from tallystick.client.holdings import Pending
+from tallystick.protocol.errors import ReceiptMismatch, RequestBudgetExceeded, TotalBudgetExceeded
+from tallystick.protocol.units import Atoms
+
+
+class Spending:
+    """Of one purse, whichever process spends."""
+
+    def __init__(self, books: Books, budget: Budget):
+        self._books = books
+        self._budget = budget
+
+    def require_affordable(self, worst: Atoms) -> None:
+        """Raises RequestBudgetExceeded."""
+        if worst > self._budget.per_request:
+            raise RequestBudgetExceeded(
+                "The request may cost more than the budget allows one.",
+                required=worst,
+                actual=self._budget.per_request,
+            )
+
+    def reserve(self, database: Connection, worst: Atoms) -> None:
+        """Raises TotalBudgetExceeded."""
+        spent, reserved = self._books.spending(database)
+        left = self._budget.total - spent - reserved
+        if worst > left:
+            raise TotalBudgetExceeded(
+                f"The request may cost more than is left of the budget ({reserved} are reserved).",
+                required=worst,
+                actual=left,
+            )
+        self._books.spend(database, spent, reserved + worst)
+
+    def bill(self, database: Connection, pending: Pending, cost: int, *, ended: str | None) -> None:
+        """Moves `cost` from reserved to spent, and at the end gives back what is left of the reservation.
+
+        Raises
+        ------
+        ReceiptMismatch :
+            It is more than was reserved for the request.
+        TotalBudgetExceeded :
+            It was given back since, and there is no room for it now.
+        """
+        row = self._books.read_request(database, pending)
+        billed = row["billed"] + cost
+        if billed > row["worst"]:
+            raise ReceiptMismatch(
+                "The receipts cost more than was reserved.", required=row["worst"], actual=billed
+            )
+        spent, reserved = self._books.spending(database)
+        held = row["worst"] - row["billed"] if row["state"] == "open" else 0
+        taken = min(cost, held) if ended is None else held
+        left = self._budget.total - spent - reserved + taken
+        if cost > max(left, 0):
+            raise TotalBudgetExceeded(
+                "The receipts cost more than is left of the budget.", required=cost, actual=left
+            )
+        self._books.spend(database, spent + cost, reserved - taken)
+        changes = row["state"] in ("open", "unbilled")
+        self._books.bill_request(database, pending, billed, ended=ended if changes else None)
+
+    def take_back(self, database: Connection, cost: int) -> None:
+        """Was spent before this purse forgot it."""
+        spent, reserved = self._books.spending(database)
+        self._books.spend(database, spent + cost, reserved)
