@@ -13,6 +13,7 @@ COMMANDS = {
     *("balance", "faucet", "deposit", "exit", "stake", "unstake", "join", "offers", "settle"),
     *("channels", "open", "close", "recover", "receipts", "pay", "doctor"),
     *("offer withdraw", "receipt verify"),
+    *(f"fraud {name}" for name in ("list", "show", "export", "check", "report", "look")),
     *(f"wallet {name}" for name in ("new", "import", "list", "remove", "change-password", "address")),
 }
 

@@ -33,9 +33,13 @@ def opening_of(market: Market, channel_id: ChannelId) -> ChannelOpened | None:
 
 def posted_offer(market: Market, offer_hash: Hash32) -> OfferPosted | None:
     """The offer of that hash, whether it still holds or not."""
+    return next((event for event in posted_offers(market) if event.offer_hash == offer_hash), None)
+
+
+def posted_offers(market: Market) -> list[OfferPosted]:
+    """All that ever were, oldest first."""
     update = Follower(market.rpc, market.deployment, events=(OfferPosted,)).poll()
-    found = (event for event in update.events if isinstance(event, OfferPosted))
-    return next((event for event in found if event.offer_hash == offer_hash), None)
+    return [event for event in update.events if isinstance(event, OfferPosted)]
 
 
 def _opened(market: Market) -> list[ChannelOpened]:

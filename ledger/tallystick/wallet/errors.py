@@ -3,6 +3,7 @@
 MarketError (protocol/errors.py)
 ├─ NotLocal          money out of nothing works on local chains only
 ├─ OfferFileError    the TOML says something that cannot be offered
+├─ FraudUnproven     there is no proof, or the contract would not take it
 └─ NotServed         a completion was refused, by the market or by the engine
 """
 
@@ -15,6 +16,10 @@ class NotLocal(MarketError):
 
 class OfferFileError(MarketError):
     code = "offer-file-error"
+
+
+class FraudUnproven(MarketError):
+    code = "fraud-unproven"
 
 
 class NotServed(MarketError):

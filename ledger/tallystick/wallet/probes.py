@@ -11,8 +11,11 @@ from urllib.parse import urlsplit
 import httpx2
 
 from tallystick.client.pools import endpoint_key
+from tallystick.protocol.errors import MalformedMessage
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import ZERO_HASH, Hash32, to_hex
-from tallystick.protocol.wire import OFFERS_PATH
+from tallystick.protocol.wire import OFFERS_PATH, signed_from_json
 
 _PATIENCE_S: Final = 5
 
@@ -56,6 +59,29 @@ def endpoint_trouble(endpoint: str, key: Hash32) -> str | None:
     except ValueError:
         return f"What answers at {endpoint} is no gateway of this market."
     return None
+
+
+def signed_offers(endpoint: str, key: Hash32) -> list[Signed[Offer]]:
+    """Every offer that a gateway shows under its signature, in both of its lists. Nothing of it is proven,
+    so it matters little that the TLS key is not.
+
+    Raises
+    ------
+    httpx2.HTTPError, OSError :
+        It does not answer.
+    MalformedMessage :
+        Not as a gateway does.
+    """
+    verify = key == ZERO_HASH
+    listed, models = (
+        httpx2.get(f"{endpoint}{path}", timeout=_PATIENCE_S, verify=verify).raise_for_status()
+        for path in (OFFERS_PATH, "/v1/models")
+    )
+    try:
+        entries = [*listed.json(), *(model["tallystick"] for model in models.json()["data"])]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MalformedMessage(f"What answers at {endpoint} is no gateway of this market.") from error
+    return [signed_from_json(Offer, entry) for entry in entries]
 
 
 def _tls_key(host: str, port: int) -> Hash32:

@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from tallystick.chain.history import opening_of, posted_offer
 from tallystick.chain.market import Market
 from tallystick.protocol.audit import require_price
 from tallystick.protocol.eip712 import digest
-from tallystick.protocol.errors import MalformedMessage, MarketError, OfferUnknown, WrongSigner
+from tallystick.protocol.errors import MarketError, OfferUnknown, WrongSigner
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed, recover
 from tallystick.protocol.units import Address, to_hex
 from tallystick.protocol.wire import signed_from_json
+from tallystick.wallet.json_file import read_json_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +30,7 @@ class Verdict:
 
 def read_receipts(path: Path) -> list[Signed[Receipt]]:
     """Raises MalformedMessage."""
-    try:
-        data = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise MalformedMessage(f"{path} cannot be read: {error.strerror}.") from error
-    except orjson.JSONDecodeError as error:
-        raise MalformedMessage(f"{path} is no JSON: {error}.") from error
+    data = read_json_file(path)
     return [signed_from_json(Receipt, entry) for entry in (data if isinstance(data, list) else [data])]
 
 

@@ -5,24 +5,18 @@
 
 from pathlib import Path
 
-import orjson
-
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.errors import MalformedMessage
 from tallystick.protocol.message import read_value
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.voucher import Voucher
 from tallystick.protocol.wire import signed_from_json
+from tallystick.wallet.json_file import read_json_file
 
 
 def read_vouchers(path: Path) -> list[tuple[ChannelKey, Signed[Voucher]]]:
     """Raises MalformedMessage."""
-    try:
-        data = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise MalformedMessage(f"{path} cannot be read: {error.strerror}.") from error
-    except orjson.JSONDecodeError as error:
-        raise MalformedMessage(f"{path} is no JSON: {error}.") from error
+    data = read_json_file(path)
     if not isinstance(data, list):
         raise MalformedMessage(f"{path} should hold a list of signed vouchers.")
     return [_voucher(entry) for entry in data]
