@@ -25,6 +25,9 @@ TYPES = {
     "Grant": "address payer,address provider,address sessionKey,uint24 epoch,uint96 cap,uint64 deadline",
     "Acknowledgement": "uint64 receiptCount,bytes32 receiptsRoot,bytes32 requestHash,uint64 requestNonce",
     "Voucher": "bytes32 channelId,uint128 cumulativeAmount,Acknowledgement acknowledgement",
+    "Receipt": "bytes32 channelId,uint64 sequence,bytes32 offerHash,bytes32 requestHash,bytes32 responseHash,"
+    "bytes32 tokensHash,uint32 inputTokens,uint32 cachedInputTokens,uint32 outputTokens,uint8 finish,"
+    "uint64 receivedAt,uint64 firstTokenAt,uint64 finishedAt,uint128 cost,uint128 cumulativeCost",
     "Close": "bytes32 channelId,uint128 cumulativeAmount",
 }
 FIELDS = {

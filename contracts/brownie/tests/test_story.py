@@ -62,7 +62,7 @@ def test_a_provider_stakes_and_names_the_key_of_its_gateway(world, fund):
 
 
 def test_a_relayer_posts_the_offer_that_the_gateway_signed(world):
-    offer = {
+    offer = world.offer = {
         "provider": world.provider.address,
         "sequence": 1,
         "endpoint": "https://provider.example:8443",
@@ -211,6 +211,40 @@ def test_the_rest_of_the_stake_leaves_after_the_notice(world):
     chain.mine()
     world.market.unstake(world.provider, {"from": world.provider})
     assert world.asset.balanceOf(world.provider) == (14 + 600) * DOLLAR
+
+
+def test_a_provider_that_cheats_loses_all_that_it_staked_anew(world):
+    """One atom too much is enough, whoever tells of it, and only once."""
+    stake = 500 * DOLLAR
+    world.asset.approve(world.market, 2 * stake, {"from": world.provider})
+    world.market.stake(stake, {"from": world.provider})
+    receipt = {
+        "channelId": channel_id(world.payer.address, world.provider.address, world.session, 1),
+        "sequence": 0,
+        "offerHash": bytes(world.lens.hashOffer(as_tuple("Offer", world.offer))),
+        **{name: bytes(32) for name in ("requestHash", "responseHash", "tokensHash")},
+        **{"inputTokens": 1_000, "cachedInputTokens": 0, "outputTokens": 100, "finish": 1},
+        **{"receivedAt": 1, "firstTokenAt": 2, "finishedAt": 3, "cost": 210, "cumulativeCost": 210},
+    }
+
+    def report(receipt, reporter=world.stranger):
+        signature = sign(world.market, world.receipts, "Receipt", receipt)
+        proof = as_tuple("Offer", world.offer), as_tuple("Receipt", receipt), signature
+        return (*proof, {"from": reporter})
+
+    assert refusal(world.market.slashOvercharge, *report(receipt)) == "NotOvercharged"
+    receipt["cost"] += 1
+    events = world.market.slashOvercharge(*report(receipt)).events
+    assert (events["OverchargeProven"]["price"], events["OverchargeProven"]["cost"]) == (210, 211)
+    assert (events["Slashed"]["reward"], events["Slashed"]["burnt"]) == (stake // 2, stake // 2)
+    world.market.withdraw(world.stranger, {"from": world.stranger})
+    assert world.asset.balanceOf(world.stranger) == stake // 2
+
+    world.market.stake(100 * DOLLAR, {"from": world.provider})
+    assert refusal(world.market.slashOvercharge, *report(receipt)) == "AlreadyProven"
+    receipt["sequence"] = 1  # another lie
+    events = world.market.slashOvercharge(*report(receipt, world.provider)).events
+    assert (events["Slashed"]["reward"], events["Slashed"]["burnt"]) == (0, 100 * DOLLAR)
 
 
 def test_what_remains_is_what_is_owed_to_the_atom(world):
