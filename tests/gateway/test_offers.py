@@ -6,7 +6,7 @@ from typing import Any
 
 from tallystick.chain.errors import TransactionUnknown
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.offer import Offer, fresh_sequence
+from tallystick.protocol.offer import SALT_BITS, Offer, fresh_sequence
 from tallystick.protocol.signed import Key, Signed
 from tallystick.protocol.units import ZERO_HASH, Address, AtomsPerMTok, Milliseconds
 from tallystick_node.config import OfferConfig
@@ -74,23 +74,28 @@ def test_an_offer_whose_transaction_got_lost_is_no_equivocation() -> None:
 
 
 def test_nor_are_two_programs_that_know_nothing_of_each_other() -> None:
-    """A node that was restarted, or `tally join` beside it, after a transaction got lost."""
-    key, board, clock = Key.generate(), Board(lost=1), StillClock()
+    """A node that was restarted, or `tally join` beside it, after a transaction got lost; and two in the same
+    millisecond."""
+    key, board, clock = Key.generate(), Board(lost=2), StillClock()
     post(books(clock, key), board)
     clock.now += 1_001
     post(books(clock, key), board)
-    assert [signed.message.sequence for signed in board.seen] == [1_800_000_000_000, 1_800_000_001_001]
-    assert_honest(board)
+    post(books(clock, key), board)
+    sequences = [signed.message.sequence for signed in board.seen]
+    assert [sequence >> SALT_BITS for sequence in sequences] == [1_800_000_000_000, *2 * [1_800_000_001_001]]
+    assert len(set(sequences)) == 3
 
 
 def test_the_chain_s_own_sequences_are_kept_ahead_of() -> None:
     """Of a clock that is behind, and of one that was once ahead."""
-    assert fresh_sequence(latest=0, minimum=0, now=Milliseconds(7)) == 7
-    assert fresh_sequence(latest=9, minimum=3, now=Milliseconds(7)) == 10
-    assert fresh_sequence(latest=2, minimum=30, now=Milliseconds(7)) == 30
-    board = Board(latest=1_900_000_000_000)
+    first = 7 << SALT_BITS
+    for latest, minimum, expected in ((0, 0, first), (first + 9, 3, first + 10), (2, first + 30, first + 30)):
+        sequence = fresh_sequence(latest=latest, minimum=minimum, now=Milliseconds(7), salt=5)
+        assert sequence == expected + 5
+    ahead = 1_900_000_000_000 << SALT_BITS
+    board = Board(latest=ahead)
     post(books(StillClock(), Key.generate()), board)
-    assert board.latest == 1_900_000_000_001
+    assert ahead < board.latest <= ahead + (1 << SALT_BITS)
 
 
 def test_what_a_lying_node_of_the_chain_says_was_posted_is_not_signed_beside_the_truth() -> None:

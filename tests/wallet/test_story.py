@@ -86,7 +86,7 @@ def test_a_provider_s_story(tally, market: Market, offer_toml, tmp_path: Path) -
     assert (refused.status, "is there already" in refused.err) == (1, True)
 
     below = tally.json("offer", "withdraw", "--yes", "--wallet", "bob")["minimumSequence"]
-    assert below > int(renewed["offer"]["sequence"])
+    assert int(below) > int(renewed["offer"]["sequence"])
     assert tally.json("offers") == []
     told = tally("offer", "withdraw", "--below", "2", "--yes", "--wallet", "bob")
     assert (told.status, "are withdrawn already" in told.err) == (1, True)

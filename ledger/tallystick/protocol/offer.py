@@ -20,6 +20,8 @@ from tallystick.protocol.units import (
 ENDPOINT_LIMIT: Final = 256
 """Bytes of UTF-8, as the contract has it."""
 MODEL_LIMIT: Final = 128
+SALT_BITS: Final = 20
+"""Of a sequence, under the milliseconds of the clock: a million signings in each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +55,13 @@ class Offer(Message):
     """First second at which the offer no longer holds."""
 
 
-def fresh_sequence(*, latest: int, minimum: int, now: Milliseconds) -> int:
+def fresh_sequence(*, latest: int, minimum: int, now: Milliseconds, salt: int) -> int:
     """One that no offer was signed with, so that the next can be.
 
     Two offers with one sequence are fraud, also where the first was never posted or nobody knows what became
     of it. What the chain says (`latest`, `minimum`) is therefore not enough: the signer's own clock, `now`,
-    tells one signing from the next, in two programs that know nothing of each other too.
+    tells one signing from the next, and `salt`, so many random bits, one program from another that knows
+    nothing of it.
     """
-    return max(latest + 1, minimum, now)
+    assert 0 <= salt < 1 << SALT_BITS, salt
+    return max(latest + 1, minimum, now << SALT_BITS) + salt

@@ -3,6 +3,7 @@
 Every check that can fail comes before the first atom moves, and running it again does only what is left.
 """
 
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 from tallystick.chain.errors import GasUnaffordable, WalletUnknown
 from tallystick.chain.sender import Mined
-from tallystick.protocol.offer import Offer, fresh_sequence
+from tallystick.protocol.offer import SALT_BITS, Offer, fresh_sequence
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import Milliseconds, Timestamp, to_hex
 from tallystick.wallet.desk import RECEIPTS, Desk, sent
@@ -100,8 +101,8 @@ def _plan(desk: Desk, file: OfferFile) -> _Plan:
         made = True
     receipt_key = desk.key(name)
     latest, minimum = desk.market.offers_of(own.address)
-    now = Milliseconds(time.time_ns() // 1_000_000)
-    offer = file.offer(own.address, fresh_sequence(latest=latest, minimum=minimum, now=now))
+    now, salt = Milliseconds(time.time_ns() // 1_000_000), secrets.randbits(SALT_BITS)
+    offer = file.offer(own.address, fresh_sequence(latest=latest, minimum=minimum, now=now, salt=salt))
     return _Plan(file, name, receipt_key, made, offer)
 
 

@@ -81,7 +81,8 @@ class _Answer:
             "receipts": [receipt_data(item.signed) for item in outcome.receipts],
         }
         if outcome.refusal is not None:
-            return View(data, f"Not paid: the provider's receipt was refused. {outcome.refusal}")
+            told = f"Not paid: the provider's receipt was refused. {outcome.refusal}"
+            return View(data, f"{told} `tally fraud list` says whether it is proof of fraud.")
         if outcome.receipt is None:
             return View(data, "The provider sent no receipt: nothing is paid until it does.")
         used = sum(item.message.output_tokens for item in outcome.receipts)

@@ -129,17 +129,19 @@ def withdraw(
     """Withdraw one's own offers."""
     import time
 
-    from tallystick.protocol.offer import fresh_sequence
+    from tallystick.protocol.offer import SALT_BITS, fresh_sequence
     from tallystick.protocol.units import Milliseconds
     from tallystick.wallet.desk import sent
     from tallystick.wallet.view import lines
 
     latest, _ = desk.market.offers_of(desk.wallet.address)
-    now = Milliseconds(time.time_ns() // 1_000_000)  # also those that were signed and not posted yet
-    minimum = below if below is not None else fresh_sequence(latest=latest, minimum=0, now=now)
+    # Also what was signed and is not posted yet, in this very millisecond.
+    now, salt = Milliseconds(time.time_ns() // 1_000_000), (1 << SALT_BITS) - 1
+    fresh = fresh_sequence(latest=latest, minimum=0, now=now, salt=salt)
+    minimum = below if below is not None else fresh + 1
     mined = desk.signing_market.withdraw_offers(minimum)
     return lines(
-        sent({"minimumSequence": minimum}, [mined]), f"Offers under sequence {minimum} hold no more."
+        sent({"minimumSequence": str(minimum)}, [mined]), f"Offers under sequence {minimum} hold no more."
     )
 
 

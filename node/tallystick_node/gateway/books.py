@@ -4,6 +4,7 @@ Everything here is one step of the event loop, except where it says that it save
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from tallystick.ports import Clock
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import ModelNotOffered, OfferExpired, OfferUnknown, OfferWithdrawn
-from tallystick.protocol.offer import Offer, fresh_sequence
+from tallystick.protocol.offer import SALT_BITS, Offer, fresh_sequence
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, Signed, Verified, sign
 from tallystick.protocol.units import Address, ChannelId, Hash32, Timestamp, to_hex
@@ -158,7 +159,9 @@ class Books:
     def sign_offer(self, offer: Offer, *, latest: int, minimum: int) -> Signed[Offer]:
         """Under a sequence that was never signed for; `latest` and `minimum` are the chain's."""
         latest = max(latest, *self._signed, 0)
-        sequence = fresh_sequence(latest=latest, minimum=minimum, now=self.clock.milliseconds())
+        sequence = fresh_sequence(
+            latest=latest, minimum=minimum, now=self.clock.milliseconds(), salt=secrets.randbits(SALT_BITS)
+        )
         fresh = replace(offer, sequence=sequence)
         self._signed[sequence] = fresh.struct_hash()
         return sign(fresh, self.domain, self._key).signed
