@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import signal
 import socket
@@ -260,6 +261,8 @@ async def _serve(config: Config, provider: Provider) -> int:
         node = Node(config, provider, store, upstream)
         endpoint = listen.endpoint or url
         await node.start(endpoint, endpoint_key)
+        gc.collect()
+        gc.freeze()  # Programs and offers live as long as the process: collections need not walk them.
         server = _Server(
             _uvicorn(node, None if tls_key is None else tls.server_context(listen.tls_key, tls_key))
         )
