@@ -51,6 +51,7 @@ from tallystick_node.gateway.gateway import Gateway
 from tallystick_node.gateway.guard import Guard
 from tallystick_node.gateway.intake import Intake
 from tallystick_node.gateway.metrics import Metrics
+from tallystick_node.gateway.patience import Patience
 from tallystick_node.gateway.relay import EVENT_STREAM, Answer, Relay, Running
 from tallystick_node.store.records import StoredAnswer
 
@@ -241,7 +242,7 @@ class StreamAnswer(Response):
             (b"x-accel-buffering", b"no"),
         ]
         self._blocks = blocks
-        self._patience_s = patience_s
+        self._patience = Patience(patience_s)
         self._gone = False
         self._running = running
         self._relay = relay
@@ -249,15 +250,8 @@ class StreamAnswer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         watch = asyncio.ensure_future(self._watch(receive))
         try:
-            await self._send(
-                send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-            )
-            async for block in self._blocks:
-                if block:
-                    await self._send(send, {"type": "http.response.body", "body": block, "more_body": True})
-                if self._gone and self._running is None:
-                    break
-            await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
+            with self._patience:
+                await self._pass_on(send)
         finally:
             watch.cancel()
             if self._running is not None and self._relay is not None:
@@ -265,12 +259,20 @@ class StreamAnswer(Response):
             if isinstance(self._blocks, AsyncGenerator):
                 await self._blocks.aclose()
 
+    async def _pass_on(self, send: Send) -> None:
+        await self._send(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async for block in self._blocks:
+            if block:
+                await self._send(send, {"type": "http.response.body", "body": block, "more_body": True})
+            if self._gone and self._running is None:
+                break
+        await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
+
     async def _send(self, send: Send, message: Message) -> None:
         if self._gone:
             return
         try:
-            async with asyncio.timeout(self._patience_s):
-                await send(message)
+            await self._patience.wait(send(message))
         except TimeoutError:
             self._leave()
 
