@@ -30,7 +30,7 @@ class Load:
 
     @classmethod
     def full(cls) -> Self:
-        return cls({1: 100, 16: 320, 64: 512})
+        return cls({1: 100, 16: 160, 64: 256})
 
     @classmethod
     def quick(cls) -> Self:
