@@ -108,6 +108,7 @@ class Server:
 
     async def post(self, path: str, body: bytes, *, authorization: str = "") -> Reply:
         """Raises Broken or OSError."""
+        self._free = [kept for kept in self._free if kept.open]  # Servers close what idles.
         connection = self._free.pop() if self._free else await self._connect()
         paid = f"Authorization: {authorization}\r\n" if authorization else ""
         head = (

@@ -116,12 +116,12 @@ def _soak(folder: Path, seconds: float, seed: int, pause_s: float) -> dict[str, 
 def _endure(
     market: LocalMarket, crowd: Crowd, seconds: float, plan: Iterator[Trouble]
 ) -> tuple[list[int], Counter[str]]:
-    """The spared gateway's memory over time, and what happened."""
+    """The spared gateway's memory over time, and what happened. It lasts until each kind of trouble came."""
     begun = time.monotonic()
     samples: list[int] = []
     suffered: Counter[str] = Counter()
     trouble, sample_at = next(plan), 0.0
-    while (now := time.monotonic() - begun) < seconds:
+    while (now := time.monotonic() - begun) < seconds or len(suffered) < len(Kind):
         if now >= sample_at:
             samples.append(rss_bytes(market.providers[0].running.pid))
             sample_at = now + _SAMPLE_S
