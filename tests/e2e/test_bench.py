@@ -60,3 +60,13 @@ def test_a_page_tells_what_is_missed() -> None:
     assert "| bad | 1,234 ms | ≤ 1 | 9.50 | MISSED; baseline: others |" in page
     assert "- **bad**: 1,234 ms, target ≤ 1. It is far." in page
     assert "- **good**" not in page
+    assert [Row.from_json(row.to_json()) for row in rows] == rows
+    soak = {
+        "minutes": 3.0,
+        "seed": 20,
+        "checks": [{"question": "it adds up", "holds": True, "found": "5 = 5"}],
+        "database": {"requests": 10, "bytes": 70_000, "bytes_a_request": 7_000},
+    }
+    page = as_markdown(rows, {}, "# Head", soak)
+    assert "- it adds up: 5 = 5" in page
+    assert "7,000 bytes a request" in page

@@ -37,7 +37,7 @@ _HEAD: Final = """\
 # Performance
 
 What `scripts/bench --docs docs/performance.md` printed on {cores} shared cores. In each round the arms take
-turns, and comparisons are made within a round; rows are medians over {rounds} rounds. What is measured (our
+turns, and comparisons are made within a round; rows are medians over rounds. What is measured (our
 gateway, LiteLLM's proxy) runs alone on one core; the load generator, the engines and the chain share the
 other, so that what is added is the gateway's own. "Busy" is the share of its core that the gateway's
 process used: near 100 % it was the limit, and not the load generator. Targets are never edited to fit."""
@@ -45,31 +45,37 @@ process used: near 100 % it was the limit, and not the load generator. Targets a
 
 def main() -> int:
     options = _parse()
-    rounds = 2 if options.quick else options.rounds
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="tallystick-bench-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        _tell("the protocol's core")
-        rows += measure_core(rounds, folder / "core")
-        _tell("latency and load")
-        rows += _served(folder / "load", rounds, quick=options.quick)
-        _tell("parallel requests")
-        count, parallel, delay_ms = (12, 4, 1) if options.quick else (96, 32, 12)
-        rows += asyncio.run(
-            measure_parallel(folder / "parallel", requests=count, parallel=parallel, token_delay_ms=delay_ms)
-        )
-        if not options.quick:
-            _tell("streams at a distance")
-            rows += asyncio.run(measure_stall(folder / "stall", (0, 50, 150, 300)))
-        _tell("gas")
-        rows += measure_gas()
+    if options.read:
+        rows = [Row.from_json(item) for item in json.loads(options.read.read_text())]
+    else:
+        rows = _measure(2 if options.quick else options.rounds, quick=options.quick)
     print(as_text(rows))
     if options.json:
         options.json.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n", "utf-8")
     if options.docs:
-        head = _HEAD.format(cores=len(cores()), rounds=rounds)
-        options.docs.write_text(as_markdown(rows, REASONS, head), "utf-8")
+        head = _HEAD.format(cores=len(cores()))
+        soak = json.loads(options.soak.read_text()) if options.soak else None
+        options.docs.write_text(as_markdown(rows, REASONS, head, soak), "utf-8")
     return 1 if not options.quick and any(row.missed for row in rows) else 0
+
+
+def _measure(rounds: int, *, quick: bool) -> list[Row]:
+    with tempfile.TemporaryDirectory(prefix="tallystick-bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        _tell("the protocol's core")
+        rows = measure_core(rounds, folder / "core")
+        _tell("latency and load")
+        rows += _served(folder / "load", rounds, quick=quick)
+        _tell("parallel requests")
+        count, parallel, delay_ms = (12, 4, 1) if quick else (96, 32, 12)
+        rows += asyncio.run(
+            measure_parallel(folder / "parallel", requests=count, parallel=parallel, token_delay_ms=delay_ms)
+        )
+        if not quick:
+            _tell("streams at a distance")
+            rows += asyncio.run(measure_stall(folder / "stall", (0, 50, 150, 300)))
+        _tell("gas")
+        return rows + measure_gas()
 
 
 def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -78,6 +84,10 @@ def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there too")
     parser.add_argument("--docs", metavar="FILE", type=Path, help="write them there as a page of docs")
+    parser.add_argument(
+        "--soak", metavar="FILE", type=Path, help="and a soak's result (its --json) with them"
+    )
+    parser.add_argument("--read", metavar="FILE", type=Path, help="take an earlier --json, measure nothing")
     parser.add_argument("--rounds", type=int, default=9, help="in which the arms take turns (default: 9)")
     parser.add_argument("--quick", action="store_true", help="a few of each, without LiteLLM, under a minute")
     return parser.parse_args(arguments)

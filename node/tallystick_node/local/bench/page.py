@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 from tallystick_node.local.bench.row import Row
 
@@ -24,8 +24,10 @@ def as_text(rows: Sequence[Row]) -> str:
     return "\n".join(lines).lstrip("\n")
 
 
-def as_markdown(rows: Sequence[Row], reasons: Mapping[str, str], head: str) -> str:
-    """`reasons`: why a target is missed, by the row's name."""
+def as_markdown(
+    rows: Sequence[Row], reasons: Mapping[str, str], head: str, soak: Mapping[str, Any] | None = None
+) -> str:
+    """`reasons`: why a target is missed, by the row's name. `soak`: what `scripts/soak --json` wrote."""
     lines = [head]
     for section, items in groupby(rows, key=lambda row: row.section):
         lines += ["", f"## {section[0].upper()}{section[1:]}", ""]
@@ -33,6 +35,8 @@ def as_markdown(rows: Sequence[Row], reasons: Mapping[str, str], head: str) -> s
         lines += [f"| {' | '.join(cell.strip() for cell in _cells(row))} |" for row in items]
     lines += ["", "## What is missed, and why", ""]
     lines += list(_misses(rows, reasons)) or ["Nothing."]
+    if soak is not None:
+        lines += ["", *_soak(soak)]
     return "\n".join(lines) + "\n"
 
 
@@ -42,6 +46,23 @@ def _misses(rows: Sequence[Row], reasons: Mapping[str, str]) -> Iterator[str]:
             name = row.name.strip()
             reason = reasons.get(name, "No reason is known: find it.")
             yield f"- **{name}**: {_number(row.value)} {row.unit}, target {_target(row)}. {reason}"
+
+
+def _soak(report: Mapping[str, Any]) -> Iterator[str]:
+    yield "## A soak"
+    yield ""
+    command = f"scripts/soak --minutes {report['minutes']:g} --seed {report['seed']}"
+    yield (
+        f"`{command}`: 100 payers in 10 processes, 5 providers and a chain on the same machine, "
+        "while parts of it were killed."
+    )
+    yield ""
+    yield from (f"- {check['question']}: {check['found']}" for check in report["checks"])
+    kept = report["database"]
+    yield (
+        f"- the providers' databases grew by {kept['bytes_a_request']:,} bytes a request, with every answer "
+        f"kept ({kept['requests']:,} requests)"
+    )
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -1,7 +1,8 @@
 """One figure: what was measured, what others take, what was aimed at. It measures nothing."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,3 +29,7 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"missed": self.missed}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(**{name: value for name, value in data.items() if name != "missed"})
