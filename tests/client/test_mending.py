@@ -79,8 +79,8 @@ def test_receipts_of_forgotten_requests_are_neither_paid_nor_held_against_anybod
     assert len(provider.sides) == 2
     assert side.voucher is voucher
     session = world.session()
-    assert session.purse.refused_receipts() == []
-    assert session.purse.avoided() == frozenset()
+    assert session.purse.evidence.refused() == []
+    assert session.purse.evidence.avoided() == frozenset()
     session.close()
     assert spending(world) == (provider.paid, 0)
     assert transport is not None
