@@ -33,6 +33,7 @@ from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import (
     AcknowledgementMismatch,
+    AnswerDropped,
     AnswerUnknown,
     CapExceeded,
     ChannelNotOpen,
@@ -437,6 +438,8 @@ class _Handler(BaseHTTPRequestHandler):
             record = side.records.get(acknowledgement.request_nonce)
             if record is not None and record.request_hash != acknowledgement.request_hash:
                 raise NonceReused("Another request.")
+            if record is not None and provider.cheat == "forgets-answers":
+                raise Refused(410, AnswerDropped("It is no longer kept."))
             fresh = record is None
             if fresh and credential.fetch:
                 raise Refused(404, AnswerUnknown("Nothing was begun under it."))

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,27 @@ def test_receipts_of_forgotten_requests_are_neither_paid_nor_held_against_anybod
     session.close()
     assert spending(world) == (provider.paid, 0)
     assert transport is not None
+
+
+def test_an_answer_that_is_no_longer_kept_holds_nothing_of_the_budget(
+    world: Any, ask: Callable[..., Any]
+) -> None:
+    """A copy of the purse was made while a request ran; it was answered and acknowledged since."""
+    provider = world.provider()
+    buy(world, ask, 1)
+    provider.hold.clear()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(buy, world, ask, 1)
+        world.until(lambda: provider.worked == 2)
+        put_back = keep_copy(world)
+        provider.hold.set()
+        running.result()
+    provider.cheat = "forgets-answers"
+    put_back()
+    buy(world, ask, 1)
+    assert provider.seen["answer-dropped"]
+    assert spending(world) == (provider.paid, 0)
+    assert provider.issued == provider.paid
 
 
 def test_a_lost_purse_comes_back_from_the_wallet_the_chain_and_the_provider(

@@ -327,3 +327,18 @@ def test_a_true_receipt_beyond_the_budget_waits_for_a_larger_one(tmp_path: Path)
     purse.accept(pending, [billed], final=True)
     assert purse.spending() == (300, 400)
     purse.close()
+
+
+def test_the_next_epoch_begins_with_nothing_and_gives_back_what_waited(purse: Purse) -> None:
+    channel = purse.open_channel(PROVIDER.address)
+    first, gap, behind = (reserve(purse, channel, 100) for _ in range(3))
+    purse.accept(first, [receipt(channel, 0, 40, 40)], final=True)
+    purse.accept(behind, [receipt(channel, 2, 30, 90)], final=True)
+    assert purse.spending() == (70, 100)
+    following = purse.reopen(channel)
+    assert (following.key, following.tally) == (replace(channel.key, epoch=1), Tally())
+    assert following.session.address == channel.session.address
+    purse.settle_unpaid(gap, "void")
+    assert purse.spending() == (40, 0)
+    assert [item.receipt.message.sequence for item in purse.held_receipts()] == [0]
+    assert purse.open_channel(PROVIDER.address) is following

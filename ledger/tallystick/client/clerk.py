@@ -15,6 +15,7 @@ from tallystick.client.ask import read_ask
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.choose import reachable_safely
 from tallystick.client.drivers import run_blocking
+from tallystick.client.errors import ProviderUnreachable
 from tallystick.client.flow import Endpoint, Flow, read_all
 from tallystick.client.listing import Listing
 from tallystick.client.mending import catch_up, hand_over
@@ -263,7 +264,7 @@ class Clerk:
                 self._failures.pop(channel, None)
             else:
                 self._settle_later(channel)
-        except httpx2.TransportError as error:
+        except (httpx2.TransportError, ProviderUnreachable) as error:
             _LOG.info(
                 "settle.failed provider=%s error=%s", to_hex(channel.key.provider), type(error).__name__
             )

@@ -150,8 +150,12 @@ class Purse:
                 channel.state = state
 
     def reopen(self, channel: OpenChannel) -> OpenChannel:
-        """The same key in its next epoch, in which nothing is issued or acknowledged yet."""
+        """The same key in its next epoch, in which nothing is issued yet. What waited behind a gap of the
+        one before can never be acknowledged, and is given back to the budget."""
         with self.lock:
+            with self._books.begin() as database:
+                self._books.drop_waiting(database, channel)
+            channel.waiting.clear()
             key = replace(channel.key, epoch=channel.key.epoch + 1)
             following = OpenChannel(key=key, id=key.id, session=channel.session, lease=channel.lease)
             self._books.add_channel(following, self._now())

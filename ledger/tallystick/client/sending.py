@@ -24,6 +24,7 @@ from tallystick.protocol.channel import Channel
 from tallystick.protocol.eip712 import digest
 from tallystick.protocol.errors import (
     AcknowledgementMismatch,
+    AnswerDropped,
     AnswerUnknown,
     CapExceeded,
     ChannelLost,
@@ -123,7 +124,7 @@ class Sender:
                 closed = refusal.code in (ChannelNotOpen.code, WrongEpoch.code)
                 if closed or not lost:
                     self.purse.settle_unpaid(pending, "void")
-                elif refusal.code == AnswerUnknown.code:
+                elif refusal.code in (AnswerUnknown.code, AnswerDropped.code):
                     self.purse.settle_unpaid(pending, "unbilled")
                 if closed:
                     self.purse.retire(channel, "closed")
