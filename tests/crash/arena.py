@@ -185,6 +185,10 @@ class Arena:
         self._require_no_equivocation(receipts)
         return receipts
 
+    def held(self, wallet: Wallet) -> list[Receipt]:
+        """What the payer has accepted."""
+        return [item.receipt.message for item in self._purse(wallet)[0]]
+
     def _purse(
         self, wallet: Wallet
     ) -> tuple[list[HeldReceipt], list[tuple[bytes, bytes, int]], tuple[int, int]]:

@@ -3,7 +3,7 @@ what only the loser knew."""
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 
@@ -52,8 +52,9 @@ def test_a_gateway_that_lost_its_database(arena: Arena, wallet: Wallet) -> None:
     }
 
 
-def test_a_gateway_that_was_killed_and_lost_its_database_under_load(arena: Arena, wallet: Wallet) -> None:
-    """Vouchers that were not settled yet come back from the payer too."""
+@contextmanager
+def settling_nothing(arena: Arena) -> Iterator[None]:
+    """What is bought meanwhile is in vouchers alone; the gateway is dead and its database gone afterwards."""
     arena.stop()
     config = arena.provider.config
     quick = config.read_text()
@@ -61,12 +62,18 @@ def test_a_gateway_that_was_killed_and_lost_its_database_under_load(arena: Arena
         quick.replace("amount = 1\n", "amount = 1000000\n").replace("interval_s = 1", "interval_s = 900")
     )
     arena.start()
-    arena.pay(wallet, BUYING)
-    child = arena.begin(wallet, BUYING * 2)
+    yield
     arena.provider.running.kill()
     arena.lose_database()
     config.write_text(quick)
     arena.start()
+
+
+def test_a_gateway_that_was_killed_and_lost_its_database_under_load(arena: Arena, wallet: Wallet) -> None:
+    """Vouchers that were not settled yet come back from the payer too."""
+    with settling_nothing(arena):
+        arena.pay(wallet, BUYING)
+        child = arena.begin(wallet, BUYING * 2)
     finish(child, 2 * len(BUYING))
     assert arena.require_whole(wallet)
 
@@ -118,13 +125,33 @@ def test_a_payer_with_an_older_copy_of_its_purse(arena: Arena, wallet: Wallet) -
     assert {item.channel_id for item in receipts} == {item.channel_id for item in seen}, "the same channel"
 
 
-def test_both_lose_theirs(arena: Arena, wallet: Wallet, tmp_path: Path) -> None:
+def test_both_lose_theirs(arena: Arena, wallet: Wallet) -> None:
     """Nothing is left but the chain: what was settled stays settled, and the wallet goes on."""
-    before = {receipt.channel_id: receipt for receipt in arena.require_whole(wallet)}
+    before = arena.require_whole(wallet)
     arena.stop()
     arena.lose_database()
     shutil.rmtree(wallet.home / "purse")
     arena.start()
     arena.pay(wallet, ["recover", *BUYING])
-    receipts = arena.require_whole(wallet)
-    assert {receipt.channel_id for receipt in receipts}.isdisjoint(before)
+    require_no_place_twice(before, arena.require_whole(wallet))
+
+
+def test_both_lose_theirs_before_anything_was_settled(arena: Arena) -> None:
+    """The payer has nothing to show, and the chain no settlement: the gateway signs no sequence twice even
+    so."""
+    arena.start()
+    wallet = arena.wallet()
+    with settling_nothing(arena):
+        arena.pay(wallet, BUYING)
+        before = arena.held(wallet)
+    shutil.rmtree(wallet.home / "purse")
+    arena.pay(wallet, ["recover", *BUYING])
+    require_no_place_twice(before, arena.require_whole(wallet))
+    arena.stop()
+
+
+def require_no_place_twice(before: list[Receipt], after: list[Receipt]) -> None:
+    assert before
+    assert after
+    places = {(receipt.channel_id, receipt.sequence) for receipt in before}
+    assert places.isdisjoint((receipt.channel_id, receipt.sequence) for receipt in after)

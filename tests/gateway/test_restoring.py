@@ -97,6 +97,8 @@ async def test_a_lost_database_is_put_together_from_the_payers_half(world: World
 
     refused = await payer.post(payer.body())
     assert (refused.status_code, code(refused)) == (409, "channel-lost")
+    hidden = await payer.post(payer.body(), tally=Tally())
+    assert (hidden.status_code, code(hidden)) == (409, "channel-lost")
     assert world.engine.started == 3
     assert code(await payer.close()) == "channel-lost"
 
