@@ -1,5 +1,6 @@
 """A provider that has forgotten: it issues no receipt twice, and gets its half back from its payers."""
 
+import asyncio
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,9 +11,9 @@ import pytest
 
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, Signed, sign
-from tallystick.protocol.units import ZERO_HASH
+from tallystick.protocol.units import ZERO_HASH, Atoms
 from tallystick.protocol.voucher import Close, Tally
-from tallystick.protocol.wire import RESTORE_PATH, signed_from_json, signed_to_json
+from tallystick.protocol.wire import RESTORE_PATH, receipt_text, signed_from_json, signed_to_json
 from tallystick_node.cli import restored
 from tallystick_node.store.sqlite import SqliteStore
 from tests.gateway.conftest import DOMAIN, World
@@ -286,6 +287,38 @@ async def test_more_settled_than_we_hold_is_a_sign(world: World) -> None:
     await world.watch.poll()
     assert code(await payer.post(payer.body())) == "channel-lost"
     assert (await restore(payer, [])).status_code == 200
+
+
+async def test_a_long_history_is_shown_in_pages_and_lets_others_have_their_turn(world: World) -> None:
+    payer = await bought(world, 1)
+    tab = world.books.tabs[payer.channel.id]
+    changes = []
+    for sequence in range(1, 1_005):
+        receipt = replace(
+            payer.receipts[0],
+            sequence=sequence,
+            cumulative_cost=Atoms(payer.receipts[0].cost * (sequence + 1)),
+        )
+        changes.append(
+            world.books.restore(tab, receipt, receipt_text(sign(receipt, DOMAIN, world.key).signed))
+        )
+    assert world.store is not None
+    await world.store.save(*changes)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    credential = payer.credential(b'{"fromSequence": "0"}', offer_hash=ZERO_HASH)
+    waiting = asyncio.create_task(others())
+    page = await world.gateway.resync(credential, b'{"fromSequence": "0"}')
+    waiting.cancel()
+    assert (len(page["receipts"]), turns) == (1_000, 10)
+    rest = (await payer.resync(1_000)).json()["receipts"]
+    assert [item["receipt"]["sequence"] for item in rest] == [str(number) for number in range(1_000, 1_005)]
 
 
 async def test_a_healthy_channel_has_nothing_to_restore(world: World) -> None:

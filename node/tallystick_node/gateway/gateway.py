@@ -5,6 +5,7 @@ Each step is cheaper than the ones after it. From the look-up of the nonce to th
 runs, so that admission is one step whatever arrives in parallel.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -48,6 +49,8 @@ from tallystick_node.store.records import Change, RequestStarted, StoredAnswer
 
 RESYNC_LIMIT: Final = 1000
 """Receipts in one answer."""
+_RESYNC_AT_A_TIME: Final = 100
+"""Receipts read before others get their turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,11 +241,18 @@ class Gateway:
     async def resync(self, credential: Credential, body: bytes) -> dict[str, Any]:
         """Both sides' signed state, for a payer that lost its own."""
         tab, _ = self._own(credential, body)
-        start = read_value("uint64", _object(body).get("fromSequence"), "fromSequence")
-        texts = self.books.store.texts(tab.id, min(start, tab.issued.count), RESYNC_LIMIT)
+        asked = read_value("uint64", _object(body).get("fromSequence"), "fromSequence")
+        start = min(asked, tab.issued.count)
+        receipts: list[orjson.Fragment] = []
+        while len(receipts) < RESYNC_LIMIT:
+            texts = self.books.store.texts(tab.id, start + len(receipts), _RESYNC_AT_A_TIME)
+            receipts += [orjson.Fragment(read_text(text)) for text in texts]
+            if len(texts) < _RESYNC_AT_A_TIME:
+                break
+            await asyncio.sleep(0)
         return {
             "voucher": signed_to_json(tab.voucher) if tab.voucher else None,
-            "receipts": [orjson.Fragment(read_text(text)) for text in texts],
+            "receipts": receipts,
         }
 
     async def restore(self, credential: Credential, body: bytes) -> dict[str, Any]:
