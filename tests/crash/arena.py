@@ -113,6 +113,15 @@ class Arena:
             assert time.monotonic() < deadline, "it never came to the point"
             time.sleep(0.02)
 
+    @contextmanager
+    def on_power(self) -> Iterator[None]:
+        """Gateways that start meanwhile wait for their disk."""
+        config = self.provider.config
+        quick = config.read_text()
+        config.write_text('durability = "power"\n' + quick)
+        yield
+        config.write_text(quick)
+
     def change_offer(self) -> None:
         """The next start posts a new one."""
         config = self.provider.config

@@ -181,6 +181,17 @@ def test_a_gateway_that_dies(arena: Arena, wallet: Wallet, point: str) -> None:
     assert arena.require_whole(wallet)
 
 
+@pytest.mark.parametrize("point", ["commit.begun", "commit.done", "receipt.saved.final"])
+def test_a_gateway_on_power_that_dies(arena: Arena, wallet: Wallet, point: str) -> None:
+    """Its commits are in another thread, and the loop goes on meanwhile."""
+    with arena.on_power():
+        scenario, passing = GATEWAY[point]
+        scenario(arena, wallet, point, passing)
+        arena.pay(wallet, ["whole", "stream"])
+        assert arena.require_whole(wallet)
+        arena.stop()
+
+
 @pytest.mark.parametrize("point", PAYER)
 def test_a_payer_that_dies(arena: Arena, wallet: Wallet, point: str) -> None:
     scenario, passing = PAYER[point]
