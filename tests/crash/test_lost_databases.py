@@ -1,9 +1,14 @@
 """Either side loses its whole database, or starts from an older copy: both go on, and nothing is lost but
 what only the loser knew."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +128,24 @@ def test_a_payer_with_an_older_copy_of_its_purse(arena: Arena, wallet: Wallet) -
     arena.pay(wallet, BUYING)
     receipts = require_goes_on(arena, wallet, seen)
     assert {item.channel_id for item in receipts} == {item.channel_id for item in seen}, "the same channel"
+
+
+def test_a_lost_purse_is_found_again_from_the_command_line(arena: Arena) -> None:
+    arena.start()
+    wallet = Wallet(arena.market.payer, arena.market.home)
+    arena.pay(wallet, BUYING)
+    seen = arena.require_whole(wallet)
+    shutil.rmtree(wallet.home / "purse")
+    command = [Path(sys.executable).with_name("tally"), "recover", "--json"]
+    environment = {**os.environ, **arena.market.environment}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)["channels"]
+    paid = sum(receipt.cost for receipt in seen)
+    assert (found["paid"], found["state"], found["reached"]) == (str(paid), "open", True)
+    arena.pay(wallet, BUYING)
+    require_goes_on(arena, wallet, seen)
+    arena.stop()
 
 
 def test_both_lose_theirs(arena: Arena, wallet: Wallet) -> None:
