@@ -29,8 +29,7 @@ contract FraudHandler {
         OFFERS
     }
 
-    /// @notice Numbers of frauds committed, by kind; each number is a sequence.
-    mapping(Kind => uint64) private committed;
+    /// @dev By kind and number, which is a sequence.
     mapping(Kind => mapping(uint64 number => bool)) private proven;
 
     /// @notice Atoms slashed for fraud.
@@ -126,16 +125,12 @@ contract FraudHandler {
 
     // ------------------------------------------------------------------------------------------------ calls
 
-    /// @dev The cheat signs one more of it. Nobody need ever learn.
-    function commit(uint8 kind) external {
-        ++committed[Kind(kind % 3)];
-    }
-
-    /// @dev Anyone reports any fraud, in any form of its proof, as often as it likes. `own`: the cheat itself does.
-    function report(uint8 kind_, uint64 number, bool short, uint256 who, bool own) external {
+    /// @dev Anyone reports one of a few frauds, in any form of its proof, as often as it likes. `own`: the cheat itself
+    /// does. A cheat that lost its stake mostly stakes anew.
+    function report(uint8 kind_, uint64 number, bool short, uint256 who, bool own, uint96 staking) external {
         Kind kind = Kind(kind_ % 3);
-        if (committed[kind] == 0) return;
-        number %= committed[kind];
+        number %= 8;
+        if (CAST.stakeOf(CHEAT) == 0 && staking % 4 != 0) CAST.stake(1, staking);
         address reporter = own ? CHEAT : who % 2 == 0 ? HONEST : CAST.payerOf(who);
         uint256 before = CAST.stakeOf(CHEAT);
         uint128 balance = MARKET.balanceOf(reporter);
@@ -167,6 +162,7 @@ contract FraudHandler {
 
     /// @dev INV-9: true messages of the honest one, and false ones of the cheat whose key it named, prove nothing.
     function frame(uint64 number, uint128 cost, bool short) external {
+        if (CAST.stakeOf(HONEST) == 0) CAST.stake(0, 1); // Nothing would be slashed for the want of it.
         uint256 before = CAST.stakeOf(HONEST);
         IMarket.Receipt memory honest = receiptOf(HONEST, number, cost % (PRICE + 1));
         bool framed = overcharge(HONEST, honest, sign(HONEST_KEY, honest, short));
