@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import httpx2
+import orjson
 
 from tallystick.client.pools import endpoint_key
 from tallystick.protocol.errors import MalformedMessage
@@ -18,6 +19,8 @@ from tallystick.protocol.units import ZERO_HASH, Hash32, to_hex
 from tallystick.protocol.wire import OFFERS_PATH, signed_from_json
 
 _PATIENCE_S: Final = 5
+_OFFERS_LIMIT: Final = 1 << 20
+"""Bytes of a gateway's list: a thousand offers."""
 
 
 def engine_trouble(engine: str, model: str | None = None) -> str | None:
@@ -72,16 +75,25 @@ def signed_offers(endpoint: str, key: Hash32) -> list[Signed[Offer]]:
     MalformedMessage :
         Not as a gateway does.
     """
-    verify = key == ZERO_HASH
-    listed, models = (
-        httpx2.get(f"{endpoint}{path}", timeout=_PATIENCE_S, verify=verify).raise_for_status()
-        for path in (OFFERS_PATH, "/v1/models")
-    )
+    with httpx2.Client(base_url=endpoint, timeout=_PATIENCE_S, verify=key == ZERO_HASH) as client:
+        listed, models = _read(client, OFFERS_PATH), _read(client, "/v1/models")
     try:
-        entries = [*listed.json(), *(model["tallystick"] for model in models.json()["data"])]
+        entries = [*orjson.loads(listed), *(model["tallystick"] for model in orjson.loads(models)["data"])]
     except (ValueError, KeyError, TypeError) as error:
         raise MalformedMessage(f"What answers at {endpoint} is no gateway of this market.") from error
     return [signed_from_json(Offer, entry) for entry in entries]
+
+
+def _read(client: httpx2.Client, path: str) -> bytes:
+    """Raises httpx2.HTTPError, or MalformedMessage where a stranger sends without end."""
+    body = b""
+    with client.stream("GET", path) as answer:
+        answer.raise_for_status()
+        for piece in answer.iter_bytes():
+            body += piece
+            if len(body) > _OFFERS_LIMIT:
+                raise MalformedMessage("The gateway's list of offers is too long.", required=_OFFERS_LIMIT)
+    return body
 
 
 def _tls_key(host: str, port: int) -> Hash32:

@@ -12,8 +12,10 @@ import httpx2
 import orjson
 
 from tallystick.chain.history import posted_offer, posted_offers
+from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.chain.market import Market
 from tallystick.chain.reports import posted_signature, refusal
+from tallystick.client.choose import reachable_safely
 from tallystick.client.evidence import Refused
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import MalformedMessage
@@ -147,7 +149,12 @@ class Look:
 
 def look(market: Market) -> Look:
     """Asks each gateway whose offer holds for its signed offers, and compares them with those on chain."""
-    places = {(posted.offer.endpoint, posted.offer.endpoint_key) for posted in market.offers()}
+    local = market.deployment.chain_id in LOCAL_CHAIN_IDS
+    places = {
+        (posted.offer.endpoint, posted.offer.endpoint_key)
+        for posted in market.offers()
+        if reachable_safely(posted.offer, local=local)
+    }
     told: list[Signed[Offer]] = []
     silent = []
     for endpoint, key in sorted(places):
