@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,9 +25,10 @@ from tallystick_node.local.bench.core import measure_core
 from tallystick_node.local.bench.cpu import cores
 from tallystick_node.local.bench.gas import measure_gas
 from tallystick_node.local.bench.latency import Load, measure_latency
+from tallystick_node.local.bench.machine import machine_of, measure_machine
 from tallystick_node.local.bench.page import as_markdown, as_text
 from tallystick_node.local.bench.parallel import measure_parallel
-from tallystick_node.local.bench.reasons import REASONS
+from tallystick_node.local.bench.reasons import reason
 from tallystick_node.local.bench.row import Row
 from tallystick_node.local.bench.stall import measure_stall
 from tallystick_node.local.bench.tokens import measure_tokens
@@ -53,17 +55,18 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n", "utf-8")
     if options.docs:
-        head = _HEAD.format(cores=len(cores()))
+        head = _HEAD.format(cores=machine_of(rows).cores)
         soak = json.loads(options.soak.read_text()) if options.soak else None
-        options.docs.write_text(as_markdown(rows, REASONS, head, soak), "utf-8")
+        options.docs.write_text(as_markdown(rows, partial(reason, machine_of(rows)), head, soak), "utf-8")
     return 1 if not options.quick and any(row.missed for row in rows) else 0
 
 
 def _measure(rounds: int, *, quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
+        rows = measure_machine()
         _tell("the protocol's core")
-        rows = measure_core(rounds, folder / "core")
+        rows += measure_core(rounds, folder / "core")
         _tell("latency and load")
         rows += _served(folder / "load", rounds, quick=quick)
         _tell("parallel requests")

@@ -5,7 +5,7 @@ import asyncio
 import gc
 import time
 from collections.abc import Callable, Iterator
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -34,7 +34,10 @@ from tallystick_node.store.sqlite import SqliteStore
 _SECTION: Final = "signatures and storage, one core"
 _ANSWER: Final = b"x" * 600
 """Of the size of a short answer with its frame."""
-_DURABILITIES: Final[dict[str, Callable[[Path], Store]]] = {"process": SqliteStore}
+_DURABILITIES: Final[dict[str, Callable[[Path], Store]]] = {
+    "process": partial(SqliteStore, durability="process"),
+    "power": partial(SqliteStore, durability="power"),
+}
 
 
 def measure_core(rounds: int, folder: Path) -> list[Row]:

@@ -1,6 +1,6 @@
 """The page of figures, for a terminal and for docs/performance.md. It measures nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
@@ -25,27 +25,26 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def as_markdown(
-    rows: Sequence[Row], reasons: Mapping[str, str], head: str, soak: Mapping[str, Any] | None = None
+    rows: Sequence[Row], reason: Callable[[Row], str], head: str, soak: Mapping[str, Any] | None = None
 ) -> str:
-    """`reasons`: why a target is missed, by the row's name. `soak`: what `scripts/soak --json` wrote."""
+    """`reason`: why a row misses its target. `soak`: what `scripts/soak --json` wrote."""
     lines = [head]
     for section, items in groupby(rows, key=lambda row: row.section):
         lines += ["", f"## {section[0].upper()}{section[1:]}", ""]
         lines += ["| | figure | target | baseline | |", "|---|--:|--:|--:|---|"]
         lines += [f"| {' | '.join(cell.strip() for cell in _cells(row))} |" for row in items]
     lines += ["", "## What is missed, and why", ""]
-    lines += list(_misses(rows, reasons)) or ["Nothing."]
+    lines += list(_misses(rows, reason)) or ["Nothing."]
     if soak is not None:
         lines += ["", *_soak(soak)]
     return "\n".join(lines) + "\n"
 
 
-def _misses(rows: Sequence[Row], reasons: Mapping[str, str]) -> Iterator[str]:
+def _misses(rows: Sequence[Row], reason: Callable[[Row], str]) -> Iterator[str]:
     for row in rows:
         if row.missed:
-            name = row.name.strip()
-            reason = reasons.get(name, "No reason is known: find it.")
-            yield f"- **{name}**: {_number(row.value)} {row.unit}, target {_target(row)}. {reason}"
+            found = f"{_number(row.value)} {row.unit}, target {_target(row)}"
+            yield f"- **{row.name.strip()}**: {found}. {reason(row)}"
 
 
 def _soak(report: Mapping[str, Any]) -> Iterator[str]:
