@@ -75,10 +75,13 @@ class ChainReader(Protocol):
 
 
 class Directory(Protocol):
-    """Where offers are found."""
+    """Where offers are found, and whose word binds those who made them."""
 
     def offers(self) -> Sequence[PostedOffer]:
         """Those that hold now: newest of each provider and model, not withdrawn, not expired, staked."""
+
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        """Whether the provider ever named it: what it signed binds the provider's stake for good."""
 
 
 class Settlement(Protocol):

@@ -122,7 +122,7 @@ def test_nobody_can_be_reached(world: Any, ask: Callable[..., Any]) -> None:
 
 
 def test_a_stalled_stream_ends_by_the_caller_s_timeout(world: Any, ask: Callable[..., Any]) -> None:
-    provider = world.provider(cheat="stall")
+    provider = world.provider(mishap="stall")
     transport = world.transport()
     with blocking(transport, timeout=httpx2.Timeout(5, read=0.2), max_retries=0) as client:
         stream = client.chat.completions.create(**ask("one two three four five"), stream=True)
@@ -131,7 +131,7 @@ def test_a_stalled_stream_ends_by_the_caller_s_timeout(world: Any, ask: Callable
         outcome = outcome_of(stream)
         assert outcome is not None
         assert not outcome.done
-        provider.cheat = ""
+        provider.mishap = ""
         provider.hold.set()
     assert provider.paid == provider.issued
 

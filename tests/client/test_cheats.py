@@ -1,6 +1,6 @@
-"""A provider that cheats is not paid for it.
+"""What becomes of receipts that are false, missing, or signed with a key of before.
 
-The answer is delivered, the receipt is kept as evidence, and the provider is avoided.
+That no cheat pays is for `tests/cheats`.
 """
 
 import json
@@ -8,21 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx2
-import pytest
 
 from tallystick.client.transport import Transport
-
-CHEATS = {
-    "overcount": "receipt-mismatch",
-    "input": "receipt-mismatch",
-    "input-absurd": "receipt-mismatch",
-    "hash": "receipt-mismatch",
-    "tokens-hash": "receipt-mismatch",
-    "channel": "receipt-mismatch",
-    "price": "receipt-does-not-add-up",
-    "cumulative": "receipt-does-not-add-up",
-    "signer": "wrong-signer",
-}
+from tallystick.protocol.signed import Key
+from tests.cheats.providers import OvercountsOutput
 
 
 def post(transport: Transport, body: Any, **headers: str) -> httpx2.Response:
@@ -40,29 +29,8 @@ class _Shared(httpx2.BaseTransport):
         return self._transport.handle_request(request)
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("cheat", CHEATS)
-def test_a_false_receipt_is_never_paid(world: Any, ask: Callable[..., Any], cheat: str, stream: bool) -> None:
-    cheater = world.provider(cheat=cheat, price=1_000_000)
-    honest = world.provider(price=2_000_000)
-    seen: list[Any] = []
-    transport = world.transport(on_outcome=seen.append)
-
-    answer = post(transport, ask("one two three", stream=stream))
-    assert answer.status_code == 200
-    assert "three" in answer.text
-    assert seen[0].refusal.code == CHEATS[cheat]
-    assert seen[0].cost == 0
-
-    assert "three" in post(transport, ask("one two three")).text
-    transport.close()
-    assert (cheater.worked, cheater.paid) == (1, 0)
-    assert honest.worked == 1
-    assert honest.paid == honest.issued == seen[1].cost == world_spent(world)
-
-
 def test_the_refused_receipt_is_evidence(world: Any, ask: Callable[..., Any]) -> None:
-    cheater = world.provider(cheat="overcount")
+    cheater = world.provider(OvercountsOutput)
     transport = world.transport()
     answer = post(transport, ask())
     assert (
@@ -74,29 +42,8 @@ def test_the_refused_receipt_is_evidence(world: Any, ask: Callable[..., Any]) ->
     assert post(transport, ask()).json()["error"]["code"] == "no-eligible-offer"
 
 
-def test_an_interim_receipt_of_crumbs_is_refused(world: Any, ask: Callable[..., Any]) -> None:
-    cheater = world.provider(cheat="small-interim")
-    seen: list[Any] = []
-    transport = world.transport(on_outcome=seen.append)
-    post(transport, ask(" ".join("abcdefghij" * 4), stream=True))
-    transport.close()
-    assert seen[0].refusal.code == "receipt-does-not-add-up"
-    assert cheater.paid == 0
-
-
-def test_input_billed_twice_is_refused(world: Any, ask: Callable[..., Any]) -> None:
-    """What came before, and was true, is paid."""
-    cheater = world.provider(cheat="input-twice", credit=5_000)
-    seen: list[Any] = []
-    transport = world.transport(on_outcome=seen.append)
-    post(transport, ask("a " * 1_500, stream=True, max_tokens=1_500))
-    transport.close()
-    assert seen[0].refusal.code == "receipt-mismatch"
-    assert 0 < seen[0].cost == cheater.paid < cheater.issued
-
-
 def test_a_receipt_that_never_comes_is_never_paid(world: Any, ask: Callable[..., Any]) -> None:
-    provider = world.provider(cheat="no-receipt")
+    provider = world.provider(mishap="no-receipt")
     seen: list[Any] = []
     transport = world.transport(on_outcome=seen.append)
     for stream in (False, True):
@@ -109,10 +56,10 @@ def test_a_receipt_that_never_comes_is_never_paid(world: Any, ask: Callable[...,
 def test_receipts_that_were_missed_are_found_when_they_are_needed(
     world: Any, ask: Callable[..., Any]
 ) -> None:
-    provider = world.provider(cheat="no-receipt")
+    provider = world.provider(mishap="no-receipt")
     transport = world.transport()
     post(transport, ask("one two three"))
-    provider.cheat = ""
+    provider.mishap = ""
     post(transport, ask("four five six"))
     transport.close()
     assert provider.issued == provider.paid == world_spent(world) > 0
@@ -130,3 +77,33 @@ def test_json_of_the_answer_is_untouched_but_for_one_member(world: Any, ask: Cal
     world.provider()
     answer = json.loads(post(world.transport(), ask()).text)
     assert set(answer) == {"id", "object", "created", "model", "choices", "usage", "tallystick"}
+
+
+def test_a_key_that_was_replaced_signs_what_it_issued(world: Any, ask: Callable[..., Any]) -> None:
+    """The offers that the payer has read name the new key; the contract remembers the old one."""
+    provider = world.provider()
+    provider.signing_key = Key.generate()
+    world.chain.former_keys.add((provider.key.address, provider.signing_key.address))
+    seen: list[Any] = []
+    transport = world.transport(on_outcome=seen.append)
+    for stream in (False, True):
+        assert "three" in post(transport, ask(stream=stream)).text
+    transport.close()
+    assert [outcome.refusal for outcome in seen] == [None, None]
+    assert provider.paid == provider.issued > 0
+
+
+def test_a_key_that_the_chain_cannot_judge_now_is_judged_later(world: Any, ask: Callable[..., Any]) -> None:
+    provider = world.provider()
+    provider.signing_key = Key.generate()
+    world.chain.former_keys.add((provider.key.address, provider.signing_key.address))
+    world.chain.gone = True
+    seen: list[Any] = []
+    transport = world.transport(on_outcome=seen.append)
+    post(transport, ask())
+    assert seen[0].refusal.code == "chain-unavailable"
+    assert not transport.session.purse.refused_receipts()
+    world.chain.gone = False
+    post(transport, ask())
+    transport.close()
+    assert provider.paid == provider.issued > seen[1].cost > 0

@@ -130,6 +130,13 @@ def test_cheapest_orders_by_what_the_request_would_cost(prices: list[tuple[int, 
     assert costs == sorted(costs)
 
 
+def test_a_dear_price_of_cached_input_is_no_bait() -> None:
+    """What was cached is the provider's own word: it may say that all was."""
+    bait = posted(1, input_price=1, cached_input_price=10**9)
+    honest = posted(2, input_price=2 * 10**6, cached_input_price=10**6)
+    assert cheapest([bait, honest], WANTED) == [honest, bait]
+
+
 def test_equal_offers_share_the_load() -> None:
     offers = [posted(i) for i in range(4)]
     first = {

@@ -18,7 +18,7 @@ def openai_over(transport: Any) -> OpenAI:
 
 
 def test_a_cut_stream_ends_with_an_error(world: Any, ask: Callable[..., Any]) -> None:
-    provider = world.provider(cheat="engine")
+    provider = world.provider(mishap="engine")
     said: list[str] = []
     with openai_over(world.transport()) as client:
         stream = client.chat.completions.create(**ask("one two three four"), stream=True)
@@ -30,7 +30,7 @@ def test_a_cut_stream_ends_with_an_error(world: Any, ask: Callable[..., Any]) ->
 
 
 def test_a_cut_answer_that_was_streamed_underneath_is_an_error(world: Any, ask: Callable[..., Any]) -> None:
-    provider = world.provider(cheat="engine", credit=1_000)
+    provider = world.provider(mishap="engine", credit=1_000)
     outcomes: list[Any] = []
     with (
         openai_over(world.transport(on_outcome=outcomes.append)) as client,
@@ -44,7 +44,7 @@ def test_a_cut_answer_that_was_streamed_underneath_is_an_error(world: Any, ask: 
 
 
 def test_the_client_raises_it(world: Any) -> None:
-    world.provider(cheat="engine")
+    world.provider(mishap="engine")
     said: list[str] = []
     with (
         Client.of(world.session()) as client,

@@ -13,6 +13,14 @@ from tallystick.protocol.fraud import Overcharge, ReceiptEquivocation, first_fai
 from tallystick.protocol.signed import sign
 from tallystick.protocol.units import Hash32
 from tallystick.protocol.wire import RESYNC_PATH
+from tests.cheats.providers import (
+    BillsAnotherChannel,
+    ChargesAnAtomMore,
+    Cheat,
+    CumulatesOneTooMuch,
+    HashesOtherBytes,
+    OvercountsOutput,
+)
 
 
 def post(transport: Any, body: Any) -> httpx2.Response:
@@ -28,7 +36,7 @@ def require_proven(world: Any, purse: Any, kind: type) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_receipt_above_its_price_is_proof(world: Any, ask: Callable[..., Any], stream: bool) -> None:
-    provider = world.provider(cheat="price")
+    provider = world.provider(ChargesAnAtomMore)
     transport = world.transport()
     post(transport, ask(stream=stream)).read()
     purse = transport.session.purse
@@ -36,9 +44,13 @@ def test_a_receipt_above_its_price_is_proof(world: Any, ask: Callable[..., Any],
     assert purse.evidence.refused()[0].offer == provider.offer
 
 
-@pytest.mark.parametrize("cheat", ["overcount", "hash", "cumulative", "channel"])
-def test_a_lie_that_only_its_payer_sees_is_none(world: Any, ask: Callable[..., Any], cheat: str) -> None:
-    world.provider(cheat=cheat)
+@pytest.mark.parametrize(
+    "cheat", [OvercountsOutput, HashesOtherBytes, CumulatesOneTooMuch, BillsAnotherChannel]
+)
+def test_a_lie_that_only_its_payer_sees_is_none(
+    world: Any, ask: Callable[..., Any], cheat: type[Cheat]
+) -> None:
+    world.provider(cheat)
     transport = world.transport()
     post(transport, ask())
     (refused,) = transport.session.purse.evidence.refused()
@@ -54,7 +66,7 @@ def other(signed: Any, provider: Any, domain: Any, **changes: Any) -> Any:
 
 def test_a_second_receipt_in_one_place_is_proof_with_the_first(world: Any, ask: Callable[..., Any]) -> None:
     """It is accepted, and lies behind a gap: refusing the second gives it up, and keeps it as proof."""
-    provider = world.provider(cheat="no-receipt")
+    provider = world.provider(mishap="no-receipt")
     session = world.session()
     purse = session.purse
     transport = world.transport()
@@ -83,7 +95,7 @@ def test_a_provider_that_tells_another_receipt_when_asked_again_is_caught(
     world: Any, ask: Callable[..., Any]
 ) -> None:
     """The first receipt never comes, so the second waits behind a gap; asked again, it tells another."""
-    provider = world.provider(cheat="no-receipt")
+    provider = world.provider(mishap="no-receipt")
     transport = world.transport()
     session = transport.session
     post(transport, ask("one two three"))
@@ -94,7 +106,7 @@ def test_a_provider_that_tells_another_receipt_when_asked_again_is_caught(
             if provider.seen[RESYNC_PATH] == 1 and len(side.receipts) == 2:
                 side.receipts[1] = other(side.receipts[1], provider, session.purse.domain).signed
 
-    provider.cheat, provider.latency = "", tamper
+    provider.mishap, provider.latency = "", tamper
     post(transport, ask("four five six"))
     transport.close()
     require_proven(world, world.session().purse, ReceiptEquivocation)
@@ -102,7 +114,7 @@ def test_a_provider_that_tells_another_receipt_when_asked_again_is_caught(
 
 
 def test_a_purse_of_the_version_before_is_read(world: Any, ask: Callable[..., Any]) -> None:
-    world.provider(cheat="price")
+    world.provider(ChargesAnAtomMore)
     transport = world.transport()
     post(transport, ask())
     folder = transport.session.purse.folder

@@ -54,7 +54,7 @@ def reserved(transport: Any) -> int:
 def test_an_answer_that_was_never_billed_is_not_bought_again_for_nobody(
     world: Any, ask: Callable[..., Any]
 ) -> None:
-    provider = world.provider(cheat="stall")
+    provider = world.provider(mishap="stall")
     transport = world.transport()
     with httpx2.Client(transport=transport, timeout=httpx2.Timeout(5, read=0.2)) as client:
         with pytest.raises(httpx2.ReadTimeout):
@@ -67,18 +67,18 @@ def test_an_answer_that_was_never_billed_is_not_bought_again_for_nobody(
     assert provider.worked == 1
 
 
-@pytest.mark.parametrize("cheat", ["crash", "crash-done"])
+@pytest.mark.parametrize("mishap", ["crash", "crash-done"])
 def test_a_crash_in_mid_stream_does_not_stop_acknowledgements(
-    world: Any, ask: Callable[..., Any], cheat: str
+    world: Any, ask: Callable[..., Any], mishap: str
 ) -> None:
     """What was billed before it is paid, what was reserved for the rest is free, and later receipts are
     acknowledged as ever."""
-    provider = world.provider(credit=5_000, cheat=cheat)
+    provider = world.provider(credit=5_000, mishap=mishap)
     transport = world.transport()
     with httpx2.Client(transport=transport) as client:
         with suppress(httpx2.RemoteProtocolError):
             client.post(URL, json=ask("a " * 1_500, stream=True, max_tokens=1_500))
-        provider.cheat = ""
+        provider.mishap = ""
         world.until(lambda: reserved(transport) == 0)
         assert client.post(URL, json=ask("one two three")).status_code == 200
         world.until(lambda: provider.paid == provider.issued)

@@ -100,7 +100,7 @@ def test_an_answer_that_is_no_longer_kept_holds_nothing_of_the_budget(
         put_back = keep_copy(world)
         provider.hold.set()
         running.result()
-    provider.cheat = "forgets-answers"
+    provider.mishap = "forgets-answers"
     put_back()
     buy(world, ask, 1)
     assert provider.seen["answer-dropped"]
@@ -143,7 +143,7 @@ def test_session_keys_follow_from_the_wallet_alone() -> None:
 def test_a_channel_on_which_requests_run_is_closed_once_they_have_ended(
     world: Any, ask: Callable[..., Any]
 ) -> None:
-    provider = world.provider(cheat="slow-close")
+    provider = world.provider(mishap="slow-close")
     with Client.of(world.session()) as client:
         client.chat("echo", "one two three", max_tokens=8)
         (closed,) = client.close_channels()

@@ -4,7 +4,7 @@ import pytest
 
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.receipt import Finish
-from tallystick.protocol.transcript import Transcript
+from tallystick.protocol.transcript import TEXTLESS_ALLOWANCE, Transcript
 from tallystick.protocol.units import ZERO_HASH
 
 
@@ -50,6 +50,15 @@ def test_usage_counts_where_there_are_no_ids(transcript):
 
     assert (transcript.input_tokens, transcript.output_tokens) == (7, 12)
     assert transcript.tokens_hash == ZERO_HASH
+
+
+def test_no_usage_counts_beyond_what_the_text_can_hold(transcript):
+    """A token has a byte at least; the end, a stop string and markers may leave none."""
+    transcript.add_counts(chunk(usage={"completion_tokens": 5_000}))
+    assert transcript.output_tokens == 0
+
+    transcript.add_counts(chunk(content="ten bytes."))
+    assert transcript.output_tokens == 10 + TEXTLESS_ALLOWANCE
 
 
 def test_a_delta_counts_one_where_there_is_neither(transcript):

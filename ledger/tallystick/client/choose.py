@@ -110,10 +110,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def expected_cost(posted: PostedOffer, wanted: Wanted) -> Atoms:
-    """Atoms that the request would cost at this offer's prices, nothing of it cached."""
+    """Atoms that the request would cost at this offer's prices, nothing of it cached; all of it where that is
+    dearer, since what was cached is the provider's own word."""
     output = TYPICAL_ANSWER if wanted.output_tokens is None else wanted.output_tokens
+    offer = posted.offer
     return cost_up(
-        posted.offer, input_tokens=wanted.input_tokens, cached_input_tokens=0, output_tokens=output
+        offer,
+        input_tokens=wanted.input_tokens,
+        cached_input_tokens=wanted.input_tokens if offer.cached_input_price > offer.input_price else 0,
+        output_tokens=output,
     )
 
 

@@ -119,7 +119,7 @@ class Settling:
         if self._purse.holds(channel, receipt.sequence):
             return True
         reason = ReceiptMismatch("The receipt is for a request that was never made.")
-        self._refuse(channel, signed, reason)
+        yield from self._refuse(channel, signed, reason)
         return False
 
     def _fetch(self, pending: Pending, endpoint: Endpoint) -> Flow[None]:
@@ -148,7 +148,7 @@ class Settling:
         issued = yield from self._sender.missing_receipts(channel, endpoint)
         for signed in issued:
             if (held := self._purse.waiting_there(channel, signed.message)) is not None:
-                self._refuse(channel, signed, contradiction(signed.message, held))
+                yield from self._refuse(channel, signed, contradiction(signed.message, held))
         return [signed for signed in issued if not self._purse.holds(channel, signed.message.sequence)]
 
     def _forget(self, channel: OpenChannel) -> None:
@@ -156,12 +156,11 @@ class Settling:
             if self._payer.now() - pending.sent_at > _FORGOTTEN_AFTER:
                 self._purse.settle_unpaid(pending, "unbilled")
 
-    def _refuse(self, channel: OpenChannel, signed: Signed[Receipt], reason: MarketError) -> None:
+    def _refuse(self, channel: OpenChannel, signed: Signed[Receipt], reason: MarketError) -> Flow[None]:
         """If it is the provider's word at all."""
-        key = self.receipt_key(channel)
+        known = self.receipt_key(channel) or channel.key.provider
         try:
-            if key is None:
-                return
+            key = yield from self._payer.receiver.receipt_key(channel, signed, known)
             verify(signed, self._purse.domain, signer=key)
         except SignatureError:
             return  # nobody's word

@@ -47,10 +47,12 @@ Event = Payload | ReceiptText | Other | Done
 class Lines:
     """Bytes in, events out; a line may arrive in any number of pieces."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_pieces", "_size")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._pieces: list[bytes] = []
+        """Of the line that has no end yet: joined once, or a long one would cost its length squared."""
+        self._size = 0
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` completes.
@@ -60,9 +62,15 @@ class Lines:
         MalformedMessage :
             A line is longer than `LINE_LIMIT`.
         """
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LINE_LIMIT:
+        first, *others = data.split(b"\n")
+        self._pieces.append(first)
+        self._size += len(first)
+        if self._size > LINE_LIMIT:
             raise MalformedMessage("A line of the stream is too long.", required=LINE_LIMIT)
+        if not others:
+            return []
+        *lines, rest = b"".join(self._pieces), *others
+        self._pieces, self._size = [rest], len(rest)
         return [event for line in lines if (event := _read(line.removesuffix(b"\r"))) is not None]
 
 

@@ -28,7 +28,7 @@ class Endpoint:
 class Exchange:
     """An answer whose head is here and whose body is still to be read."""
 
-    __slots__ = ("chunks", "headers", "response", "status")
+    __slots__ = ("chunks", "headers", "patience", "response", "status")
 
     def __init__(self, response: httpx2.Response, chunks: object):
         self.status = response.status_code
@@ -36,6 +36,8 @@ class Exchange:
         self.response = response
         self.chunks = chunks
         """The driver's own iterator over the body."""
+        self.patience: float | None = None
+        """Seconds for which a stream may say nothing new, whatever else comes; None: any time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from typing import Final
 
 from tallystick.client.flow import Flow, run
 from tallystick.ports import Directory, PostedOffer
-from tallystick.protocol.units import Milliseconds
+from tallystick.protocol.units import Address, Milliseconds
 
 FRESH_FOR: Final = 15_000
 """Milliseconds before offers are looked up anew, behind the requests' backs."""
@@ -23,6 +23,7 @@ class Listing:
         self._now = now
         self._offers: Sequence[PostedOffer] = ()
         self._read_at: int | None = None
+        self._keys: set[tuple[Address, Address]] = set()
         self.wants_refresh = False
 
     @property
@@ -43,6 +44,16 @@ class Listing:
         elif age > FRESH_FOR:
             self.wants_refresh = True
         return self._offers
+
+    def is_receipt_key(self, provider: Address, key: Address) -> Flow[bool]:
+        """Whether the provider named it, now or ever: a key that was replaced in mid-answer signs what it
+        issued."""
+        if (provider, key) not in self._keys:
+            named = yield from run(lambda: self._directory.is_receipt_key(provider, key))
+            if not named:
+                return False
+            self._keys.add((provider, key))  # for good: the contract forgets none
+        return True
 
     def refresh(self) -> None:
         """Reads the chain; slow."""

@@ -74,7 +74,7 @@ class Payer:
         self.purse = purse
         self.listing = listing
         self.sender = sender
-        self.receiver = Receiver(purse=purse, listing=listing, settle=clerk.settle)
+        self.receiver = Receiver(purse=purse, listing=listing, settle=clerk.settle, now=now)
         self._clerk = clerk
         self.policy = policy
         self.now = now
@@ -125,7 +125,7 @@ class Payer:
                     failure = failure or error
                     busy = busy or (isinstance(error, TotalBudgetExceeded) and self.purse.spending()[1] > 0)
                 except ProviderRefused as error:
-                    if not error.reason and error.status < 500 and error.status not in (408, 429):
+                    if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
                         raise  # the engine's: another engine would say the same
                     failure = error
                     busy = busy or error.busy
@@ -259,7 +259,7 @@ class Payer:
             ask = attempt.ask
             sink = Relay(shows_usage=ask.shows_usage, shows_running_usage=ask.shows_running_usage)
         else:
-            sink = Gather(chat=attempt.ask.path.endswith("chat/completions"))
+            sink = Gather(chat=attempt.ask.path.endswith("chat/completions"), limit=BODY_LIMIT)
         attempt.shown = 0
         told = False
         for pause in (*(_RESUMING_ALONE if attempt.alone else _RESUMING), None):
@@ -306,12 +306,16 @@ class Payer:
                 )
             if last := sink.end(outcome):
                 yield Emit(last)
+            elif isinstance(sink, Gather) and outcome.cut and not reception.delivered:
+                raise ProviderUnreachable("The provider's answer is none.")
             elif isinstance(sink, Gather) and not outcome.cut:
                 body = with_outcome(orjson.dumps(sink.whole.answer()), outcome)
                 yield self._whole(exchange, outcome, body)
         else:
             body = yield from read_all(exchange, BODY_LIMIT)
             yield from self.receiver.read_whole(exchange, body, attempt, reception, outcome)
+            if outcome.cut and not reception.delivered:
+                raise ProviderUnreachable("The provider's answer is none.")
             if not outcome.cut:
                 yield self._whole(exchange, outcome, with_outcome(body, outcome))
 

@@ -8,18 +8,23 @@ from collections.abc import Callable
 
 import httpx2
 
+from tallystick.chain.errors import ChainError
 from tallystick.client.ask import Ask
 from tallystick.client.attempts import Attempt
 from tallystick.client.errors import ProviderUnreachable
 from tallystick.client.events import Done, Lines, Other, Payload, ReceiptText
-from tallystick.client.flow import Emit, Exchange, Flow, read, run
+from tallystick.client.flow import Drop, Emit, Exchange, Flow, read
 from tallystick.client.listing import Listing
 from tallystick.client.outcome import Outcome
-from tallystick.client.purse import Pending, Purse
+from tallystick.client.purse import OpenChannel, Pending, Purse
 from tallystick.client.reception import Reception
 from tallystick.client.sinks import Sink
 from tallystick.crash import point
+from tallystick.protocol.eip712 import digest
 from tallystick.protocol.errors import BudgetError, MarketError, ReceiptError, SignatureError, WrongSigner
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Signed, recover
+from tallystick.protocol.units import Address, Milliseconds
 from tallystick.protocol.wire import RECEIPT, read_receipt_text
 
 
@@ -30,8 +35,16 @@ class Truncated(httpx2.RemoteProtocolError):
 class Receiver:
     """Reads answers on behalf of one purse."""
 
-    def __init__(self, *, purse: Purse, listing: Listing, settle: Callable[..., None]):
+    def __init__(
+        self,
+        *,
+        purse: Purse,
+        listing: Listing,
+        settle: Callable[..., None],
+        now: Callable[[], Milliseconds],
+    ):
         self.purse = purse
+        self._now = now
         self.listing = listing
         self._settle = settle
 
@@ -48,9 +61,19 @@ class Receiver:
     def read_stream(
         self, exchange: Exchange, attempt: Attempt, reception: Reception, outcome: Outcome, sink: Sink
     ) -> Flow[None]:
-        """Reads a stream to its end; raises Truncated where the provider ends it before."""
-        lines, done = Lines(), False
+        """Reads a stream to its end, or to where it says more than was asked for.
+
+        Raises
+        ------
+        Truncated :
+            The provider ends it before.
+        httpx2.ReadTimeout :
+            It says nothing new for too long, though bytes come.
+        """
+        lines, done, waited, asked_at = Lines(), False, 0, self._now()
         while data := (yield from read(exchange)):
+            waited += self._now() - asked_at
+            said = reception.transcript.output_tokens
             out: list[bytes] = []
             for event in lines.feed(data):
                 match event:
@@ -71,6 +94,15 @@ class Receiver:
             if shown := b"".join(out):
                 yield Emit(shown)
                 point("answer.shown")
+            if reception.runs_over:
+                yield Drop(exchange)
+                done = True
+                break
+            waited = 0 if reception.transcript.output_tokens > said else waited
+            if exchange.patience is not None and waited > exchange.patience * 1000:
+                yield Drop(exchange)
+                raise httpx2.ReadTimeout("The provider says nothing new.")
+            asked_at = self._now()
         if not done and reception.final is None:
             raise Truncated("The stream broke off before its end.")
         self._conclude(attempt, reception, outcome)
@@ -86,7 +118,7 @@ class Receiver:
 
     def _take(self, text: str, attempt: Attempt, reception: Reception, outcome: Outcome) -> Flow[None]:
         """One receipt: accepted, or refused for good, or left to be found again where the budget has no room
-        for it. The caller's answer goes on either way."""
+        for it or the chain cannot say whose it is. The caller's answer goes on either way."""
         if outcome.refusal is not None:
             return
         pending = attempt.pending
@@ -98,7 +130,8 @@ class Receiver:
             try:
                 proven = reception.check(signed)
             except WrongSigner:
-                yield from self._refresh_key(reception)
+                known = reception.receipt_key
+                reception.receipt_key = yield from self.receipt_key(pending.channel, signed, known)
                 proven = reception.check(signed)
             final = reception.final is not None
             point("receipt.checked")
@@ -107,7 +140,8 @@ class Receiver:
             outcome.refusal = error
             if isinstance(error, ReceiptError | SignatureError):
                 self.purse.evidence.refuse(pending.channel, signed, error, nonce=pending.nonce)
-            self.purse.settle_unpaid(pending, "unbilled" if isinstance(error, BudgetError) else "refused")
+            unjudged = isinstance(error, BudgetError | ChainError)
+            self.purse.settle_unpaid(pending, "unbilled" if unjudged else "refused")
             return
         outcome.receipts.extend(proven)
         if not final:
@@ -123,8 +157,10 @@ class Receiver:
         if reception.transcript.response_hash != attempt.shown_hash:
             raise ProviderUnreachable("The provider tells another answer the second time.")
 
-    def _refresh_key(self, reception: Reception) -> Flow[None]:
-        """The provider may have named another receipt key on chain since its offers were read."""
-        yield from run(self.listing.refresh)
-        offers = yield from self.listing.offers()
-        reception.follow_key(offers)
+    def receipt_key(self, channel: OpenChannel, signed: Signed[Receipt], known: Address) -> Flow[Address]:
+        """Who signed it, if the provider ever named that key, before or after its offers were read; else the
+        known one, which did not. Raises MalformedSignature or ChainUnavailable."""
+        signer = recover(digest(self.purse.domain, signed.message.struct_hash()), signed.signature)
+        if signer == known or not (yield from self.listing.is_receipt_key(channel.key.provider, signer)):
+            return known
+        return signer

@@ -4,8 +4,7 @@ Pure: bytes and receipts come in, verified receipts come out, or the reason why 
 channel total: that receipts follow each other without a gap is the purse's to see.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -18,7 +17,7 @@ from tallystick.protocol.errors import ReceiptDoesNotAddUp, ReceiptMismatch
 from tallystick.protocol.pricing import MINIMUM_INTERIM_COST
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.signed import Signed, Verified, verify
-from tallystick.protocol.transcript import Transcript
+from tallystick.protocol.transcript import TEXTLESS_ALLOWANCE, Transcript
 from tallystick.protocol.units import Atoms, ChannelId, Hash32, Tokens, to_hex
 
 _FINISHES: Final = frozenset(Finish)
@@ -39,6 +38,8 @@ class Reception:
         worst: Atoms,
     ):
         self._domain = domain
+        self.receipt_key = posted.stake.receipt_key
+        """Whose signature counts."""
         self._posted = posted
         self._channel_id = channel_id
         self._request_hash = request_hash
@@ -81,7 +82,7 @@ class Reception:
             Its cost is not the price of its counts, or an interim one is too small.
         """
         receipt = signed.message
-        verified = verify(signed, self._domain, signer=self._posted.stake.receipt_key)
+        verified = verify(signed, self._domain, signer=self.receipt_key)
         self._require_same_answer(receipt)
         self._require_counts(receipt)
         self._require_cost(receipt)
@@ -129,6 +130,10 @@ class Reception:
         self._output += receipt.output_tokens
         limit = self._ask.output_limit
         received = self.transcript.output_tokens
+        if not received:
+            raise ReceiptMismatch(
+                "A receipt for an answer that holds no output token.", required=0, actual=receipt.cost
+            )
         allowed = received if limit is None else min(received, limit)
         if self._output > allowed:
             raise ReceiptMismatch(
@@ -147,6 +152,12 @@ class Reception:
             )
         cached = min(self.transcript.cached_input_tokens, self._input)
         offer = self._posted.offer
+        if offer.cached_input_price > offer.input_price and self._cached > cached:
+            raise ReceiptMismatch(
+                "More input is billed as cached, and dearer, than the answer says.",
+                required=cached,
+                actual=self._cached,
+            )
         alone = self.final is not None and len(self._unproven) == 1 and self._unproven[0].message.input_tokens
         if alone and offer.cached_input_price < offer.input_price and self._cached < cached:
             raise ReceiptMismatch(
@@ -167,11 +178,13 @@ class Reception:
                 actual=self._cost,
             )
 
-    def follow_key(self, offers: Sequence[PostedOffer]) -> None:
-        """The provider's receipt key as newer offers have it."""
-        for posted in offers:
-            if posted.offer.provider == self._posted.offer.provider:
-                self._posted = replace(self._posted, stake=posted.stake)
+    @property
+    def runs_over(self) -> bool:
+        """More came than was asked for: it is not paid, and need not be read."""
+        limit = self._ask.output_limit
+        if limit is None:
+            limit = Tokens(self._posted.offer.context_length * self._ask.answers)
+        return self.transcript.output_tokens > limit + TEXTLESS_ALLOWANCE
 
     @property
     def cut(self) -> bool:

@@ -111,9 +111,10 @@ class Sender:
                 timeout=call.timeout,
             ))  # fmt: skip
             point("answer.begun")
-            if exchange.status < 400:
+            if exchange.status < 300:
                 count = voucher.message.acknowledgement.receipt_count
                 self.purse.mark_delivered(channel, count, grant=grant)
+                exchange.patience = call.timeout.get("read")
                 return exchange
             refusal = read_refusal(exchange.status, (yield from read_all(exchange, BODY_LIMIT)))
             tried[refusal.code] += 1
@@ -173,8 +174,11 @@ class Sender:
                 if not channel.grant_delivered and tried[refusal.code] > 1:
                     return False
                 channel.grant_delivered = False
-                if refusal.terms.cap > channel.granted:
-                    yield from self.grant(channel, posted, Atoms(0), at_least=refusal.terms.cap)
+                cap = refusal.terms.cap
+                if cap > channel.committed + 2 * posted.offer.credit:
+                    return False  # no honest one needs it: credit owed, and credit for this request
+                if cap > channel.granted:
+                    yield from self.grant(channel, posted, Atoms(0), at_least=cap)
                 return True
             case AcknowledgementMismatch.code if tried[refusal.code] == 1:
                 yield from catch_up(self, channel, endpoint_of(posted.offer))

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from tallystick.client.errors import ProviderUnreachable
 from tallystick.client.outcome import EXTENSION, Outcome
 from tallystick.client.whole import Whole
 from tallystick.protocol.units import to_hex
@@ -37,6 +38,8 @@ class Relay:
         self._held = b""
 
     def payload(self, data: bytes, chunk: Mapping[str, Any]) -> bytes:
+        if not chunk:
+            return b""  # no JSON object: it is hashed like everything, and would only make programs stumble
         choices = chunk.get("choices")
         is_usage = choices == [] and isinstance(chunk.get("usage"), dict)
         if is_usage and not self._shows_usage:
@@ -60,12 +63,18 @@ class Relay:
 class Gather:
     """The answer that is streamed underneath."""
 
-    __slots__ = ("whole",)
+    __slots__ = ("_left", "whole")
 
-    def __init__(self, *, chat: bool):
+    def __init__(self, *, chat: bool, limit: int):
+        """`limit`: bytes that may be gathered."""
         self.whole = Whole(chat=chat)
+        self._left = limit
 
     def payload(self, data: bytes, chunk: Mapping[str, Any]) -> bytes:
+        """Raises ProviderUnreachable where they are too many."""
+        self._left -= len(data)
+        if self._left < 0:
+            raise ProviderUnreachable("The answer is too large.")
         self.whole.add(chunk)
         return b""
 

@@ -23,10 +23,17 @@ _FINISHES: Final[Mapping[str, Finish]] = {
 }
 
 
+TEXTLESS_ALLOWANCE: Final = Tokens(64)
+"""Tokens that leave no text, at most, where no ids show them: the end, a stop string, markers."""
+_TEXTS: Final = ("content", "text", "reasoning", "reasoning_content", "refusal")
+_CALLS: Final = ("tool_calls", "function_call")
+
+
 class Transcript:
     """One answer so far. Counts are of this request, all choices and prompts together."""
 
     __slots__ = (
+        "_bytes",
         "_deltas",
         "_ids",
         "_ids_count",
@@ -45,7 +52,8 @@ class Transcript:
         """As the engine counts them, cached ones included; zero until it says."""
         self.cached_input_tokens = Tokens(0)
         self.output_tokens = Tokens(0)
-        """By token ids where the engine gives them, else by its usage, else one a delta.
+        """By token ids where the engine gives them, else by its usage as far as the text bears it out, else
+        one a delta.
 
         It never falls, though a better source that speaks late may count less: what an interim receipt was
         made of stays true."""
@@ -55,6 +63,8 @@ class Transcript:
         self._ids_count = 0
         self._used = 0
         self._deltas = 0
+        self._bytes = 0
+        """Of text that came without ids: a token has at least one."""
 
     @property
     def tokens_hash(self) -> Hash32:
@@ -79,7 +89,7 @@ class Transcript:
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._add_usage(usage)
-        counted = self._ids_count or self._used or self._deltas
+        counted = self._ids_count or self._borne_out() or self._deltas
         self.output_tokens = Tokens(max(self.output_tokens, counted))
 
     def _add_choice(self, choice: Mapping[str, Any]) -> None:
@@ -87,6 +97,8 @@ class Transcript:
         if isinstance(ids, list) and all(type(item) is int and 0 <= item < 1 << 32 for item in ids):
             self._ids.update(b"".join(item.to_bytes(4, "big") for item in ids))
             self._ids_count += len(ids)
+        if not self._ids_count:
+            self._bytes += _size(choice) + _size(choice.get("delta")) + _size(choice.get("message"))
         delta = choice.get("delta")
         if choice.get("text") or (
             isinstance(delta, dict) and (delta.get("content") or delta.get("tool_calls"))
@@ -96,6 +108,10 @@ class Transcript:
         if isinstance(reason, str):
             self.finish = _FINISHES.get(reason, Finish.OTHER)
 
+    def _borne_out(self) -> int:
+        """The usage, where a text came that can have so many tokens: a number alone is no delivery."""
+        return min(self._used, self._bytes + TEXTLESS_ALLOWANCE) if self._bytes else 0
+
     def _add_usage(self, usage: Mapping[str, Any]) -> None:
         self.input_tokens = Tokens(max(self.input_tokens, _count(usage.get("prompt_tokens"))))
         self._used = max(self._used, _count(usage.get("completion_tokens")))
@@ -103,6 +119,15 @@ class Transcript:
         if isinstance(details, dict):
             cached = _count(details.get("cached_tokens"))
             self.cached_input_tokens = Tokens(min(self.input_tokens, max(self.cached_input_tokens, cached)))
+
+
+def _size(said: object) -> int:
+    """Bytes of the texts in it; those of calls are rounded up."""
+    if not isinstance(said, dict):
+        return 0
+    texts = [text for name in _TEXTS if isinstance(text := said.get(name), str)]
+    calls = [repr(call) for name in _CALLS if (call := said.get(name))]
+    return sum(len(text.encode(errors="replace")) for text in texts + calls)
 
 
 def _count(value: object) -> int:
