@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx2
 import pytest
 import uvicorn
 
+from tallystick.client.pools import pinned_context
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Key
@@ -19,11 +21,13 @@ from tallystick.protocol.units import (
     Address,
     Atoms,
     AtomsPerMTok,
+    Hash32,
     Milliseconds,
     Timestamp,
     Tokens,
 )
 from tallystick_node.engine.upstream import Upstream
+from tallystick_node.gateway import tls
 from tallystick_node.gateway.app import make_app
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.gateway import Gateway, Limits
@@ -78,6 +82,7 @@ class World:
         self.model = MODEL
         self.settle_policy = SettlePolicy(amount=Atoms(10**9), interval_s=900, minimum=Atoms(1))
         self.store: Store | None = None
+        self.tls = False
 
     async def start(self) -> None:
         self.store = SqliteStore(self.folder / "node.db")
@@ -112,13 +117,15 @@ class World:
             lifespan="off",
             ws="none",
             timeout_graceful_shutdown=1,
+            ssl_context_factory=self._server_context if self.tls else None,
         )
         self.server = _Server(config)
         self.serving = asyncio.create_task(self.server.serve())
         await until(lambda: self.server.started)
         port = self.server.servers[0].sockets[0].getsockname()[1]
         self.http = httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{port}",
+            base_url=f"http{'s' if self.tls else ''}://127.0.0.1:{port}",
+            verify=pinned_context(self.endpoint_key) if self.tls else True,
             timeout=20,
             limits=httpx2.Limits(max_connections=None),
             trust_env=False,
@@ -126,6 +133,15 @@ class World:
         if not self.chain.sequence:
             self.post_offer()
         await self.watch.poll()
+
+    def _server_context(self, *_: object) -> ssl.SSLContext:
+        """As `serve` has it: a key made here, under a certificate that it signs itself."""
+        path = self.folder / "tls.pem"
+        return tls.server_context(path, tls.load_or_make_key(path))
+
+    @property
+    def endpoint_key(self) -> Hash32:
+        return tls.endpoint_key(tls.load_or_make_key(self.folder / "tls.pem")) if self.tls else ZERO_HASH
 
     async def stop(self) -> None:
         await self.http.aclose()
@@ -169,7 +185,7 @@ class World:
             provider=self.key.address,
             sequence=self.chain.sequence + 1,
             endpoint="http://127.0.0.1",
-            endpoint_key=ZERO_HASH,
+            endpoint_key=self.endpoint_key,
             model=self.model,
             model_hash=ZERO_HASH,
             input_price=AtomsPerMTok(input_price),

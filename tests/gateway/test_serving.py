@@ -46,7 +46,7 @@ async def test_a_payer_that_asks_for_no_counts_gets_those_it_is_billed_by(world:
         lines = [line async for line in response.aiter_lines() if line.startswith("data: {")]
     chunks = [orjson.loads(line[6:]) for line in lines]
     assert [chunk["usage"]["completion_tokens"] for chunk in chunks] == [*range(1, 9), 8]
-    assert not any("prompt_token_ids" in chunk for chunk in chunks)
+    assert [chunk["choices"][0]["token_ids"] for chunk in chunks[:-1]] == [[index] for index in range(8)]
     assert world.engine.bodies[0]["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
 
 

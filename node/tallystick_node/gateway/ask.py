@@ -61,17 +61,15 @@ class Ask:
         )
 
     def for_engine(self, model: str) -> bytes:
-        """The body as the engine gets it: its own name of the model, and in a stream the counts that bills
-        are made of, which the payer gets too: whoever is billed by a count has it.
+        """The body as the engine gets it: its own name of the model, and asking for the counts that bills are
+        made of: token ids, and in a stream the usage so far. The payer gets them too.
 
         It is written anew, so that what the engine reads is what was read here.
         """
-        fields = self.fields | {"model": model}
+        fields = self.fields | {"model": model, "return_token_ids": True}
         if self.streamed:
             options = self.fields.get("stream_options") or {}
             fields["stream_options"] = options | {"include_usage": True, "continuous_usage_stats": True}
-            if self.choices > 1:  # The running usage of several choices is that of one of them.
-                fields["return_token_ids"] = True
         return orjson.dumps(fields)
 
 
