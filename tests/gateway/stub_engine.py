@@ -1,6 +1,7 @@
 """An engine that does as it is told: vLLM's shapes, with switches for everything that may go wrong."""
 
 import asyncio
+from itertools import product
 from typing import Any
 
 import orjson
@@ -65,14 +66,16 @@ class StubEngine:
             status, answer = self.refuse
             return web.json_response(answer, status=status)
         self.heard += self.input_tokens
-        count = min(self.tokens, body.get("max_tokens") or self.tokens)
+        limits = [body.get(name) for name in ("max_tokens", "max_completion_tokens")]
+        count = min(self.tokens, max([limit for limit in limits if limit], default=self.tokens))
+        copies = (body.get("n") or 1) * (len(prompt) if isinstance(prompt := body.get("prompt"), list) else 1)
         finish = "length" if count < self.tokens else "stop"
         try:
             if body.get("stream"):
-                return await self._stream(request, body, count, finish)
+                return await self._stream(request, body, count, finish, copies)
             for index in range(count):
                 await self._token(request, index)
-            self.spoken += count
+            self.spoken += count * copies
             choice = {
                 "index": 0,
                 "message": {"role": "assistant", "content": "x " * count},
@@ -80,7 +83,10 @@ class StubEngine:
             }
             if body.get("return_token_ids"):
                 choice["token_ids"] = list(range(count))
-            return web.json_response({"id": "1", "choices": [choice], "usage": self._usage(count)})
+            choices = [choice | {"index": index} for index in range(copies)]
+            return web.json_response(
+                {"id": "1", "choices": choices, "usage": self._usage(count * copies)},
+            )
         except asyncio.CancelledError:
             self.cut.set()
             raise
@@ -102,24 +108,24 @@ class StubEngine:
         }
 
     async def _stream(
-        self, request: web.Request, body: dict[str, Any], count: int, finish: str
+        self, request: web.Request, body: dict[str, Any], count: int, finish: str, copies: int
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
         options = body.get("stream_options") or {}
         running = options.get("continuous_usage_stats") and self.gives_usage and self.counts_on_the_way
         ids = body.get("return_token_ids") and self.gives_ids
-        for start in range(0, count, self.per_chunk):
+        for copy, start in product(range(copies), range(0, count, self.per_chunk)):
             await self._token(request, start)
             said = range(start, min(start + self.per_chunk, count))
             text = "".join(f"w{index} " for index in said)
-            choice: dict[str, Any] = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+            choice: dict[str, Any] = {"index": copy, "delta": {"content": text}, "finish_reason": None}
             if said.stop == count:
                 choice["finish_reason"] = finish
             if ids:
                 choice["token_ids"] = list(said)
             chunk: dict[str, Any] = {"id": "1", "object": "chat.completion.chunk", "choices": [choice]}
-            if ids and start == 0:
+            if ids and copy == start == 0:
                 chunk["prompt_token_ids"] = list(range(self.input_tokens))
             if running:
                 chunk["usage"] = self._usage(said.stop)
@@ -127,7 +133,7 @@ class StubEngine:
             self.sent = said.stop
             self.spoken += len(said)
         if options.get("include_usage") and self.gives_usage:
-            last = {"id": "1", "choices": [], "usage": self._usage(count)}
+            last = {"id": "1", "choices": [], "usage": self._usage(count * copies)}
             await response.write(b"data: " + orjson.dumps(last) + b"\n\n")
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
