@@ -31,6 +31,8 @@ class Cheat(FakeProvider):
     streamed: ClassVar[tuple[bool, ...]] = (False, True)
     asks: ClassVar[int] = 3
     """Requests that a program makes, one after the other."""
+    patience: ClassVar[float] = 15
+    """Seconds for which the program waits for a byte."""
     interim: ClassVar[bool] = False
     """It takes a stream with interim receipts to play it."""
 
@@ -114,7 +116,7 @@ class OvercountsCachedInput(FalseReceipt):
 
 
 class BillsInputTwice(FalseReceipt):
-    """On each interim receipt of a stream."""
+    """Bills the input on each receipt of a stream."""
 
     streamed: ClassVar[tuple[bool, ...]] = (True,)
     interim: ClassVar[bool] = True
@@ -124,7 +126,7 @@ class BillsInputTwice(FalseReceipt):
 
 
 class ChargesAnAtomMore(FalseReceipt):
-    """Than the price of its counts."""
+    """An atom above the price of its counts."""
 
     def false(self, receipt: Receipt) -> Receipt:
         return replace(
@@ -148,7 +150,7 @@ class ChangesPriceInMidStream(FalseReceipt):
 
 
 class BillsUnderAnotherOffer(FalseReceipt):
-    """A dearer one of its own."""
+    """The receipt names a dearer offer of its own."""
 
     def false(self, receipt: Receipt) -> Receipt:
         dear = replace(self.offer, sequence=2, output_price=self.offer.output_price * 3, model="other")
@@ -179,16 +181,22 @@ class HashesOtherBytes(FalseReceipt):
 
 
 class HashesOtherTokens(FalseReceipt):
+    """The receipt commits to token ids that were not sent."""
+
     def false(self, receipt: Receipt) -> Receipt:
         return replace(receipt, tokens_hash=Hash32(b"\3" * 32))
 
 
 class BillsAnotherChannel(FalseReceipt):
+    """The receipt is of a channel that is not the request's."""
+
     def false(self, receipt: Receipt) -> Receipt:
         return replace(receipt, channel_id=b"\1" * 32)
 
 
 class BillsAnotherRequest(FalseReceipt):
+    """The receipt is for a request that was not made."""
+
     def false(self, receipt: Receipt) -> Receipt:
         return replace(receipt, request_hash=Hash32(b"\4" * 32))
 
@@ -266,7 +274,7 @@ class TellsTwoLastReceipts(Cheat):
 
 
 class EndsUnknownly(FalseReceipt):
-    """With a reason that there is not, after which an interim receipt could follow."""
+    """The last receipt has a reason to end that there is not."""
 
     def false(self, receipt: Receipt) -> Receipt:
         return replace(receipt, finish=77)

@@ -22,18 +22,20 @@ from tests.client.side import Refused, Side
 
 
 class StallsAfterTheFirstToken(Cheat):
-    """And holds the connection open, silently."""
+    """Says a few tokens and then nothing, and holds the connection open."""
 
+    patience: ClassVar[float] = 0.5
     asks: ClassVar[int] = 1
     streamed: ClassVar[tuple[bool, ...]] = (True,)
     options: ClassVar[dict[str, Any]] = {"mishap": "stall"}
 
 
 class StallsWithComments(Cheat):
-    """The same, with a comment now and then, so that no read ever times out."""
+    """The same after one token, with comments, so that no read ever times out."""
 
     streamed: ClassVar[tuple[bool, ...]] = (True,)
 
+    patience: ClassVar[float] = 0.5
     asks: ClassVar[int] = 1
 
     def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
@@ -62,6 +64,8 @@ class NeverEnds(Cheat):
 
 
 class SendsAGiganticHeader(Cheat):
+    """Ten megabytes in the head of its answer."""
+
     asks: ClassVar[int] = 1
 
     def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
@@ -70,6 +74,8 @@ class SendsAGiganticHeader(Cheat):
 
 
 class SendsAGiganticReceipt(Cheat):
+    """Two megabytes of receipt, after an answer that is in order."""
+
     streamed: ClassVar[tuple[bool, ...]] = (True,)
 
     def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
@@ -136,7 +142,7 @@ class SendsAGzipBomb(Cheat):
 
 
 class Redirects(Cheat):
-    """To a host behind the payer's firewall, with the payer's body and its credential."""
+    """Sends the payer, its body and its credential on to a host of the payer's own network."""
 
     status = 307
 
@@ -156,6 +162,8 @@ class AnswersNothing(Cheat):
 
 
 class TakesTheVoucherAndRefuses(Cheat):
+    """Takes what the request acknowledges, and serves nothing."""
+
     def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
         handler.send(503, b'{"error": {"message": "no", "type": "server_error", "code": 503}}', {})
         return True

@@ -45,12 +45,12 @@ PLAYS = [
 ]
 
 
-def ask(transport: Transport, cheat: type[Cheat], *, streamed: bool, timeout: float = 0.5) -> str:
+def ask(transport: Transport, cheat: type[Cheat], *, streamed: bool) -> str:
     """What an openai program gets; nothing more after an error."""
     text = "a " * 1_500 if cheat.interim else cheat.text
     limit = 1_500 if cheat.interim else ASKED["max_tokens"]
-    http = DefaultHttpxClient(transport=transport, timeout=timeout)
-    client = OpenAI(base_url=BASE_URL, api_key="-", http_client=http, max_retries=0, timeout=timeout)
+    http = DefaultHttpxClient(transport=transport, timeout=cheat.patience)
+    client = OpenAI(base_url=BASE_URL, api_key="-", http_client=http, max_retries=0, timeout=cheat.patience)
     fields: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": text}]}
     said = ""
     try:
