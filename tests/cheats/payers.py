@@ -112,6 +112,37 @@ class ReadsSlowly(Deadbeat):
         await reading
 
 
+class AsksForNoCounts(Deadbeat):
+    """Neither ids nor usage, of an engine that gives no ids, says four tokens at a time and breaks off in the
+    middle; pays every receipt that it can check, and nothing else."""
+
+    async def play(self) -> None:
+        self.world.engine.gives_ids, self.world.engine.per_chunk = False, 4
+        self.world.engine.die_after = 100
+        payer = await self.world.payer()
+        for _ in range(3):
+            body = payer.body(stream=True, max_tokens=LONG)
+            await self.read(payer, body=body, acknowledge=True)
+            await payer.acknowledge()
+
+    def bound(self) -> int:
+        return 0
+
+
+class HasItsInputReadForNothing(Deadbeat):
+    """Of an engine that counts at the end alone: the first receipts of a long stream cannot bill it."""
+
+    async def play(self) -> None:
+        self.world.engine.gives_ids = self.world.engine.counts_on_the_way = False
+        payer = await self.world.payer()
+        for _ in range(3):
+            await self.read(payer, acknowledge=True)
+            await payer.acknowledge()
+
+    def bound(self) -> int:
+        return 0
+
+
 # ------------------------------------------------------------------------------------------- many at once
 
 

@@ -50,6 +50,22 @@ class StallsWithComments(Cheat):
         return True
 
 
+class Trickles(Cheat):
+    """A whole answer, or a refusal, a byte now and then: no read times out, and the end never comes."""
+
+    asks: ClassVar[int] = 1
+    patience: ClassVar[float] = 0.5
+
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        handler.head("application/json", 402 if b'"stream":true' in raw else 200)
+        with suppress(OSError):
+            while not self.closing:
+                handler.chunk(b" ")
+                time.sleep(0.02)
+        handler.hang_up()
+        return True
+
+
 class NeverEnds(Cheat):
     """Goes on for ever, far beyond what was asked for, and bills all of it."""
 

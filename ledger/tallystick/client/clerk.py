@@ -134,7 +134,7 @@ class Settling:
             if exchange.headers.get("content-type", "").startswith("text/event-stream"):
                 yield from self._payer.receiver.read_stream(exchange, attempt, reception, outcome, Discard())
             else:
-                body = yield from read_all(exchange, BODY_LIMIT)
+                body = yield from read_all(exchange, BODY_LIMIT, self._payer.now)
                 yield from self._payer.receiver.read_whole(exchange, body, attempt, reception, outcome)
         except Truncated:
             missing = yield from self._missing(pending.channel, endpoint)

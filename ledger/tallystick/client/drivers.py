@@ -70,7 +70,7 @@ class Blocking:
                 request = _request(effect)
                 response = self._pools.of(effect.endpoint).blocking.handle_request(request)
                 assert isinstance(response.stream, httpx2.SyncByteStream)
-                exchange = Exchange(response, iter(response.stream))
+                exchange = Exchange(response, iter(response.stream), effect.timeout.get("read"))
                 self._open.append(exchange)
                 return exchange
             case Read(exchange):
@@ -143,7 +143,7 @@ class Asynchronous:
                 request = _request(effect)
                 response = await self._pools.of(effect.endpoint).asynchronous.handle_async_request(request)
                 assert isinstance(response.stream, httpx2.AsyncByteStream)
-                exchange = Exchange(response, aiter(response.stream))
+                exchange = Exchange(response, aiter(response.stream), effect.timeout.get("read"))
                 self._open.append(exchange)
                 return exchange
             case Read(exchange):

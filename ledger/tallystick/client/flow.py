@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import httpx2
 
-from tallystick.protocol.units import Hash32
+from tallystick.protocol.units import Hash32, Milliseconds
 
 T = TypeVar("T")
 
@@ -30,14 +30,15 @@ class Exchange:
 
     __slots__ = ("chunks", "headers", "patience", "response", "status")
 
-    def __init__(self, response: httpx2.Response, chunks: object):
+    def __init__(self, response: httpx2.Response, chunks: object, patience: float | None = None):
         self.status = response.status_code
         self.headers = response.headers
         self.response = response
         self.chunks = chunks
         """The driver's own iterator over the body."""
-        self.patience: float | None = None
-        """Seconds for which a stream may say nothing new, whatever else comes; None: any time."""
+        self.patience = patience
+        """Seconds for which a stream may say nothing new whatever else comes, and a whole body may take;
+        None: any time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,16 +112,27 @@ def read(exchange: Exchange) -> Flow[bytes]:
     return data
 
 
-def read_all(exchange: Exchange, limit: int) -> Flow[bytes]:
-    """The whole body, up to about `limit` bytes."""
+def read_all(exchange: Exchange, limit: int, now: Callable[[], Milliseconds]) -> Flow[bytes]:
+    """The whole body, up to about `limit` bytes.
+
+    Raises
+    ------
+    httpx2.ReadTimeout :
+        It trickles: no single read is late, and the end does not come.
+    httpx2.RemoteProtocolError :
+        It is too large.
+    """
     pieces: list[bytes] = []
-    size = 0
+    size, began_at = 0, now()
     while data := (yield from read(exchange)):
         pieces.append(data)
         size += len(data)
         if size > limit:
             yield Drop(exchange)
             raise httpx2.RemoteProtocolError("The answer is too large.")
+        if exchange.patience is not None and now() - began_at > exchange.patience * 1000:
+            yield Drop(exchange)
+            raise httpx2.ReadTimeout("The answer does not come to its end.")
     return b"".join(pieces)
 
 

@@ -312,7 +312,7 @@ class Payer:
                 body = with_outcome(orjson.dumps(sink.whole.answer()), outcome)
                 yield self._whole(exchange, outcome, body)
         else:
-            body = yield from read_all(exchange, BODY_LIMIT)
+            body = yield from read_all(exchange, BODY_LIMIT, self.now)
             yield from self.receiver.read_whole(exchange, body, attempt, reception, outcome)
             if outcome.cut and not reception.delivered:
                 raise ProviderUnreachable("The provider's answer is none.")

@@ -114,9 +114,8 @@ class Sender:
             if exchange.status < 300:
                 count = voucher.message.acknowledgement.receipt_count
                 self.purse.mark_delivered(channel, count, grant=grant)
-                exchange.patience = call.timeout.get("read")
                 return exchange
-            refusal = read_refusal(exchange.status, (yield from read_all(exchange, BODY_LIMIT)))
+            refusal = read_refusal(exchange.status, (yield from read_all(exchange, BODY_LIMIT, self._now)))
             tried[refusal.code] += 1
             if refusal.code in FORGETFUL and (yield from self._mended(attempt, refusal, tried)):
                 self.purse.settle_unpaid(pending, "void")
@@ -257,7 +256,7 @@ class Sender:
         exchange = yield from send(
             self._bare(endpoint, VOUCHERS_PATH, b"", Credential(voucher=voucher.signed))
         )
-        body = yield from read_all(exchange, BODY_LIMIT)
+        body = yield from read_all(exchange, BODY_LIMIT, self._now)
         point("voucher.answered")
         if exchange.status >= 400:
             return read_refusal(exchange.status, body)
@@ -279,7 +278,7 @@ class Sender:
         )
         credential = Credential(voucher=voucher.signed, grant=grant)
         exchange = yield from send(self._bare(endpoint, path, body, credential))
-        answer = yield from read_all(exchange, BODY_LIMIT)
+        answer = yield from read_all(exchange, BODY_LIMIT, self._now)
         return answer if exchange.status < 400 else read_refusal(exchange.status, answer)
 
     def missing_receipts(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[list[Signed[Receipt]]]:
