@@ -102,7 +102,7 @@ def test_a_key_that_the_chain_cannot_judge_now_is_judged_later(world: Any, ask: 
     transport = world.transport(on_outcome=seen.append)
     post(transport, ask())
     assert seen[0].refusal.code == "chain-unavailable"
-    assert not transport.session.purse.refused_receipts()
+    assert not transport.session.purse.evidence.refused()
     world.chain.gone = False
     post(transport, ask())
     transport.close()
