@@ -52,7 +52,7 @@ class FakeProvider:
         **prices: int,
     ):
         self.mishap = mishap
-        """`engine`, `stall`, `no-receipt`, `crash`, `crash-done`, `slow-close`, `forgets-answers`: what goes wrong."""
+        """`engine`, `stall`, `no-receipt`, `crash`, `crash-done`, `slow-close` or `forgets-answers`."""
         self.latency = latency
         self.key = Key.generate()
         self.signing_key = self.key
