@@ -1,12 +1,14 @@
 """JSON-RPC over HTTP to an Ethereum node: raw, synchronous, safe to share between threads.
 
-It knows no contract and no transaction.
+It knows no contract and no transaction. Whatever a node answers ends as a result, a ChainUnavailable or an
+RpcError, and within a time: a node that sends a byte now and then does not hold a thread for ever.
 """
 
 import threading
+import time
 from collections.abc import Sequence
 from itertools import count
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx2
@@ -14,13 +16,20 @@ import orjson
 
 from tallystick.chain.errors import ChainUnavailable, RpcError
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+_WHOLE: Final = 6
+"""An answer that has begun may take so many times as long as the node may be silent."""
+_SHOWN: Final = 300
+"""Characters of a node's own words."""
+_LONGEST: Final = 256 << 20
+"""Bytes of one answer: a hundred thousand logs take a third of it."""
 
 
 class Rpc:
     """One node. Raises ChainUnavailable when it does not answer, and RpcError when it refuses."""
 
     def __init__(self, url: str, timeout_s: float = 10):
+        """`timeout_s`: how long the node may be silent."""
         self.url = url
         self._ids = count(1)
         self._lock = threading.Lock()
@@ -29,10 +38,13 @@ class Rpc:
 
     def call(self, method: str, *params: Any) -> Any:
         """The result of one method, as JSON."""
-        answer = self._post(self._request(method, params))
+        request = self._request(method, params)
+        answer = self._post(request)
         if not isinstance(answer, dict):
-            raise ChainUnavailable(f"The node at {self._place} answered something that is not JSON-RPC.")
-        return _result(answer)
+            raise self._nonsense("something that is not JSON-RPC")
+        if answer.get("error") is None and answer.get("id") != request["id"]:
+            raise self._nonsense("another question than the one asked")
+        return self._result(answer)
 
     def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """The results of many, in order, in one round trip; raises the first error."""
@@ -40,24 +52,27 @@ class Rpc:
             return []
         body = [self._request(method, params) for method, params in requests]
         answers = self._post(body)
+        if isinstance(answers, dict) and "error" in answers:
+            self._result(answers)  # The whole batch was refused.
         try:
-            by_id = {answer["id"]: answer for answer in answers}
+            by_id = {answer["id"]: answer for answer in answers if isinstance(answer, dict)}
             ordered = [by_id[item["id"]] for item in body]
         except (TypeError, KeyError) as error:
-            if isinstance(answers, dict) and "error" in answers:
-                _result(answers)  # The whole batch was refused.
-            raise ChainUnavailable(f"The node at {self._place} left part of a batch unanswered.") from error
-        return [_result(answer) for answer in ordered]
+            raise self._nonsense("a part of a batch only") from error
+        return [self._result(answer) for answer in ordered]
 
     def close(self) -> None:
         if self._client is not None:
             self._client.close()
 
     @property
-    def _place(self) -> str:
+    def place(self) -> str:
         """Where the node is, without the key that a hosted node's URL often ends in."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+        try:
+            parts = urlsplit(self.url)
+            return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+        except ValueError:
+            return "an address that is no URL"
 
     def _request(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
         return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
@@ -70,41 +85,76 @@ class Rpc:
             return self._client
 
     def _post(self, body: Any) -> Any:
-        headers = {"Content-Type": "application/json"}
         try:
-            response = self._http().post(self.url, content=orjson.dumps(body), headers=headers)
-            answer = orjson.loads(response.content)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            status, content = self._exchange(orjson.dumps(body))
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, LookupError) as error:
             raise ChainUnavailable(
-                f"The chain's node at {self._place} does not answer ({type(error).__name__}). Is it running, "
+                f"The chain's node at {self.place} does not answer ({type(error).__name__}). Is it running, "
                 "and is the RPC address right?"
             ) from error
+        try:
+            answer = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             raise ChainUnavailable(
-                f"The node at {self._place} answered HTTP {response.status_code} without JSON.",
-                actual=response.status_code,
+                f"The node at {self.place} answered HTTP {status} without JSON.", actual=status
             ) from error
-        if response.status_code == 429 or response.status_code >= 500:
+        if status == 429 or status >= 500:
             raise ChainUnavailable(
-                f"The node at {self._place} answered HTTP {response.status_code}: try again later.",
-                actual=response.status_code,
+                f"The node at {self.place} answered HTTP {status}: try again later.", actual=status
             )
         return answer
 
+    def _exchange(self, body: bytes) -> tuple[int, bytes]:
+        """Status and content. The client's own time-out is between two reads; this one is for them all."""
+        deadline = time.monotonic() + _WHOLE * self._timeout_s
+        headers = {"Content-Type": "application/json"}
+        content = bytearray()
+        with self._http().stream("POST", self.url, content=body, headers=headers) as response:
+            for part in response.iter_bytes():
+                content += part
+                if len(content) > _LONGEST:
+                    raise self._nonsense(f"more than {_LONGEST} bytes")
+                if time.monotonic() > deadline:
+                    raise self._nonsense(f"no whole answer in {_WHOLE * self._timeout_s:.0f} seconds")
+        return response.status_code, bytes(content)
 
-def _result(answer: dict[str, Any]) -> Any:
-    error = answer.get("error")
-    if error is None:
-        return answer.get("result")
-    if not isinstance(error, dict):
-        raise RpcError(f"The node refused: {error}", number=0)
-    data = error.get("data")
+    def _nonsense(self, what: str) -> ChainUnavailable:
+        return ChainUnavailable(f"The node at {self.place} answered {what}.")
+
+    def _result(self, answer: dict[str, Any]) -> Any:
+        error = answer.get("error")
+        if error is None:
+            if "result" not in answer:
+                raise self._nonsense("neither a result nor an error")
+            return answer["result"]
+        if not isinstance(error, dict):
+            raise RpcError(f"The node refused: {str(error)[:_SHOWN]}", number=0)
+        number = error.get("code")
+        raise RpcError(
+            f"The node refused: {str(error.get('message'))[:_SHOWN]}",
+            number=number if isinstance(number, int) else 0,
+            data=_revert_data(error.get("data")),
+        )
+
+
+def _revert_data(data: object) -> bytes:
+    """What the contract returned as it reverted; nothing where the node wrote no hex."""
     if isinstance(data, dict):  # Some nodes wrap it.
         data = data.get("data")
-    raw = b""
-    if isinstance(data, str) and data.startswith("0x"):
-        raw = bytes.fromhex(data[2:])
-    number = error.get("code")
-    raise RpcError(
-        f"The node refused: {error.get('message')}", number=number if isinstance(number, int) else 0, data=raw
-    )
+    try:
+        return bytes.fromhex(data[2:]) if isinstance(data, str) and data.startswith("0x") else b""
+    except ValueError:
+        return b""
+
+
+def quantity(answer: object, *, bits: int = 256) -> int:
+    """A number as nodes write it, `0x…`; raises ChainUnavailable where it is none, or absurd."""
+    if isinstance(answer, str) and answer.startswith("0x") and 2 < len(answer) <= 2 + bits // 4:
+        try:
+            value = int(answer[2:], 16)
+        except ValueError:
+            pass
+        else:
+            if 0 <= value < 1 << bits:
+                return value
+    raise ChainUnavailable(f"The node answered {str(answer)[:80]!r} where a number was asked for.")

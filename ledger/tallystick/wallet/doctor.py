@@ -81,8 +81,10 @@ def _check(name: str, look: Callable[[], str], *, optional: bool = False) -> Che
 
 
 def _chain(desk: "Desk") -> str:
-    chain_id = int(desk.rpc.call("eth_chainId"), 16)
-    number = int(desk.rpc.call("eth_blockNumber"), 16)
+    from tallystick.chain.rpc import quantity
+
+    chain_id = quantity(desk.rpc.call("eth_chainId"))
+    number = quantity(desk.rpc.call("eth_blockNumber"))
     return f"{desk.settings.rpc} follows chain {chain_id}, at block {number}"
 
 
