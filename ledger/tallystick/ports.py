@@ -84,13 +84,45 @@ class Directory(Protocol):
         """Whether the provider ever named it: what it signed binds the provider's stake for good."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """What a settlement brought."""
+
+    atoms: Atoms
+    """What the provider's balance gained."""
+    block: int
+    """In which it was mined, the last of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What became of transactions whose outcome was not known."""
+
+    in_flight: bool
+    """One may still be mined."""
+    found: int
+    """The newest block in which one turned up; zero: none did."""
+
+
 class Settlement(Protocol):
     """What a provider sends to the chain. Each call returns when the transaction is mined."""
 
-    def open_channels(self, grants: Sequence[Signed[Grant]]) -> None: ...
+    def open_channels(self, grants: Sequence[Signed[Grant]]) -> int:
+        """The block in which they were mined, the last of them."""
 
-    def settle(self, vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]]) -> Atoms:
-        """What the provider's balance gained."""
+    def settle(
+        self,
+        vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]],
+        *,
+        highest_gas_price: int | None = None,
+    ) -> Gain:
+        """At no more than so many wei a gas."""
 
     def close(self, key: ChannelKey, signed: Signed[Close]) -> object:
         """Ends a channel's epoch, at a total that is settled already."""
+
+    def gas_price(self) -> int:
+        """Wei a gas, in the next block."""
+
+    def look_up(self, *, recheck: bool = False) -> Look:
+        """`recheck`: the chain took blocks back, and perhaps what was mined in them."""

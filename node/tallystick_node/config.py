@@ -93,6 +93,12 @@ class SettleConfig:
     interval_s: Positive = 900
     minimum: Positive = 1_000
     """Less is settled only when the payer closes, or the node shuts down."""
+    gas_coin_price: Natural = 0
+    """Atoms that 10¹⁸ wei cost; 0: gas is not weighed."""
+    gas_share: Annotated[int, Field(gt=0, le=1000)] = 50
+    """Thousandths of a settlement that may go to gas while no deadline presses."""
+    closing_margin_s: Positive = 1_800
+    """So long before a closing channel's deadline it is settled for anything less than it brings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +137,9 @@ class Config:
     """Everything that a node is told."""
 
     __pydantic_config__ = _STRICT
-    rpc: str
-    """URL of an Ethereum node."""
+    rpc: str | Annotated[tuple[str, ...], Field(min_length=1)]
+    """URL of an Ethereum node; of several, the first is followed, and believed what one of the others says
+    too."""
     deployment: Path
     keys: KeysConfig
     engine: EngineConfig
@@ -147,6 +154,10 @@ class Config:
     offers: tuple[OfferConfig, ...] = ()
     settle: SettleConfig = SettleConfig()
     limits: LimitsConfig = LimitsConfig()
+
+    @property
+    def rpcs(self) -> tuple[str, ...]:
+        return (self.rpc,) if isinstance(self.rpc, str) else self.rpc
 
     @classmethod
     def load(cls, path: Path) -> Self:

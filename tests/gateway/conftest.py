@@ -30,6 +30,7 @@ from tallystick_node.engine.upstream import Upstream
 from tallystick_node.gateway import tls
 from tallystick_node.gateway.app import make_app
 from tallystick_node.gateway.books import Books
+from tallystick_node.gateway.cashier import Cashier
 from tallystick_node.gateway.gateway import Gateway, Limits
 from tallystick_node.gateway.grants import GrantPolicy, Grants
 from tallystick_node.gateway.guard import Guard
@@ -37,7 +38,7 @@ from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
-from tallystick_node.gateway.watch import Cashier, ChainWatch
+from tallystick_node.gateway.watch import ChainWatch
 from tallystick_node.store.records import Store
 from tallystick_node.store.sqlite import SqliteStore
 from tests.gateway.fake_chain import FakeChain
@@ -98,7 +99,7 @@ class World:
         self.grants = Grants(self.books, self.chain, GrantPolicy(minimum_cap=Atoms(0)))
         self.gateway = Gateway(self.books, self.grants, self.limits)
         self.watch = ChainWatch(self.gateway, self.grants, self.chain)
-        self.cashier = Cashier(self.books, self.grants, self.chain, self.settle_policy, self.metrics)
+        self.cashier = Cashier(self.gateway, self.grants, self.chain, self.settle_policy, self.metrics)
         self.upstream = Upstream(self.engine.url)
         self.relay = Relay(self.books, self.upstream, self.relay_policy)
         app = make_app(

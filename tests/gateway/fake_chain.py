@@ -2,9 +2,10 @@
 leave."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.errors import ChainDisputed, ChainUnavailable
 from tallystick.chain.events import (
     CapRaised,
     ChainEvent,
@@ -20,7 +21,7 @@ from tallystick.chain.events import (
     Skip,
 )
 from tallystick.chain.follower import Update
-from tallystick.ports import Account, Clock, Head
+from tallystick.ports import Account, Clock, Gain, Head, Look
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.offer import Offer
@@ -49,7 +50,16 @@ class FakeChain:
         self.receipt_keys: set[Address] = set()
         self._log: list[ChainEvent] = []
         self._read = 0
-        self._rewound = False
+        self._rewound: int | None = None
+        self.wei_a_gas = 10**9
+        self.highest: list[int | None] = []
+        """What settlements were allowed to cost, in wei a gas."""
+        self.empty_blocks = 0
+        """On top of those that hold an event each."""
+        self.in_flight = False
+        self.hides_settlements = False
+        """They are mined, and leave no event: as one that was skipped."""
+        self.disputed = False
         self.sequence = 0
         self.minimum_sequence = 0
 
@@ -57,16 +67,16 @@ class FakeChain:
 
     def deposit(self, payer: Address, amount: int) -> None:
         self.free[payer] = self.free.get(payer, 0) + amount
-        self._emit(Deposited, payer=payer, amount=Atoms(amount), free=Atoms(self.free[payer]))
+        self.emit(Deposited, payer=payer, amount=Atoms(amount), free=Atoms(self.free[payer]))
 
     def open(self, key: ChannelKey, cap: int) -> None:
         place = key.payer, key.provider, key.session_key
         opened = place in self.channels and self.channels[place].cap > 0
         self.channels[place] = Channel(key=key, cap=Atoms(cap))
         if opened:
-            self._emit(CapRaised, channel_id=key.id, cap=Atoms(cap))
+            self.emit(CapRaised, channel_id=key.id, cap=Atoms(cap))
             return
-        self._emit(
+        self.emit(
             ChannelOpened,
             channel_id=key.id,
             payer=key.payer,
@@ -76,8 +86,15 @@ class FakeChain:
             cap=Atoms(cap),
         )
 
+    def pay(self, key: ChannelKey, settled: int) -> None:
+        place = key.payer, key.provider, key.session_key
+        self.channels[place] = replace(self.channels[place], settled=Atoms(settled))
+        self.emit(Settled, channel_id=key.id, settled=Atoms(settled), acknowledgement_hash=ZERO_HASH)
+
     def request_close(self, key: ChannelKey) -> None:
-        self._emit(CloseRequested, channel_id=key.id, closes_at=Timestamp(self.now + 3600))
+        place = key.payer, key.provider, key.session_key
+        self.channels[place] = replace(self.channels[place], closes_at=Timestamp(self.now + 3600))
+        self.emit(CloseRequested, channel_id=key.id, closes_at=Timestamp(self.now + 3600))
 
     def close(self, key: ChannelKey, signed: Signed[Close] | None = None) -> None:
         if signed is not None:
@@ -91,11 +108,11 @@ class FakeChain:
         )
         settled = self.channels[place].settled
         self.channels[place] = Channel(key=next_key)
-        self._emit(ChannelClosed, channel_id=key.id, settled=settled, returned=Atoms(0))
+        self.emit(ChannelClosed, channel_id=key.id, settled=settled, returned=Atoms(0))
 
     def skip(self, key: ChannelKey) -> None:
         """What anybody can have the contract report."""
-        self._emit(
+        self.emit(
             GrantSkipped,
             payer=key.payer,
             provider=key.provider,
@@ -105,16 +122,60 @@ class FakeChain:
 
     def withdraw_offers(self, minimum_sequence: int, provider: Address) -> None:
         self.minimum_sequence = minimum_sequence
-        self._emit(OffersWithdrawn, provider=provider, minimum_sequence=minimum_sequence)
+        self.emit(OffersWithdrawn, provider=provider, minimum_sequence=minimum_sequence)
 
     def set_receipt_key(self, provider: Address, receipt_key: Address) -> None:
-        self._emit(ReceiptKeySet, provider=provider, receipt_key=receipt_key)
+        self.emit(ReceiptKeySet, provider=provider, receipt_key=receipt_key)
 
     def rewind(self, keep: int) -> None:
         """The chain takes back all but the first `keep` events."""
         del self._log[keep:]
         self.channels.clear()
-        self._read, self._rewound = 0, True
+        for event in self._log:
+            self._replay(event)
+        if self._read > keep:
+            self._read, self._rewound = keep, keep - 1
+
+    def _replay(self, event: ChainEvent) -> None:
+        by_id = {channel.id: place for place, channel in self.channels.items()}
+        match event:
+            case ChannelOpened():
+                key = ChannelKey(
+                    payer=event.payer,
+                    provider=event.provider,
+                    session_key=event.session_key,
+                    epoch=event.epoch,
+                )
+                self.channels[event.payer, event.provider, event.session_key] = Channel(
+                    key=key, cap=event.cap
+                )
+            case CapRaised():
+                place = by_id[event.channel_id]
+                self.channels[place] = replace(self.channels[place], cap=event.cap)
+            case Settled():
+                place = by_id[event.channel_id]
+                self.channels[place] = replace(self.channels[place], settled=event.settled)
+            case CloseRequested():
+                place = by_id[event.channel_id]
+                self.channels[place] = replace(self.channels[place], closes_at=event.closes_at)
+            case ChannelClosed():
+                place = by_id[event.channel_id]
+                key = self.channels[place].key
+                self.channels[place] = Channel(key=replace(key, epoch=key.epoch + 1))
+            case _:
+                pass
+
+    @property
+    def length(self) -> int:
+        """Of the log: what `rewind` counts in."""
+        return len(self._log)
+
+    @property
+    def everything(self) -> tuple[ChainEvent, ...]:
+        return tuple(self._log)
+
+    def start_over(self) -> None:
+        self._read = 0
 
     def read_again(self) -> None:
         """A new follower starts from the first event."""
@@ -127,7 +188,8 @@ class FakeChain:
     # ---- the ports
 
     def head(self) -> Head:
-        return Head(number=max(len(self._log) - 1, 0), timestamp=Timestamp(self.now))
+        number = max(len(self._log) - 1, 0) + self.empty_blocks
+        return Head(number=number, timestamp=Timestamp(self.now))
 
     def account(self, payer: Address) -> Account:
         self.asked += 1
@@ -147,17 +209,28 @@ class FakeChain:
 
     def poll(self) -> Update:
         self._require_there()
+        if self.disputed:
+            raise ChainDisputed("A witness contradicts the node.")
         events, self._read = self._log[self._read :], len(self._log)
-        rewound, self._rewound = self._rewound, False
-        return Update(head=self.head(), events=tuple(events), rewound=rewound)
+        rewound, self._rewound = self._rewound, None
+        return Update(head=self.head(), events=tuple(events), rewound_to=rewound, final=-1)
 
-    def open_channels(self, grants: Sequence[Signed[Grant]]) -> None:
+    def open_channels(self, grants: Sequence[Signed[Grant]]) -> int:
         self._require_there()
         self.submitted.extend(grants)
         if self.holds_grants:
-            return
+            return 0
         for signed in grants:
             self.mine(signed.message)
+        return len(self._log) - 1
+
+    def gas_price(self) -> int:
+        self._require_there()
+        return self.wei_a_gas
+
+    def look_up(self, *, recheck: bool = False) -> Look:
+        self._require_there()
+        return Look(in_flight=self.in_flight, found=0)
 
     def mine(self, grant: Grant) -> None:
         held = self.channel(grant.payer, grant.provider, grant.session_key)
@@ -168,20 +241,28 @@ class FakeChain:
         self.free[grant.payer] -= difference
         self.open(grant.channel, grant.cap)
 
-    def settle(self, vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]]) -> Atoms:
+    def settle(
+        self,
+        vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]],
+        *,
+        highest_gas_price: int | None = None,
+    ) -> Gain:
         self._require_there()
+        self.highest.append(highest_gas_price)
         gained = 0
         rows = []
         for key, signed in vouchers:
             place = key.payer, key.provider, key.session_key
             held = self.channels[place]
             settled = min(signed.message.cumulative_amount, held.cap)
-            gained += settled - held.settled
-            self.channels[place] = Channel(key=held.key, cap=held.cap, settled=Atoms(settled))
             rows.append((key.id, Atoms(settled)))
-            self._emit(Settled, channel_id=key.id, settled=Atoms(settled), acknowledgement_hash=ZERO_HASH)
+            if self.hides_settlements:
+                continue
+            gained += settled - held.settled
+            self.channels[place] = replace(held, settled=Atoms(settled))
+            self.emit(Settled, channel_id=key.id, settled=Atoms(settled), acknowledgement_hash=ZERO_HASH)
         self.settlements.append(rows)
-        return Atoms(gained)
+        return Gain(atoms=Atoms(gained), block=len(self._log) - 1)
 
     def offers_of(self, provider: Address) -> tuple[int, int]:
         return self.sequence, self.minimum_sequence
@@ -189,7 +270,7 @@ class FakeChain:
     def post_offer(self, signed: Signed[Offer]) -> None:
         offer = signed.message
         self.sequence = offer.sequence
-        self._emit(
+        self.emit(
             OfferPosted,
             provider=offer.provider,
             sequence=offer.sequence,
@@ -201,5 +282,5 @@ class FakeChain:
         if self.gone:
             raise ChainUnavailable("The chain is gone.")
 
-    def _emit(self, kind: type[ChainEvent], **values: Any) -> None:
+    def emit(self, kind: type[ChainEvent], **values: Any) -> None:
         self._log.append(kind(block=len(self._log), log_index=0, transaction=ZERO_HASH, **values))

@@ -3,12 +3,14 @@
 MarketError (protocol/errors.py)
 ├─ ChainError
 │  ├─ ChainUnavailable      (retryable) no answer, or no sensible one
+│  ├─ ChainDisputed         (retryable) no witness confirms what the node says, and one contradicts it
 │  ├─ WrongChain            the node follows another chain than the deployment's
 │  ├─ NoContract            the deployment's addresses hold something else, or nothing
 │  ├─ NoAnvil               the local chain's program is missing, or does not run on this machine
 │  ├─ RpcError              the node understood and refused
 │  ├─ GasUnaffordable       the sending wallet cannot pay for the transaction
 │  ├─ TransactionUnknown    sent, or perhaps sent; a timeout means unknown, not failed
+│  ├─ TransactionReplaced   (retryable) another transaction of the same key took its place for good
 │  └─ TransactionFailed     mined, and reverted
 │     └─ ContractError      the contract said why, before or after sending
 └─ KeystoreError
@@ -35,6 +37,13 @@ class ChainError(MarketError):
 
 class ChainUnavailable(ChainError):
     code = "chain-unavailable"
+    retryable = True
+
+
+class ChainDisputed(ChainError):
+    """No witness confirms what the node says, and one contradicts it: nothing is acted on."""
+
+    code = "chain-disputed"
     retryable = True
 
 
@@ -75,6 +84,13 @@ class TransactionUnknown(ChainError):
     def __init__(self, message: str, *, transaction: Hash32):
         super().__init__(message, actual=to_hex(transaction))
         self.transaction = transaction
+
+
+class TransactionReplaced(ChainError):
+    """Another transaction of the same key was mined with its nonce: this one never will be."""
+
+    code = "transaction-replaced"
+    retryable = True
 
 
 class TransactionFailed(ChainError):

@@ -1,24 +1,25 @@
 """The market's events, followed block by block, and the news that the chain took some back.
 
-One follower serves one caller. It keeps the hash of the last block it read, which stands for all before it:
-when the chain no longer holds that block, the follower starts again from the deployment's and says so.
+One follower serves one caller. It knows the hashes of the newest blocks it read, so that it finds where the
+chain it knew and the chain there is part ways, and reads from there. It believes its node what at least one
+witness, another node, says too; without witnesses, everything.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from tallystick.chain import contracts
+from tallystick.chain.blocks import KEPT, MOVED, Block, NodeBlocks, Reading
 from tallystick.chain.deployment import Deployment
-from tallystick.chain.errors import ChainUnavailable, RpcError
+from tallystick.chain.errors import ChainDisputed, ChainError, ChainUnavailable, RpcError
 from tallystick.chain.events import EVENTS, ChainEvent, read_event
 from tallystick.chain.rpc import Rpc
 from tallystick.ports import Head
-from tallystick.protocol.units import Timestamp, to_hex
+from tallystick.protocol.units import to_hex
 
-_SPAN: Final = 2_000
-"""Blocks asked for at a time, at most: what public nodes commonly allow."""
-_MOVED: Final = "The chain moved while it was read; the next poll reads it again."
+_PATIENCE: Final = 10
+"""Polls in a row that find the chain shorter before that is the chain, and not a machine that lags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +30,14 @@ class Update:
     """The newest block whose events are acted on."""
     events: tuple[ChainEvent, ...]
     """In the chain's order."""
-    rewound: bool
-    """Forget everything: the events are all there are, from the first."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    number: int
-    hash: str
-    timestamp: int
+    rewound_to: int | None
+    """What was said of later blocks holds no more, before the events do; -1: nothing that was said does."""
+    final: int
+    """No later update goes back behind this block, but for one that goes back to -1."""
 
 
 class Follower:
-    """Polls one node. Not for two threads at once."""
+    """Polls its nodes. Not for two threads at once."""
 
     def __init__(
         self,
@@ -50,83 +46,155 @@ class Follower:
         confirmations: int = 0,
         from_block: int | None = None,
         events: Collection[type[ChainEvent]] = tuple(EVENTS.values()),
+        witnesses: Sequence[Rpc] = (),
     ):
         """Acts on blocks that have `confirmations` others on top of them."""
-        self._rpc = rpc
-        self._deployment = deployment
-        self._confirmations = confirmations
-        self._first = deployment.block if from_block is None else from_block
         names = {kind.__name__ for kind in events}
         entries = contracts.market().interface.events
-        self._topics = [to_hex(topic) for topic, entry in entries.items() if entry.name in names]
-        self._last: _Block | None = None
-        self._span = _SPAN
+        topics = [to_hex(topic) for topic, entry in entries.items() if entry.name in names]
+        self._node = NodeBlocks(rpc, deployment, topics)
+        self._witnesses = [NodeBlocks(witness, deployment, topics) for witness in witnesses]
+        self._confirmations = confirmations
+        self._first = deployment.block if from_block is None else from_block
+        self._known: list[Block] = []
+        """The newest read, without a gap; nothing before the first poll."""
+        self._shorter = 0
+        """Polls in a row that found the chain shorter than it was."""
 
     def poll(self) -> Update:
         """Everything since the last poll; the first one reads from the beginning.
 
         Raises
         ------
-        ChainUnavailable :
+        ChainUnavailable, RpcError, WrongChain :
             Nothing was read, and nothing is lost: poll again.
+        ChainDisputed :
+            No witness says what the node says, and one contradicts it.
         """
-        last = self._last
-        if last is None:
-            latest, held = _block(self._rpc.call("eth_getBlockByNumber", "latest", False)), None
-        else:
-            newest, again = self._rpc.batch(
-                [
-                    ("eth_getBlockByNumber", ("latest", False)),
-                    ("eth_getBlockByNumber", (hex(last.number), False)),
-                ]
-            )
-            latest, held = _block(newest), again
-        rewound = last is not None and (held is None or _block(held).hash != last.hash)
-        begin = self._first if last is None or rewound else last.number + 1
-        target = max(latest.number - self._confirmations, 0)
-        if last is not None and not rewound and target <= last.number:
-            return Update(head=_head(last), events=(), rewound=False)
-        end, events = self._events(begin, target, latest)
-        self._last = end
-        return Update(head=_head(end), events=tuple(events), rewound=rewound)
+        last = self._known[-1] if self._known else None
+        latest, held = self._node.newest(*([last.number] if last else []))
+        base, moved = self._base(latest, held[0] if held else None)
+        if base is not None and not moved and self._shorter:
+            return self._nothing(base)
+        begin = self._first if base is None else base.number + 1
+        target = min(max(latest.number - self._confirmations, 0), self._seen_by_witnesses(latest.number))
+        if target < begin and last is not None and not moved:
+            return self._nothing(last)
+        if base is None:
+            begin = min(begin, target)  # The deployment's own block may not be confirmed yet.
+        nothing_new = base is not None and target < begin
+        reading = Reading((base,), ()) if base and nothing_new else self._node.read(base, begin, target)
+        self._require_witness(base, begin, reading)
+        events = [event for event in map(read_event, reading.logs) if event is not None]
+        return self._took(reading, base, tuple(events), moved)
 
-    def _events(self, begin: int, target: int, latest: _Block) -> tuple[_Block, list[ChainEvent]]:
-        """The target block, and the events up to it, of one and the same chain."""
-        before = (
-            latest
-            if target == latest.number
-            else _block(self._rpc.call("eth_getBlockByNumber", hex(target), False))
+    def start_over(self) -> None:
+        """The next poll is the first."""
+        self._known = []
+
+    def _base(self, latest: Block, held: Block | None) -> tuple[Block | None, bool]:
+        """The newest block known that the chain still has, and whether it took later ones back."""
+        if not self._known:
+            return None, False
+        last = self._known[-1]
+        if latest.number >= last.number:
+            self._shorter = 0
+            if held is None:
+                raise ChainUnavailable(MOVED)  # Two machines answered, and one is behind.
+            return (last, False) if held == last else (self._fork(latest.number), True)
+        if self._at(latest.number) not in (None, latest):
+            self._shorter = 0
+            return self._fork(latest.number), True
+        self._shorter += 1
+        if self._shorter < _PATIENCE or self._witnesses:
+            return last, False
+        self._shorter = 0
+        return self._fork(latest.number), True
+
+    def _at(self, number: int) -> Block | None:
+        index = number - self._known[0].number
+        return self._known[index] if 0 <= index < len(self._known) else None
+
+    def _fork(self, latest: int) -> Block | None:
+        """The newest block known that is still there; None where none is."""
+        candidates = [block for block in self._known if block.number <= latest]
+        size = 1
+        while candidates:
+            part, candidates = candidates[-size:], candidates[:-size]
+            _, found = self._node.newest(*(block.number for block in part))
+            same = [block for block, there in zip(part, found, strict=True) if block == there]
+            if same:
+                return same[-1]
+            size *= 2
+        return None
+
+    def _nothing(self, last: Block) -> Update:
+        return Update(head=_head(last), events=(), rewound_to=None, final=self._known[0].number)
+
+    def _took(
+        self, reading: Reading, base: Block | None, events: tuple[ChainEvent, ...], moved: bool
+    ) -> Update:
+        kept = [] if base is None else [block for block in self._known if block.number <= base.number]
+        new = [block for block in reading.blocks if not kept or block.number > kept[-1].number]
+        if kept and new and new[0].number != kept[-1].number + 1:
+            kept = []  # So many are new that a gap would be left.
+        self._known = (kept + new)[-KEPT:]
+        rewound_to = None if not moved else -1 if base is None else base.number
+        return Update(
+            head=_head(self._known[-1]), events=events, rewound_to=rewound_to, final=self._known[0].number
         )
-        logs: list[dict[str, Any]] = []
-        while begin <= target:
-            until = min(target, begin + self._span - 1)
+
+    # ------------------------------------------------------------------------------------------- witnesses
+
+    def _seen_by_witnesses(self, latest: int) -> int:
+        """The newest block that one of them may know of."""
+        if not self._witnesses:
+            return latest
+        numbers = []
+        for witness in self._witnesses:
             try:
-                logs += self._rpc.call("eth_getLogs", self._filter(begin, until))
-            except RpcError:
-                if until == begin:
-                    raise
-                self._span = max(1, (until - begin + 1) // 2)  # Too many blocks or logs for this node.
+                numbers.append(witness.newest()[0].number)
+            except (ChainError, RpcError):
                 continue
-            begin = until + 1
-        if _block(self._rpc.call("eth_getBlockByNumber", hex(target), False)).hash != before.hash:
-            raise ChainUnavailable(_MOVED)
-        return before, [event for event in map(read_event, logs) if event is not None]
+        if not numbers:
+            raise ChainUnavailable("None of the chain's witnesses answers.")
+        return max(numbers)
 
-    def _filter(self, begin: int, until: int) -> dict[str, Any]:
-        return {
-            "address": to_hex(self._deployment.market),
-            "fromBlock": hex(begin),
-            "toBlock": hex(until),
-            "topics": [self._topics],
-        }
+    def _require_witness(self, base: Block | None, begin: int, reading: Reading) -> None:
+        """One of them read the very same; raises ChainDisputed, or ChainUnavailable where none could."""
+        if not self._witnesses:
+            return
+        target = reading.blocks[-1]
+        disputed = None
+        for witness in self._witnesses:
+            try:
+                _, (seen,) = witness.newest(target.number)
+                if seen is None:
+                    continue
+                if seen == target and (
+                    target.number < begin or _same(witness.read(base, begin, target.number), reading)
+                ):
+                    return
+                disputed = witness.rpc.place
+            except ChainError:
+                continue
+        if disputed is not None:
+            raise ChainDisputed(
+                f"The chain's node and its witness {disputed} disagree on block {target.number}, or on what "
+                "happened up to it. One of them lies or follows another chain.",
+                actual=target.number,
+            )
+        raise ChainUnavailable("No witness knows the newest block yet.")
 
 
-def _block(answer: Any) -> _Block:
-    try:
-        return _Block(int(answer["number"], 16), answer["hash"], int(answer["timestamp"], 16))
-    except (TypeError, KeyError, ValueError) as error:
-        raise ChainUnavailable(_MOVED) from error
+def _same(one: Reading, other: Reading) -> bool:
+    return one.blocks[-1] == other.blocks[-1] and _facts(one) == _facts(other)
 
 
-def _head(block: _Block) -> Head:
-    return Head(number=block.number, timestamp=Timestamp(block.timestamp))
+def _facts(reading: Reading) -> list[ChainEvent | None]:
+    """Two nodes may write the same logs differently."""
+    return [read_event(log) for log in reading.logs]
+
+
+def _head(block: Block) -> Head:
+    return Head(number=block.number, timestamp=block.timestamp)

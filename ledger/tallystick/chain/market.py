@@ -13,15 +13,17 @@ from typing import Any, Final, TypeVar
 
 from tallystick.chain import contracts
 from tallystick.chain.abi import AbiError
+from tallystick.chain.blocks import read_block, require_chain
 from tallystick.chain.book import Book
 from tallystick.chain.contracts import Contract, contract_error
 from tallystick.chain.deployment import Deployment
-from tallystick.chain.errors import ContractError, NoContract, RpcError, WrongChain
+from tallystick.chain.errors import ContractError, NoContract, RpcError
 from tallystick.chain.events import Earned, OfferPosted, OffersWithdrawn
 from tallystick.chain.follower import Follower
-from tallystick.chain.rpc import Rpc
-from tallystick.chain.sender import Mined, Sender
-from tallystick.ports import Account, Head, PostedOffer
+from tallystick.chain.rpc import Rpc, quantity
+from tallystick.chain.sender import Sender
+from tallystick.chain.transaction import Mined
+from tallystick.ports import Account, Gain, Head, Look, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import hash_struct, keccak
 from tallystick.protocol.grant import Grant
@@ -103,18 +105,12 @@ class Market:
                 ("eth_getCode", (to_hex(deployment.asset), "latest")),
             ]
         )
-        if int(chain_id, 16) != deployment.chain_id:
-            raise WrongChain(
-                f"The node follows chain {int(chain_id, 16)} and the deployment is on {deployment.chain_id}. "
-                "Give the RPC address of that chain, or another deployment.",
-                required=deployment.chain_id,
-                actual=int(chain_id, 16),
-            )
+        require_chain(chain_id, deployment.chain_id)
         for name, address, code in (
             ("market", deployment.market, market),
             ("asset", deployment.asset, asset),
         ):
-            if code in ("0x", None):
+            if not isinstance(code, str) or code == "0x":
                 raise NoContract(
                     f"There is no {name} at {to_hex(address)} on chain {deployment.chain_id}. Was the local "
                     "chain started afresh? Deploy again, or give another deployment."
@@ -131,8 +127,8 @@ class Market:
     # ------------------------------------------------------------------------------ reads
 
     def head(self) -> Head:
-        block = self.rpc.call("eth_getBlockByNumber", "latest", False)
-        return Head(number=int(block["number"], 16), timestamp=Timestamp(int(block["timestamp"], 16)))
+        block = read_block(self.rpc.call("eth_getBlockByNumber", "latest", False))
+        return Head(number=block.number, timestamp=block.timestamp)
 
     def account(self, payer: Address) -> Account:
         free, exiting, exits_at = self._read("accountOf", payer)
@@ -169,7 +165,7 @@ class Market:
 
     def gas_balance(self, address: Address) -> int:
         """Wei of the chain's own coin, which pays for transactions."""
-        return int(self.rpc.call("eth_getBalance", to_hex(address), "latest"), 16)
+        return quantity(self.rpc.call("eth_getBalance", to_hex(address), "latest"))
 
     def minimum_stake(self) -> Atoms:
         """What a provider must have staked to post an offer."""
@@ -202,8 +198,8 @@ class Market:
         """Those that hold now: newest of each provider and model, not withdrawn, not expired, staked."""
         with self._book_lock:
             update = self._book_follower.poll()
-            if update.rewound:
-                self._book = Book()
+            if update.rewound_to is not None:
+                self._book.rewind(update.rewound_to)
             self._book.apply(update.events)
             # The contract goes by the chain's clock and the payer by its own: the later one is the safe one.
             holding = self._book.holding(Timestamp(max(update.head.timestamp, int(time.time()))))
@@ -321,28 +317,43 @@ class Market:
 
     # ------------------------------------------------------------------------------ channels
 
-    def open_channels(self, grants: Sequence[Signed[Grant]]) -> None:
+    def open_channels(self, grants: Sequence[Signed[Grant]]) -> int:
         """By their payers' grants; those that cannot be met are skipped."""
+        block = 0
         for part in _parts(grants, _GRANTS):
             structs = [
                 (m.payer, m.provider, m.session_key, m.epoch, m.cap, m.deadline)
                 for m in (signed.message for signed in part)
             ]
-            self._send("openChannelsFor", structs, [signed.signature for signed in part])
+            block = self._send("openChannelsFor", structs, [signed.signature for signed in part]).block
+        return block
 
     def open_own_channels(self, openings: Sequence[Opening]) -> Mined:
         """From the sender's own account, or raises their caps. All or nothing."""
         return self._send("openChannels", [(o.provider, o.session_key, o.cap) for o in openings])
 
-    def settle(self, vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]]) -> Atoms:
-        """What the balances of the vouchers' providers gained; rows that cannot be paid are skipped."""
-        gained = 0
+    def settle(
+        self,
+        vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]],
+        *,
+        highest_gas_price: int | None = None,
+    ) -> Gain:
+        """For the vouchers' providers; rows that cannot be paid are skipped."""
+        gained, block = 0, 0
         for provider in sorted({key.provider for key, _ in vouchers}):
             rows = [_row(key, signed) for key, signed in vouchers if key.provider == provider]
             for part in _parts(rows, _ROWS):
-                mined = self._send("settle", provider, list(part))
+                call = contracts.market().call(self.deployment.market, "settle", provider, list(part))
+                mined = self.sender.send(call, highest_gas_price=highest_gas_price)
                 gained += sum(event.amount for event in mined.events if isinstance(event, Earned))
-        return Atoms(gained)
+                block = mined.block
+        return Gain(atoms=Atoms(gained), block=block)
+
+    def gas_price(self) -> int:
+        return self.sender.gas_price()
+
+    def look_up(self, *, recheck: bool = False) -> Look:
+        return self.sender.look_up(recheck=recheck)
 
     def close(self, key: ChannelKey, signed: Signed[Close]) -> Mined:
         """At once, with the provider's signature on the final amount."""

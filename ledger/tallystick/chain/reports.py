@@ -11,7 +11,7 @@ from tallystick.chain.contracts import contract_error
 from tallystick.chain.errors import ContractError, RpcError
 from tallystick.chain.events import OfferPosted
 from tallystick.chain.market import Market
-from tallystick.chain.sender import Mined
+from tallystick.chain.transaction import Mined
 from tallystick.protocol.fraud import OfferEquivocation, Overcharge, Proof, ReceiptEquivocation
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed

@@ -18,7 +18,8 @@ from tallystick.chain.keys import Keystore, Wallet
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.chain.market import Asset, Market
 from tallystick.chain.rpc import Rpc
-from tallystick.chain.sender import Mined, Preview, Sender
+from tallystick.chain.sender import Sender
+from tallystick.chain.transaction import Mined, Preview
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, Atoms, address, to_hex
 from tallystick.wallet.errors import NotLocal

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tallystick.chain.events import Slashed
 from tallystick.chain.market import Asset
-from tallystick.chain.sender import Mined
+from tallystick.chain.transaction import Mined
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.fraud import (
     OfferEquivocation,

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tallystick.chain.errors import GasUnaffordable, WalletUnknown
-from tallystick.chain.sender import Mined
+from tallystick.chain.transaction import Mined
 from tallystick.protocol.offer import SALT_BITS, Offer, fresh_sequence
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import Milliseconds, Timestamp, to_hex

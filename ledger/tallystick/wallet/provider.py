@@ -162,7 +162,7 @@ def settle(
     from tallystick.wallet.vouchers import read_vouchers
 
     own = desk.wallet.address
-    settled = desk.signing_market.settle(read_vouchers(file)) if file is not None else 0
+    settled = desk.signing_market.settle(read_vouchers(file)).atoms if file is not None else 0
     balance = desk.market.balance_of(own)
     mined = [desk.signing_market.withdraw()] if balance else []
     text = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Asset
-from tallystick.chain.sender import Preview
+from tallystick.chain.transaction import Preview
 from tallystick.ports import Account, PostedOffer
 from tallystick.protocol.channel import Channel, Status
 from tallystick.protocol.offer import Offer

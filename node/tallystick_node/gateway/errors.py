@@ -19,6 +19,7 @@ MarketError
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tallystick.chain.errors import ChainDisputed
 from tallystick.protocol import errors as protocol
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.wire import Terms
@@ -109,6 +110,7 @@ STATUS: Final[Mapping[type[MarketError], int]] = {
     BodyTooLarge: 413,
     RouteUnknown: 404,
     Unready: 503,
+    ChainDisputed: 503,
     Busy: 429,
     BodyTooSlow: 408,
     RequestsRunning: 409,

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 import orjson
 
+from tallystick.chain.errors import ChainDisputed
 from tallystick.crash import point
+from tallystick.ports import Head
 from tallystick.protocol.channel import Status
 from tallystick.protocol.errors import (
     AnswerDropped,
@@ -73,8 +75,14 @@ class Gateway:
         self.key_revoked = False
         """The provider named another receipt key on chain: what this node signs is worth nothing to a
         payer."""
+        self.chain_disputed = False
+        """The chain's node and its witnesses contradict one another."""
+        self.head = Head(number=0, timestamp=Timestamp(0))
+        """The newest block that is acted on."""
         self.head_at = Timestamp(0)
-        """When the newest block known was made."""
+        """When it was made."""
+        self.rewinds = 0
+        """How often the chain took blocks back."""
 
     # -------------------------------------------------------------------------------------------- requests
 
@@ -170,6 +178,7 @@ class Gateway:
         key = tab.channel.key if tab is not None else credential.grant.message.channel  # type: ignore[union-attr]
         verified = verify(credential.voucher, self.books.domain, signer=key.session_key)
         if grant is not None:
+            self.require_chain()
             tab = await self._grants.accept(grant)
         assert tab is not None
         tab.require_open()
@@ -194,17 +203,24 @@ class Gateway:
             raise Draining("The node is shutting down.")
         if self.key_revoked:
             raise Unready("The provider has named another receipt key than this node's.")
-        if (age := self.head_age_s) > self.limits.head_age_s:
-            raise ChainStale(
-                "The newest block this node knows is too old to sell by.",
-                required=self.limits.head_age_s,
-                actual=age,
-            )
+        self.require_chain()
         if len(self.running) >= self.limits.running:
             raise Busy(
                 "As many requests run as this node allows.",
                 required=self.limits.running,
                 actual=len(self.running),
+            )
+
+    def require_chain(self) -> None:
+        """What the chain says is fresh and undisputed; raises ChainDisputed or
+        ChainStale."""
+        if self.chain_disputed:
+            raise ChainDisputed("The chain's nodes contradict one another.")
+        if (age := self.head_age_s) > self.limits.head_age_s:
+            raise ChainStale(
+                "The newest block this node knows is too old to sell by.",
+                required=self.limits.head_age_s,
+                actual=age,
             )
 
     @property

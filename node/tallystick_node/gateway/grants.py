@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.errors import ChainError
 from tallystick.crash import point
 from tallystick.ports import Account as ChainAccount
 from tallystick.ports import ChainReader
@@ -57,6 +57,7 @@ class Grants:
         self._one_at_a_time = asyncio.Lock()
         self.submitted: dict[ChannelId, Timestamp] = {}
         """When a grant was last handed in."""
+        self._silent_until = Timestamp(0)
         self._poor: dict[Address, tuple[Atoms, Timestamp]] = {}
         """What accounts held that did not cover a grant, and until when that is believed."""
 
@@ -119,11 +120,11 @@ class Grants:
         provider = self._books.provider
         try:
             return await asyncio.to_thread(self._chain.is_receipt_key, provider, address(key))
-        except ChainUnavailable as error:
+        except ChainError as error:
             raise ChainStale("The chain cannot be asked about this receipt.") from error
 
     async def newest_block(self) -> int:
-        """Raises ChainUnavailable."""
+        """Raises ChainError."""
         return (await asyncio.to_thread(self._chain.head)).number
 
     async def drop_impossible(self, tabs: Iterable[Tab]) -> list[Tab]:
@@ -144,9 +145,13 @@ class Grants:
         return dropped
 
     async def _asked(self, grant: Grant) -> tuple[ChainAccount, Channel]:
+        """Raises ChainStale; at once, where the chain has just been silent: payers wait in line."""
+        if self._books.now < self._silent_until:
+            raise ChainStale("The chain could not be asked a moment ago.")
         try:
             return await asyncio.to_thread(self._ask, grant)
-        except ChainUnavailable as error:
+        except ChainError as error:
+            self._silent_until = Timestamp(self._books.now + _POOR_S)
             raise ChainStale("The chain cannot be asked about this grant.") from error
 
     def _require_not_poor(self, grant: Grant) -> None:

@@ -1,6 +1,7 @@
 """What an operator watches: counters for Prometheus, and whether the node can sell. Never a prompt, key or
 signature."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -31,6 +32,14 @@ class Metrics:
         self._owed = self._gauge("owed_atoms", "Delivered and not acknowledged, all accounts.")
         self._reserved = self._gauge("reserved_atoms", "Held for running requests.")
         self._unsettled = self._gauge("unsettled_atoms", "Acknowledged and not settled.")
+        self._waiting = Gauge(
+            "tallystick_waiting_atoms",
+            "Due and not settled, by why.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._disputed = self._gauge("chain_disputed", "1: the chain's nodes contradict one another.")
+        self._rewinds = self._gauge("chain_rewinds", "How often the chain took blocks back.")
         self._head_age = self._gauge("chain_head_age_seconds", "Age of the newest block known.")
         self._channels = self._gauge("channels", "Channels known.")
         self.engine_up = True
@@ -52,6 +61,12 @@ class Metrics:
     def settled(self, atoms: int) -> None:
         self._settled.inc(atoms)
 
+    def waiting(self, atoms: Mapping[str, int]) -> None:
+        """Instead of what was said before."""
+        self._waiting.clear()
+        for reason, amount in atoms.items():
+            self._waiting.labels(reason).set(amount)
+
     def exposition(self, gateway: Gateway) -> bytes:
         tabs = gateway.books.tabs.values()
         self._running.set(len(gateway.running))
@@ -59,12 +74,14 @@ class Metrics:
         self._reserved.set(sum(tab.reserved for tab in tabs))
         self._unsettled.set(sum(max(0, tab.acknowledged.amount - tab.channel.settled) for tab in tabs))
         self._head_age.set(gateway.head_age_s)
+        self._disputed.set(gateway.chain_disputed)
+        self._rewinds.set(gateway.rewinds)
         self._channels.set(len(tabs))
         return generate_latest(self.registry)
 
     def health(self, gateway: Gateway) -> tuple[bool, dict[str, Any]]:
         """Whether it can sell now, and why not."""
-        chain_up = gateway.head_age_s <= gateway.limits.head_age_s
+        chain_up = gateway.head_age_s <= gateway.limits.head_age_s and not gateway.chain_disputed
         healthy = (
             chain_up
             and self.engine_up
@@ -74,7 +91,12 @@ class Metrics:
         )
         return healthy, {
             "status": "ok" if healthy else "unavailable",
-            "chain": {"ok": chain_up, "headAgeSeconds": gateway.head_age_s},
+            "chain": {
+                "ok": chain_up,
+                "head": gateway.head.number,
+                "headAgeSeconds": gateway.head_age_s,
+                "disputed": gateway.chain_disputed,
+            },
             "engine": {"ok": self.engine_up},
             "database": {"ok": self.database_up},
             "receiptKey": {"ok": not gateway.key_revoked},

@@ -21,11 +21,12 @@ from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.crash import point
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, to_hex
-from tallystick_node.config import Config
+from tallystick_node.config import Config, SettleConfig
 from tallystick_node.engine.upstream import EngineGone, Upstream
 from tallystick_node.gateway import tls
 from tallystick_node.gateway.app import make_app
 from tallystick_node.gateway.books import Books
+from tallystick_node.gateway.cashier import Cashier
 from tallystick_node.gateway.gateway import Gateway, Limits
 from tallystick_node.gateway.grants import GrantPolicy, Grants
 from tallystick_node.gateway.guard import Guard
@@ -35,15 +36,20 @@ from tallystick_node.gateway.offers import post_missing
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.gateway.start import Provider, StartRefused, check_engine, checked, open_engine
-from tallystick_node.gateway.watch import Cashier, ChainWatch, forget_answers, repeat
+from tallystick_node.gateway.watch import ChainWatch, forget_answers, repeat
 from tallystick_node.store.migrate import DatabaseNewer
 from tallystick_node.store.sqlite import DatabaseInUse, SqliteStore
 
 _SETTLE_CHECK_S: Final = 1.0
 _ENGINE_CHECK_S: Final = 5.0
-_OFFER_CHECK_S: Final = 600.0
+_OFFER_CHECK_S: Final = 60.0
+"""Nothing is asked unless one is missing, as after the chain took blocks back."""
+_FIRST_POLLS: Final = 3
+"""Until the books show what the chain held as the node started."""
 _UPKEEP_S: Final = 1.0
 _PRUNE_S: Final = 300.0
+_LAST_S: Final = 10.0
+"""For earlier transactions to be accounted for before the last settlement."""
 _ACKNOWLEDGE_S: Final = 2.0
 """What payers have, once everything has ended, to acknowledge the last receipts before the final
 settlement."""
@@ -54,6 +60,17 @@ log = structlog.get_logger("tallystick.node")
 class SystemClock:
     def milliseconds(self) -> Milliseconds:
         return Milliseconds(time.time_ns() // 1_000_000)
+
+
+def _settle_policy(config: SettleConfig) -> SettlePolicy:
+    return SettlePolicy(
+        amount=Atoms(config.amount),
+        interval_s=config.interval_s,
+        minimum=Atoms(config.minimum),
+        coin_price=Atoms(config.gas_coin_price),
+        gas_share=config.gas_share,
+        closing_margin_s=config.closing_margin_s,
+    )
 
 
 class Node:
@@ -74,7 +91,7 @@ class Node:
             clock=clock,
             on_receipt=self.metrics.receipt,
         )
-        self.grants = Grants(self.books, provider.market, GrantPolicy(Atoms(limits.minimum_cap)))
+        self.grants = Grants(self.books, provider.reader, GrantPolicy(Atoms(limits.minimum_cap)))
         unsecured = Atoms(limits.unsecured)
         self.gateway = Gateway(
             self.books,
@@ -83,15 +100,8 @@ class Node:
         )
         on_demand = provider.market.deployment.chain_id in LOCAL_CHAIN_IDS
         self.watch = ChainWatch(self.gateway, self.grants, provider.follower, mines_on_demand=on_demand)
-        settle = config.settle
         self.cashier = Cashier(
-            self.books,
-            self.grants,
-            provider.market,
-            SettlePolicy(
-                amount=Atoms(settle.amount), interval_s=settle.interval_s, minimum=Atoms(settle.minimum)
-            ),
-            self.metrics,
+            self.gateway, self.grants, provider.market, _settle_policy(config.settle), self.metrics
         )
         relay = Relay(
             self.books,
@@ -111,7 +121,10 @@ class Node:
         """Reads the chain, posts what is to be offered; raises StartRefused."""
         await check_engine(self.config, self.upstream, {offer.model for offer in self.config.offers})
         try:
-            await self.watch.poll()
+            for _ in range(_FIRST_POLLS):
+                await self.watch.poll()
+                if await self.cashier.is_clear():
+                    break
             await self.renew_offers(endpoint, endpoint_key)
             await self.watch.poll()
         except ChainError as error:
@@ -127,15 +140,21 @@ class Node:
         await check_engine(self.config, self.upstream, own)
 
     async def renew_offers(self, endpoint: str, endpoint_key: Hash32) -> None:
-        """Raises ChainError."""
-        await asyncio.to_thread(
+        """Not while an earlier one may be on its way. Raises ChainError."""
+        if not await self.cashier.is_clear():
+            log.warning("offers.wait")
+            return
+        market = self.provider.market
+        posted = await asyncio.to_thread(
             post_missing,
             self.books,
-            self.provider.market,
+            market,
             self.config.offers,
             endpoint=endpoint,
             endpoint_key=endpoint_key,
         )
+        if posted:
+            self.cashier.expect((await asyncio.to_thread(market.head)).number)
 
     async def run(self, server: uvicorn.Server, listener: socket.socket, endpoint: str, key: Hash32) -> int:
         """Until a signal, or until something breaks; the exit status."""
@@ -218,10 +237,15 @@ class Node:
 
     async def _settle_all(self) -> None:
         """The chain may be gone: what is acknowledged is on disk, and settled after the next start."""
+        deadline = time.monotonic() + _LAST_S
         try:
-            await self.cashier.submit_grants()
             await self.watch.poll()
-            await self.cashier.settle(leaving=True)
+            while not await self.cashier.finish():
+                if time.monotonic() > deadline:
+                    log.warning("node.unsettled", code="in-flight")
+                    return
+                await asyncio.sleep(self.config.poll_s)  # An earlier transaction is not accounted for.
+                await self.watch.poll()
         except ChainError as error:
             log.warning("node.unsettled", code=error.code, error=str(error))
 

@@ -1,9 +1,25 @@
-"""When to present vouchers on chain: by amount, by time, when the payer closes, and on the way out."""
+"""When to present vouchers on chain, and what that may cost: by amount, by time, when the payer closes, and
+on the way out.
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+Waiting costs nothing while a channel is open: what its vouchers pay is reserved in the contract. So gas is
+weighed against what a settlement brings, and a spike waited out; but once a channel closes, what is not
+settled by its deadline is lost, and any price under what it brings is worth paying.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
 
 from tallystick.protocol.units import Atoms, ChannelId, Timestamp
+
+ROWS: Final = 200
+"""Vouchers in one settlement, at most: 3 million gas, far under any block's limit."""
+SETTLE_GAS: Final = 29_900
+"""What a settlement takes beside its rows; a test holds both to the contract's gas snapshot."""
+ROW_GAS: Final = 14_100
+_COIN: Final = 10**18
+"""Wei in one of the chain's own coins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +34,9 @@ class Position:
     since: Timestamp
     """When the oldest part that is not settled was acknowledged."""
     closing: bool
-    """The payer has asked for the rest back."""
+    """No more work is taken on it."""
+    closes_at: Timestamp = Timestamp(0)
+    """When the payer may take the rest back; zero while it has not asked for it."""
 
     @property
     def unsettled(self) -> Atoms:
@@ -27,7 +45,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettlePolicy:
-    """Any of them is reason enough."""
+    """The first three say what is due; the others what it may cost."""
 
     amount: Atoms
     """Settle a channel at once when so much is not settled."""
@@ -35,13 +53,42 @@ class SettlePolicy:
     """Settle it after this time whatever the amount. Keep it far under the contract's close notice."""
     minimum: Atoms
     """Less is not worth its gas, while there may be more."""
+    coin_price: Atoms = Atoms(0)
+    """What 10¹⁸ wei cost; zero: gas is not weighed."""
+    gas_share: int = 1000
+    """Thousandths of a settlement that may go to gas while nothing presses."""
+    closing_margin_s: int = 0
+    """So long before a closing channel's deadline, price no longer matters: room for several tries."""
+
+
+class Wait(StrEnum):
+    """Why a channel that is due is not settled now."""
+
+    GAS_PRICE = "gas-price"
+    """Gas would take too large a share. It gets cheaper, or the amount grows."""
+    WORTHLESS = "worthless"
+    """It must be settled now or never, and gas costs more than it brings."""
+    NEXT = "next"
+    """The settlement is full."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One settlement, or none."""
+
+    rows: tuple[ChannelId, ...] = ()
+    pressing: bool = False
+    """One of them must be in before its deadline."""
+    highest_gas_price: int | None = None
+    """Wei a gas above which the settlement is not worth it; None: any."""
+    waiting: Mapping[ChannelId, Wait] = field(default_factory=dict)
 
 
 def due(
     positions: Iterable[Position], policy: SettlePolicy, *, now: Timestamp, leaving: bool = False
-) -> list[ChannelId]:
-    """The channels to settle now; `leaving`: the node shuts down and settles all there is."""
-    return [item.channel_id for item in positions if _is_due(item, policy, now, leaving)]
+) -> list[Position]:
+    """What to settle now if gas cost nothing; `leaving`: the node shuts down and settles all there is."""
+    return [item for item in positions if _is_due(item, policy, now, leaving)]
 
 
 def _is_due(position: Position, policy: SettlePolicy, now: Timestamp, leaving: bool) -> bool:
@@ -55,3 +102,69 @@ def _is_due(position: Position, policy: SettlePolicy, now: Timestamp, leaving: b
     if unsettled >= policy.amount:
         return True
     return now - position.since >= policy.interval_s
+
+
+def plan(
+    positions: Iterable[Position],
+    policy: SettlePolicy,
+    *,
+    gas_price: int,
+    now: Timestamp,
+    leaving: bool = False,
+) -> Plan:
+    """The settlement to send at `gas_price`, in wei a gas.
+
+    A node that leaves does not come back for a closing channel, so that all of those press; what is on open
+    channels is on disk and keeps, at a price too high, until the node is back.
+    """
+    wanted = sorted(due(positions, policy, now=now, leaving=leaving), key=lambda item: -item.unsettled)
+    pressing = [item for item in wanted if _presses(item, policy, now, leaving)]
+    patient = [item for item in wanted if item not in pressing]
+    if policy.coin_price == 0:
+        return _cut(pressing, patient, None, {})
+    row = _atoms_up(ROW_GAS, gas_price, policy)
+    worth = [item for item in pressing if item.unsettled > row]
+    cheap = [item for item in patient if row * 1000 <= policy.gas_share * item.unsettled]
+    prices = []
+    if worth and (highest := _break_even(worth, policy, 1000)) >= gas_price:
+        prices.append(highest)
+    if cheap and (highest := _break_even(cheap, policy, policy.gas_share)) >= gas_price:
+        prices.append(highest)
+    if not prices:
+        worth, cheap = [], []
+    waiting = {item.channel_id: Wait.WORTHLESS for item in pressing if item not in worth}
+    waiting |= {item.channel_id: Wait.GAS_PRICE for item in patient if item not in cheap}
+    return _cut(worth, cheap, max(prices, default=None), waiting)
+
+
+def _presses(position: Position, policy: SettlePolicy, now: Timestamp, leaving: bool) -> bool:
+    return position.closes_at != 0 and (leaving or now >= position.closes_at - policy.closing_margin_s)
+
+
+def _atoms_up(gas: int, gas_price: int, policy: SettlePolicy) -> Atoms:
+    """What gas costs, rounded up."""
+    return Atoms(-(-gas * gas_price * policy.coin_price // _COIN))
+
+
+def _break_even(items: Sequence[Position], policy: SettlePolicy, share: int) -> int:
+    """The highest gas price at which gas takes less than all of what they bring, and at most `share`
+    thousandths, rounded down."""
+    gas = SETTLE_GAS + ROW_GAS * len(items)
+    brings = sum(item.unsettled for item in items)
+    most = min(brings * share, brings * 1000 - 1)
+    return most * _COIN // (1000 * gas * policy.coin_price)
+
+
+def _cut(
+    pressing: Sequence[Position],
+    patient: Sequence[Position],
+    highest: int | None,
+    waiting: Mapping[ChannelId, Wait],
+) -> Plan:
+    items = [*pressing, *patient]
+    return Plan(
+        rows=tuple(item.channel_id for item in items[:ROWS]),
+        pressing=bool(pressing),
+        highest_gas_price=highest,
+        waiting=dict(waiting) | {item.channel_id: Wait.NEXT for item in items[ROWS:]},
+    )

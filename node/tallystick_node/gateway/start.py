@@ -12,6 +12,8 @@ from tallystick.chain.keys import Keystore
 from tallystick.chain.market import Market
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender
+from tallystick.chain.witnessed import Witnessed
+from tallystick.ports import ChainReader
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, to_hex
@@ -31,20 +33,23 @@ class Provider:
     """Signs receipts."""
     address: Address
     market: Market
+    reader: ChainReader
+    """What is believed of the chain, on a request's way."""
     follower: Follower
 
 
 @contextlib.contextmanager
 def checked(config: Config) -> Iterator[Provider]:
     """With keys, chain, contract and stake in order; raises StartRefused."""
-    rpc = Rpc(config.rpc)
+    rpcs = [Rpc(url) for url in config.rpcs]
     try:
-        yield _provider(config, rpc)
+        yield _provider(config, *rpcs)
     finally:
-        rpc.close()
+        for rpc in rpcs:
+            rpc.close()
 
 
-def _provider(config: Config, rpc: Rpc) -> Provider:
+def _provider(config: Config, rpc: Rpc, *witnesses: Rpc) -> Provider:
     try:
         secret = password(config.keys)
         key = _key(config.keys, "receipt", secret)
@@ -56,8 +61,11 @@ def _provider(config: Config, rpc: Rpc) -> Provider:
         _require_stake(market, address, key.address)
     except (MarketError, ConfigInvalid) as error:
         raise StartRefused(str(error)) from error
-    follower = Follower(rpc, deployment, confirmations=config.confirmations)
-    return Provider(key=key, address=address, market=market, follower=follower)
+    follower = Follower(rpc, deployment, confirmations=config.confirmations, witnesses=witnesses)
+    reader = (
+        Witnessed(market, [Market(witness, deployment) for witness in witnesses]) if witnesses else market
+    )
+    return Provider(key=key, address=address, market=market, reader=reader, follower=follower)
 
 
 def _key(keys: KeysConfig, name: str, secret: str) -> Key:

@@ -1,16 +1,18 @@
-"""What goes on beside requests: the chain is followed, grants handed in, vouchers settled, offers renewed,
-old answers forgotten.
+"""What goes on beside requests: the chain is followed, and the books kept at what it says. What is sent there
+is the cashier's.
 
-The chain is asked in threads; what it says is applied in the event loop.
+The chain is asked in threads; what it says is applied in the event loop, each change with the way back from
+it, for the day on which the chain takes blocks back.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 import structlog
 
-from tallystick.chain.errors import ChainError
+from tallystick.chain.errors import ChainDisputed, ChainError
 from tallystick.chain.events import (
     CapRaised,
     ChainEvent,
@@ -27,30 +29,47 @@ from tallystick.chain.events import (
 )
 from tallystick.chain.follower import Update
 from tallystick.crash import point
-from tallystick.ports import Settlement
 from tallystick.protocol import channel as states
-from tallystick.protocol.channel import Channel, ChannelKey, Status
-from tallystick.protocol.units import Atoms, ChannelId, Milliseconds, Timestamp, to_hex
+from tallystick.protocol.channel import Channel, ChannelKey
+from tallystick.protocol.errors import ChannelError
+from tallystick.protocol.units import Atoms, ChannelId, Milliseconds, to_hex
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.errors import ChainStale
 from tallystick_node.gateway.gateway import Gateway
 from tallystick_node.gateway.grants import Grants
-from tallystick_node.gateway.metrics import Metrics
-from tallystick_node.gateway.settling import Position, SettlePolicy, due
 from tallystick_node.gateway.tab import Tab
 from tallystick_node.store.records import Born
 
 _BACKOFF_S = 10
 """After the chain refused or lost a transaction: by then its outcome is known."""
 
-_SHOWN_S = 120
-"""Within which a mined settlement should come back as an event."""
-
 log = structlog.get_logger("tallystick.watch")
 
 
 class ChainFollower(Protocol):
     def poll(self) -> Update: ...
+
+    def start_over(self) -> None: ...
+
+
+class Journal:
+    """The way back from what the newest blocks brought."""
+
+    def __init__(self) -> None:
+        self._steps: deque[tuple[int, Callable[[], None]]] = deque()
+
+    def note(self, block: int, undo: Callable[[], None]) -> None:
+        self._steps.append((block, undo))
+
+    def rewind(self, block: int) -> None:
+        """Undoes what later blocks brought, the newest first."""
+        while self._steps and self._steps[-1][0] > block:
+            self._steps.pop()[1]()
+
+    def forget(self, block: int) -> None:
+        """Nobody goes back behind this block any more."""
+        while self._steps and self._steps[0][0] <= block:
+            self._steps.popleft()
 
 
 class ChainWatch:
@@ -67,17 +86,20 @@ class ChainWatch:
         self._mines_on_demand = mines_on_demand
         self._skipped: dict[ChannelId, Tab] = {}
         """Whose grants the chain is said to have skipped."""
+        self._journal = Journal()
 
     async def poll(self) -> None:
         """Raises ChainError; nothing is lost by it."""
-        update = await asyncio.to_thread(self._follower.poll)
-        changed: dict[ChannelId, Tab] = {}
-        if update.rewound:
-            log.warning("chain.rewound", block=update.head.number)
-            changed |= {tab.id: tab for tab in self._forget()}
-        if self._books.past.birth is None:
-            await self._note_birth(update.events)
-        changed |= {tab.id: tab for event in update.events for tab in self._apply(event)}
+        try:
+            update = await asyncio.to_thread(self._follower.poll)
+            if self._books.past.birth is None:
+                await self._note_birth(update.events)
+            changed = self._take(update)
+        except ChainDisputed:
+            self._gateway.chain_disputed = True
+            raise
+        self._gateway.chain_disputed = False
+        self._gateway.head = update.head
         self._gateway.head_at = self._books.now if self._mines_on_demand else update.head.timestamp
         saves = [self._books.saved(tab) for tab in changed.values()]
         if saves:
@@ -91,21 +113,56 @@ class ChainWatch:
         served = self._books.store.forgetful or any(
             isinstance(event, ChannelOpened) and event.provider == self._books.provider for event in events
         )
-        block = await self._grants.newest_block() if served else 0
+        try:
+            block = await self._grants.newest_block() if served else 0
+        except ChainError:
+            self._follower.start_over()  # What it read is not applied: it reads it again.
+            raise
         await self._books.store.save(Born(block=block))
         self._books.past.birth = block
         if block:
             log.warning("past.unknown", block=block)
 
-    def _forget(self) -> list[Tab]:
-        """All that the chain said; what payers signed stays. The tabs to be saved after it."""
-        reopened = [tab for tab in self._books.tabs.values() if tab.closed]
+    def _take(self, update: Update) -> dict[ChannelId, Tab]:
+        """The tabs to be saved after it; raises ChainDisputed."""
+        changed: dict[ChannelId, Tab] = {}
+        if update.rewound_to is not None:
+            changed |= self._rewind(update.rewound_to)
+        try:
+            changed |= {tab.id: tab for event in update.events for tab in self._apply(event)}
+        except ChannelError as error:
+            self._forget()
+            self._follower.start_over()
+            raise ChainDisputed(f"The chain's node tells of what no true chain holds: {error}") from error
+        self._journal.forget(update.final)
+        return changed
+
+    def _rewind(self, block: int) -> dict[ChannelId, Tab]:
+        """To what the chain said up to that block; what payers signed stays. The tabs to be saved after
+        it."""
+        closed = {tab.id for tab in self._books.tabs.values() if tab.closed}
+        log.warning("chain.rewound", block=block)
+        self._gateway.rewinds += 1
+        if block < 0:
+            self._forget()
+        else:
+            self._journal.rewind(block)
+        tabs = self._books.tabs
+        for tab in tabs.values():
+            if tab.acknowledged.amount > tab.channel.settled and not tab.closed:
+                self._books.unsettled_since.setdefault(tab.id, self._books.now)
+            self._books.wake(tab)
+        return {channel_id: tab for channel_id, tab in tabs.items() if (channel_id in closed) != tab.closed}
+
+    def _forget(self) -> None:
+        """All that the chain said."""
+        self._journal = Journal()
         self._books.offers.clear()
         self._books.minimum_sequence = 0
+        self._gateway.key_revoked = False
         for tab in self._books.tabs.values():
             tab.channel = Channel(key=tab.channel.key)
             tab.closed = False
-        return reopened
 
     def _apply(self, event: ChainEvent) -> Iterable[Tab]:
         """The tabs to be saved after `event`."""
@@ -122,30 +179,26 @@ class ChainWatch:
                         epoch=event.epoch,
                     )
                 )
-                self._change(tab, states.ChannelOpened(event.cap))
+                self._change(tab, event, states.ChannelOpened(event.cap))
                 return () if tab.kept else (tab,)
             case CapRaised(channel_id=channel_id) if known := books.tabs.get(channel_id):
-                self._change(known, states.CapRaised(event.cap))
+                self._change(known, event, states.CapRaised(event.cap))
             case Settled(channel_id=channel_id) if known := books.tabs.get(channel_id):
-                self._change(known, states.Settled(event.settled))
+                self._change(known, event, states.Settled(event.settled))
                 if event.settled >= known.acknowledged.amount:
                     books.unsettled_since.pop(known.id, None)
                 else:
                     books.unsettled_since[known.id] = books.now
                 return self._compare(known, event.settled)
             case CloseRequested(channel_id=channel_id) if known := books.tabs.get(channel_id):
-                self._change(known, states.CloseRequested(event.closes_at))
+                self._change(known, event, states.CloseRequested(event.closes_at))
                 log.info("channel.closing", channel=to_hex(channel_id), closes_at=event.closes_at)
             case ChannelClosed(channel_id=channel_id) if known := books.tabs.get(channel_id):
                 return self._close(known, event)
             case GrantSkipped() if event.provider == books.provider:
                 self._note_skip(event)
-            case OfferPosted() if event.provider == books.provider:
-                books.offers[event.offer_hash] = event.offer
-            case OffersWithdrawn() if event.provider == books.provider:
-                books.minimum_sequence = event.minimum_sequence
-            case ReceiptKeySet() if event.provider == books.provider:
-                self._gateway.key_revoked = event.receipt_key != books.receipt_key
+            case OfferPosted() | OffersWithdrawn() | ReceiptKeySet() if event.provider == books.provider:
+                self._sell(event)
             case _:
                 pass
         return ()
@@ -158,11 +211,40 @@ class ChainWatch:
         log.warning("channel.lost", channel=to_hex(tab.id), settled=settled)
         return (tab,)
 
-    def _change(self, tab: Tab, event: states.Event) -> None:
-        tab.channel = states.apply(tab.channel, event)
+    def _sell(self, event: OfferPosted | OffersWithdrawn | ReceiptKeySet) -> None:
+        """By what the provider has said on chain."""
+        books, gateway = self._books, self._gateway
+        minimum, revoked, known = books.minimum_sequence, gateway.key_revoked, dict(books.offers)
+
+        def undo() -> None:
+            books.offers.clear()
+            books.offers.update(known)
+            books.minimum_sequence, gateway.key_revoked = minimum, revoked
+
+        self._journal.note(event.block, undo)
+        match event:
+            case OfferPosted():
+                books.offers[event.offer_hash] = event.offer
+            case OffersWithdrawn():
+                books.minimum_sequence = event.minimum_sequence
+            case ReceiptKeySet():
+                gateway.key_revoked = event.receipt_key != books.receipt_key
+
+    def _note(self, tab: Tab, event: ChainEvent) -> None:
+        channel, closed = tab.channel, tab.closed
+
+        def undo() -> None:
+            tab.channel, tab.closed = channel, closed
+
+        self._journal.note(event.block, undo)
+
+    def _change(self, tab: Tab, event: ChainEvent, change: states.Event) -> None:
+        self._note(tab, event)
+        tab.channel = states.apply(tab.channel, change)
         self._books.wake(tab)
 
     def _close(self, tab: Tab, event: ChannelClosed) -> Iterable[Tab]:
+        self._note(tab, event)
         was_closed = tab.closed
         self._books.past.see_closed(tab.channel.key, event.block)
         tab.channel = Channel(key=tab.channel.key, settled=event.settled)
@@ -194,96 +276,6 @@ class ChainWatch:
             return
         if dropped:
             await self._books.store.save(*map(self._books.saved, dropped))
-
-
-class Cashier:
-    """Sends transactions: grants to be mined, vouchers to be settled. One at a time."""
-
-    def __init__(
-        self, books: Books, grants: Grants, settlement: Settlement, policy: SettlePolicy, metrics: Metrics
-    ):
-        self._books = books
-        self._grants = grants
-        self._settlement = settlement
-        self._policy = policy
-        self._metrics = metrics
-        self._presented: dict[ChannelId, tuple[Atoms, Timestamp]] = {}
-        """Sent, mined, and when; the chain's own word comes with the events."""
-        self._closing: dict[ChannelId, Timestamp] = {}
-        """When a close was sent."""
-
-    async def submit_grants(self) -> None:
-        """Raises ChainError."""
-        await self._grants.forget_expired()
-        tabs = self._grants.to_submit()
-        signed = [tab.grant for tab in tabs if tab.grant is not None]
-        if not signed:
-            return
-        for tab in tabs:
-            self._grants.submitted[tab.id] = self._books.now
-        point("grants.sending")
-        try:
-            await asyncio.to_thread(self._settlement.open_channels, signed)
-        except ChainError:
-            for tab in tabs:  # Whether they were mined is not known, and handing them in again does no harm.
-                self._grants.submitted.pop(tab.id, None)
-            raise
-        point("grants.mined")
-        log.info("grants.submitted", count=len(signed))
-
-    async def settle(self, *, leaving: bool = False) -> None:
-        """What is due; raises ChainError."""
-        channels = due(self._positions(), self._policy, now=self._books.now, leaving=leaving)
-        tabs = [self._books.tabs[channel_id] for channel_id in channels]
-        rows = [(tab.channel.key, tab.voucher) for tab in tabs if tab.voucher is not None]
-        if not rows:
-            return
-        presented = {tab.id: tab.acknowledged.amount for tab in tabs}
-        point("vouchers.sending")
-        gained = await asyncio.to_thread(self._settlement.settle, rows)
-        point("vouchers.settled")
-        self._presented |= {channel_id: (amount, self._books.now) for channel_id, amount in presented.items()}
-        for channel_id in presented:
-            self._books.unsettled_since.pop(channel_id, None)
-            if self._books.tabs[channel_id].acknowledged.amount > presented[channel_id]:
-                self._books.unsettled_since[channel_id] = self._books.now
-        self._metrics.settled(gained)
-        log.info("vouchers.settled", channels=len(rows), gained=gained)
-
-    async def close_lost(self) -> None:
-        """Channels of which we have forgotten something and whose payer has handed over its half: once that
-        is settled the channel is closed at it, so that it can go on in its next epoch. Raises ChainError."""
-        for tab in list(self._books.tabs.values()):
-            key, total = tab.channel.key, tab.acknowledged.amount
-            if not (tab.lost and tab.refusing) or tab.closed or tab.channel.status is Status.NONE:
-                continue
-            if tab.channel.settled < min(total, max(tab.channel.cap, tab.granted)):
-                continue
-            if self._books.now - self._closing.get(tab.id, Timestamp(0)) < _SHOWN_S:
-                continue
-            self._closing[tab.id] = self._books.now
-            point("epoch.closing")
-            await asyncio.to_thread(self._settlement.close, key, self._books.sign_close(tab))
-            point("epoch.closed")
-            log.info("channel.ended", channel=to_hex(tab.id), total=total)
-
-    def _positions(self) -> Iterable[Position]:
-        """Of channels that the chain knows: on a grant that is not mined nothing can be settled."""
-        for tab in self._books.tabs.values():
-            if tab.voucher is None or tab.closed or tab.channel.cap == 0:
-                continue
-            yield Position(
-                channel_id=tab.id,
-                acknowledged=Atoms(min(tab.acknowledged.amount, tab.channel.cap)),
-                settled=max(tab.channel.settled, self._presented_lately(tab)),
-                since=self._books.unsettled_since.get(tab.id, self._books.now),
-                closing=tab.refusing or tab.channel.closes_at != 0,
-            )
-
-    def _presented_lately(self, tab: Tab) -> Atoms:
-        """Zero once the chain should have shown it: it may have been taken back."""
-        amount, at = self._presented.get(tab.id, (Atoms(0), Timestamp(0)))
-        return amount if self._books.now - at < _SHOWN_S else Atoms(0)
 
 
 async def repeat(
