@@ -1,16 +1,23 @@
-"""What a node says of one key's transactions: counted, taken or refused, mined."""
+"""What a node says of one key's transactions: priced, counted, taken or refused, mined.
+
+Over web3, whose import takes a second and a half that nobody pays who only reads.
+"""
 
 from collections.abc import Iterable
 from enum import Enum, auto
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING, cast
 
+from tallystick.chain.contracts import Call
 from tallystick.chain.errors import ChainUnavailable, RpcError
-from tallystick.chain.rpc import Rpc, quantity
-from tallystick.chain.transaction import Fees, Receipt
-from tallystick.protocol.units import Address, Hash32, to_hex
+from tallystick.chain.rpc import Rpc
+from tallystick.chain.transaction import Fees, Receipt, whole
+from tallystick.protocol.units import Address, Hash32
 
-FEES: Final = (("eth_getBlockByNumber", ("latest", False)), ("eth_maxPriorityFeePerGas", ()))
-"""What `Fees.read` reads."""
+if TYPE_CHECKING:
+    from eth_typing import ChecksumAddress
+    from web3 import Web3
+    from web3.types import BlockData, TxParams
 
 
 class Answer(Enum):
@@ -27,32 +34,92 @@ class Pool:
 
     def __init__(self, rpc: Rpc, address: Address):
         self._rpc = rpc
-        self._address = to_hex(address)
+        self._address = address
+
+    @cached_property
+    def _web3(self) -> "Web3":
+        from tallystick.chain.eth import web3
+
+        return web3(self._rpc)
+
+    @property
+    def _account(self) -> "ChecksumAddress":
+        return self._web3.to_checksum_address(self._address)
+
+    def quote(self, call: Call) -> tuple[int, Fees, int]:
+        """Gas that the call takes, what a gas costs, and the wei that the key holds: all by what is mined,
+        because what is under way may be replaced by this very call."""
+        from tallystick.chain.eth import understood
+
+        eth = self._web3.eth
+        with understood(), self._web3.batch_requests() as batch:
+            batch.add(eth.estimate_gas(self._request(call), "latest"))
+            batch.add(eth.get_block("latest"))
+            batch.add(eth.max_priority_fee)
+            batch.add(eth.get_balance(self._account, "latest"))
+            gas, block, tip, funds = cast("tuple[object, BlockData, object, object]", batch.execute())
+            return whole(gas, bits=64), Fees.read(block, tip), whole(funds)
 
     def fees(self) -> Fees:
-        return Fees.read(*self._rpc.batch(FEES))
+        from tallystick.chain.eth import understood
+
+        eth = self._web3.eth
+        with understood(), self._web3.batch_requests() as batch:
+            batch.add(eth.get_block("latest"))
+            batch.add(eth.max_priority_fee)
+            block, tip = cast("tuple[BlockData, object]", batch.execute())
+            return Fees.read(block, tip)
 
     def counts(self) -> tuple[int, int]:
         """Transactions of this key that are mined, and those with what waits to be."""
-        asked = [("eth_getTransactionCount", (self._address, tag)) for tag in ("latest", "pending")]
-        mined, pending = (quantity(answer, bits=64) for answer in self._rpc.batch(asked))
-        return mined, max(mined, pending)
+        from tallystick.chain.eth import understood
+
+        eth = self._web3.eth
+        with understood(), self._web3.batch_requests() as batch:
+            batch.add(eth.get_transaction_count(self._account, "latest"))
+            batch.add(eth.get_transaction_count(self._account, "pending"))
+            mined, pending = (whole(count, bits=64) for count in batch.execute())
+            return mined, max(mined, pending)
 
     def receipt(self, transactions: Iterable[Hash32]) -> tuple[Receipt | None, int]:
-        """Of whichever was mined; and how many of this key's are: under each lower nonce, one."""
-        count, *answers = self._rpc.batch(
-            [
-                ("eth_getTransactionCount", (self._address, "latest")),
-                *(("eth_getTransactionReceipt", (to_hex(transaction),)) for transaction in transactions),
-            ]
-        )
-        found = next((Receipt.read(answer) for answer in answers if answer is not None), None)
-        return found, quantity(count, bits=64)
+        """Of whichever was mined; and how many of this key's were, before that was asked: under each lower
+        nonce, one."""
+        from tallystick.chain.eth import understood
+
+        with understood():
+            mined = whole(self._web3.eth.get_transaction_count(self._account, "latest"), bits=64)
+            found = (self._receipt(transaction) for transaction in transactions)
+            return next((receipt for receipt in found if receipt is not None), None), mined
+
+    def _receipt(self, transaction: Hash32) -> Receipt | None:
+        from hexbytes import HexBytes
+        from web3.exceptions import TransactionNotFound
+
+        try:
+            return Receipt.read(self._web3.eth.get_transaction_receipt(HexBytes(transaction)))
+        except TransactionNotFound:
+            return None
+
+    def newest_block(self) -> int:
+        from tallystick.chain.eth import understood
+
+        with understood():
+            return whole(self._web3.eth.block_number, bits=64)
+
+    def repeat(self, call: Call, block: int) -> None:
+        """What the call does after that block; raises RpcError where it reverts."""
+        from tallystick.chain.eth import understood
+
+        with understood():
+            self._web3.eth.call(self._request(call), block)
 
     def submit(self, raw: bytes) -> Answer:
         """Raises RpcError where the node refuses it for good."""
+        from tallystick.chain.eth import understood
+
         try:
-            self._rpc.call("eth_sendRawTransaction", to_hex(raw))
+            with understood():
+                self._web3.eth.send_raw_transaction(raw)
         except ChainUnavailable:
             return Answer.TAKEN  # It may have been: whoever waits finds out.
         except RpcError as error:
@@ -65,3 +132,9 @@ class Pool:
                 return Answer.NONCE_USED
             raise
         return Answer.TAKEN
+
+    def _request(self, call: Call) -> "TxParams":
+        request: TxParams = {"from": self._account, "data": call.data}
+        if call.to is not None:
+            request["to"] = self._web3.to_checksum_address(call.to)
+        return request

@@ -26,9 +26,9 @@ from tallystick.chain.errors import (
     TransactionReplaced,
     TransactionUnknown,
 )
-from tallystick.chain.pool import FEES, Answer, Pool
-from tallystick.chain.rpc import Rpc, quantity
-from tallystick.chain.transaction import Fees, Mined, Preview, Receipt, refusal, request, sign_transaction
+from tallystick.chain.pool import Answer, Pool
+from tallystick.chain.rpc import Rpc
+from tallystick.chain.transaction import Fees, Mined, Preview, Receipt, refusal, sign_transaction
 from tallystick.ports import Look, Signer
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import Address, Hash32, to_hex
@@ -83,7 +83,6 @@ class Sender:
     ):
         """`confirm` sees each transaction before it is signed, and refuses it by raising."""
         self.key = key
-        self._rpc = rpc
         self._node = Pool(rpc, key.address)
         self._chain_id = chain_id
         self._confirm = confirm
@@ -113,21 +112,12 @@ class Sender:
             The wallet holds too little of the chain's own coin.
         """
         try:
-            gas, block, tip, funds = self._rpc.batch(
-                [
-                    # At what is mined: what is under way may be replaced by this very call.
-                    ("eth_estimateGas", (request(call, self.address), "latest")),
-                    *FEES,
-                    ("eth_getBalance", (to_hex(self.address), "latest")),
-                ]
-            )
+            gas, fees, funds = self._node.quote(call)
         except RpcError as error:
             raise refusal(error) from error
-        preview = Preview.of(
-            call, self.address, quantity(gas, bits=64), Fees.read(block, tip), highest_gas_price
-        )
-        if quantity(funds) < preview.highest_fee:
-            raise _unaffordable(self.address, preview.highest_fee, quantity(funds))
+        preview = Preview.of(call, self.address, gas, fees, highest_gas_price)
+        if funds < preview.highest_fee:
+            raise _unaffordable(self.address, preview.highest_fee, funds)
         return preview
 
     def gas_price(self) -> int:
@@ -335,7 +325,7 @@ class Sender:
         if pending > mined and not self._is_stuck(mined) and not self._flights:
             return Look(in_flight=True, found=0)
         self._cleared = True
-        return Look(in_flight=False, found=quantity(self._rpc.call("eth_blockNumber"), bits=64))
+        return Look(in_flight=False, found=self._node.newest_block())
 
     def _look(self, flight: Flight) -> Look:
         receipt, mined = self._node.receipt(flight.raws)
@@ -346,7 +336,7 @@ class Sender:
         flight.misses = flight.misses + 1 if mined > flight.nonce else 0
         if flight.misses >= _MISSES:
             del self._flights[flight.nonce]
-            return Look(in_flight=False, found=quantity(self._rpc.call("eth_blockNumber"), bits=64))
+            return Look(in_flight=False, found=self._node.newest_block())
         if mined <= flight.nonce:
             self._push(flight, mined)
         return Look(in_flight=True, found=0)
@@ -365,7 +355,7 @@ class Sender:
         """Asks the node to repeat what failed, for the reason."""
         if call.to is not None:
             try:
-                self._rpc.call("eth_call", request(call, self.address), hex(receipt.mined.block))
+                self._node.repeat(call, receipt.mined.block)
             except RpcError as error:
                 if error.data:
                     return contract_error(error.data)

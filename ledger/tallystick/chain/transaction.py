@@ -3,16 +3,17 @@
 EIP-1559 transactions only. Everything that a node answers is checked here; it sends nothing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tallystick.chain.contracts import Call, contract_error
 from tallystick.chain.errors import ChainError, ChainUnavailable, GasUnaffordable, RpcError
-from tallystick.chain.events import ChainEvent, read_event
-from tallystick.chain.rpc import quantity
+from tallystick.chain.events import ChainEvent, event_of
 from tallystick.ports import Signer
-from tallystick.protocol.units import Address, Hash32, to_hex
+from tallystick.protocol.units import Address, Hash32
+
+if TYPE_CHECKING:
+    from web3.types import BlockData, LogReceipt, TxReceipt
 
 _ABSURD: Final = 10**14
 """Wei a gas that no chain ever asked for: a node that names more is not believed."""
@@ -28,12 +29,12 @@ class Fees:
     """To a block's maker, as the node suggests."""
 
     @classmethod
-    def read(cls, block: object, tip: object) -> "Fees":
+    def read(cls, block: "BlockData", tip: object) -> "Fees":
         """Raises ChainUnavailable."""
-        base = block.get("baseFeePerGas") if isinstance(block, dict) else None
+        base = block.get("baseFeePerGas") if block else None
         if base is None:
             raise ChainUnavailable("The chain's node gave no block to take the fee from.")
-        fees = cls(quantity(base), quantity(tip))
+        fees = cls(whole(base), whole(tip))
         if max(fees.base, fees.tip) > _ABSURD:
             raise ChainUnavailable(
                 f"The chain's node names absurd fees: {fees.base} and {fees.tip} wei a gas."
@@ -114,27 +115,35 @@ class Receipt:
     mined: Mined
 
     @classmethod
-    def read(cls, answer: Mapping[str, Any]) -> "Receipt":
-        """Raises ChainUnavailable."""
-        try:
-            created, logs = answer.get("contractAddress"), answer["logs"]
-            mined = Mined(
-                transaction=Hash32(bytes.fromhex(answer["transactionHash"][2:])),
-                block=quantity(answer["blockNumber"], bits=64),
-                gas_used=quantity(answer["gasUsed"]),
-                fee=quantity(answer["gasUsed"]) * quantity(answer["effectiveGasPrice"]),
-                events=tuple(event for event in map(read_event, logs) if event is not None),
-                created=Address(bytes.fromhex(created[2:])) if created else None,
-            )
-            return cls(succeeded=quantity(answer["status"]) == 1, mined=mined)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ChainUnavailable(f"The node gave a receipt that cannot be read ({error!r}).") from error
+    def read(cls, answer: "TxReceipt") -> "Receipt":
+        """Raises ChainUnavailable, or what `understood` is for."""
+        created = answer.get("contractAddress")
+        mined = Mined(
+            transaction=Hash32(bytes(answer["transactionHash"])),
+            block=whole(answer["blockNumber"], bits=64),
+            gas_used=whole(answer["gasUsed"]),
+            fee=whole(answer["gasUsed"]) * whole(answer["effectiveGasPrice"]),
+            events=tuple(event for event in map(_event, answer["logs"]) if event is not None),
+            created=Address(bytes.fromhex(created[2:])) if created else None,
+        )
+        return cls(succeeded=whole(answer["status"]) == 1, mined=mined)
 
 
-def request(call: Call, sender: Address) -> dict[str, str]:
-    """As `eth_call` and `eth_estimateGas` take it."""
-    made = {"from": to_hex(sender), "data": to_hex(call.data)}
-    return made if call.to is None else made | {"to": to_hex(call.to)}
+def _event(log: "LogReceipt") -> ChainEvent | None:
+    return event_of(
+        [bytes(topic) for topic in log["topics"]],
+        bytes(log["data"]),
+        block=whole(log["blockNumber"], bits=64),
+        log_index=whole(log["logIndex"], bits=64),
+        transaction=Hash32(bytes(log["transactionHash"])),
+    )
+
+
+def whole(answer: object, *, bits: int = 256) -> int:
+    """A number that web3 has read; raises ChainUnavailable where it is none, or absurd."""
+    if not isinstance(answer, int) or isinstance(answer, bool) or not 0 <= answer < 1 << bits:
+        raise ChainUnavailable(f"The node answered {str(answer)[:80]!r} where a number was asked for.")
+    return answer
 
 
 def refusal(error: RpcError) -> ChainError:
