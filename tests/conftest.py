@@ -1,4 +1,8 @@
-"""What tests of several folders share: a local chain, a fresh market on it, and parties with money.
+"""What tests of several folders share: how hard hypothesis looks, a local chain, a fresh market on it, and
+parties with money.
+
+What runs in CI is derandomised: the same examples every time, so that a red build is the change's own fault.
+`scripts/test --long` looks further, and elsewhere every time (`--hypothesis-profile=long`).
 
 One anvil serves a test session, started with the first test that asks; each test deploys its own market.
 """
@@ -7,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.local import LocalChain, deploy
@@ -14,6 +19,14 @@ from tallystick.chain.market import Market
 from tallystick.chain.sender import Sender
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, Atoms
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]  # The machines that run this are shared.
+settings.register_profile(
+    "steady", max_examples=100, derandomize=True, deadline=None, suppress_health_check=SLOW
+)
+settings.register_profile("long", max_examples=2_000, deadline=None, suppress_health_check=SLOW)
+if settings.get_current_profile_name() != "long":
+    settings.load_profile("steady")
 
 DOLLAR = 1_000_000
 """Atoms."""

@@ -1,12 +1,7 @@
-"""How hard hypothesis looks, and a strategy for every message, so that `from_type(Receipt)` gives receipts.
-
-What runs in CI is derandomised: the same examples every time, so that a red build is the change's own fault.
-To look further: pytest tests/property --hypothesis-profile=explore
-"""
+"""A strategy for every message, so that `from_type(Receipt)` gives receipts."""
 
 import re
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tallystick.protocol.channel import ChannelKey
@@ -18,14 +13,6 @@ from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, ChannelId, Hash32
 from tallystick.protocol.voucher import Acknowledgement, Close, Voucher
 from tallystick.protocol.wire import Terms
-
-SLOW = [HealthCheck.too_slow]  # The machines that run this are shared.
-settings.register_profile(
-    "steady", max_examples=100, derandomize=True, deadline=None, suppress_health_check=SLOW
-)
-settings.register_profile("explore", max_examples=5_000, deadline=None, suppress_health_check=SLOW)
-if settings.get_current_profile_name() != "explore":
-    settings.load_profile("steady")
 
 
 def of_kind(kind):

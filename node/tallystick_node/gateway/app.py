@@ -51,13 +51,13 @@ from tallystick_node.gateway.gateway import Gateway
 from tallystick_node.gateway.guard import Guard
 from tallystick_node.gateway.intake import Intake
 from tallystick_node.gateway.metrics import Metrics
+from tallystick_node.gateway.openapi import OPENAPI_PATH, PAID_PATHS, document
 from tallystick_node.gateway.patience import Patience
 from tallystick_node.gateway.relay import EVENT_STREAM, Answer, Relay, Running
 from tallystick_node.store.records import StoredAnswer
 
 _SUSPECT: Final = (FormatError, SignatureError, ChannelUnknown, GrantError, AnswerUnknown)
 """What only a guess, a flood or a payer that is lost brings about."""
-PAID_PATHS: Final = ("/v1/chat/completions", "/v1/completions")
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _JSON: Final = "application/json"
 
@@ -74,15 +74,67 @@ def make_app(
     engine_models: Mapping[str, str],
 ) -> ASGIApp:
     """`engine_models`: the engine's name of each model that is offered under another one."""
+    routes = Routes(gateway, relay, metrics, intake, engine_models)
+
+    def guarded(endpoint: Endpoint) -> Endpoint:
+        return Guarded(endpoint, gateway, metrics, guard)
+
+    direct = dict.fromkeys(PAID_PATHS, guarded(routes.paid)) | {VOUCHERS_PATH: guarded(routes.voucher)}
+    posts = direct | {
+        RESYNC_PATH: guarded(routes.resync),
+        RESTORE_PATH: guarded(routes.restore),
+        CLOSE_PATH: guarded(routes.close),
+    }
+    gets = {
+        "/v1/models": routes.models,
+        OFFERS_PATH: routes.offers,
+        "/metrics": routes.exposition,
+        "/healthz": routes.health,
+        OPENAPI_PATH: routes.openapi,
+    }
+    # The document is ours: FastAPI would make one of functions that these are not.
     app = FastAPI(title="Tallystick gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    for path, endpoint in posts.items():
+        app.add_route(path, _function(endpoint), methods=["POST"])
+    for path, endpoint in gets.items():
+        app.add_route(path, endpoint, methods=["GET"])
+    app.add_exception_handler(HTTPException, _http_error)
+    return Direct(app, direct)
 
-    def _credential(request: Request) -> Credential:
-        return gateway.credential(request.headers.get(AUTHORIZATION))
 
-    async def paid(request: Request) -> Response:
-        credential = _credential(request)
-        async with intake.body(request) as body:
-            admitted = await gateway.admit(credential, body)
+def _function(endpoint: Endpoint) -> Endpoint:
+    """A route takes any other callable for an ASGI app."""
+
+    async def routed(request: Request) -> Response:
+        return await endpoint(request)
+
+    return routed
+
+
+class Routes:
+    """What each path does. Errors are raised, for `Guarded` to answer."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        relay: Relay,
+        metrics: Metrics,
+        intake: Intake,
+        engine_models: Mapping[str, str],
+    ):
+        self._gateway = gateway
+        self._relay = relay
+        self._metrics = metrics
+        self._intake = intake
+        self._engine_models = engine_models
+
+    def _credential(self, request: Request) -> Credential:
+        return self._gateway.credential(request.headers.get(AUTHORIZATION))
+
+    async def paid(self, request: Request) -> Response:
+        credential, relay = self._credential(request), self._relay
+        async with self._intake.body(request) as body:
+            admitted = await self._gateway.admit(credential, body)
         if isinstance(admitted, StoredAnswer):
             return _stored(admitted)
         if admitted.served:
@@ -90,7 +142,8 @@ def make_app(
         admitted.served = True
         try:
             model = admitted.ask.model
-            answer = await relay.serve(admitted, request.scope["path"], engine_models.get(model, model))
+            engine_model = self._engine_models.get(model, model)
+            answer = await relay.serve(admitted, request.scope["path"], engine_model)
         except BaseException:
             await relay.abandon(admitted)
             raise
@@ -98,75 +151,75 @@ def make_app(
             return _whole(answer)
         return StreamAnswer(answer, relay.patience_s, admitted, relay)
 
-    async def voucher(request: Request) -> Response:
-        return _json(await gateway.take_voucher(_credential(request)))
+    async def voucher(self, request: Request) -> Response:
+        return _json(await self._gateway.take_voucher(self._credential(request)))
 
-    async def resync(request: Request) -> Response:
-        credential = _credential(request)
-        async with intake.body(request) as body:
-            return _json(await gateway.resync(credential, body))
+    async def resync(self, request: Request) -> Response:
+        credential = self._credential(request)
+        async with self._intake.body(request) as body:
+            return _json(await self._gateway.resync(credential, body))
 
-    async def restore(request: Request) -> Response:
-        credential = _credential(request)
-        async with intake.body(request) as body:
-            return _json(await gateway.restore(credential, body))
+    async def restore(self, request: Request) -> Response:
+        credential = self._credential(request)
+        async with self._intake.body(request) as body:
+            return _json(await self._gateway.restore(credential, body))
 
-    async def close(request: Request) -> Response:
-        credential = _credential(request)
-        async with intake.body(request) as body:
-            return _json(await gateway.close(credential, body))
+    async def close(self, request: Request) -> Response:
+        credential = self._credential(request)
+        async with self._intake.body(request) as body:
+            return _json(await self._gateway.close(credential, body))
 
-    async def models(_: Request) -> Response:
-        return _json(gateway.models())
+    async def models(self, _: Request) -> Response:
+        return _json(self._gateway.models())
 
-    async def offers(_: Request) -> Response:
-        return _json(gateway.offers())
+    async def offers(self, _: Request) -> Response:
+        return _json(self._gateway.offers())
 
-    async def exposition(_: Request) -> Response:
-        return Response(metrics.exposition(gateway), media_type="text/plain; version=0.0.4; charset=utf-8")
+    async def exposition(self, _: Request) -> Response:
+        media_type = "text/plain; version=0.0.4; charset=utf-8"
+        return _plain(200, media_type, self._metrics.exposition(self._gateway))
 
-    async def health(_: Request) -> Response:
-        healthy, facts = metrics.health(gateway)
+    async def health(self, _: Request) -> Response:
+        healthy, facts = self._metrics.health(self._gateway)
         return _json(facts, 200 if healthy else 503)
 
-    def guarded(endpoint: Endpoint) -> Endpoint:
-        async def checked(request: Request) -> Response:
-            peer = request.client.host if request.client else ""
-            try:
-                guard.require_welcome(peer)
-                return await endpoint(request)
-            except Refused as refused:
-                metrics.refused(refused.error)
-                if not refused.mined:
-                    guard.note_refusal(peer)
-                return _error(refused.error, refused.terms)
-            except MarketError as error:
-                metrics.refused(error)
-                if isinstance(error, _SUSPECT) or (isinstance(error, PaymentRequired) and _has_body(request)):
-                    guard.note_refusal(peer)
-                return _error(error, gateway.blank_terms() if status_of(error) == 402 else None)
-            except ClientDisconnect:
-                return Response(status_code=400)
-            except Exception as error:
-                log.exception("request.failed", error=type(error).__name__)
-                failure = InternalFailure("The gateway failed. Its operator can find out why.")
-                metrics.refused(failure)
-                return _error(failure, None)
+    async def openapi(self, _: Request) -> Response:
+        return _json(document())
 
-        return checked
 
-    direct = dict.fromkeys(PAID_PATHS, guarded(paid)) | {VOUCHERS_PATH: guarded(voucher)}
-    for path, endpoint in direct.items():
-        app.add_route(path, endpoint, methods=["POST"])
-    app.add_route(RESYNC_PATH, guarded(resync), methods=["POST"])
-    app.add_route(RESTORE_PATH, guarded(restore), methods=["POST"])
-    app.add_route(CLOSE_PATH, guarded(close), methods=["POST"])
-    app.add_route("/v1/models", models, methods=["GET"])
-    app.add_route(OFFERS_PATH, offers, methods=["GET"])
-    app.add_route("/metrics", exposition, methods=["GET"])
-    app.add_route("/healthz", health, methods=["GET"])
-    app.add_exception_handler(HTTPException, _http_error)
-    return Direct(app, direct)
+class Guarded:
+    """An endpoint whose errors are answers, and whose refusals count against who caused them."""
+
+    __slots__ = ("_endpoint", "_gateway", "_guard", "_metrics")
+
+    def __init__(self, endpoint: Endpoint, gateway: Gateway, metrics: Metrics, guard: Guard):
+        self._endpoint = endpoint
+        self._gateway = gateway
+        self._metrics = metrics
+        self._guard = guard
+
+    async def __call__(self, request: Request) -> Response:
+        peer = request.client.host if request.client else ""
+        try:
+            self._guard.require_welcome(peer)
+            return await self._endpoint(request)
+        except Refused as refused:
+            self._metrics.refused(refused.error)
+            if not refused.mined:
+                self._guard.note_refusal(peer)
+            return _error(refused.error, refused.terms)
+        except MarketError as error:
+            self._metrics.refused(error)
+            if isinstance(error, _SUSPECT) or (isinstance(error, PaymentRequired) and _has_body(request)):
+                self._guard.note_refusal(peer)
+            return _error(error, self._gateway.blank_terms() if status_of(error) == 402 else None)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception as error:
+            log.exception("request.failed", error=type(error).__name__)
+            failure = InternalFailure("The gateway failed. Its operator can find out why.")
+            self._metrics.refused(failure)
+            return _error(failure, None)
 
 
 def _has_body(request: Request) -> bool:
