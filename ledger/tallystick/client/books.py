@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
 from sqlalchemy.engine import Connection
 
 from tallystick.client.errors import PurseError
-from tallystick.client.holdings import OVER, HeldReceipt, OpenChannel, Pending
+from tallystick.client.holdings import OVER, PAYING, HeldReceipt, OpenChannel, Pending
 from tallystick.client.lease import Lease
 from tallystick.client.sealing import Seal
 from tallystick.client.tables import (
@@ -141,6 +141,10 @@ class Books:
         )
         with self.begin() as database:
             return [(ChannelId(row.id), Address(row.session_key)) for row in database.execute(query)]
+
+    def fulfils(self, channel_id: ChannelId, *conditions: ColumnElement[bool]) -> bool:
+        """It is one of `keys_where`'s still."""
+        return bool(self.keys_where(channels.c.id == channel_id, *conditions))
 
     def grants(self) -> Sequence[tuple[ChannelKey, str, Atoms, Atoms]]:
         """(key, state, granted, acknowledged) of every channel."""
@@ -344,12 +348,11 @@ def free_for(provider: Address) -> tuple[ColumnElement[bool], ...]:
 
 
 def unsettled() -> tuple[ColumnElement[bool], ...]:
-    """Channels that a process left behind with something to settle."""
+    """Channels that a process left behind with something to settle: requests that hold a part of the budget,
+    whatever became of their channel, or an acknowledgement that its provider does not have."""
     of_open = select(requests.c.channel_id).where(requests.c.state == "open")
-    return (
-        channels.c.state.in_(("open", "retired")),
-        channels.c.id.in_(of_open) | (channels.c.count > channels.c.delivered),
-    )
+    behind = channels.c.state.in_(PAYING) & (channels.c.count > channels.c.delivered)
+    return (channels.c.id.in_(of_open) | behind,)
 
 
 def not_over() -> tuple[ColumnElement[bool], ...]:

@@ -11,7 +11,7 @@ from threading import RLock
 from sqlalchemy import ColumnElement
 
 from tallystick.client.books import Books, free_for
-from tallystick.client.holdings import OVER, OpenChannel
+from tallystick.client.holdings import OpenChannel
 from tallystick.client.lease import Lease
 from tallystick.client.sealing import SLOTS, Seal
 from tallystick.crash import point
@@ -107,10 +107,10 @@ class Leases:
                 continue
             lease = Lease.take(self._path(session_key))
             if lease is not None:
-                channel = self._books.load_channel(channel_id, lease)
-                if channel.state in OVER:  # since it was looked up
+                if not self._books.fulfils(channel_id, *conditions):  # since it was looked up
                     lease.release()
                     continue
+                channel = self._books.load_channel(channel_id, lease)
                 self.channels[channel.id] = channel
                 return channel
         return None

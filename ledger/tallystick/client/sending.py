@@ -122,9 +122,9 @@ class Sender:
                 raise ChannelGone
             if tried.total() > 6 or not (yield from self._remedied(attempt, refusal, tried)):
                 closed = refusal.code in (ChannelNotOpen.code, WrongEpoch.code)
-                if closed or not lost:
+                if not lost:
                     self.purse.settle_unpaid(pending, "void")
-                elif refusal.code in (AnswerUnknown.code, AnswerDropped.code):
+                elif closed or refusal.code in (AnswerUnknown.code, AnswerDropped.code):
                     self.purse.settle_unpaid(pending, "unbilled")
                 if closed:
                     self.purse.retire(channel, "closed")

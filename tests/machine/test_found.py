@@ -1,0 +1,45 @@
+"""What the machine found, step by step, so that it stays mended whatever the machine does next."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.machine.world import World, steady_chance
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with steady_chance():
+        made = World(tmp_path, sqlite=True, credit=800, unsecured=500, budget=2_500, deposit=5_000)
+        yield made
+        made.close()
+
+
+def test_a_request_that_its_closing_channel_cut_off_accuses_nobody(world: World) -> None:
+    """Its answer is billed and can no longer be fetched: the payer does not know what became of it, and that
+    is not the same as never having asked."""
+    world.ask(streamed=False, words=3, tokens=1)
+    world.rush()
+    world.processes[0].abandon()
+    (channel,) = world.me.purse.leased.values()
+    world.upkeep()
+    world.chain.request_close(channel.key)
+    world.ask(streamed=False, words=3, tokens=1)
+    world.rush()
+
+    world.come_to_rest()
+
+    assert world.node.books.tabs[channel.id].issued.count > 0
+    assert not world.me.purse.refused_receipts()
+
+
+def test_a_closed_channel_holds_no_budget_after_a_crash(world: World) -> None:
+    world.ask(streamed=True, words=3, tokens=30)
+    world.me.purse.retire(next(iter(world.me.purse.leased.values())), "closed")
+    assert world.me.purse.spending()[1] > 0
+
+    world.crash_payer(noticed=True)
+    world.come_to_rest()
+
+    assert world.me.purse.spending()[1] == 0
