@@ -166,7 +166,7 @@ class Config:
             data = tomllib.loads(path.read_text())
         except OSError as error:
             raise ConfigInvalid(f"The configuration {path} cannot be read: {error.strerror}.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigInvalid(f"{path} is not TOML: {error}.") from error
         try:
             config = TypeAdapter(cls).validate_python(data)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+import orjson
+
 from tallystick.chain.errors import NoContract
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.units import Address, address, to_hex
@@ -30,7 +32,7 @@ class Deployment:
     def load(cls, path: Path | str) -> "Deployment":
         """Raises NoContract where the file is missing or says something else."""
         try:
-            data = json.loads(Path(path).read_bytes())
+            data = orjson.loads(Path(path).read_bytes())
             chain_id, block = data["chainId"], data["block"]
             if type(chain_id) is not int or type(block) is not int or chain_id < 1 or block < 0:
                 raise ValueError("chainId and block are integers")

@@ -13,6 +13,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
+import orjson
+
 from tallystick.chain.errors import KeystoreError, WalletExists, WalletUnknown, WrongPassword
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, address
@@ -29,6 +31,10 @@ class Wallet:
     name: str
     address: Address
     path: Path
+
+
+_MOST_WORK: Final = {"c": 1 << 23, "n": 1 << 20, "r": 16, "p": 16, "dklen": 64}
+"""Parameters of PBKDF2 and scrypt: seconds, and 2 GiB, at most."""
 
 
 class Keystore:
@@ -124,17 +130,29 @@ def open_keystore(path: Path, password: str) -> Key:
     """The key in a file, wherever it lies; raises WrongPassword, or KeystoreError."""
     from eth_keyfile.keyfile import decode_keyfile_json  # Half a second: only where a key is opened.
 
+    content = _content(path)
+    _require_affordable(path, content)
     try:
-        return Key(decode_keyfile_json(dict(_content(path)), password.encode()))
+        return Key(decode_keyfile_json(dict(content), password.encode()))
     except ValueError as error:
         raise WrongPassword(f"The password of the wallet {path.stem} is another one.") from error
     except (KeyError, TypeError, NotImplementedError) as error:
         raise KeystoreError(f"{path} is no Keystore V3 file ({error!r}).") from error
 
 
+def _require_affordable(path: Path, content: Mapping[str, Any]) -> None:
+    """A file says itself how much work its password is; raises KeystoreError where no wallet asks so much."""
+    crypto = content.get("crypto", content.get("Crypto"))
+    asked = crypto.get("kdfparams") if isinstance(crypto, dict) else None
+    for name, most in _MOST_WORK.items():
+        value = asked.get(name, 1) if isinstance(asked, dict) else 1
+        if type(value) is not int or value > most:
+            raise KeystoreError(f"{path} asks for more work than any wallet: its {name} is {value!r:.40}.")
+
+
 def _content(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = orjson.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -14,6 +14,8 @@ LIMIT: Final = 1 << 96
 _AMOUNT = re.compile(r"(\d[\d_]*)(?:\.(\d+))?\s*([A-Za-z][A-Za-z0-9.]*)?").fullmatch
 _GWEI: Final = 10**9
 _GWEI_DIGITS: Final = 9
+_LONGEST: Final = 200
+"""Characters of an amount: Python takes long over longer numbers, or refuses them."""
 
 
 class AmountError(ValueError):
@@ -28,9 +30,9 @@ def read_amount(text: str, asset: Asset) -> Atoms:
     AmountError :
         No such text, another unit, more digits than the asset has, or too much for the contract.
     """
-    found = _AMOUNT(text.strip())
+    found = _AMOUNT(text.strip()) if len(text) <= _LONGEST else None
     if found is None or not text.isascii():
-        raise AmountError(f"{text!r} is no amount. Write {_examples(asset)}.")
+        raise AmountError(f"{text[:_LONGEST]!r} is no amount. Write {_examples(asset)}.")
     whole, fraction, unit = found[1].replace("_", ""), found[2] or "", (found[3] or "").casefold()
     if unit in ("", "atom", "atoms"):
         if found[2] is not None:

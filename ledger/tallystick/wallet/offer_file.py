@@ -98,7 +98,7 @@ def read_offer_file(path: Path, asset: Asset, *, now: Timestamp) -> OfferFile:
         data = tomllib.loads(path.read_text())
     except OSError as error:
         raise OfferFileError(f"{path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise OfferFileError(f"{path} is no TOML: {error}.") from error
     _require_fields(path, data)
     fields = _Fields(path, data, asset)

@@ -1,0 +1,460 @@
+"""Every function that reads what a stranger sent or a file holds: what it takes, and what it may raise.
+
+The one list of them. `test_decoders` tries each for a moment, `run` for as long as it is told, and a decoder
+that is on no list fails a test.
+"""
+
+import asyncio
+import json
+import tempfile
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import orjson
+
+from tallystick.chain import contracts
+from tallystick.chain.abi import AbiError
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.errors import ChainUnavailable, KeystoreError, NoContract, RpcError, WrongPassword
+from tallystick.chain.events import read_event
+from tallystick.chain.keys import open_keystore
+from tallystick.chain.market import Asset
+from tallystick.chain.rpc import Rpc
+from tallystick.client.ask import read_ask
+from tallystick.client.errors import MalformedRequest
+from tallystick.client.events import Lines
+from tallystick.client.flow import Exchange, read_all
+from tallystick.client.refusals import read_refusal
+from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.errors import FormatError, MalformedMessage
+from tallystick.protocol.grant import Grant
+from tallystick.protocol.message import read_value
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.transcript import Transcript
+from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Timestamp
+from tallystick.protocol.voucher import Close, Tally, Voucher
+from tallystick.protocol.wire import (
+    Credential,
+    Terms,
+    authorization,
+    read_authorization,
+    read_receipt_text,
+    receipt_text,
+    signed_from_json,
+    signed_to_json,
+)
+from tallystick.wallet.errors import OfferFileError
+from tallystick.wallet.money import AmountError, read_amount
+from tallystick.wallet.offer_file import read_offer_file
+from tallystick.wallet.verifying import read_receipts
+from tallystick.wallet.vouchers import read_vouchers
+from tallystick_node.config import Config, ConfigInvalid
+from tallystick_node.engine.upstream import EngineGone, Reply
+from tallystick_node.gateway.ask import Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    read: Callable[[bytes], object]
+    raises: tuple[type[Exception], ...]
+    """Nothing else, whatever comes."""
+    seeds: tuple[bytes, ...]
+    """What it takes."""
+    covers: tuple[str, ...]
+    """Functions, as `module.name` below the package."""
+
+
+OFFER = Offer(
+    provider=ZERO_ADDRESS,
+    sequence=1,
+    endpoint="https://example.org",
+    endpoint_key=ZERO_HASH,
+    model="m",
+    model_hash=ZERO_HASH,
+    input_price=1,
+    cached_input_price=1,
+    output_price=1,
+    context_length=100,
+    credit=100,
+    valid_until=1 << 40,
+)
+RECEIPT = Receipt(
+    **dict.fromkeys(("channel_id", "offer_hash", "request_hash", "response_hash", "tokens_hash"), ZERO_HASH),
+    **dict.fromkeys(("sequence", "input_tokens", "cached_input_tokens", "output_tokens", "finish"), 0),
+    **dict.fromkeys(("received_at", "first_token_at", "finished_at", "cost", "cumulative_cost"), 0),
+)
+GRANT = Grant(
+    payer=ZERO_ADDRESS, provider=ZERO_ADDRESS, session_key=ZERO_ADDRESS, epoch=0, cap=1, deadline=1 << 40
+)
+CHANNEL = ChannelKey(payer=ZERO_ADDRESS, provider=ZERO_ADDRESS, session_key=ZERO_ADDRESS)
+VOUCHER = Tally().voucher(CHANNEL.id)
+CLOSE = Close(channel_id=ZERO_HASH, cumulative_amount=0)
+TERMS = Terms(offer_hash=ZERO_HASH, credit=0, owed=0, reserved=0, required=0, receipt_count=0, cap=0)
+ASSET = Asset(symbol="TUSD", decimals=6)
+ASKED = orjson.dumps(
+    {
+        "model": "m",
+        "messages": [{"role": "user", "content": "x"}],
+        "max_tokens": 3,
+        "n": 2,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+)
+CHUNK = orjson.dumps(
+    {
+        "choices": [{"index": 0, "delta": {"content": "x"}, "token_ids": [1], "finish_reason": "stop"}],
+        "usage": {
+            "prompt_tokens": 3,
+            "completion_tokens": 1,
+            "prompt_tokens_details": {"cached_tokens": 1},
+        },
+    }
+)
+REFUSAL = orjson.dumps(
+    {
+        "error": {
+            "message": "m",
+            "type": "tallystick_error",
+            "code": "cap-exceeded",
+            "terms": TERMS.to_json(),
+        }
+    }
+)
+
+
+def signed(message: Any) -> Signed[Any]:
+    return Signed(message, bytes(65))
+
+
+def as_json(message: Any) -> bytes:
+    return orjson.dumps(signed_to_json(signed(message)))
+
+
+def text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def base64url(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def of_json(read: Callable[[Any], object]) -> Callable[[bytes], object]:
+    """Of what our JSON reader makes of the bytes."""
+
+    def reading(raw: bytes) -> object:
+        try:
+            data = orjson.loads(raw)
+        except orjson.JSONDecodeError:
+            return None
+        return read(data)
+
+    return reading
+
+
+def of_file(read: Callable[[Path], object]) -> Callable[[bytes], object]:
+    path = Path(tempfile.mkdtemp(prefix="tallystick-fuzz-")) / "file"
+
+    def reading(raw: bytes) -> object:
+        path.write_bytes(raw)
+        return read(path)
+
+    return reading
+
+
+def lines(raw: bytes) -> None:
+    """In one piece and in many, with the same events."""
+    whole, split = Lines(), Lines()
+    size = 5 + len(raw) // 1_000
+    pieces = [raw[start : start + size] for start in range(0, len(raw), size)]
+    assert whole.feed(raw) == [event for piece in pieces for event in split.feed(piece)]
+
+
+def engine_stream(raw: bytes) -> None:
+    """What a gateway reads of an engine, however its bytes are cut, and counts."""
+
+    async def reading(pieces: list[bytes]) -> list[bytes]:
+        async def readany() -> bytes:
+            return pieces.pop(0) if pieces else b""
+
+        content = SimpleNamespace(readany=readany)
+        reply = Reply(SimpleNamespace(status=200, headers={}, content=content))  # type: ignore[arg-type]
+        return [payload async for some in reply.payloads() for payload in some]
+
+    size = 7 + len(raw) // 50
+    pieces = [raw[start : start + size] for start in range(0, len(raw), size)]
+    assert asyncio.run(reading([raw] if raw else [])) == asyncio.run(reading(pieces))
+    transcript = Transcript(ZERO_HASH)
+    of_json(transcript.add_counts)(raw)
+    assert 0 <= transcript.cached_input_tokens <= transcript.input_tokens
+    assert transcript.output_tokens >= 0
+
+
+def whole_answer(raw: bytes) -> None:
+    """A body that the SDK reads to its end, piece by piece."""
+    flow = read_all(Exchange(httpx2.Response(200), None), 1 << 16)
+    next(flow)
+    pieces = [raw[start : start + 64] for start in range(0, len(raw), 64)]
+    with suppress(StopIteration):
+        for piece in [*pieces, b""]:
+            flow.send(piece)
+        raise AssertionError("it reads on after the end")
+
+
+class _Node(BaseHTTPRequestHandler):
+    answer = b""
+
+    def do_POST(self) -> None:
+        asked = self.rfile.read(int(self.headers["content-length"]))
+        answer = type(self).answer.replace(b"$ID", str(_first_id(asked)).encode())
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def _first_id(asked: bytes) -> int:
+    data = orjson.loads(asked)
+    return int((data[0] if isinstance(data, list) else data)["id"])
+
+
+@cache
+def _node() -> Rpc:
+    server = HTTPServer(("127.0.0.1", 0), _Node)
+    Thread(target=server.serve_forever, daemon=True).start()
+    return Rpc(f"http://127.0.0.1:{server.server_port}")
+
+
+def node_answer(raw: bytes) -> None:
+    """One answer of the chain's node, to one question and to a batch of one."""
+    _Node.answer = raw
+    for ask in (lambda: _node().call("m"), lambda: _node().batch([("m", ())])):
+        with suppress(ChainUnavailable, RpcError):
+            ask()
+
+
+def chain_words(raw: bytes) -> None:
+    """Results, events and reverts as the ABI has them."""
+    interface = contracts.market().interface
+    for name in ("accountOf", "channelOf", "stakeOf"):
+        _quietly(lambda name=name: interface.result(name, raw), AbiError)
+    for topic in interface.events:
+        _quietly(lambda topic=topic: interface.log([topic, raw[:32]], raw[32:]), AbiError)
+    contracts.contract_error(raw)
+
+
+def _quietly(step: Callable[[], object], kind: type[Exception]) -> None:
+    with suppress(kind):
+        step()
+
+
+LOG = orjson.dumps(
+    {
+        "topics": [
+            "0x" + topic.hex() for topic in (next(iter(contracts.market().interface.events)), ZERO_HASH)
+        ],
+        "data": "0x" + "00" * 64,
+        "blockNumber": "0x1",
+        "logIndex": "0x0",
+        "transactionHash": "0x" + "00" * 32,
+    }
+)
+REVERTED = b'{"id": $ID, "error": {"code": 3, "message": "m", "data": {"data": "0x08c379a0"}}}'
+DEPLOYMENT = json.dumps(
+    {"chainId": 1, "block": 0, **dict.fromkeys(("market", "asset", "lens"), "0x" + "00" * 20)}
+)
+KEYSTORE = json.dumps(
+    {
+        "version": 3,
+        "address": "00" * 20,
+        "crypto": {
+            "cipher": "aes-128-ctr",
+            "cipherparams": {"iv": "00" * 16},
+            "ciphertext": "00" * 32,
+            "kdf": "pbkdf2",
+            "kdfparams": {"c": 1, "dklen": 32, "prf": "hmac-sha256", "salt": "00" * 32},
+            "mac": "00" * 32,
+        },
+    }
+)
+OFFER_FILE = b"""
+model = "m"
+endpoint = "https://example.org"
+input_price = "0.1 TUSD"
+output_price = "0.4 TUSD"
+context_length = 4096
+credit = "0.05 TUSD"
+valid_for = "30 days"
+"""
+CONFIG = b"""
+rpc = "http://127.0.0.1:8545"
+deployment = "deployment.json"
+database = "node.db"
+[keys]
+receipt = "receipt.json"
+password_file = "password"
+[engine]
+url = "http://127.0.0.1:8000"
+[[offers]]
+model = "m"
+input_price = 1
+output_price = 1
+context_length = 4096
+credit = 1000
+"""
+ENTRY = orjson.dumps(
+    [
+        signed_to_json(signed(VOUCHER))
+        | {
+            "payer": "0x" + "00" * 20,
+            "provider": "0x" + "00" * 20,
+            "sessionKey": "0x" + "00" * 20,
+            "epoch": 0,
+        }
+    ]
+)
+STREAM = b"data: " + CHUNK + b"\n\n: payment-receipt e30\n\ndata: [DONE]\n\n"
+CREDENTIAL = authorization(Credential(voucher=signed(VOUCHER), grant=signed(GRANT)))
+KINDS = ("uint24", "uint128", "bytes32", "address", "bytes", "string")
+
+
+def values(raw: bytes) -> None:
+    for kind in KINDS:
+        _quietly(lambda kind=kind: read_value(kind, text(raw), "where"), MalformedMessage)
+
+
+def messages(data: object) -> None:
+    for kind in (Offer, Receipt, Voucher, Grant, Close):
+        _quietly(lambda kind=kind: signed_from_json(kind, data), MalformedMessage)
+        _quietly(lambda kind=kind: kind.from_json(data), MalformedMessage)
+
+
+DECODERS = {
+    "credential": Decoder(
+        lambda raw: read_authorization(text(raw)),
+        (FormatError,),
+        (CREDENTIAL.encode(), b"Payment "),
+        ("protocol.wire.read_authorization",),
+    ),
+    "credential's JSON": Decoder(
+        lambda raw: read_authorization("Payment " + base64url(raw)),
+        (FormatError,),
+        (urlsafe_b64decode(CREDENTIAL.removeprefix("Payment ") + "==="),),
+        ("protocol.wire.read_authorization",),
+    ),
+    "receipt": Decoder(
+        lambda raw: read_receipt_text(text(raw)),
+        (FormatError,),
+        (receipt_text(signed(RECEIPT)).encode(),),
+        ("protocol.wire.read_receipt_text",),
+    ),
+    "signed messages": Decoder(
+        of_json(messages),
+        (),
+        tuple(map(as_json, (OFFER, RECEIPT, VOUCHER, GRANT, CLOSE))),
+        ("protocol.wire.signed_from_json", "protocol.message.from_json"),
+    ),
+    "values": Decoder(values, (), (b"12", b"0x" + b"00" * 32), ("protocol.message.read_value",)),
+    "terms": Decoder(
+        of_json(Terms.from_json),
+        (MalformedMessage,),
+        (orjson.dumps(TERMS.to_json()),),
+        ("protocol.wire.from_json",),
+    ),
+    "request at the gateway": Decoder(
+        lambda raw: Ask.read(raw).for_engine("m"),
+        (MalformedMessage,),
+        (ASKED, b'{"model": "m", "prompt": [[1, 2], [3]]}'),
+        ("gateway.ask.read",),
+    ),
+    "request at the payer": Decoder(
+        lambda raw: read_ask("/v1/chat/completions", raw).body(stream=True),
+        (MalformedRequest,),
+        (ASKED,),
+        ("client.ask.read_ask",),
+    ),
+    "refusal": Decoder(
+        lambda raw: read_refusal(402, raw).error(), (), (REFUSAL,), ("client.refusals.read_refusal",)
+    ),
+    "stream at the payer": Decoder(lines, (), (STREAM,), ("client.events.feed",)),
+    "stream at the gateway": Decoder(
+        engine_stream,
+        (EngineGone,),
+        (STREAM, CHUNK),
+        ("engine.upstream.payloads", "protocol.transcript.add_counts"),
+    ),
+    "answer in one piece": Decoder(
+        whole_answer, (httpx2.RemoteProtocolError,), (CHUNK,), ("client.flow.read_all",)
+    ),
+    "node's answer": Decoder(
+        node_answer,
+        (),
+        (b'{"id": $ID, "result": "0x"}', b'[{"id": $ID, "result": []}]', REVERTED),
+        ("chain.rpc.call", "chain.rpc.batch"),
+    ),
+    "event": Decoder(of_json(read_event), (ChainUnavailable,), (LOG,), ("chain.events.read_event",)),
+    "words of the chain": Decoder(
+        chain_words, (), (bytes(96), bytes(31) + b"\x20" + bytes(64)), ("chain.abi.decode",)
+    ),
+    "deployment": Decoder(
+        of_file(Deployment.load), (NoContract,), (DEPLOYMENT.encode(),), ("chain.deployment.load",)
+    ),
+    "keystore": Decoder(
+        of_file(lambda path: open_keystore(path, "p")),
+        (WrongPassword, KeystoreError),
+        (KEYSTORE.encode(),),
+        ("chain.keys.load",),
+    ),
+    "offer file": Decoder(
+        of_file(lambda path: read_offer_file(path, ASSET, now=Timestamp(1_800_000_000))),
+        (OfferFileError,),
+        (OFFER_FILE,),
+        ("wallet.offer_file.read_offer_file",),
+    ),
+    "amount": Decoder(
+        lambda raw: read_amount(text(raw), ASSET),
+        (AmountError,),
+        (b"1.5 TUSD",),
+        ("wallet.money.read_amount",),
+    ),
+    "receipts file": Decoder(
+        of_file(read_receipts), (MalformedMessage,), (as_json(RECEIPT),), ("wallet.verifying.read_receipts",)
+    ),
+    "vouchers file": Decoder(
+        of_file(read_vouchers), (MalformedMessage,), (ENTRY,), ("wallet.vouchers.read_vouchers",)
+    ),
+    "configuration": Decoder(of_file(Config.load), (ConfigInvalid,), (CONFIG,), ("config.load",)),
+}
+
+ELSEWHERE = {
+    "client.books.load_channel": "a row of one's own database",
+    "client.books.read_request": "a row of one's own database",
+    "client.receiver.read_stream": "lines and receipts, each on this list; whole answers in tests/client",
+    "client.receiver.read_whole": "a receipt, on this list",
+    "client.flow.read": "bytes as they are",
+    "engine.upstream.read": "bytes as they are",
+    "chain.codec.decoder_fn": "inside chain.abi.decode",
+    "gateway.tls.load_or_make_key": "one's own key, read by cryptography",
+    "engine.echo.load": "no decoder",
+    "engine.echo.read_manner": "one's own command line",
+    "engine.embedded.load": "no decoder",
+    "engine.embedded.load_engine": "a model of one's own",
+    "engine.llama.decode": "no decoder",
+    "engine.openai_requests.parse": "the demo's own engine, behind a gateway that read the body",
+    "engine.openai_server.load": "no decoder",
+    "engine.text.decode": "token ids of the demo's own engine",
+}
+"""What is named like a decoder and is not on the list, and why."""
