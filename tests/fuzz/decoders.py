@@ -57,6 +57,7 @@ from tallystick.protocol.wire import (
 from tallystick.wallet.errors import OfferFileError
 from tallystick.wallet.money import AmountError, read_amount
 from tallystick.wallet.offer_file import read_offer_file
+from tallystick.wallet.proving import read_proof
 from tallystick.wallet.verifying import read_receipts
 from tallystick.wallet.vouchers import read_vouchers
 from tallystick_node.config import Config, ConfigInvalid
@@ -436,6 +437,9 @@ DECODERS = {
     "vouchers file": Decoder(
         of_file(read_vouchers), (MalformedMessage,), (ENTRY,), ("wallet.vouchers.read_vouchers",)
     ),
+    "proof of fraud": Decoder(
+        of_file(read_proof), (MalformedMessage,), (as_json(RECEIPT),), ("wallet.proving.read_proof",)
+    ),
     "configuration": Decoder(of_file(Config.load), (ConfigInvalid,), (CONFIG,), ("config.load",)),
 }
 
@@ -444,6 +448,9 @@ ELSEWHERE = {
     "client.books.read_request": "a row of one's own database",
     "client.receiver.read_stream": "lines and receipts, each on this list; whole answers in tests/client",
     "client.receiver.read_whole": "a receipt, on this list",
+    "protocol.wire.read_text": "one's own text, as the store kept it: not checked again",
+    "store.witness.read": "one's own file",
+    "wallet.json_file.read_json_file": "under the three files that are on this list",
     "client.flow.read": "bytes as they are",
     "engine.upstream.read": "bytes as they are",
     "chain.codec.decoder_fn": "inside chain.abi.decode",

@@ -31,7 +31,7 @@ def test_a_request_that_its_closing_channel_cut_off_accuses_nobody(world: World)
     world.come_to_rest()
 
     assert world.node.books.tabs[channel.id].issued.count > 0
-    assert not world.me.purse.refused_receipts()
+    assert not world.me.purse.evidence.refused()
 
 
 def test_a_closed_channel_holds_no_budget_after_a_crash(world: World) -> None:

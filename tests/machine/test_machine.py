@@ -264,7 +264,7 @@ class Market(RuleBasedStateMachine):
         spent, reserved = world.me.purse.spending()
         assert spent + reserved <= world.budget.total, "the budget is exceeded"
         assert world.witness.paid() <= world.budget.total, "more is signed than the budget"
-        assert not world.me.purse.refused_receipts(), "an honest provider is accused"
+        assert not world.me.purse.evidence.refused(), "an honest provider is accused"
 
     def teardown(self) -> None:
         if not hasattr(self, "stack"):
