@@ -22,7 +22,7 @@ from tallystick.chain.events import (
     Skip,
 )
 from tallystick.chain.follower import Update
-from tallystick.ports import Account, Clock, Head, PostedOffer
+from tallystick.ports import Account, Clock, Gain, Head, Look, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.grant import Grant
@@ -49,6 +49,8 @@ class ModelChain:
         """What was mined, and how many events it left."""
         self.log: list[ChainEvent] = []
         self._views: list[View] = []
+        self._empty = 0
+        """Blocks without an event, which come whatever happens."""
         self._forget()
 
     def _forget(self) -> None:
@@ -151,9 +153,10 @@ class ModelChain:
         values = {"provider": provider, "minimum_sequence": minimum_sequence}
         self.mine(lambda: [self._event(OffersWithdrawn, **values)])
 
-    def open_channels(self, grants: Sequence[Signed[Grant]]) -> None:
+    def open_channels(self, grants: Sequence[Signed[Grant]]) -> int:
         for signed in grants:
             self.mine(lambda signed=signed: self._opened(signed))  # type: ignore[misc]
+        return self._newest
 
     def _opened(self, signed: Signed[Grant]) -> Sequence[ChainEvent]:
         grant = signed.message
@@ -190,11 +193,20 @@ class ModelChain:
             return Skip.INSUFFICIENT_FREE
         return None
 
-    def settle(self, vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]]) -> Atoms:
+    def settle(
+        self, vouchers: Sequence[tuple[ChannelKey, Signed[Voucher]]], *, highest_gas_price: int | None = None
+    ) -> Gain:
         before = sum(channel.settled for channel in self.channels.values())
         for key, signed in vouchers:
             self.mine(lambda key=key, signed=signed: self._settled(key, signed))  # type: ignore[misc]
-        return Atoms(sum(channel.settled for channel in self.channels.values()) - before)
+        gained = sum(channel.settled for channel in self.channels.values()) - before
+        return Gain(atoms=Atoms(gained), block=self._newest)
+
+    def gas_price(self) -> int:
+        return 1
+
+    def look_up(self, *, recheck: bool = False) -> Look:
+        return Look(in_flight=False, found=0)
 
     def _settled(self, key: ChannelKey, signed: Signed[Voucher]) -> Sequence[ChainEvent]:
         verify(signed, self._domain, signer=key.session_key)
@@ -242,9 +254,17 @@ class ModelChain:
 
     # ---- questions
 
+    @property
+    def _newest(self) -> int:
+        return len(self.log) + self._empty
+
     def head(self) -> Head:
         self._require_up()
-        return Head(number=len(self.log), timestamp=self._now)
+        self._empty += 1
+        return Head(number=self._newest, timestamp=self._now)
+
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        return key == self._receipt_key
 
     def account(self, payer: Address) -> Account:
         self._require_up()
@@ -285,14 +305,17 @@ class View:
     def __init__(self, chain: ModelChain):
         self._chain = chain
         self._read = 0
-        self._rewound = False
+        self._rewound_to: int | None = None
 
     def cut(self, length: int) -> None:
         if self._read > length:
-            self._read, self._rewound = 0, True
+            self._read, self._rewound_to = length, length - 1
+
+    def start_over(self) -> None:
+        self._read, self._rewound_to = 0, -1
 
     def poll(self) -> Update:
         head = self._chain.head()
         events = tuple(self._chain.log[self._read :])
-        self._read, rewound, self._rewound = len(self._chain.log), self._rewound, False
-        return Update(head=head, events=events, rewound=rewound)
+        self._read, rewound_to, self._rewound_to = len(self._chain.log), self._rewound_to, None
+        return Update(head=head, events=events, rewound_to=rewound_to, final=-1)

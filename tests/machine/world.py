@@ -36,6 +36,7 @@ from tallystick.protocol.voucher import Close
 from tallystick.protocol.wire import CLOSE_PATH, signed_from_json
 from tallystick_node.gateway.app import make_app
 from tallystick_node.gateway.books import Books
+from tallystick_node.gateway.cashier import Cashier
 from tallystick_node.gateway.gateway import Gateway, Limits
 from tallystick_node.gateway.grants import GrantPolicy, Grants
 from tallystick_node.gateway.guard import Guard
@@ -43,7 +44,7 @@ from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
-from tallystick_node.gateway.watch import Cashier, ChainWatch
+from tallystick_node.gateway.watch import ChainWatch
 from tallystick_node.store.memory import MemoryStore
 from tallystick_node.store.records import Store
 from tallystick_node.store.sqlite import SqliteStore
@@ -100,7 +101,7 @@ class GatewayLife:
         self.gateway = Gateway(self.books, grants, Limits(running=20, unsecured=unsecured, head_age_s=120))
         self.watch = ChainWatch(self.gateway, grants, chain.follower())
         policy = SettlePolicy(amount=Atoms(1), interval_s=1, minimum=Atoms(1))
-        self.cashier = Cashier(self.books, grants, chain, policy, self.metrics)
+        self.cashier = Cashier(self.gateway, grants, chain, policy, self.metrics)
         self.relay = Relay(
             self.books,
             world.engine,  # type: ignore[arg-type]
