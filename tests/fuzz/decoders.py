@@ -23,6 +23,7 @@ import orjson
 
 from tallystick.chain import contracts
 from tallystick.chain.abi import AbiError
+from tallystick.chain.blocks import read_block
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.errors import ChainUnavailable, KeystoreError, NoContract, RpcError, WrongPassword
 from tallystick.chain.events import read_event
@@ -42,7 +43,7 @@ from tallystick.protocol.offer import Offer
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.transcript import Transcript
-from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Timestamp
+from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Milliseconds, Timestamp
 from tallystick.protocol.voucher import Close, Tally, Voucher
 from tallystick.protocol.wire import (
     Credential,
@@ -204,7 +205,7 @@ def engine_stream(raw: bytes) -> None:
 
 def whole_answer(raw: bytes) -> None:
     """A body that the SDK reads to its end, piece by piece."""
-    flow = read_all(Exchange(httpx2.Response(200), None), 1 << 16)
+    flow = read_all(Exchange(httpx2.Response(200), None), 1 << 16, lambda: Milliseconds(0))
     next(flow)
     pieces = [raw[start : start + 64] for start in range(0, len(raw), 64)]
     with suppress(StopIteration):
@@ -272,6 +273,9 @@ LOG = orjson.dumps(
         "logIndex": "0x0",
         "transactionHash": "0x" + "00" * 32,
     }
+)
+BLOCK = orjson.dumps(
+    {"number": "0x7", "timestamp": "0x65", "hash": "0x" + "ab" * 32, "parentHash": "0x" + "cd" * 32}
 )
 REVERTED = b'{"id": $ID, "error": {"code": 3, "message": "m", "data": {"data": "0x08c379a0"}}}'
 DEPLOYMENT = json.dumps(
@@ -406,6 +410,7 @@ DECODERS = {
         (b'{"id": $ID, "result": "0x"}', b'[{"id": $ID, "result": []}]', REVERTED),
         ("chain.rpc.call", "chain.rpc.batch"),
     ),
+    "block": Decoder(of_json(read_block), (ChainUnavailable,), (BLOCK,), ("chain.blocks.read_block",)),
     "event": Decoder(of_json(read_event), (ChainUnavailable,), (LOG,), ("chain.events.read_event",)),
     "words of the chain": Decoder(
         chain_words, (), (bytes(96), bytes(31) + b"\x20" + bytes(64)), ("chain.abi.decode",)
@@ -453,7 +458,9 @@ ELSEWHERE = {
     "wallet.json_file.read_json_file": "under the three files that are on this list",
     "client.flow.read": "bytes as they are",
     "engine.upstream.read": "bytes as they are",
+    "chain.blocks.read": "blocks and logs, each on this list",
     "chain.codec.decoder_fn": "inside chain.abi.decode",
+    "chain.transaction.read": "what web3 has read: tests/chain/test_bad_node.py feeds it nonsense",
     "gateway.tls.load_or_make_key": "one's own key, read by cryptography",
     "engine.echo.load": "no decoder",
     "engine.echo.read_manner": "one's own command line",
