@@ -25,6 +25,7 @@ from tallystick.client.flow import Flow
 from tallystick.client.listing import Listing
 from tallystick.client.payer import Payer
 from tallystick.client.purse import OpenChannel, Purse
+from tallystick.client.refusals import Refusal
 from tallystick.client.sending import Sender, endpoint_of
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
@@ -291,7 +292,7 @@ class World:
         endpoint = endpoint_of(next(iter(self.offers.values())))
         yield from self.me.settling.settle(channel)
         answer = yield from self.me.sender.ask(channel, endpoint, CLOSE_PATH, b"{}")
-        if answer is None:
+        if isinstance(answer, Refusal):
             return
         signed = signed_from_json(Close, orjson.loads(answer))
         verify(signed, DOMAIN, signer=self.provider.address)
@@ -341,6 +342,7 @@ class World:
         self.submit()
         self.poll()
         self.present()
+        self._tried(self.node.cashier.close_lost)
 
     def poll(self) -> None:
         self._tried(self.node.watch.poll)
@@ -433,4 +435,4 @@ def _key() -> Key:
 
 def _copied(source: Path, target: Path) -> None:
     """What is in the operating system's hands at this moment."""
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*-shm", "*.lock"))
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*-shm"))
