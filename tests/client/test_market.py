@@ -15,7 +15,8 @@ import tallystick
 from tallystick.client.drivers import run_blocking
 from tallystick.client.session import open_session
 from tallystick.protocol.receipt import Finish
-from tallystick.protocol.units import Atoms
+from tallystick.protocol.signed import Key
+from tallystick.protocol.units import Atoms, to_hex
 from tallystick.protocol.voucher import Tally
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket
@@ -111,9 +112,14 @@ async def test_the_same_under_an_event_loop(market: LocalMarket, tmp_path: Path)
 
 
 def test_channels_are_closed_with_consent(market: LocalMarket, tmp_path: Path) -> None:
-    chain = market.market_of(market.payer)
-    before = chain.account(market.payer.address)
-    with tallystick.Client(market.payer, **options(market, tmp_path), transactions=True) as client:
+    """By a payer of its own: of the other one, grants of earlier tests may be mined in between."""
+    payer = Key.generate()
+    market.chain.rpc.call("anvil_setBalance", to_hex(payer.address), hex(10**20))
+    chain = market.market_of(payer)
+    chain.mint(Atoms(1_000_000))
+    chain.deposit(Atoms(1_000_000), payer.address)
+    before = chain.account(payer.address)
+    with tallystick.Client(payer, **options(market, tmp_path), transactions=True) as client:
         answer = client.chat("echo", "one two three", max_tokens=8)
         receipt = client.receipts()[0].receipt.message
         (key,) = (key for key, _ in client._session.purse.open_keys() if key.id == receipt.channel_id)
@@ -126,7 +132,7 @@ def test_channels_are_closed_with_consent(market: LocalMarket, tmp_path: Path) -
     assert closed.submitted
     assert closed.close is not None
     assert closed.close.message.cumulative_amount == closed.paid == answer.cost
-    assert before.free - chain.account(market.payer.address).free == answer.cost
+    assert before.free - chain.account(payer.address).free == answer.cost
 
 
 def require_adds_up(market: LocalMarket, home: Path) -> None:
