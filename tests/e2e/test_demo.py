@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 from pathlib import Path
@@ -12,12 +13,22 @@ import pytest
 from tallystick_node.local.engines import REPOSITORY, preferred_engine
 
 pytestmark = pytest.mark.e2e
+MARK = "TALLYSTICK_TEST_RUN"
+"""In a demo's environment, and so in that of whatever it starts."""
 
 
-def demo(*arguments: str, timeout_s: float) -> dict[str, Any]:
+@pytest.fixture
+def run() -> str:
+    """The mark of this test's demo."""
+    return secrets.token_hex(8)
+
+
+def demo(run: str, *arguments: str, timeout_s: float) -> dict[str, Any]:
     """What it reports; the story is shown when it fails."""
     command = [REPOSITORY / "scripts" / "demo", "--json", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout_s, env=os.environ | {MARK: run}
+    )
     assert done.returncode == 0, done.stderr
     report: dict[str, Any] = json.loads(done.stdout)
     return report
@@ -31,52 +42,60 @@ def require_adds_up(report: dict[str, Any], *, providers: int, requests: int) ->
     assert all(row["paid"] == row["earned"] and row["transactions"] <= 1 for row in rows)
 
 
-def left_running() -> list[str]:
-    """Command lines of processes that a demo started: its folder is in their arguments."""
+def left_running(run: str) -> list[str]:
+    """Command lines of processes that the demo started: chains, engines and gateways alike."""
+    mark = f"{MARK}={run}".encode()
     lines = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            lines.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                lines.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
         except OSError:
             continue
-    return [line for line in lines if "tallystick-demo-" in line]
+    return lines
 
 
-def test_the_default_runs_the_best_engine_that_is_here() -> None:
-    report = demo(timeout_s=400)
+def test_the_default_runs_the_best_engine_that_is_here(run: str) -> None:
+    report = demo(run, timeout_s=400)
     assert report["engine"] == preferred_engine().value
     require_adds_up(report, providers=3, requests=60)
 
 
-def test_the_embedded_model_answers_and_is_paid() -> None:
-    report = demo("--engine", "embedded", timeout_s=180)
+def test_the_embedded_model_answers_and_is_paid(run: str) -> None:
+    report = demo(run, "--engine", "embedded", timeout_s=180)
     require_adds_up(report, providers=3, requests=60)
-    assert not left_running()
+    assert not left_running(run)
 
 
-def test_two_thousand_requests_add_up_within_a_minute() -> None:
-    report = demo("--engine", "echo", "--providers", "5", "--requests", "2000", timeout_s=300)
+def test_two_thousand_requests_add_up_within_a_minute(run: str) -> None:
+    report = demo(run, "--engine", "echo", "--providers", "5", "--requests", "2000", timeout_s=300)
     require_adds_up(report, providers=5, requests=2000)
     assert report["seconds"] < 60
 
 
 @pytest.mark.vllm
-def test_real_vllm_answers_and_is_paid() -> None:
-    report = demo("--engine", "vllm", timeout_s=400)
+def test_real_vllm_answers_and_is_paid(run: str) -> None:
+    report = demo(run, "--engine", "vllm", timeout_s=400)
     require_adds_up(report, providers=3, requests=60)
-    assert not left_running()
+    assert not left_running(run)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
-def test_a_demo_that_is_stopped_leaves_nothing(number: signal.Signals) -> None:
+def test_a_demo_that_is_stopped_leaves_nothing(run: str, number: signal.Signals) -> None:
     command = [REPOSITORY / "scripts" / "demo", "--engine", "echo", "--keep"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {MARK: run},
     ) as running:
         assert running.stdout is not None
         for line in running.stdout:
             if "tally pay" in line:
                 break
+        assert len(left_running(run)) >= 8, "three engines, three gateways, the chain, the demo"
         os.kill(running.pid, number)
         running.communicate(timeout=60)
-    assert not left_running()
+    assert not left_running(run)
