@@ -1,10 +1,12 @@
 """Engines as programs: they start in no time, say when they are ready, stay small, and go when told to."""
 
+import json
 import re
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,7 @@ def test_an_engine_starts_serves_and_stops(engine: str, options: list[str], mode
             assert ready is not None
             with urllib.request.urlopen(f"{ready[1]}/health") as response:
                 assert response.status == 200
+            assert _completed(ready[1], model)["usage"]["completion_tokens"] > 0
             assert _megabytes(process.pid) < MOST_MEGABYTES
         finally:
             process.terminate()
@@ -43,6 +46,16 @@ def test_a_model_of_another_kind_is_refused_in_words(tmp_path: Path) -> None:
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr == f"embedded: cannot run {tmp_path}: it is a mamba, not a llama; vLLM may\n"
+
+
+def _completed(url: str, model: str) -> dict[str, Any]:
+    """An answer: an engine weighs what it weighs once it has worked."""
+    body = {"model": model, "prompt": "What is the capital of Kenya?", "max_tokens": 24}
+    request = urllib.request.Request(
+        f"{url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)  # type: ignore[no-any-return]
 
 
 def _megabytes(pid: int) -> float:
