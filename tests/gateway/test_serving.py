@@ -3,6 +3,7 @@
 import asyncio
 
 import orjson
+import pytest
 
 from tallystick.protocol.receipt import Finish
 from tests.gateway.conftest import World
@@ -48,6 +49,39 @@ async def test_a_payer_that_asks_for_no_counts_gets_those_it_is_billed_by(world:
     assert [chunk["usage"]["completion_tokens"] for chunk in chunks] == [*range(1, 9), 8]
     assert [chunk["choices"][0]["token_ids"] for chunk in chunks[:-1]] == [[index] for index in range(8)]
     assert world.engine.bodies[0]["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+
+
+EVERY_FIELD = {
+    "tools": [
+        {
+            "type": "function",
+            "function": {"name": "weather", "parameters": {"type": "object", "required": []}},
+        }
+    ],
+    "tool_choice": "auto",
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": {"enum": [None, 1.5]}},
+    },
+    "logprobs": True,
+    "top_logprobs": 3,
+    "seed": 2**53 + 1,
+    "n": 2,
+    "stop": ["\n\n", "ende"],
+    "temperature": 0.1,
+    "a_field_of_tomorrow": {"nested": [{"þórr": "ⵜⴰⵎⴰⵣⵉⵖⵜ"}, "🐚\u2028", {}, False]},
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_the_engine_is_asked_what_the_payer_asked_and_for_the_counts(
+    world: World, *, streamed: bool
+) -> None:
+    payer = await world.payer()
+    body = payer.body(**EVERY_FIELD, stream=streamed)
+    assert (await payer.post(body)).status_code == 200
+    counts = {"stream_options": {"include_usage": True, "continuous_usage_stats": True}} if streamed else {}
+    assert world.engine.bodies == [orjson.loads(body) | {"return_token_ids": True} | counts]
 
 
 async def test_parallel_requests_share_a_channel(world: World) -> None:
