@@ -24,6 +24,7 @@ from tallystick.chain.keys import Keystore
 from tallystick.chain.local import LocalChain
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import sign
 from tallystick.protocol.units import Address, Atoms
 from tallystick.protocol.wire import signed_from_json
 from tallystick_node.config import Config, ConfigInvalid
@@ -299,8 +300,15 @@ async def test_a_life(setting: Setting, funded_payer: Callable[..., Party]) -> N
     status, err = serving.stop()
     assert status == 0, err
     assert setting.provider.market.balance_of(setting.provider.address) == payer.tally.amount > 0
-    assert "correct horse" not in err
-    assert "Say something" not in err
+    key, receipts = setting.provider.key, payer.receipts.values()
+    # Signing draws nothing: these are the signatures that were sent.
+    signatures = [sign(receipt, payer.domain, key).signature for receipt in receipts]
+    signatures += [grant.signature, payer.credential().voucher.signature]
+    assert len(signatures) == 4
+    for secret in ["correct horse", "Say something", key.secret.hex()]:
+        assert secret not in err
+    for signature in signatures:
+        assert signature.hex() not in err
 
 
 def _key_hash(certificate: str) -> bytes:
