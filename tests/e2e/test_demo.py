@@ -36,6 +36,7 @@ def demo(run: str, *arguments: str, timeout_s: float) -> dict[str, Any]:
 
 def require_adds_up(report: dict[str, Any], *, providers: int, requests: int) -> None:
     assert [check["holds"] for check in report["checks"]] == [True, True, True], report["checks"]
+    assert (report["requests"], report["streamed"]) == (requests, requests // 2)
     rows = report["providers"].values()
     assert len(rows) == providers
     assert sum(row["requests"] for row in rows) == requests

@@ -207,6 +207,7 @@ def _report(
     return {
         "engine": engine.value,
         "requests": len(bought),
+        "streamed": sum(item.streamed for item in bought),
         "seconds": round(seconds, 1),
         "providers": {name: dict(row) for name, row in sorted(totals.items())},
         "checks": [{"question": c.question, "holds": c.holds, "found": c.found} for c in checks],

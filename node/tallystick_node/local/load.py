@@ -4,7 +4,6 @@ It knows nothing of payment: that is in the transport of the client it is given.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -35,7 +34,6 @@ class Bought:
     question: str
     answer: str
     streamed: bool
-    seconds: float
 
 
 def openai_client(transport: httpx2.AsyncBaseTransport) -> AsyncOpenAI:
@@ -65,7 +63,6 @@ async def buy(
 
 
 async def _ask(client: AsyncOpenAI, model: str, question: str, *, streamed: bool) -> Bought:
-    begun = time.monotonic()
     if streamed:
         stream = await client.chat.completions.create(
             model=model,
@@ -84,4 +81,4 @@ async def _ask(client: AsyncOpenAI, model: str, question: str, *, streamed: bool
             temperature=0,
         )
         answer = completion.choices[0].message.content or ""
-    return Bought(question=question, answer=answer, streamed=streamed, seconds=time.monotonic() - begun)
+    return Bought(question=question, answer=answer, streamed=streamed)
