@@ -68,6 +68,7 @@ def test_a_receipt_that_only_its_provider_holds_is_found(tmp_path: Path) -> None
     assert halves_fit(PayersHalf([held()], []), [path]).holds
     assert not halves_fit(PayersHalf([], []), [path]).holds
     assert not halves_fit(PayersHalf([held(), held()], []), [path]).holds
+    assert not halves_fit(PayersHalf([held(output_tokens=23)], []), [path]).holds  # At the same cost.
 
 
 def test_memory_that_grows_is_found() -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from tallystick.protocol.receipt import Finish
-from tallystick.protocol.units import ChannelId
+from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.wire import read_receipt_text
 from tallystick_node.local.audit import Check, PayersHalf
 from tallystick_node.local.market import LocalMarket
@@ -24,22 +23,19 @@ _WARM: Final = 60
 
 def halves_fit(half: PayersHalf, databases: Sequence[Path]) -> Check:
     """Every receipt that a provider issued is held by its payer, and no other is."""
-    payers: Counter[ChannelId] = Counter()
-    for item in half.held:
-        payers[item.receipt.message.channel_id] += item.receipt.message.cost
-    providers: Counter[ChannelId] = Counter()
-    count = 0
+    accepted = [item.receipt.message for item in half.held]
+    issued: list[Receipt] = []
     for path in databases:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-            for (text,) in db.execute("SELECT text FROM receipts"):
-                receipt = read_receipt_text(text).message
-                providers[receipt.channel_id] += receipt.cost
-                count += 1
+            texts = db.execute("SELECT text FROM receipts")
+            issued += (read_receipt_text(text).message for (text,) in texts)
+    payers = Counter(receipt.struct_hash() for receipt in accepted)
+    providers = Counter(receipt.struct_hash() for receipt in issued)
     return Check(
         question="both halves of every tally are equal",
-        holds=payers == providers and count == len(half.held),
-        found=f"payers hold {len(half.held):,} receipts over {payers.total():,} atoms, "
-        f"providers {count:,} over {providers.total():,}",
+        holds=payers == providers,
+        found=f"payers hold {len(accepted):,} receipts over {sum(r.cost for r in accepted):,} atoms, "
+        f"providers {len(issued):,} over {sum(r.cost for r in issued):,}",
     )
 
 
