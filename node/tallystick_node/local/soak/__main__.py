@@ -56,7 +56,9 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--minutes", type=float, default=30, metavar="N", help="of load (default: 30)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write what was found there")
-    parser.add_argument("--seed", type=int, default=20, help="of the kills (default: 20)")
+    parser.add_argument(
+        "--seed", type=int, default=20, help="of the kills, and of when payers buy what (default: 20)"
+    )
     parser.add_argument(
         "--pause-s",
         type=float,

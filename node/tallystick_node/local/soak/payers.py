@@ -37,6 +37,7 @@ class Group:
     secrets: tuple[bytes, ...]
     """Keys of worthless wallets, one a home."""
     seed: int
+    """Of the payers' choices."""
     pause_s: float
     """Between two requests of one payer, on average."""
 
@@ -77,8 +78,13 @@ async def keep_buying(group: Group) -> Counter[str]:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     became: Counter[str] = Counter()
     transports = group.transports()
-    chance = random.Random(time.time_ns())
-    await asyncio.gather(*(_pay(each, group.pause_s, chance, over, became) for each in transports))
+    chances = [random.Random(f"{group.seed} {number}") for number in range(len(transports))]
+    await asyncio.gather(
+        *(
+            _pay(each, group.pause_s, chance, over, became)
+            for each, chance in zip(transports, chances, strict=True)
+        )
+    )
     for each in transports:
         await each.aclose()
     return became
