@@ -73,11 +73,15 @@ def test_a_page_tells_what_is_missed() -> None:
     assert "- **good**" not in page
     assert [Row.from_json(row.to_json()) for row in rows] == rows
     soak = {
+        "payers": 30,
+        "processes": 6,
+        "providers": 2,
         "minutes": 3.0,
         "seed": 20,
         "checks": [{"question": "it adds up", "holds": True, "found": "5 = 5"}],
         "database": {"requests": 10, "bytes": 70_000, "bytes_a_request": 7_000},
     }
     page = as_markdown(rows, lambda _: "", "# Head", soak)
+    assert "30 payers in 6 processes, 2 providers and a chain" in page
     assert "- it adds up: 5 = 5" in page
     assert "7,000 bytes a request" in page

@@ -52,8 +52,8 @@ def _soak(report: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     command = f"scripts/soak --minutes {report['minutes']:g} --seed {report['seed']}"
     yield (
-        f"`{command}`: 100 payers in 10 processes, 5 providers and a chain on the same machine, "
-        "while parts of it were killed."
+        f"`{command}`: {report['payers']} payers in {report['processes']} processes, {report['providers']} "
+        "providers and a chain on the same machine, while parts of it were killed."
     )
     yield ""
     yield from (f"- {check['question']}: {check['found']}" for check in report["checks"])

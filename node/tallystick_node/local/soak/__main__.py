@@ -107,6 +107,9 @@ def _soak(folder: Path, seconds: float, seed: int, pause_s: float) -> dict[str, 
             ),
         ]
         return {
+            "payers": _PROCESSES * _WALLETS_EACH,
+            "processes": _PROCESSES,
+            "providers": _PROVIDERS,
             "minutes": seconds / 60,
             "seed": seed,
             "checks": [{"question": c.question, "holds": c.holds, "found": c.found} for c in checks],
