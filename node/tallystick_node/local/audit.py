@@ -15,7 +15,7 @@ from tallystick.client.purse import HeldReceipt
 from tallystick.client.transport import Transport
 from tallystick.protocol.audit import audited, tally_of
 from tallystick.protocol.errors import MarketError
-from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.signed import Verified
 from tallystick.protocol.units import ZERO_HASH, ChannelId, Hash32, to_hex
 from tallystick.protocol.voucher import Tally
@@ -72,6 +72,22 @@ def audit(market: Market, payer: PayersHalf) -> list[Check]:
             holds=not faults and bool(payer.held),
             found=f"{len(payer.held):,} receipts" if not faults else "; ".join(faults[:5]),
         ),
+    ]
+
+
+def charged_twice(held: Iterable[HeldReceipt], most_tokens: int) -> list[tuple[ChannelId, int]]:
+    """(channel, nonce) of the requests with two last receipts, two charges of the input, or more output than
+    any asked for. A receipt without a nonce stands for a request of its own."""
+    requests: dict[tuple[ChannelId, int, int], list[Receipt]] = defaultdict(list)
+    for item in held:
+        receipt = item.receipt.message
+        requests[receipt.channel_id, item.nonce, 0 if item.nonce else receipt.sequence].append(receipt)
+    return [
+        (channel, nonce)
+        for (channel, nonce, _), issued in requests.items()
+        if sum(receipt.finish != Finish.INTERIM for receipt in issued) > 1
+        or sum(receipt.input_tokens > 0 for receipt in issued) > 1
+        or sum(receipt.output_tokens for receipt in issued) > most_tokens
     ]
 
 

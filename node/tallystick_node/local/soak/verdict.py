@@ -1,7 +1,7 @@
 """Whether a market came through a soak: what both halves hold, and how the gateways grew."""
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from tallystick.protocol.receipt import Finish, Receipt
+from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.wire import read_receipt_text
-from tallystick_node.local.audit import Check, PayersHalf
+from tallystick_node.local.audit import Check, PayersHalf, charged_twice
 from tallystick_node.local.market import LocalMarket
 from tallystick_node.local.soak.payers import TOKENS
 
@@ -40,20 +40,12 @@ def halves_fit(half: PayersHalf, databases: Sequence[Path]) -> Check:
 
 
 def charged_once(half: PayersHalf) -> Check:
-    receipts = defaultdict(list)
-    for item in half.held:
-        receipts[item.receipt.message.channel_id, item.nonce].append(item.receipt.message)
-    twice = [
-        nonce
-        for nonce, issued in receipts.items()
-        if sum(receipt.finish != Finish.INTERIM for receipt in issued) > 1
-        or sum(receipt.input_tokens > 0 for receipt in issued) > 1
-        or sum(receipt.output_tokens for receipt in issued) > TOKENS
-    ]
+    requests = {(item.receipt.message.channel_id, item.nonce) for item in half.held}
+    twice = charged_twice(half.held, TOKENS)
     return Check(
         question="no request was charged twice",
-        holds=not twice and bool(receipts),
-        found=f"{len(receipts):,} requests, {len(twice)} charged twice",
+        holds=not twice and bool(requests),
+        found=f"{len(requests):,} requests, {len(twice)} charged twice",
     )
 
 
