@@ -14,6 +14,7 @@ from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import Atoms, Hash32, address
 from tallystick.protocol.voucher import Acknowledgement, Voucher
 from tallystick.protocol.wire import signed_to_json
+from tallystick_node.config import Config
 
 DOLLAR = 1_000_000
 
@@ -93,7 +94,6 @@ def test_a_provider_s_story(tally, market: Market, offer_toml, tmp_path: Path) -
 
 
 def test_the_config_that_join_writes_is_the_node_s(tally, offer_toml, tmp_path: Path) -> None:
-    node_config = pytest.importorskip("tallystick_node.config")
     bob = tally.add_wallet("bob")
     tally.json("faucet", "500test")
     path = tmp_path / "node.toml"
@@ -101,7 +101,7 @@ def test_the_config_that_join_writes_is_the_node_s(tally, offer_toml, tmp_path: 
         *("join", offer_toml(), "--engine-elsewhere", "--yes", "--wallet", "bob", "--write-config", path)
     )
 
-    config = node_config.Config.load(path)
+    config = Config.load(path)
 
     assert config.deployment == tally.home / "deployment.json"
     assert config.keys.receipt == tally.home / "keystore" / "bob-receipts.json"
