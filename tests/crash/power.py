@@ -6,6 +6,7 @@ its last completed fsync, and nothing else. That is the worst case: a real disk 
 """
 
 import re
+import shutil
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -49,6 +50,7 @@ class Disk:
 def run(command: Sequence[str | Path], folder: Path, log: Path) -> Iterator[tuple[str, Disk]]:
     """Runs it to its end; then each of its lines of output, and the disk's files of `folder` as they were
     when it was written."""
+    assert shutil.which("strace"), "strace is needed: install the Debian package of that name"
     traced = ["strace", "-f", "-y", "-xx", "-s", "1000000", "-e", f"trace={_CALLS}", "-o", log, *command]
     disk = Disk({path.name: bytearray(path.read_bytes()) for path in folder.iterdir() if path.is_file()})
     subprocess.run([str(part) for part in traced], stdout=subprocess.DEVNULL, check=False)

@@ -1,7 +1,6 @@
 """`durability`: what a save survives once it returned."""
 
 import asyncio
-import shutil
 import sqlite3
 import sys
 import threading
@@ -17,7 +16,6 @@ from tests.crash import power
 from tests.crash.saving import SAVES
 
 SAVING = Path(__file__).with_name("saving.py")
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 
 def found_after_each_save(tmp_path: Path, durability: str) -> list[tuple[int, set[int]]]:
@@ -36,7 +34,6 @@ def found_after_each_save(tmp_path: Path, durability: str) -> list[tuple[int, se
     return seen
 
 
-@needs_strace
 def test_with_power_whatever_a_save_returned_for_is_on_the_disk(tmp_path: Path) -> None:
     seen = found_after_each_save(tmp_path, "power")
     returned = [nonce for nonce, _ in seen]
@@ -45,7 +42,6 @@ def test_with_power_whatever_a_save_returned_for_is_on_the_disk(tmp_path: Path) 
         assert set(returned[:number]) <= on_disk
 
 
-@needs_strace
 def test_with_process_a_power_cut_takes_the_last_saves(tmp_path: Path) -> None:
     """What the documents say that it loses, and what shows that the test above can fail."""
     seen = found_after_each_save(tmp_path, "process")
