@@ -1,6 +1,6 @@
 """Does a machine answer, and is it the one it should be? Questions to engines and gateways; nothing is paid.
 
-Each answers None where all is well, else a sentence.
+What is in doubt comes back as a sentence, or None where all is well; what a gateway signed, as it showed it.
 """
 
 import socket
