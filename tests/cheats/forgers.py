@@ -80,7 +80,7 @@ def forged(payer: Payer, body: bytes, signature: bytes) -> dict[str, str]:
 
 
 class AcknowledgesWhatItWasNeverSent(Deadbeat):
-    """A voucher for a cent more than the receipts, for one receipt more, and over the cap: an amount that no
+    """A voucher for an atom more than the receipts, for one receipt more, and over the cap: an amount that no
     work stands behind would let it draw more credit than it has."""
 
     credit: ClassVar[int] = 400
@@ -92,9 +92,9 @@ class AcknowledgesWhatItWasNeverSent(Deadbeat):
         self.got[payer.channel.id, payer.nonce] = 8
         (receipt,) = payer.receipts.values()
         more = replace(receipt, sequence=1, cumulative_cost=Atoms(2 * receipt.cost))
-        cent = replace(payer.tally, amount=Atoms(payer.tally.amount + 1))
+        dearer = replace(payer.tally, amount=Atoms(payer.tally.amount + 1))
         over = replace(payer.tally, amount=Atoms(10**12))
-        for tally in (payer.tally.append(more), cent, over):
+        for tally in (payer.tally.append(more), dearer, over):
             assert (await payer.acknowledge(tally=tally)).status_code in (402, 409)
             for _ in range(5):
                 assert (await payer.post(payer.body(), tally=tally)).status_code in (402, 409)
