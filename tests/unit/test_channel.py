@@ -17,7 +17,7 @@ from tallystick.protocol.channel import (
     Status,
     apply,
 )
-from tallystick.protocol.errors import ChannelNotOpen
+from tallystick.protocol.errors import ChannelNotOpen, MalformedMessage
 from tallystick.protocol.units import Address, Atoms, Timestamp
 
 KEY = ChannelKey(
@@ -93,6 +93,18 @@ def test_a_short_address_names_no_channel():
 def test_an_epoch_beyond_three_bytes_names_no_channel():
     with pytest.raises(OverflowError):
         _ = ChannelKey(**{**fields(KEY), "epoch": 1 << 24}).id
+
+
+def test_its_ends_come_back_from_json():
+    assert ChannelKey.from_json(KEY.to_json() | {"cap": "5"}) == KEY
+
+
+@pytest.mark.parametrize(
+    "change", [{"epoch": 4}, {"epoch": str(1 << 24)}, {"sessionKey": "0x" + "3" * 38}, {"payer": None}]
+)
+def test_ends_that_are_not_as_written_are_malformed(change):
+    with pytest.raises(MalformedMessage):
+        ChannelKey.from_json(KEY.to_json() | change)
 
 
 def fields(key):

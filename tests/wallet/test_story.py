@@ -187,24 +187,17 @@ def test_vouchers_of_a_file_are_settled_and_paid_out(
     for name in ("alice", "bob"):
         tally.json("faucet", "100test", "--wallet", name)
     tally.json("deposit", "100test", "--yes", "--wallet", "alice")
-    ends = {"payer": alice.address, "provider": bob.address, "session_key": session.address}
+    channel = ChannelKey(payer=alice.address, provider=bob.address, session_key=session.address)
     tally.json(
         *("open", "bob", "10test", "--session-key", "0x" + session.address.hex()),
         *("--yes", "--wallet", "alice"),
     )
     voucher = Voucher(
-        channel_id=ChannelKey(**ends).id,
+        channel_id=channel.id,
         cumulative_amount=Atoms(3 * DOLLAR),
         acknowledgement=Acknowledgement(receipt_count=1, receipts_root=Hash32(b"\1" * 32)),
     )
-    entry = {
-        **{
-            name: "0x" + ends[field].hex()
-            for name, field in (("payer", "payer"), ("provider", "provider"), ("sessionKey", "session_key"))
-        },
-        "epoch": 0,
-        **signed_to_json(sign(voucher, deployment.domain, session).signed),
-    }
+    entry = channel.to_json() | signed_to_json(sign(voucher, deployment.domain, session).signed)
     file = tmp_path / "vouchers.json"
     file.write_text(json.dumps([entry]))
 
@@ -213,7 +206,7 @@ def test_vouchers_of_a_file_are_settled_and_paid_out(
     assert (paid["settled"], paid["withdrawn"]) == (str(3 * DOLLAR), str(3 * DOLLAR))
     assert market.asset_balance(bob.address) == 103 * DOLLAR
     assert "Nothing is left to pay" in tally("settle", "--yes", "--wallet", "bob").out
-    file.write_text(json.dumps([entry | {"epoch": 1}]))
+    file.write_text(json.dumps([entry | {"epoch": "1"}]))
     told = tally("settle", file, "--yes", "--wallet", "bob")
     assert (told.status, "another channel" in told.err) == (1, True)
 

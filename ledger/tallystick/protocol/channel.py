@@ -18,8 +18,9 @@ from enum import Enum
 from typing import Final
 
 from tallystick.protocol.eip712 import keccak
-from tallystick.protocol.errors import ChannelNotOpen
-from tallystick.protocol.units import Address, Atoms, ChannelId, Timestamp
+from tallystick.protocol.errors import ChannelNotOpen, MalformedMessage
+from tallystick.protocol.message import read_value
+from tallystick.protocol.units import Address, Atoms, ChannelId, Timestamp, to_hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,26 @@ class ChannelKey:
         words = (self.payer, self.provider, self.session_key, self.epoch.to_bytes(3, "big"))
         assert all(len(address) == 20 for address in words[:3]), self
         return ChannelId(keccak(b"".join(word.rjust(32, b"\0") for word in words)))
+
+    def to_json(self) -> dict[str, str]:
+        return {
+            "payer": to_hex(self.payer),
+            "provider": to_hex(self.provider),
+            "sessionKey": to_hex(self.session_key),
+            "epoch": str(self.epoch),
+        }
+
+    @classmethod
+    def from_json(cls, data: object) -> "ChannelKey":
+        """What `to_json` wrote; other members are ignored. Raises MalformedMessage."""
+        if not isinstance(data, Mapping):
+            raise MalformedMessage("A channel is an object.")
+        return cls(
+            payer=read_value("address", data.get("payer"), "channel.payer"),
+            provider=read_value("address", data.get("provider"), "channel.provider"),
+            session_key=read_value("address", data.get("sessionKey"), "channel.sessionKey"),
+            epoch=read_value("uint24", data.get("epoch"), "channel.epoch"),
+        )
 
 
 class Status(Enum):

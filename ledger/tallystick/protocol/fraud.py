@@ -235,12 +235,7 @@ def proof_to_json(proof: Proof, domain: Domain) -> dict[str, Any]:
         case Overcharge():
             return data | {"offer": proof.offer.to_json(), **signed_to_json(proof.receipt)}
         case ReceiptEquivocation(channel=channel):
-            data["channel"] = {
-                "payer": to_hex(channel.payer),
-                "provider": to_hex(channel.provider),
-                "sessionKey": to_hex(channel.session_key),
-                "epoch": str(channel.epoch),
-            }
+            data["channel"] = channel.to_json()
     return data | {"first": signed_to_json(proof.first), "second": signed_to_json(proof.second)}
 
 
@@ -264,7 +259,7 @@ def proof_from_json(data: object) -> tuple[Proof, Domain]:
             return Overcharge(offer=offer, receipt=signed_from_json(Receipt, data)), domain
         case ReceiptEquivocation.KIND:
             first, second = _pair(Receipt, data)
-            channel = _channel(data.get("channel"))
+            channel = ChannelKey.from_json(data.get("channel"))
             return ReceiptEquivocation(channel=channel, first=first, second=second), domain
         case OfferEquivocation.KIND:
             first_offer, second_offer = _pair(Offer, data)
@@ -278,14 +273,3 @@ _KINDS: Final = ", ".join(kind.KIND for kind in (Overcharge, ReceiptEquivocation
 
 def _pair(kind: type[M], data: Mapping[str, Any]) -> tuple[Signed[M], Signed[M]]:
     return signed_from_json(kind, data.get("first")), signed_from_json(kind, data.get("second"))
-
-
-def _channel(data: object) -> ChannelKey:
-    if not isinstance(data, Mapping):
-        raise MalformedMessage("A channel is an object.")
-    return ChannelKey(
-        payer=read_value("address", data.get("payer"), "channel.payer"),
-        provider=read_value("address", data.get("provider"), "channel.provider"),
-        session_key=read_value("address", data.get("sessionKey"), "channel.sessionKey"),
-        epoch=read_value("uint24", data.get("epoch"), "channel.epoch"),
-    )

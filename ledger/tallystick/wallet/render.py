@@ -190,10 +190,7 @@ def _prices(offer: Offer) -> tuple[int, int, int]:
 def channel_data(channel: Channel) -> dict[str, Any]:
     return {
         "channelId": to_hex(channel.id),
-        "payer": to_hex(channel.key.payer),
-        "provider": to_hex(channel.key.provider),
-        "sessionKey": to_hex(channel.key.session_key),
-        "epoch": channel.key.epoch,
+        **channel.key.to_json(),
         "status": channel.status.value,
         "cap": str(channel.cap),
         "settled": str(channel.settled),
