@@ -13,6 +13,7 @@ from tallystick.chain.events import OfferPosted
 from tallystick.chain.market import Market
 from tallystick.chain.transaction import Mined
 from tallystick.protocol.fraud import OfferEquivocation, Overcharge, Proof, ReceiptEquivocation
+from tallystick.protocol.message import Message
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import to_hex
@@ -73,5 +74,5 @@ def _call(proof: Proof) -> tuple[Any, ...]:
             return "slashOfferEquivocation", *_pair(first_offer, second_offer)
 
 
-def _pair(first: Signed[Any], second: Signed[Any]) -> tuple[Any, ...]:
+def _pair(first: Signed[Message], second: Signed[Message]) -> tuple[Any, ...]:
     return first.message.values(), first.signature, second.message.values(), second.signature

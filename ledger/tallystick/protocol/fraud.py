@@ -190,7 +190,7 @@ def _steps(proof: Proof, domain: Domain, is_receipt_key: KeyQuestion) -> Iterato
 
 
 def _signed(
-    what: str, signed: Signed[Any], provider: Address, domain: Domain, is_receipt_key: KeyQuestion
+    what: str, signed: Signed[Message], provider: Address, domain: Domain, is_receipt_key: KeyQuestion
 ) -> Step:
     try:
         signer = recover(digest(domain, signed.message.struct_hash()), signed.signature)
@@ -204,7 +204,7 @@ def _signed(
     )
 
 
-def _two(what: str, first: Signed[Any], second: Signed[Any]) -> Iterator[Step]:
+def _two(what: str, first: Signed[Receipt | Offer], second: Signed[Receipt | Offer]) -> Iterator[Step]:
     sequences = first.message.sequence, second.message.sequence
     hashes = first.message.struct_hash(), second.message.struct_hash()
     yield Step(

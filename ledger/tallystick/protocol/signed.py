@@ -14,16 +14,17 @@ from tallystick.protocol.errors import MalformedSignature, WrongSigner
 from tallystick.protocol.units import Address, Hash32
 
 M = TypeVar("M", bound=Typed)
+M_co = TypeVar("M_co", bound=Typed, covariant=True)
 
 _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _HALF_ORDER: Final = _ORDER // 2
 
 
 @dataclass(frozen=True, slots=True)
-class Signed(Generic[M]):
+class Signed(Generic[M_co]):
     """A message and what claims to be its signature."""
 
-    message: M
+    message: M_co
     signature: bytes = field(repr=False)
     """65 bytes r ‖ s ‖ v, or 64 bytes r ‖ yParityAndS (EIP-2098), or anything: it came off the wire."""
 

@@ -171,7 +171,7 @@ def read_receipt_text(text: str) -> Signed[Receipt]:
     return signed_from_json(Receipt, _unb64(text.strip()))
 
 
-def signed_to_json(signed: Signed[Any]) -> dict[str, Any]:
+def signed_to_json(signed: Signed[Message]) -> dict[str, Any]:
     """`{"<type>": {…}, "signature": "0x…"}`: what files hold and what the wire carries."""
     message = signed.message
     return {type(message).__name__.lower(): message.to_json(), "signature": to_hex(signed.signature)}

@@ -1,14 +1,13 @@
 """Files of JSON that somebody else may have written. What is in them is for the reader to judge."""
 
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from tallystick.protocol.errors import MalformedMessage
 
 
-def read_json_file(path: Path) -> Any:
+def read_json_file(path: Path) -> object:
     """Raises MalformedMessage where it cannot be read, or is no JSON."""
     try:
         return orjson.loads(path.read_bytes())
