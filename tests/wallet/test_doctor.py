@@ -13,7 +13,8 @@ def test_a_healthy_market_is_ok(tally) -> None:
     told = tally("doctor", "--json")
     assert told.status == 0, told
     assert all(check["ok"] for check in checks(told).values())
-    assert "settles in TEST" in tally("doctor").out
+    notices = "notices: exit 0:10:00, close 1:00:00, unstake 1 day, 0:00:00"
+    assert f"settles in TEST; {notices}" in tally("doctor").out
 
 
 def test_with_nothing_there_every_line_says_what_to_do(alone) -> None:

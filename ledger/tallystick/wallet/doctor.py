@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -92,7 +93,13 @@ def _deployment(desk: "Desk") -> str:
     from tallystick.protocol.units import to_hex
 
     desk.market.check()
-    return f"the market {to_hex(desk.deployment.market)} settles in {desk.asset.symbol}"
+    notices = desk.market.notices()
+    seconds = notices.exit_s, notices.close_s, notices.unstake_s
+    exit_, close, unstake = (timedelta(seconds=each) for each in seconds)
+    return (
+        f"the market {to_hex(desk.deployment.market)} settles in {desk.asset.symbol}; "
+        f"notices: exit {exit_}, close {close}, unstake {unstake}"
+    )
 
 
 def _keystore(desk: "Desk") -> str:
