@@ -27,13 +27,17 @@ from tallystick.chain.errors import NoAnvil
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender
 from tallystick.protocol.signed import Key
-from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms
+from tallystick.protocol.units import ZERO_ADDRESS, Atoms
 
 _START_S: Final = 20
 _STOP_S: Final = 10
 _IDLE_BLOCK_S: Final = 5
 _PR_SET_PDEATHSIG: Final = 1
 _GLIBC: Final = (2, 35)
+MINIMUM_STAKE: Final = Atoms(100_000_000)
+"""Of the markets that `deploy` makes."""
+_NOTICES_S: Final = (600, 3_600, 86_400)
+"""Of an exit, a close and an unstake: the shortest that the contract allows."""
 LOCAL_CHAIN_IDS: Final = (31337, 1337)
 """What development nodes call their chains; there the asset may be minted and keys are public."""
 
@@ -194,26 +198,13 @@ class LocalChain:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def deploy(
-    rpc: Rpc,
-    key: Key,
-    *,
-    arbiter: Address = ZERO_ADDRESS,
-    minimum_stake: Atoms = Atoms(100_000_000),
-    exit_notice_s: int = 600,
-    close_notice_s: int = 3_600,
-    unstake_notice_s: int = 86_400,
-) -> Deployment:
-    """A test asset, a market that settles in it, and a lens. The notices default to the shortest allowed."""
+def deploy(rpc: Rpc, key: Key) -> Deployment:
+    """A test asset, a market that settles in it and has no arbiter, and a lens."""
     chain_id = int(rpc.call("eth_chainId"), 16)
     sender = Sender(rpc, chain_id, key)
     asset = sender.send(contracts.asset().create())
     assert asset.created is not None
-    market = sender.send(
-        contracts.market().create(
-            asset.created, arbiter, minimum_stake, exit_notice_s, close_notice_s, unstake_notice_s
-        )
-    )
+    market = sender.send(contracts.market().create(asset.created, ZERO_ADDRESS, MINIMUM_STAKE, *_NOTICES_S))
     lens = sender.send(contracts.lens().create())
     assert market.created is not None
     assert lens.created is not None

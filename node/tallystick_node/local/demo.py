@@ -43,9 +43,9 @@ Totals = dict[str, dict[str, int]]
 """By provider's name: requests, tokens, receipts, atoms."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Exit status: 0 when all three checks hold."""
-    options = _parse(arguments)
+    options = _parse()
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), stderr=options.json)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument(
         "--engine",
@@ -78,7 +78,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--json", action="store_true", help="print the result as JSON; the story goes to stderr"
     )
-    return parser.parse_args(arguments)
+    return parser.parse_args()
 
 
 def _count(text: str) -> int:

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.keys import Keystore
-from tallystick.chain.local import LocalChain, deploy
+from tallystick.chain.local import MINIMUM_STAKE, LocalChain, deploy
 from tallystick.chain.market import Market
 from tallystick.chain.sender import Sender
 from tallystick.home import Home
@@ -24,7 +24,6 @@ from tallystick.protocol.units import Address, Atoms, to_hex
 from tallystick_node.local.engines import EngineKind, start_engine, wait_for_engine
 from tallystick_node.local.process import Process, answers, free_ports
 
-STAKE: Final = Atoms(100_000_000)
 DEPOSIT: Final = Atoms(50_000_000)
 CREDIT: Final = Atoms(50_000)
 GAS: Final = 10**20
@@ -187,7 +186,7 @@ class LocalMarket:
 
         self.chain = self._stack.enter_context(self._local_chain())
         self.tell(f"a local chain runs at {self.chain.url}")
-        self.deployment = deploy(self.chain.rpc, self.chain.keys[0], minimum_stake=STAKE)
+        self.deployment = deploy(self.chain.rpc, self.chain.keys[0])
         self.deployment.save(self.deployment_file)
         self.tell(f"the market is deployed at 0x{self.deployment.market.hex()}")
 
@@ -209,7 +208,8 @@ class LocalMarket:
         for provider in self.providers:
             self._await(provider)
             self.tell(
-                f"{provider.name} staked {STAKE:,} atoms, posted its offer and serves at {provider.url}"
+                f"{provider.name} staked {MINIMUM_STAKE:,} atoms, posted its offer and "
+                f"serves at {provider.url}"
             )
 
     def _local_chain(self) -> LocalChain:
@@ -231,8 +231,8 @@ class LocalMarket:
         wallet = Key.generate()
         receipt_key = Keystore(folder, scrypt_n=_LIGHT_SCRYPT).create("receipt", self.password)
         self.chain.rpc.call("anvil_setBalance", to_hex(receipt_key.address), hex(GAS))
-        market = self._fund(wallet, STAKE)
-        market.add_stake(STAKE)
+        market = self._fund(wallet, MINIMUM_STAKE)
+        market.add_stake(MINIMUM_STAKE)
         market.set_receipt_key(receipt_key.address)
         config = folder / "node.toml"
         config.write_text(

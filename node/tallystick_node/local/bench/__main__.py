@@ -81,7 +81,7 @@ def _measure(rounds: int, *, quick: bool) -> list[Row]:
         return rows + measure_gas()
 
 
-def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -93,7 +93,7 @@ def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--read", metavar="FILE", type=Path, help="take an earlier --json, measure nothing")
     parser.add_argument("--rounds", type=int, default=9, help="in which the arms take turns (default: 9)")
     parser.add_argument("--quick", action="store_true", help="a few of each, without LiteLLM, under a minute")
-    return parser.parse_args(arguments)
+    return parser.parse_args()
 
 
 def _tell(line: str) -> None:
