@@ -118,9 +118,20 @@ def _served(folder: Path, rounds: int, *, quick: bool) -> list[Row]:
     return rows
 
 
+Measure = Callable[[Sequence[Arm]], Coroutine[None, None, list[Row]]]
+
+
+async def _measured(arms: Sequence[Arm], measure: Measure) -> list[Row]:
+    try:
+        return await measure(arms)
+    finally:
+        for arm in arms:
+            arm.server.close()
+
+
 def _with_arms(
     folder: Path,
-    measure: Callable[[Sequence[Arm]], Coroutine[None, None, list[Row]]],
+    measure: Measure,
     *engine_options: str,
     litellm: bool,
 ) -> list[Row]:
@@ -132,7 +143,7 @@ def _with_arms(
         arms = start_arms(stack.enter_context(market), stack, litellm=litellm)
         stack.callback(os.sched_setaffinity, 0, allowed)
         os.sched_setaffinity(0, {cores()[-1]})
-        rows = uvloop.run(measure(arms))
+        rows = uvloop.run(_measured(arms, measure))
         for arm in arms:
             if arm.payer is not None:
                 arm.payer.require_complete()

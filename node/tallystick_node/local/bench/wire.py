@@ -7,7 +7,7 @@ import asyncio
 import ssl
 import time
 from dataclasses import dataclass
-from typing import Final, Self, cast
+from typing import Final, cast
 
 _END: Final = b"\r\n\r\n"
 _LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -99,13 +99,6 @@ class Server:
         self._headers = headers
         self._free: list[_Connection] = []
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for connection in self._free:
-            connection.close()
-
     async def post(self, path: str, body: bytes, *, authorization: str = "") -> Reply:
         """Raises Broken or OSError."""
         self._free = [kept for kept in self._free if kept.open]  # Servers close what idles.
@@ -119,6 +112,12 @@ class Server:
         if connection.open:
             self._free.append(connection)
         return reply
+
+    def close(self) -> None:
+        """In the loop that they were made in."""
+        for connection in self._free:
+            connection.close()
+        self._free.clear()
 
     async def _connect(self) -> _Connection:
         _, connection = await asyncio.get_running_loop().create_connection(
