@@ -120,7 +120,7 @@ def test_what_is_no_uint_is_refused(value):
         0,
         None,
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__ if isinstance(value, memoryview) else repr(value),
 )
 def test_what_is_not_the_very_bytes_is_refused(kind, value):
     with pytest.raises(TypeError):
