@@ -27,7 +27,7 @@ from tallystick.protocol.wire import read_receipt_text
 from tallystick_node.local.audit import charged_twice
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket, LocalProvider
-from tallystick_node.local.process import NotReady, Process, answers
+from tallystick_node.local.process import NotReady, answers
 
 ROOT = Path(__file__).parents[2]
 DYING = Path(__file__).with_name("dying.py")
@@ -89,16 +89,10 @@ class Arena:
 
     def start(self, point: str | None = None, passing: int = 1) -> None:
         """Runs it, and returns once it serves, or is dead because it came to `point`."""
-        command: list[str | Path] = [sys.executable]
-        command += ["-m"] if point is None else [DYING, point, str(passing)]
-        command += ["tallystick_node.cli", "serve", self.provider.config]
-        gateway = Process(
-            "gateway", command, log=self.provider.log, env={"TALLYSTICK_PASSWORD": self.market.password}
-        )
-        self.market._stack.callback(gateway.stop)
-        self.provider.gateway = gateway
+        by = ("-m",) if point is None else (DYING, point, str(passing))
+        self.market.launch_gateway(self.provider, by=by)
         try:
-            gateway.wait_ready(answers(self.provider.url + "/healthz"), timeout_s=PATIENCE_S)
+            self.provider.running.wait_ready(answers(self.provider.url + "/healthz"), timeout_s=PATIENCE_S)
         except NotReady:
             if point is None or not self.dead():
                 raise
@@ -107,12 +101,12 @@ class Arena:
         self.provider.running.stop()
 
     def dead(self) -> bool:
-        return self.provider.running._child.poll() == -signal.SIGKILL
+        return self.provider.running.exit_status == -signal.SIGKILL
 
     def wait_until_dead(self) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not self.dead():
-            assert self.provider.running._child.poll() is None, "it ended otherwise"
+            assert self.provider.running.exit_status is None, "it ended otherwise"
             assert time.monotonic() < deadline, "it never came to the point"
             time.sleep(0.02)
 
@@ -142,7 +136,7 @@ class Arena:
     def wallet(self) -> Wallet:
         self._wallets += 1
         key = Key.generate()
-        self.market._fund(key, DEPOSIT).deposit_with_permit(DEPOSIT)
+        self.market.fund(key, DEPOSIT).deposit_with_permit(DEPOSIT)
         return Wallet(key, self.market.folder / f"payer-{self._wallets}")
 
     def begin(

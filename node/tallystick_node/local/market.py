@@ -6,7 +6,7 @@ money worthless. It sells nothing itself.
 
 import secrets
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,13 +152,21 @@ class LocalMarket:
         """The contract in the hands of `key`."""
         return Market(self.chain.rpc, self.deployment, Sender(self.chain.rpc, self.deployment.chain_id, key))
 
+    def fund(self, key: Key, atoms: Atoms) -> Market:
+        """Gas and atoms for its wallet; the contract in its hands."""
+        self.chain.rpc.call("anvil_setBalance", to_hex(key.address), hex(GAS))
+        market = self.market_of(key)
+        market.mint(atoms)
+        return market
+
     def start_gateway(self, provider: LocalProvider) -> None:
         """Runs it, anew or again; returns once it serves."""
-        self._launch(provider)
+        self.launch_gateway(provider)
         self._await(provider)
 
-    def _launch(self, provider: LocalProvider) -> None:
-        command: list[str | Path] = [sys.executable, "-m", "tallystick_node.cli", "serve", provider.config]
+    def launch_gateway(self, provider: LocalProvider, *, by: Sequence[str | Path] = ("-m",)) -> None:
+        """Without waiting. `by`: what Python runs the module with."""
+        command = [sys.executable, *by, "tallystick_node.cli", "serve", provider.config]
         gateway = Process(
             provider.name, command, log=provider.log, env={"TALLYSTICK_PASSWORD": self.password}
         )
@@ -191,7 +199,7 @@ class LocalMarket:
         self.tell(f"the market is deployed at 0x{self.deployment.market.hex()}")
 
         self.payer = Keystore(Home(self.home).keystore, scrypt_n=_LIGHT_SCRYPT).create("payer", self.password)
-        self._fund(self.payer, DEPOSIT).deposit_with_permit(DEPOSIT)
+        self.fund(self.payer, DEPOSIT).deposit_with_permit(DEPOSIT)
         self.tell(
             f"the payer 0x{self.payer.address.hex()[:8]}… deposited {DEPOSIT:,} atoms: its one transaction"
         )
@@ -204,7 +212,7 @@ class LocalMarket:
             wait_for_engine(self.engine, provider.engine, port=engine_port)
         self.tell("the engines answer")
         for provider in self.providers:
-            self._launch(provider)
+            self.launch_gateway(provider)
         for provider in self.providers:
             self._await(provider)
             self.tell(
@@ -231,7 +239,7 @@ class LocalMarket:
         wallet = Key.generate()
         receipt_key = Keystore(folder, scrypt_n=_LIGHT_SCRYPT).create("receipt", self.password)
         self.chain.rpc.call("anvil_setBalance", to_hex(receipt_key.address), hex(GAS))
-        market = self._fund(wallet, MINIMUM_STAKE)
+        market = self.fund(wallet, MINIMUM_STAKE)
         market.add_stake(MINIMUM_STAKE)
         market.set_receipt_key(receipt_key.address)
         config = folder / "node.toml"
@@ -261,9 +269,3 @@ class LocalMarket:
             engine_port=engine_port,
             plain=plain,
         )
-
-    def _fund(self, key: Key, atoms: Atoms) -> Market:
-        self.chain.rpc.call("anvil_setBalance", to_hex(key.address), hex(GAS))
-        market = self.market_of(key)
-        market.mint(atoms)
-        return market

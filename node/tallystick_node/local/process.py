@@ -51,11 +51,16 @@ class Process:
     def pid(self) -> int:
         return self._child.pid
 
+    @property
+    def exit_status(self) -> int | None:
+        """None while it runs; the signal, negative, that killed it."""
+        return self._child.poll()
+
     def wait_ready(self, ready: Callable[[], bool], *, timeout_s: float) -> None:
         """Returns once `ready()`; raises NotReady when the process ends first or time runs out."""
         deadline = time.monotonic() + timeout_s
         while not ready():
-            if (status := self._child.poll()) is not None:
+            if (status := self.exit_status) is not None:
                 raise NotReady(f"{self.name} ended with status {status}:\n{self._tail()}")
             if time.monotonic() > deadline:
                 raise NotReady(f"{self.name} was not ready within {timeout_s:.0f} s:\n{self._tail()}")
@@ -71,12 +76,12 @@ class Process:
 
     def terminate(self) -> None:
         """SIGTERM, and no waiting."""
-        if self._child.poll() is None:
+        if self.exit_status is None:
             self._child.terminate()
 
     def stop(self) -> int:
         """SIGTERM, then SIGKILL after a grace; the exit status."""
-        if self._child.poll() is None:
+        if self.exit_status is None:
             self._child.terminate()
             try:
                 self._child.wait(_STOP_GRACE_S)
@@ -86,7 +91,7 @@ class Process:
 
     def kill(self) -> None:
         """SIGKILL, to the child and to what it started."""
-        if self._child.poll() is None:
+        if self.exit_status is None:
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
 
