@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tallystick.protocol.errors import RequestBudgetExceeded
 from tallystick.protocol.units import Atoms
 
 
@@ -21,4 +22,13 @@ class Budget:
         if not 0 < self.per_request <= self.total:
             raise ValueError(
                 f"A budget needs 0 < per_request <= total, not {self.per_request} and {self.total}."
+            )
+
+    def require_affordable(self, worst: Atoms) -> None:
+        """Raises RequestBudgetExceeded."""
+        if worst > self.per_request:
+            raise RequestBudgetExceeded(
+                "The request may cost more than the budget allows one.",
+                required=worst,
+                actual=self.per_request,
             )

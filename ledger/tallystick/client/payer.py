@@ -29,7 +29,6 @@ from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import (
     BudgetError,
     MarketError,
-    RequestBudgetExceeded,
     TotalBudgetExceeded,
     WorstCaseExceedsCredit,
 )
@@ -182,12 +181,7 @@ class Payer:
         """A request with its atoms reserved and its channel granted; nothing is sent yet."""
         ask = self._within_budget(ask, posted)
         worst = worst_cost(ask, posted.offer)
-        if worst > self.purse.budget.per_request:
-            raise RequestBudgetExceeded(
-                "The request may cost more than the budget allows one.",
-                required=worst,
-                actual=self.purse.budget.per_request,
-            )
+        self.purse.budget.require_affordable(worst)
         streamed = stream or worst > posted.offer.credit
         channel = self.purse.open_channel(posted.offer.provider)
         while not channel.confirmed:

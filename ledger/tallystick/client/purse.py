@@ -216,7 +216,7 @@ class Purse:
         TotalBudgetExceeded :
             It is more than what is left; `actual` says what is.
         """
-        self._spending.require_affordable(worst)
+        self.budget.require_affordable(worst)
         pending = Pending(
             channel=channel,
             nonce=secrets.randbits(63) | 1,

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from tallystick.client.books import Books
 from tallystick.client.budget import Budget
 from tallystick.client.holdings import Pending
-from tallystick.protocol.errors import ReceiptMismatch, RequestBudgetExceeded, TotalBudgetExceeded
+from tallystick.protocol.errors import ReceiptMismatch, TotalBudgetExceeded
 from tallystick.protocol.units import Atoms
 
 
@@ -20,15 +20,6 @@ class Spending:
     def __init__(self, books: Books, budget: Budget):
         self._books = books
         self._budget = budget
-
-    def require_affordable(self, worst: Atoms) -> None:
-        """Raises RequestBudgetExceeded."""
-        if worst > self._budget.per_request:
-            raise RequestBudgetExceeded(
-                "The request may cost more than the budget allows one.",
-                required=worst,
-                actual=self._budget.per_request,
-            )
 
     def reserve(self, database: Connection, worst: Atoms) -> None:
         """Raises TotalBudgetExceeded."""
