@@ -1,5 +1,6 @@
 """Answers that nobody waits for any more: what was done is paid, what was not is neither bought nor held."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -8,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tallystick.client import clerk
 from tallystick.client.flow import Endpoint
 from tallystick.client.pools import Pools, TransportPair
 from tallystick.protocol.units import to_hex
@@ -104,6 +106,34 @@ def test_a_short_outage_costs_the_provider_nothing(world: Any, ask: Callable[...
         world.until(lambda: cheap.paid == cheap.issued)
     assert (cheap.worked, len(cheap.sides)) == (2, 1)
     assert transport_totals(world) == (cheap.paid + dear.paid, 0)
+
+
+def test_a_provider_that_stalls_does_not_hold_up_the_end_of_a_process(
+    world: Any, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three answers are lost and cannot be had again now: seconds for each. The honest one is acknowledged
+    nevertheless, and the next process finds the rest."""
+    monkeypatch.setattr(clerk, "_CLOSING_S", 0.5)
+    cheap = world.provider(mishap="stall")
+    transport = world.transport()
+    with httpx2.Client(transport=transport, timeout=httpx2.Timeout(5, read=0.2)) as client:
+        for _ in range(3):
+            with pytest.raises(httpx2.ReadTimeout):
+                client.post(URL, json=ask("one two three four five", stream=True))
+        honest = world.provider(price=500_000)
+        transport.session.payer.listing.refresh()
+        assert client.post(URL, json=ask("one")).status_code == 200
+        began = time.monotonic()
+    assert time.monotonic() - began < 2
+    assert honest.paid == honest.issued > 0
+    assert transport_totals(world)[1] > 0
+    cheap.mishap = ""
+    cheap.hold.set()
+    transport = world.transport()
+    with httpx2.Client(transport=transport) as client:
+        assert client.post(URL, json=ask("one")).status_code == 200
+        world.until(lambda: reserved(transport) == 0)
+    assert cheap.paid == cheap.issued > 0
 
 
 def transport_totals(world: Any) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from sqlalchemy.exc import OperationalError
 
 from tallystick.client.budget import Budget
 from tallystick.client.errors import WrongWallet
@@ -300,6 +301,17 @@ def test_what_was_forgotten_comes_back_under_our_own_signature(tmp_path: Path) -
     assert purse.voucher(channel).message == voucher
     assert purse.spending() == (15, 0)
     purse.close()
+
+
+def test_a_closed_purse_is_read_and_never_written(tmp_path: Path) -> None:
+    """Another process may have leased its channels since."""
+    purse = open_purse(tmp_path)
+    channel = purse.open_channel(PROVIDER.address)
+    pending = reserve(purse, channel, 10)
+    purse.close()
+    with pytest.raises(OperationalError, match="readonly"):
+        purse.settle_unpaid(pending, "void")
+    assert purse.spending() == purse.spending() == (0, 10)
 
 
 @pytest.mark.parametrize(("total", "per_request"), [(0, 0), (1, 2), (-1, -1), (10, 0)])

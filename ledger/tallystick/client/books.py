@@ -56,6 +56,7 @@ class Books:
         self._payer = payer
         self._seal = seal
         self._process = getpid()
+        self._closed = False
         self._database = open_database(str(path), durability)
         try:
             self._prepare()
@@ -64,6 +65,7 @@ class Books:
             raise
 
     def close(self) -> None:
+        self._closed = True
         self._database.dispose()
 
     @contextmanager
@@ -76,7 +78,14 @@ class Books:
                 actual=getpid(),
             )
         with self._database.begin() as connection:
-            yield connection
+            if not self._closed:
+                yield connection
+                return
+            connection.exec_driver_sql("PRAGMA query_only = ON")
+            try:
+                yield connection
+            finally:
+                connection.exec_driver_sql("PRAGMA query_only = OFF")  # or no transaction could begin
 
     def _prepare(self) -> None:
         with self.begin() as database:

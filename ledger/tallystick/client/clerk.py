@@ -6,7 +6,7 @@ it cannot do (the provider is away, the process ends) stays in the purse for the
 
 import logging
 import time
-from threading import Condition, Thread
+from threading import Condition, Event, Thread
 from typing import Final, Protocol
 
 import httpx2
@@ -41,6 +41,8 @@ _FORGOTTEN_AFTER: Final = 600_000
 """Milliseconds after which a lost request stops holding a part of the budget; it is paid if it is found."""
 _LOG: Final = logging.getLogger("tallystick.client")
 
+_CLOSING_S: Final = 5.0
+"""Seconds that the end of a process waits for what is left to do, with all providers together."""
 
 class Closer(Protocol):
     """Sends the transactions that end channels. `chain.Market` with a sender is one."""
@@ -192,7 +194,11 @@ class Clerk:
         self._closer = closer
         self._due: dict[OpenChannel, float] = {}
         self._failures: dict[OpenChannel, int] = {}
+        self._over = False
         self._refresh = False
+        self._at_work: set[OpenChannel] = set()
+        self._adopted = Event()
+        """What other processes left behind is leased."""
         self._closing = False
         self._changed = Condition()
         self._thread: Thread | None = None
@@ -216,24 +222,35 @@ class Clerk:
             self._wake()
 
     def close(self) -> None:
-        """Does at once what is left to do, once, and ends."""
+        """Does at once what is left to do, with all providers side by side, and ends within seconds. What one
+        of them holds up stays in the purse for the next process."""
+        until = time.monotonic() + _CLOSING_S
         with self._changed:
             self._closing = True
-            self._changed.notify()
+            self._changed.notify_all()
+        threads = []
         if self._thread is not None:
-            self._thread.join()
+            self._adopted.wait(_CLOSING_S)
+            threads.append(self._thread)
         for channel in list(self._purse.leased.values()):
-            self._settle_now(channel)
+            threads.append(Thread(target=self._settle_now, args=(channel,), daemon=True))
+            threads[-1].start()
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        self._over = True
 
     def _wake(self) -> None:
         if self._thread is None and not self._closing:
             self._thread = Thread(target=self._work, name="tallystick-clerk", daemon=True)
             self._thread.start()
-        self._changed.notify()
+        self._changed.notify_all()
 
     def _work(self) -> None:
-        for channel in self._purse.adopt_unsettled():
-            self.settle(channel, within=0)
+        try:
+            for channel in self._purse.adopt_unsettled():
+                self.settle(channel, within=0)
+        finally:
+            self._adopted.set()
         while True:
             with self._changed:
                 while not (due := self._next()):
@@ -245,7 +262,8 @@ class Clerk:
             if refresh:
                 self._refresh_now()
             for channel in due if isinstance(due, list) else ():
-                self._settle_now(channel)
+                if not self._closing:
+                    self._settle_now(channel)
 
     def _next(self) -> list[OpenChannel] | bool:
         now = time.monotonic()
@@ -253,13 +271,24 @@ class Clerk:
         for channel in due:
             del self._due[channel]
         return due or self._refresh
+        with self._changed:
+            self._changed.wait_for(lambda: channel not in self._at_work)
+            self._at_work.add(channel)
+        try:
+            self._settle_alone(channel)
+        finally:
+            with self._changed:
+                self._at_work.discard(channel)
+                self._changed.notify_all()
+
+    def _settle_alone(self, channel: OpenChannel) -> None:
 
     def _settle_now(self, channel: OpenChannel) -> None:
         try:
             if channel.state == "refused" and self._closer is not None:
                 self._closer.request_close(channel.key.provider, channel.key.session_key)
                 self._purse.mark_close_requested(channel)
-            if run_blocking(self._pools, self.settling.settle(channel)):
+            if run_blocking(self._pools, self.settling.settle(channel), over=lambda: self._over):
                 self._failures.pop(channel, None)
             else:
                 self._settle_later(channel)
@@ -271,6 +300,8 @@ class Clerk:
         except MarketError as error:
             _LOG.warning("settle.failed provider=%s code=%s", to_hex(channel.key.provider), error.code)
         except Exception:  # noqa: BLE001  # one channel's trouble must not end the clerk
+            if self._over:
+                return  # too late for the purse, which is closed
             _LOG.exception("settle.failed provider=%s", to_hex(channel.key.provider))
 
     def _settle_later(self, channel: OpenChannel) -> None:

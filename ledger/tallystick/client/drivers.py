@@ -1,7 +1,7 @@
 """The two ways to run a flow: by blocking, and under an event loop. Nothing is decided here."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar, assert_never
 
 import anyio
@@ -29,11 +29,12 @@ T = TypeVar("T")
 class Blocking:
     """One flow under a thread."""
 
-    __slots__ = ("_flow", "_open", "_pools")
+    __slots__ = ("_flow", "_open", "_over", "_pools")
 
-    def __init__(self, pools: Pools, flow: Flow[object]):
+    def __init__(self, pools: Pools, flow: Flow[object], over: Callable[[], bool] = lambda: False):
         self._pools = pools
         self._flow = flow
+        self._over = over
         self._open: list[Exchange] = []
 
     def advance(self) -> Outward | None:
@@ -53,7 +54,9 @@ class Blocking:
                 return effect
             result, error = None, None
             try:
+                self._require_time()
                 result = self._perform(effect)
+                self._require_time()
             except BaseException as raised:  # noqa: BLE001  # the flow decides
                 error = raised
 
@@ -63,6 +66,10 @@ class Blocking:
             self._flow.close()
         finally:
             self._drop_all()
+
+    def _require_time(self) -> None:
+        if self._over():
+            raise httpx2.ReadTimeout("There is no time left for it.")
 
     def _perform(self, effect: Inward) -> object:
         match effect:
@@ -184,14 +191,15 @@ def _request(effect: Send) -> httpx2.Request:
     )
 
 
-def run_blocking(pools: Pools, flow: Flow[T]) -> T:
-    """Runs a flow that tells its caller nothing on the way; its result."""
+def run_blocking(pools: Pools, flow: Flow[T], *, over: Callable[[], bool] = lambda: False) -> T:
+    """Runs a flow that tells its caller nothing on the way; its result. Once it is `over`, whatever the flow
+    asks of the world ends in an httpx2.ReadTimeout."""
     box: list[T] = []
 
     def boxed() -> Flow[None]:
         box.append((yield from flow))
 
-    assert Blocking(pools, boxed()).advance() is None
+    assert Blocking(pools, boxed(), over).advance() is None
     return box[0]
 
 
