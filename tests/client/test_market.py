@@ -13,6 +13,8 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, Ope
 
 import tallystick
 from tallystick.client.drivers import run_blocking
+from tallystick.client.refusals import Refusal
+from tallystick.client.resync import ask_half
 from tallystick.client.session import open_session
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.signed import Key
@@ -145,8 +147,9 @@ def require_adds_up(market: LocalMarket, home: Path) -> None:
         for channel in session.purse.adopt_all():
             endpoint = run_blocking(session.pools, session.clerk.settling.endpoint(channel))
             assert endpoint is not None
-            missing = session.payer.sender.missing_receipts(channel, endpoint)
-            assert run_blocking(session.pools, missing) == []
+            asking = ask_half(session.payer.sender, channel, endpoint, channel.tally.count)
+            half = run_blocking(session.pools, asking)
+            assert isinstance(half, Refusal) or not half.receipts
             assert channel.tally.amount <= channel.granted
     finally:
         session.close()

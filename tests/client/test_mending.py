@@ -8,15 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tallystick.client.client import Client
 from tallystick.client.recovering import recover
 from tallystick.client.sealing import Seal
 from tallystick.client.transport import Transport
 from tallystick.protocol.channel import Channel
+from tallystick.protocol.errors import ChannelUnknown, CreditExceeded, MarketError
+from tallystick.protocol.receipt import Finish
 from tallystick.protocol.signed import Key
+from tallystick.protocol.transcript import Transcript
 from tallystick.protocol.units import Atoms
+from tallystick.protocol.voucher import request_hash
 from tests.client.conftest import DOMAIN
+from tests.client.provider import FakeProvider
+from tests.client.serving import Handler
+from tests.client.side import Record, Refused, Side
 
 URL = "https://market/v1/chat/completions"
 
@@ -85,6 +93,119 @@ def test_receipts_of_forgotten_requests_are_neither_paid_nor_held_against_anybod
     session.close()
     assert spending(world) == (provider.paid, 0)
     assert transport is not None
+
+
+class NotNow(FakeProvider):
+    """Honest, and does not say at first what it holds of a channel."""
+
+    refusals: list[tuple[int, MarketError]]
+
+    def resynced(self, side: Side, start: int) -> dict[str, Any]:
+        if self.refusals:
+            raise Refused(*self.refusals[0])
+        return super().resynced(side, start)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (429, CreditExceeded("Too many.")),
+        (503, MarketError("It is about to stop.")),
+        (404, ChannelUnknown("It has not looked at the chain yet.")),
+    ],
+)
+def test_a_provider_that_does_not_say_now_what_it_holds_is_asked_again_later(
+    world: Any, ask: Callable[..., Any], refusal: tuple[int, MarketError]
+) -> None:
+    """The purse is an older copy. Until it is compared with the provider's half others serve, and nobody is
+    accused of what the purse has forgotten."""
+    provider = world.provider(NotNow)
+    provider.refusals = []
+    buy(world, ask, 2)
+    put_back = keep_copy(world)
+    (side,) = provider.sides.values()
+    place = side.key.payer, side.key.provider, side.key.session_key
+    world.chain.channels[place] = Channel(key=side.key, cap=Atoms(side.cap))
+    acknowledged, voucher = side.acknowledged, side.voucher
+    buy(world, ask, 1)
+    side.acknowledged, side.voucher = acknowledged, voucher  # The last voucher never came.
+    put_back()
+    provider.refusals = [refusal]
+    transport = world.transport()
+    with httpx2.Client(transport=transport) as client:
+        alone = client.post(URL, json=ask("one two three"))
+        assert (alone.status_code, alone.json()["error"]["code"]) == (503, "provider-unreachable")
+        dear = world.provider(price=2_000_000)
+        transport.session.payer.listing.refresh()
+        assert client.post(URL, json=ask("one two three")).status_code == 200
+        assert (dear.worked, provider.worked) == (1, 3)
+        provider.refusals = []
+        assert client.post(URL, json=ask("one two three")).status_code == 200
+    assert provider.worked == 4
+    assert len(provider.sides) == 2
+    session = world.session()
+    assert session.purse.evidence.refused() == []
+    session.close()
+
+
+def test_a_channel_that_neither_chain_nor_provider_knows_is_used(world: Any, ask: Callable[..., Any]) -> None:
+    """Its process ended before the grant reached anybody."""
+    provider = world.provider()
+    session = world.session()
+    channel = session.purse.open_channel(provider.key.address)
+    session.close()
+    buy(world, ask, 1)
+    assert list(provider.sides) == [channel.id]
+
+
+class ServesNobody(FakeProvider):
+    """Refuses a request, and works on it later all the same, when its own proxy repeats it."""
+
+    refused: tuple[Side, bytes] | None = None
+    refuses = False
+
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        if not self.refuses:
+            return False
+        (side,) = self.sides.values()
+        self.refused = side, raw
+        handler.send(502, b'{"error": {"message": "no", "type": "server_error", "code": 502}}', {})
+        return True
+
+    def work_all_the_same(self) -> None:
+        assert self.refused is not None
+        side, raw = self.refused
+        asked = request_hash(self.offer_hash, raw)
+        transcript = Transcript(asked)
+        transcript.output_tokens = 3  # type: ignore[assignment]  # whatever it said
+        with self.lock:
+            self.issue(side, transcript, Record(asked, False, 1), [0, 0], Finish.STOP)
+
+
+def test_work_on_a_request_that_was_refused_is_neither_paid_nor_held_against_its_provider(
+    world: Any, ask: Callable[..., Any]
+) -> None:
+    provider = world.provider(ServesNobody)
+    transport = world.transport()
+    with httpx2.Client(transport=transport) as client:
+        assert client.post(URL, json=ask("one")).status_code == 200
+        world.until(lambda: provider.paid == provider.issued)
+        paid = provider.paid
+        provider.refuses = True
+        assert client.post(URL, json=ask("two")).status_code == 502
+        provider.refuses = False
+        provider.work_all_the_same()
+        assert client.post(URL, json=ask("three")).status_code == 200
+        (channel,) = transport.session.purse.leased.values()
+        world.until(lambda: not channel.usable)
+        assert (channel.state, provider.paid) == ("retired", paid)
+        assert client.post(URL, json=ask("four")).status_code == 200
+    assert len(provider.sides) == 2
+    assert provider.paid > paid
+    session = world.session()
+    assert session.purse.evidence.refused() == []
+    assert session.purse.evidence.avoided() == frozenset()
+    session.close()
 
 
 def test_an_answer_that_is_no_longer_kept_holds_nothing_of_the_budget(

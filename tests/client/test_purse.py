@@ -295,9 +295,9 @@ def test_what_was_forgotten_comes_back_under_our_own_signature(tmp_path: Path) -
     signed = [receipt(channel, 0, 10, 10), receipt(channel, 1, 5, 15)]
     tally = Tally().append(signed[0].message).append(signed[1].message)
     voucher = tally.voucher(channel.id)
-    assert not purse.adopt(channel, voucher, [signed[0].signed])
-    assert not purse.adopt(channel, voucher, [signed[0].signed, receipt(channel, 1, 6, 16).signed])
-    assert purse.adopt(channel, voucher, [item.signed for item in signed])
+    assert not purse.adopt(channel, voucher, [signed[0]])
+    assert not purse.adopt(channel, voucher, [signed[0], receipt(channel, 1, 6, 16)])
+    assert purse.adopt(channel, voucher, signed)
     assert purse.voucher(channel).message == voucher
     assert purse.spending() == (15, 0)
     purse.close()

@@ -70,7 +70,8 @@ class Books:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """One transaction; raises PurseError in a process that was forked with the purse open."""
+        """One transaction, which may only read once the purse is closed: others may have leased its channels
+        since. Raises PurseError in a process that was forked with the purse open."""
         if getpid() != self._process:
             raise PurseError(
                 "The purse was opened before this process was forked; open one in each process.",
@@ -242,6 +243,12 @@ class Books:
         with self.begin() as database:
             rows = database.execute(query).mappings().all()
         return [self._pending(channel, row) for row in rows]
+
+    def has_void(self, channel: OpenChannel, request_hash: Hash32) -> bool:
+        of_hash = (requests.c.channel_id == channel.id) & (requests.c.request_hash == request_hash)
+        with self.begin() as database:
+            found = database.execute(select(requests.c.nonce).where(of_hash, requests.c.state == "void"))
+            return found.first() is not None
 
     # ------------------------------------------------------------------------------------------- receipts
 

@@ -24,12 +24,14 @@ from tallystick.client.payer import Payer
 from tallystick.client.pools import Pools
 from tallystick.client.purse import OpenChannel, Pending, Purse, contradiction
 from tallystick.client.receiver import Truncated
+from tallystick.client.refusals import Refusal
+from tallystick.client.resync import ask_half
 from tallystick.client.sending import BACKGROUND, BODY_LIMIT, FORGETFUL, ChannelGone, Sender, endpoint_of
 from tallystick.client.sinks import Discard
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.errors import MarketError, ReceiptMismatch, SignatureError, VoucherNotGreater
 from tallystick.protocol.receipt import Receipt
-from tallystick.protocol.signed import Signed, verify
+from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, to_hex
 from tallystick.protocol.voucher import Close
 
@@ -39,10 +41,10 @@ _FETCHING: Final = {**BACKGROUND, "read": 5.0}
 """Timeouts of a fetch: an answer that is not ready must not keep the clerk from its vouchers."""
 _FORGOTTEN_AFTER: Final = 600_000
 """Milliseconds after which a lost request stops holding a part of the budget; it is paid if it is found."""
-_LOG: Final = logging.getLogger("tallystick.client")
-
 _CLOSING_S: Final = 5.0
 """Seconds that the end of a process waits for what is left to do, with all providers together."""
+_LOG: Final = logging.getLogger("tallystick.client")
+
 
 class Closer(Protocol):
     """Sends the transactions that end channels. `chain.Market` with a sender is one."""
@@ -120,6 +122,9 @@ class Settling:
             return False  # still on its way: later ones have to wait
         if self._purse.holds(channel, receipt.sequence):
             return True
+        if self._purse.was_given_up(channel, receipt.request_hash):
+            self._purse.retire(channel)  # worked on after it was refused, for nobody: not paid, and no lie
+            return False
         reason = ReceiptMismatch("The receipt is for a request that was never made.")
         yield from self._refuse(channel, signed, reason)
         return False
@@ -147,7 +152,8 @@ class Settling:
 
     def _missing(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[list[Signed[Receipt]]]:
         """What the provider issued and we do not hold, in order. Nothing of it is proven."""
-        issued = yield from self._sender.missing_receipts(channel, endpoint)
+        half = yield from ask_half(self._sender, channel, endpoint, channel.tally.count)
+        issued = () if isinstance(half, Refusal) else half.receipts
         for signed in issued:
             if (held := self._purse.waiting_there(channel, signed.message)) is not None:
                 yield from self._refuse(channel, signed, contradiction(signed.message, held))
@@ -160,10 +166,8 @@ class Settling:
 
     def _refuse(self, channel: OpenChannel, signed: Signed[Receipt], reason: MarketError) -> Flow[None]:
         """If it is the provider's word at all."""
-        known = self.receipt_key(channel) or channel.key.provider
         try:
-            key = yield from self._payer.receiver.receipt_key(channel, signed, known)
-            verify(signed, self._purse.domain, signer=key)
+            yield from self._payer.listing.proven(self._purse.domain, channel.key.provider, signed)
         except SignatureError:
             return  # nobody's word
         self._purse.evidence.refuse(channel, signed, reason)
@@ -179,12 +183,6 @@ class Settling:
             return endpoint_of(pending.posted.offer)
         return None
 
-    def receipt_key(self, channel: OpenChannel) -> Address | None:
-        for posted in self._payer.listing.known:
-            if posted.offer.provider == channel.key.provider:
-                return posted.stake.receipt_key
-        return None
-
 
 class Clerk:
     """The thread. It starts when there is something to do."""
@@ -194,13 +192,13 @@ class Clerk:
         self._closer = closer
         self._due: dict[OpenChannel, float] = {}
         self._failures: dict[OpenChannel, int] = {}
-        self._over = False
         self._refresh = False
+        self._closing = False
+        self._over = False
+        self._changed = Condition()
         self._at_work: set[OpenChannel] = set()
         self._adopted = Event()
         """What other processes left behind is leased."""
-        self._closing = False
-        self._changed = Condition()
         self._thread: Thread | None = None
         self.settling: Settling
         self._purse: Purse
@@ -271,6 +269,8 @@ class Clerk:
         for channel in due:
             del self._due[channel]
         return due or self._refresh
+
+    def _settle_now(self, channel: OpenChannel) -> None:
         with self._changed:
             self._changed.wait_for(lambda: channel not in self._at_work)
             self._at_work.add(channel)
@@ -282,8 +282,6 @@ class Clerk:
                 self._changed.notify_all()
 
     def _settle_alone(self, channel: OpenChannel) -> None:
-
-    def _settle_now(self, channel: OpenChannel) -> None:
         try:
             if channel.state == "refused" and self._closer is not None:
                 self._closer.request_close(channel.key.provider, channel.key.session_key)
@@ -299,6 +297,8 @@ class Clerk:
             self._settle_later(channel)
         except MarketError as error:
             _LOG.warning("settle.failed provider=%s code=%s", to_hex(channel.key.provider), error.code)
+            if error.retryable:
+                self._settle_later(channel)
         except Exception:  # noqa: BLE001  # one channel's trouble must not end the clerk
             if self._over:
                 return  # too late for the purse, which is closed

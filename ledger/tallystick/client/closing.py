@@ -71,7 +71,7 @@ def close_channel(session: Session, channel: OpenChannel) -> ClosedChannel:
 
 def _consent(session: Session, channel: OpenChannel) -> Signed[Close] | None:
     endpoint = run_blocking(session.pools, session.clerk.settling.endpoint(channel))
-    key = session.clerk.settling.receipt_key(channel)
+    key = session.payer.listing.receipt_key(channel.key.provider)
     if endpoint is None or key is None or channel.refused:
         return None
     answer = run_blocking(session.pools, _asked(session, channel, endpoint))

@@ -5,7 +5,10 @@ from typing import Final
 
 from tallystick.client.flow import Flow, run
 from tallystick.ports import Directory, PostedOffer
-from tallystick.protocol.units import Address, Milliseconds
+from tallystick.protocol.eip712 import Domain, digest
+from tallystick.protocol.errors import WrongSigner
+from tallystick.protocol.signed import M, Signed, Verified, recover, verify
+from tallystick.protocol.units import Address, Milliseconds, to_hex
 
 FRESH_FOR: Final = 15_000
 """Milliseconds before offers are looked up anew, behind the requests' backs."""
@@ -54,6 +57,29 @@ class Listing:
                 return False
             self._keys.add((provider, key))  # for good: the contract forgets none
         return True
+
+    def receipt_key(self, provider: Address) -> Address | None:
+        """Of today, as last read."""
+        for posted in self._offers:
+            if posted.offer.provider == provider:
+                return posted.stake.receipt_key
+        return None
+
+    def proven(self, domain: Domain, provider: Address, signed: Signed[M]) -> Flow[Verified[M]]:
+        """The message, once it is proven that a key which the provider ever named signed it.
+
+        Raises
+        ------
+        SignatureError :
+            None of its keys did.
+        ChainUnavailable :
+            It is not known whose key it is.
+        """
+        signer = recover(digest(domain, signed.message.struct_hash()), signed.signature)
+        known = self.receipt_key(provider)
+        if signer != known and not (yield from self.is_receipt_key(provider, signer)):
+            raise WrongSigner("No key that the provider named signed it.", actual=to_hex(signer))
+        return verify(signed, domain, signer=signer)
 
     def refresh(self) -> None:
         """Reads the chain; slow."""

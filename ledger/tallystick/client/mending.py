@@ -15,12 +15,19 @@ from tallystick.client.errors import ProviderUnreachable
 from tallystick.client.flow import Endpoint, Flow, Sleep, run
 from tallystick.client.holdings import OpenChannel
 from tallystick.client.refusals import Refusal
+from tallystick.client.resync import PAGE, Half, ask_half
 from tallystick.crash import point
-from tallystick.protocol.errors import MalformedMessage, SignatureError
+from tallystick.protocol.errors import (
+    ChannelNotOpen,
+    ChannelUnknown,
+    MalformedMessage,
+    SignatureError,
+    WrongEpoch,
+)
 from tallystick.protocol.receipt import Receipt
-from tallystick.protocol.signed import Signed, verify
-from tallystick.protocol.voucher import Voucher
-from tallystick.protocol.wire import RESTORE_PATH, RESYNC_PATH, signed_from_json, signed_to_json
+from tallystick.protocol.signed import Signed, Verified
+from tallystick.protocol.voucher import Close
+from tallystick.protocol.wire import RESTORE_PATH, signed_from_json, signed_to_json
 
 if TYPE_CHECKING:
     from tallystick.client.sending import Sender
@@ -36,55 +43,88 @@ def catch_up(sender: "Sender", channel: OpenChannel, endpoint: Endpoint) -> Flow
     """Whether we took back what we had acknowledged on this channel and forgotten.
 
     Where receipts after that are for requests that we do not know, the channel takes no more requests: what
-    we cannot check we do not pay. Nobody is accused of them, we may have forgotten those too.
+    we cannot check we do not pay. Nobody is accused of them, we may have forgotten those too. Nor does it
+    where the provider does not show all that our voucher acknowledges, each signed by itself.
 
     Raises
     ------
     ProviderUnreachable :
-        It cannot be asked.
+        It does not say what it holds: the channel takes no request before it has said so.
+    ChainUnavailable :
+        Nobody says whose signatures they are.
     """
     purse = sender.purse
-    start = channel.tally.count
     try:
-        held, listed = yield from _shown(sender, channel, endpoint, start)
-        count = 0 if held is None else held.acknowledgement.receipt_count
-        while listed and listed[-1].message.sequence + 1 < count:
-            more = (yield from _shown(sender, channel, endpoint, listed[-1].message.sequence + 1))[1]
-            if not more:
-                break
-            listed += more
+        half = yield from _whole_half(sender, channel, endpoint)
     except httpx2.TransportError as error:
         raise ProviderUnreachable(f"{endpoint.url}: {error}") from error
-    adopted = held is not None and purse.adopt(channel, held, listed)
+    adopted = False
+    if half.voucher is not None and half.count > channel.tally.count:
+        proven = yield from _proven(sender, channel, half)
+        adopted = proven is not None and purse.adopt(channel, half.voucher, proven)
     asked = {pending.request_hash for pending in purse.open_requests(channel)}
     forgotten = [
         item
-        for item in listed
+        for item in half.receipts
         if not purse.holds(channel, item.message.sequence) and item.message.request_hash not in asked
     ]
-    if channel.tally.count < count or (forgotten and not channel.confirmed):
+    if channel.tally.count < half.count or (forgotten and not channel.confirmed):
         purse.retire(channel)
     channel.confirmed = True
     return adopted
 
 
-def _shown(
-    sender: "Sender", channel: OpenChannel, endpoint: Endpoint, start: int
-) -> Flow[tuple[Voucher | None, list[Signed[Receipt]]]]:
-    """Our own largest voucher, as the provider holds it, and what it issued from `start` on."""
-    answer = yield from sender.ask(channel, endpoint, RESYNC_PATH, orjson.dumps({"fromSequence": str(start)}))
-    if isinstance(answer, Refusal):
-        return None, []
+def _whole_half(sender: "Sender", channel: OpenChannel, endpoint: Endpoint) -> Flow[Half]:
+    """All that our voucher acknowledges and we lack, if the provider shows it, and what comes after on the
+    last page. Each page but the last is full, so there are never more than the voucher makes necessary."""
+    start = channel.tally.count
+    half = yield from ask_half(sender, channel, endpoint, start)
+    if isinstance(half, Refusal):
+        yield from _require_nothing_held(sender, channel, endpoint, half)
+        return Half(None, ())
+    receipts, last = [*half.receipts], len(half.receipts) < PAGE
+    while not last and start + len(receipts) < half.count:
+        more = yield from ask_half(sender, channel, endpoint, start + len(receipts))
+        if isinstance(more, Refusal):
+            raise _untold(endpoint, more)
+        receipts += more.receipts
+        last = len(more.receipts) < PAGE
+    return Half(half.voucher, receipts)
+
+
+def _require_nothing_held(
+    sender: "Sender", channel: OpenChannel, endpoint: Endpoint, refusal: Refusal
+) -> Flow[None]:
+    """Raises ProviderUnreachable, unless the refusal says that there is nothing to take back."""
+    if refusal.code in (ChannelNotOpen.code, WrongEpoch.code):
+        sender.purse.retire(channel)
+        return
+    if refusal.code == ChannelUnknown.code:
+        now = yield from run(lambda: sender.on_chain(channel))
+        if now.key.epoch != channel.key.epoch:
+            sender.purse.retire(channel, "closed")
+            return
+        if not now.cap:
+            return  # one that the chain knows it ought to know too: it has not looked yet, perhaps
+    raise _untold(endpoint, refusal)
+
+
+def _untold(endpoint: Endpoint, refusal: Refusal) -> ProviderUnreachable:
+    why = refusal.code or refusal.status
+    return ProviderUnreachable(f"{endpoint.url} does not say now what it holds of the channel ({why}).")
+
+
+def _proven(sender: "Sender", channel: OpenChannel, half: Half) -> Flow[list[Verified[Receipt]] | None]:
+    """What the voucher acknowledges, if a key that the provider ever named signed all of it."""
+    purse, listing, proven = sender.purse, sender.listing, []
     try:
-        data = orjson.loads(answer)
-        listed = [signed_from_json(Receipt, item) for item in data["receipts"]]
-        if data["voucher"] is None:
-            return None, listed
-        shown = signed_from_json(Voucher, data["voucher"])
-        held = verify(shown, sender.purse.domain, signer=channel.session.address).message
-    except (orjson.JSONDecodeError, KeyError, TypeError, MalformedMessage, SignatureError):
-        return None, []
-    return (held if held.channel_id == channel.id else None), listed
+        for item in half.receipts:
+            if item.message.sequence < half.count:
+                proven.append((yield from listing.proven(purse.domain, channel.key.provider, item)))
+                yield Sleep(0)  # others get their turn
+    except SignatureError:
+        return None
+    return proven
 
 
 def hand_over(sender: "Sender", channel: OpenChannel, endpoint: Endpoint) -> Flow[bool]:
@@ -103,36 +143,55 @@ def hand_over(sender: "Sender", channel: OpenChannel, endpoint: Endpoint) -> Flo
         if not (yield from _handed(sender, channel, endpoint)):
             return False
         point("half.handed-over")
-        for _ in range(_LOOKS):
+        provider = channel.key.provider
+        for _ in range(1 if provider in sender.slow_to_close else _LOOKS):
             if (yield from run(lambda: sender.on_chain(channel))).key.epoch > channel.key.epoch:
                 point("epoch.over")
+                sender.slow_to_close.discard(provider)
                 purse.reopen(channel)
                 return True
             yield Sleep(_LOOK_S)
+        sender.slow_to_close.add(provider)
         return False
     finally:
         sender.mending.discard(channel.id)
 
 
 def _handed(sender: "Sender", channel: OpenChannel, endpoint: Endpoint) -> Flow[bool]:
-    """Our whole half; whether the provider signed the epoch's end."""
-    voucher = signed_to_json(sender.purse.voucher(channel).signed)
+    """Our whole half; whether the provider signed the epoch's end at what our voucher says."""
+    voucher = sender.purse.voucher(channel)
     sender.renew_grant(channel)
-    start, before = 0, -1
+    expected = 0
     listed: list[Signed[Receipt]] = []
-    while start > before:
-        body = {"voucher": voucher, "receipts": [signed_to_json(item) for item in listed]}
+    while True:
+        body = {
+            "voucher": signed_to_json(voucher.signed),
+            "receipts": [signed_to_json(item) for item in listed],
+        }
         answer = yield from sender.ask(
             channel, endpoint, RESTORE_PATH, orjson.dumps(body), grant=channel.grant
         )
         data = {} if isinstance(answer, Refusal) else _object(answer)
         if data.get("close") is not None:
-            return True
-        before, start = start if listed else -1, _count(data)
+            end = Close(channel_id=channel.id, cumulative_amount=voucher.message.cumulative_amount)
+            return (yield from _signed(sender, channel, data["close"], end))
+        start = _count(data)
+        if start < expected:  # it does not take what it gets
+            return False
         listed = sender.purse.acknowledged(channel, start, _AT_A_TIME)
         if not listed:
             return False
-    return False
+        expected = start + len(listed)
+
+
+def _signed(sender: "Sender", channel: OpenChannel, data: object, end: Close) -> Flow[bool]:
+    """Whether this is `end`, under a key that the provider named."""
+    try:
+        signed = signed_from_json(Close, data)
+        close = yield from sender.listing.proven(sender.purse.domain, channel.key.provider, signed)
+    except (MalformedMessage, SignatureError):
+        return False
+    return close.message == end
 
 
 def _object(answer: bytes) -> Mapping[str, Any]:

@@ -296,7 +296,7 @@ class Purse:
                 self._spending.bill(database, pending, 0, ended=state)
             self._track(pending, 0, ended=True)
 
-    def adopt(self, channel: OpenChannel, held: Voucher, listed: Sequence[Signed[Receipt]]) -> bool:
+    def adopt(self, channel: OpenChannel, held: Voucher, listed: Sequence[Verified[Receipt]]) -> bool:
         """Takes receipts back that this purse has forgotten and `held`, which this channel's own key signed,
         acknowledges; False where they are not exactly those, or one contradicts a receipt that waits."""
         with self.lock:
@@ -312,14 +312,15 @@ class Purse:
                 return False
             for item in taken:
                 if (other := self.waiting_there(channel, item.message)) is not None:
-                    self.evidence.refuse(channel, item, contradiction(item.message, other))
+                    self.evidence.refuse(channel, item.signed, contradiction(item.message, other))
                     return False
             known = {item.message.sequence for item in taken} & channel.waiting.keys()
             unknown = [item for item in taken if item.message.sequence not in known]
             cost = sum(item.message.cost for item in unknown)
             with self._books.begin() as database:
                 self._spending.take_back(database, cost)
-                self._books.add_receipts(database, channel, unknown, nonce=0, received_at=self._now())
+                signed = [item.signed for item in unknown]
+                self._books.add_receipts(database, channel, signed, nonce=0, received_at=self._now())
                 self._books.write_tally(database, channel, tally)
             channel.tally = tally
             point("receipts.adopted")
@@ -341,6 +342,10 @@ class Purse:
     def open_requests(self, channel: OpenChannel) -> list[Pending]:
         """Those that may have been billed without our knowing, oldest first."""
         return self._books.open_requests(channel)
+
+    def was_given_up(self, channel: OpenChannel, request_hash: Hash32) -> bool:
+        """Whether such a request was made on it, and ended without work as far as we were told."""
+        return self._books.has_void(channel, request_hash)
 
     def lost_requests(self, channel: OpenChannel) -> list[Pending]:
         """Those that hold a part of the budget though nobody waits for them any more, oldest first."""

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import httpx2
-import orjson
 
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.errors import DepositTooSmall
 from tallystick.client.flow import Endpoint, Exchange, Flow, Send, read_all, run, send
+from tallystick.client.listing import Listing
 from tallystick.client.mending import catch_up, hand_over
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.refusals import Refusal, read_refusal
@@ -31,24 +31,20 @@ from tallystick.protocol.errors import (
     ChannelNotOpen,
     ChannelUnknown,
     GrantExpired,
-    MalformedMessage,
     TotalBudgetExceeded,
     VoucherExceedsCap,
     WrongEpoch,
 )
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.offer import Offer
-from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed, Verified
-from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Milliseconds, Timestamp
+from tallystick.protocol.units import ZERO_HASH, Address, Atoms, ChannelId, Milliseconds, Timestamp
 from tallystick.protocol.voucher import Voucher, request_hash
 from tallystick.protocol.wire import (
     AUTHORIZATION,
-    RESYNC_PATH,
     VOUCHERS_PATH,
     Credential,
     authorization,
-    signed_from_json,
 )
 
 UNSENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -73,13 +69,24 @@ class ChannelGone(Exception):
 class Sender:
     """Puts requests to gateways on behalf of one purse."""
 
-    def __init__(self, *, purse: Purse, wallet: Signer, chain: ChainReader, now: Callable[[], Milliseconds]):
+    def __init__(
+        self,
+        *,
+        purse: Purse,
+        wallet: Signer,
+        chain: ChainReader,
+        listing: Listing,
+        now: Callable[[], Milliseconds],
+    ):
         self.purse = purse
+        self.listing = listing
         self._wallet = wallet
         self._chain = chain
         self._now = now
         self.mending: set[ChannelId] = set()
         """Channels that somebody hands over now."""
+        self.slow_to_close: set[Address] = set()
+        """Providers that signed an epoch's end and did not bring it about in time: nobody waits again."""
 
     # ------------------------------------------------------------------------------------------- requests
 
@@ -280,19 +287,6 @@ class Sender:
         exchange = yield from send(self._bare(endpoint, path, body, credential))
         answer = yield from read_all(exchange, BODY_LIMIT, self._now)
         return answer if exchange.status < 400 else read_refusal(exchange.status, answer)
-
-    def missing_receipts(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[list[Signed[Receipt]]]:
-        """What the provider issued after our tally, in order. Nothing of it is proven."""
-        question = orjson.dumps({"fromSequence": str(channel.tally.count)})
-        answer = yield from self.ask(channel, endpoint, RESYNC_PATH, question)
-        if isinstance(answer, Refusal):
-            return []
-        try:
-            listed = orjson.loads(answer).get("receipts", [])
-            found = [signed_from_json(Receipt, item) for item in listed]
-        except (orjson.JSONDecodeError, AttributeError, TypeError, MalformedMessage):
-            return []
-        return sorted(found, key=lambda signed: signed.message.sequence)
 
     def on_chain(self, channel: OpenChannel) -> Channel:
         """In its current epoch, which may be another than ours."""

@@ -93,10 +93,11 @@ class Session:
         self.opened = opened
         """All channels that the chain says this wallet ever opened."""
         self.clerk = Clerk(self.pools, closer=closer)
+        listing = Listing(directory, now)
         self.payer = Payer(
             purse=self.purse,
-            listing=Listing(directory, now),
-            sender=Sender(purse=self.purse, wallet=wallet, chain=chain, now=now),
+            listing=listing,
+            sender=Sender(purse=self.purse, wallet=wallet, chain=chain, listing=listing, now=now),
             clerk=self.clerk,
             policy=policy,
             now=now,
