@@ -155,8 +155,10 @@ class PayerLife:
         now = world.clock.milliseconds
         self.purse = Purse(home, wallet=world.wallet, domain=DOMAIN, budget=world.budget, now=now)
         self.clerk = ModelClerk()
-        self.sender = Sender(purse=self.purse, wallet=world.wallet, chain=world.chain, now=now)
         self.listing = Listing(world.chain, now)
+        self.sender = Sender(
+            purse=self.purse, wallet=world.wallet, chain=world.chain, now=now, listing=self.listing
+        )
         self.payer = Payer(
             purse=self.purse,
             listing=self.listing,
