@@ -162,7 +162,7 @@ class World:
         old_http, old_server, old_serving, old_upstream = self.http, self.server, self.serving, self.upstream
         store._background.close()
         store._db.close()
-        store._witness.close()
+        store._starts.close()
         self.chain.read_again()
         await self.start()
         old_server.should_exit = old_server.force_exit = True

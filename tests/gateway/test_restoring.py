@@ -247,7 +247,7 @@ async def test_an_older_copy_is_noticed(world: World) -> None:
     assert world.chain.settlements == [[(payer.channel.id, payer.tally.amount)]]
 
 
-async def test_a_copy_without_its_witness_is_noticed(world: World) -> None:
+async def test_a_copy_without_its_log_of_starts_is_noticed(world: World) -> None:
     payer = await bought(world)
     await world.restart((world.folder / "node.db.lock").unlink)
     payer.http = world.http
@@ -261,7 +261,7 @@ async def test_a_lost_power_is_noticed_unless_every_save_was_on_the_disk(
     await world.crash()
     payer.http = world.http
     await payer.complete()  # The same boot: the process died, and nothing is lost.
-    monkeypatch.setattr("tallystick_node.store.witness.boot", lambda: "another")
+    monkeypatch.setattr("tallystick_node.store.sqlite.boot", lambda: "another")
     await world.crash()
     payer.http = world.http
     assert code(await payer.post(payer.body())) == "channel-lost"
@@ -273,8 +273,8 @@ def test_a_database_on_power_need_not_care_for_the_boot(
     store = SqliteStore(tmp_path / "node.db", "power")
     for connection in (store._db, store._writer, store._background):
         connection.close()
-    store._witness.close()
-    monkeypatch.setattr("tallystick_node.store.witness.boot", lambda: "another")
+    store._starts.close()
+    monkeypatch.setattr("tallystick_node.store.sqlite.boot", lambda: "another")
     again = SqliteStore(tmp_path / "node.db", "power")
     assert not again.forgetful
     again.close()

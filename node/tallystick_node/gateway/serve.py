@@ -6,6 +6,7 @@ import gc
 import ipaddress
 import signal
 import socket
+import sqlite3
 import ssl
 import sys
 import time
@@ -224,6 +225,11 @@ class Node:
         for running in list(gateway.running.values()):
             running.end(Finish.DRAINED)
         await self._until(lambda: not gateway.running, _ACKNOWLEDGE_S)
+        if not gateway.running:
+            try:
+                self.store.end()
+            except (OSError, sqlite3.Error) as error:
+                log.warning("store.not-ended", error=repr(error))  # Tried again when it is closed.
         await self._until(
             lambda: not any(tab.owed for tab in self.books.tabs.values() if not tab.closed), _ACKNOWLEDGE_S
         )

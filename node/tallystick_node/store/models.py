@@ -29,7 +29,7 @@ class ChannelRow(Model):
 
 
 class BirthRow(Model):
-    """One row: at which block the database was made."""
+    """One row: at which block the database was made; −1: not known yet, and it is a copy."""
 
     __tablename__ = "birth"
 

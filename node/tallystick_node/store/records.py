@@ -136,8 +136,10 @@ class StoredAnswer:
 class Store(Protocol):
     """Where a provider keeps its half."""
 
-    forgetful: bool
-    """It may lack what was once saved to it, and has marked every channel as lost."""
+    @property
+    def forgetful(self) -> bool:
+        """It may lack what was once saved to it, and has marked every channel as lost. Until the next
+        `Born`."""
 
     async def save(self, *changes: Change) -> None:
         """All or none, and durable once this returns. Saves take effect in the order of the calls."""

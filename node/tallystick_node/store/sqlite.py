@@ -37,6 +37,7 @@ from tallystick.protocol.wire import read_receipt_text, signed_from_json
 from tallystick_node.store.memory import STREAM, STREAM_END
 from tallystick_node.store.migrate import migrate
 from tallystick_node.store.records import Change, StoredAnswer, StoredChannel
+from tallystick_node.store.starts import DatabaseInUse, StartLog, boot, may_have_forgotten
 from tallystick_node.store.statements import (
     ANSWER_BYTES,
     BIRTH,
@@ -45,6 +46,7 @@ from tallystick_node.store.statements import (
     DROP_UNBILLED,
     END_CUT_OFF,
     END_STREAM,
+    FORGET,
     LAST_RECEIPT,
     LOSE_ALL,
     MARK_PRUNED,
@@ -57,7 +59,6 @@ from tallystick_node.store.statements import (
     peaks_of,
     rows_of,
 )
-from tallystick_node.store.witness import DatabaseInUse, Witness, may_have_forgotten
 
 Durability = Literal["process", "power"]
 
@@ -91,12 +92,12 @@ class SqliteStore:
             A later version of this program has migrated it.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._witness = Witness(path.with_name(path.name + ".lock"))
+        self._starts = StartLog(path.with_name(path.name + ".lock"))
         engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
         try:
             migrate(engine)
         except BaseException:
-            self._witness.close()
+            self._starts.close()
             raise
         self._path = path
         self._synchronous = "FULL" if durability == "power" else "NORMAL"
@@ -110,26 +111,23 @@ class SqliteStore:
         self._pending: list[_Pending] = []
         self._committing = False
         self._durability = durability
-        self.forgetful = self._begin()
-        """It is an older copy, or has lost power: every channel that it holds is marked as lost."""
+        self._begin()
 
-    def _begin(self) -> bool:
+    def _begin(self) -> None:
         """Counts this start."""
         (count,) = self._db.execute("PRAGMA user_version").fetchone()
-        seen = self._witness.read()
-        forgetful = may_have_forgotten(count, seen)
-        if forgetful:
+        last = self._starts.read()
+        if may_have_forgotten(count, last, boot()):
             self.lose_all()
-        highest = max(count, seen.count if seen else 0)
+        highest = max(count, last.count if last else 0)
         self._count(highest + 1 + highest % 2)
-        return forgetful
 
     def _count(self, count: int) -> None:
         """In the database first: a crash between the two must not make an original look like a copy."""
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.execute(f"PRAGMA user_version = {count}")
         self._db.execute(f"PRAGMA synchronous = {self._synchronous}")
-        self._witness.write(count, self._durability)
+        self._starts.write(count, self._durability)
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
@@ -243,25 +241,37 @@ class SqliteStore:
         past is not known; how many. For a database that is a copy."""
         self._db.execute("BEGIN IMMEDIATE")
         count = self._db.execute(LOSE_ALL).rowcount
-        self._db.execute("DELETE FROM birth")
+        self._db.execute(FORGET)
         self._db.execute("COMMIT")
         return count
+
+    @property
+    def forgetful(self) -> bool:
+        row = self._db.execute(BIRTH).fetchone()
+        return row is not None and row[0] < 0
+
+    def end(self) -> None:
+        """Cleanly: no receipt is issued any more. All that was saved is on the disk, and so is from now on
+        whatever is, before its save returns; a loss of power loses nothing."""
+        (count,) = self._db.execute("PRAGMA user_version").fetchone()
+        if count % 2 == 1:
+            self._synchronous = "FULL"
+            self._count(count + 1)
 
     def close(self) -> None:
         if self._thread is not None:
             self._thread.shutdown()
-        (count,) = self._db.execute("PRAGMA user_version").fetchone()
-        self._count(count + 1)
+        self.end()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for connection in {self._db, self._writer, self._background}:
             connection.close()
-        self._witness.close()
+        self._starts.close()
 
     # --------------------------------------------------------------------------------------------- reading
 
     def birth(self) -> int | None:
         row = self._db.execute(BIRTH).fetchone()
-        return None if row is None else int(row[0])
+        return None if row is None or row[0] < 0 else int(row[0])
 
     def channels(self) -> list[StoredChannel]:
         self._db.execute("BEGIN IMMEDIATE")

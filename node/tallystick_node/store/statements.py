@@ -112,6 +112,7 @@ DELETE_PARTS: Final = "DELETE FROM parts WHERE channel_id = :channel_id AND nonc
 ANSWER_BYTES: Final = "SELECT coalesce(sum(length(content)), 0) FROM parts"
 BIRTH: Final = "SELECT block FROM birth"
 _BORN: Final = "INSERT OR REPLACE INTO birth (id, block) VALUES (1, :block)"
+FORGET: Final = "INSERT OR REPLACE INTO birth (id, block) VALUES (1, -1)"
 LOSE_ALL: Final = "UPDATE channels SET lost = 1 WHERE NOT closed"
 
 _Row = tuple[str, Mapping[str, Any]]

@@ -1,7 +1,7 @@
-"""A small file beside a database that knows how far the database has come: it tells the original from a copy.
+"""The log of a database's starts, a small file beside it that tells the original from a copy.
 
-The database counts its starts and its clean ends, and the file, which is also the lock, repeats the count.
-A database that is behind its file, or has none, is an older copy or was moved without it; one that was not
+The database counts its starts and its clean ends, and the log, which is also the lock, repeats the count.
+A database that is behind its log, or has none, is an older copy or was moved without it; one that was not
 ended cleanly before the machine itself started anew has perhaps lost its last commits with the power, unless
 each was on the disk before it counted. A copy of both, put back before the next start, looks like the
 original: that is for its operator to say.
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
-"""Linux; elsewhere a lost power cannot be told from a killed process."""
+"""Linux; elsewhere a killed process cannot be told from a lost power."""
+_NOT_SAID: Final = "-"
 
 
 class DatabaseInUse(Exception):
@@ -22,15 +23,15 @@ class DatabaseInUse(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the file says. `count` is odd while the database is in use."""
+class Entry:
+    """What the log says. `count` is odd while receipts may be issued."""
 
     count: int
     boot: str
     durability: str
 
 
-class Witness:
+class StartLog:
     """Holds the lock until it is closed. Raises DatabaseInUse."""
 
     def __init__(self, path: Path):
@@ -41,10 +42,10 @@ class Witness:
             os.close(self._descriptor)
             raise DatabaseInUse(f"Another node runs on this database ({path} is locked).") from error
 
-    def read(self) -> Seen | None:
-        """None: it has seen nothing."""
+    def read(self) -> Entry | None:
+        """None: the database was never started beside it."""
         words = os.pread(self._descriptor, 200, 0).decode(errors="replace").split()
-        return Seen(int(words[0]), words[1], words[2]) if len(words) == 3 and words[0].isdigit() else None
+        return Entry(int(words[0]), words[1], words[2]) if len(words) == 3 and words[0].isdigit() else None
 
     def write(self, count: int, durability: str) -> None:
         """On the disk when it returns."""
@@ -56,17 +57,19 @@ class Witness:
         os.close(self._descriptor)
 
 
-def may_have_forgotten(count: int, seen: Seen | None) -> bool:
-    """Whether the database, which has counted so far, may lack what was once saved to it."""
-    if seen is None:
+def may_have_forgotten(count: int, last: Entry | None, boot: str) -> bool:
+    """Whether the database, which has counted so far, may lack what was once saved to it; `boot` is the
+    running system's."""
+    if last is None:
         return count > 0
-    lost_power = count % 2 == 1 and seen.durability != "power" and seen.boot != boot()
-    return count < seen.count or lost_power
+    same_boot = boot == last.boot != _NOT_SAID
+    lost_power = count % 2 == 1 and last.durability != "power" and not same_boot
+    return count < last.count or lost_power
 
 
 def boot() -> str:
     """Of the running system; `-` where it does not say."""
     try:
-        return _BOOT.read_text().strip() or "-"
+        return _BOOT.read_text().strip() or _NOT_SAID
     except OSError:
-        return "-"
+        return _NOT_SAID
