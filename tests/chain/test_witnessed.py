@@ -22,13 +22,15 @@ class Reader:
     known: Channel = CHANNEL
     keys: set[Address] = field(default_factory=lambda: {SESSION})
     gone: bool = False
+    newest: int = 7
 
     def _require_there(self) -> None:
         if self.gone:
             raise ChainUnavailable("gone")
 
     def head(self) -> Head:
-        return Head(number=7, timestamp=Timestamp(7))
+        self._require_there()
+        return Head(number=self.newest, timestamp=Timestamp(self.newest))
 
     def account(self, payer: Address) -> Account:
         self._require_there()
@@ -75,6 +77,11 @@ def test_a_receipt_key_is_one_that_a_witness_knows() -> None:
     assert Witnessed(Reader(), [Reader(keys=set()), Reader()]).is_receipt_key(PROVIDER, SESSION)
     assert not Witnessed(Reader(), [Reader(keys=set())]).is_receipt_key(PROVIDER, SESSION)
     assert not Witnessed(Reader(keys=set()), [Reader()]).is_receipt_key(PROVIDER, SESSION)
+
+
+def test_the_head_is_the_newest_that_any_of_them_knows() -> None:
+    assert Witnessed(Reader(newest=7), [Reader(gone=True), Reader(newest=9)]).head().number == 9
+    assert Witnessed(Reader(newest=9), [Reader(newest=7)]).head().number == 9
 
 
 def test_without_a_witness_nothing_is_believed() -> None:

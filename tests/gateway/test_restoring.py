@@ -280,10 +280,14 @@ def test_a_database_on_power_need_not_care_for_the_boot(
     again.close()
 
 
-async def test_more_settled_than_we_hold_is_a_sign(world: World) -> None:
+async def test_more_settled_than_we_ever_billed_is_a_sign(world: World) -> None:
     payer = await bought(world)
     await payer.complete()
     world.chain.settle([(payer.channel, payer.credential().voucher)])
+    await world.watch.poll()
+    await payer.complete()  # We hold that receipt, though not the voucher.
+    more = replace(payer.tally, amount=Atoms(payer.tally.amount + 1))
+    world.chain.settle([(payer.channel, payer.credential(tally=more).voucher)])
     await world.watch.poll()
     assert code(await payer.post(payer.body())) == "channel-lost"
     assert (await restore(payer, [])).status_code == 200
@@ -300,7 +304,7 @@ async def test_a_long_history_is_shown_in_pages_and_lets_others_have_their_turn(
             cumulative_cost=Atoms(payer.receipts[0].cost * (sequence + 1)),
         )
         changes.append(
-            world.books.restore(tab, receipt, receipt_text(sign(receipt, DOMAIN, world.key).signed))
+            world.books.restore(tab, receipt, receipt_text(sign(receipt, DOMAIN, world.key).signed), wanted=0)
         )
     assert world.store is not None
     await world.store.save(*changes)

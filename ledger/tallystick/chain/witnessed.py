@@ -25,7 +25,9 @@ class Witnessed:
         self._witnesses = witnesses
 
     def head(self) -> Head:
-        return self._node.head()
+        """The newest that any of them knows."""
+        heads = [self._node.head(), *self._each(lambda reader: reader.head())]
+        return max(heads, key=lambda head: head.number)
 
     def account(self, payer: Address) -> Account:
         """No more than some witness says it holds."""

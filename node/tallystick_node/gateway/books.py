@@ -12,13 +12,20 @@ from dataclasses import replace
 from tallystick.ports import Clock
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.errors import ModelNotOffered, OfferExpired, OfferUnknown, OfferWithdrawn
+from tallystick.protocol.errors import (
+    ChannelLost,
+    ModelNotOffered,
+    OfferExpired,
+    OfferUnknown,
+    OfferWithdrawn,
+)
 from tallystick.protocol.offer import SALT_BITS, Offer, fresh_sequence
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, Signed, Verified, sign
 from tallystick.protocol.units import Address, ChannelId, Hash32, Timestamp, to_hex
 from tallystick.protocol.voucher import Close, Voucher
 from tallystick.protocol.wire import receipt_text
+from tallystick_node.gateway.errors import ChainStale
 from tallystick_node.gateway.past import Past
 from tallystick_node.gateway.tab import Account, Tab
 from tallystick_node.store.records import ChannelSaved, ReceiptRestored, Store, StoredChannel, VoucherSaved
@@ -89,7 +96,7 @@ class Books:
     def open(self, key: ChannelKey) -> Tab:
         """The channel's tab, a new one where there is none. A new one is not saved."""
         known = self.tabs.get(key.id)
-        return known or self._add(Tab(channel=Channel(key=key), lost=self.past.may_hold(key)))
+        return known or self._add(Tab(channel=Channel(key=key)))
 
     def _add(self, tab: Tab) -> Tab:
         payer = tab.channel.key.payer
@@ -110,6 +117,32 @@ class Books:
 
     def account(self, tab: Tab) -> Account:
         return self.accounts[tab.channel.key.payer]
+
+    def is_lost(self, tab: Tab) -> bool:
+        """Whether receipts may have been issued on it that we have forgotten. Of one without receipts that is
+        asked anew each time; raises ChainStale while it cannot be said."""
+        if tab.lost or tab.issued.count:
+            return tab.lost
+        lost = self.past.may_hold(tab.channel.key)
+        if lost is None:
+            raise ChainStale(
+                "This node has not read enough of the chain to say what it may have forgotten.",
+                required=self.past.birth,
+                actual=self.past.reached,
+            )
+        return lost
+
+    def require_whole(self, tab: Tab) -> None:
+        """We hold all that was ever issued on it; raises ChannelLost or ChainStale."""
+        if self.is_lost(tab):
+            raise _lost(tab)
+
+    def require_open(self, tab: Tab) -> None:
+        """It takes vouchers and work; raises WrongEpoch, ChannelLost, ChainStale, ChannelNotOpen or
+        ChannelUnknown."""
+        if not tab.closed:
+            self.require_whole(tab)
+        tab.require_open()
 
     @staticmethod
     def saved(tab: Tab) -> ChannelSaved:
@@ -136,18 +169,20 @@ class Books:
     # --------------------------------------------------------------------------------------------- signing
 
     def issue(self, tab: Tab, receipt: Receipt) -> tuple[Signed[Receipt], str]:
-        """The next receipt, signed, and as it goes over the wire. Save it before it is sent."""
-        assert not tab.lost, "a second receipt under one sequence is proof of fraud"
+        """The next receipt, signed, and as it goes over the wire. Save it before it is sent. Raises
+        ChannelLost: a second receipt under one sequence would be proof of fraud."""
+        if tab.lost or (tab.issued.count == 0 and self.past.may_hold(tab.channel.key)):
+            raise _lost(tab)
         tab.issue(receipt)
         self._on_receipt(receipt)
         signed = sign(receipt, self.domain, self._key).signed
         return signed, receipt_text(signed)
 
-    def restore(self, tab: Tab, receipt: Receipt, text: str) -> ReceiptRestored:
+    def restore(self, tab: Tab, receipt: Receipt, text: str, *, wanted: int) -> ReceiptRestored:
         """One of ours that the payer has kept and we have not, the next of its channel; raises what
-        `Tally.append` does."""
+        `Tab.take_back` does."""
         tab.lost = True
-        tab.issue(receipt)
+        tab.take_back(receipt, wanted=wanted)
         return ReceiptRestored(receipt=receipt, text=text)
 
     def sign_close(self, tab: Tab) -> Signed[Close]:
@@ -222,3 +257,11 @@ class Books:
             yield event
         finally:
             events.remove(event)
+
+
+def _lost(tab: Tab) -> ChannelLost:
+    return ChannelLost(
+        "This provider has lost what it held of the channel. Hand your half over (restore): it is closed at "
+        "what you hold, and goes on in its next epoch.",
+        actual=tab.issued.count,
+    )

@@ -159,8 +159,10 @@ class Cashier:
 
     async def close_lost(self) -> None:
         """Channels of which we have forgotten something and whose payer has handed over its half: once that
-        is settled the channel is closed at it, so that it can go on in its next epoch. Raises ChainError."""
-        for tab in [tab for tab in self._books.tabs.values() if self._is_lost(tab)]:
+        is settled the channel is closed at it, so that it can go on in its next epoch; those that were worth
+        most before others. Raises ChainError."""
+        lost = [tab for tab in self._books.tabs.values() if self._is_lost(tab)]
+        for tab in sorted(lost, key=lambda tab: -tab.acknowledged.amount):
             if not await self.is_clear():
                 return
             self._closing[tab.id] = self._books.now

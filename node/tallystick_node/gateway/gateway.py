@@ -15,7 +15,7 @@ import orjson
 from tallystick.chain.errors import ChainDisputed
 from tallystick.crash import point
 from tallystick.ports import Head
-from tallystick.protocol.channel import Status
+from tallystick.protocol.channel import ChannelKey, Status
 from tallystick.protocol.errors import (
     AnswerDropped,
     AnswerUnknown,
@@ -24,9 +24,11 @@ from tallystick.protocol.errors import (
     NonceReused,
     RequestHashMismatch,
     VoucherNotGreater,
+    WrongEpoch,
 )
+from tallystick.protocol.grant import Grant
 from tallystick.protocol.message import read_value
-from tallystick.protocol.signed import Verified, verify
+from tallystick.protocol.signed import Signed, Verified, verify
 from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Hash32, Timestamp, to_hex
 from tallystick.protocol.voucher import Voucher, request_hash
 from tallystick.protocol.wire import Credential, Terms, read_authorization, read_text, signed_to_json
@@ -125,14 +127,8 @@ class Gateway:
         offer = self.books.offer(credential.offer_hash, ask.model)
         within = bounds(offer, ask)
         acknowledged = self.books.acknowledge(tab, voucher)
-        decision = admit(
-            self.books.account(tab),
-            tab,
-            offer,
-            within,
-            streamed=ask.streamed,
-            unsecured_limit=self.limits.unsecured,
-        )
+        account, unsecured = self.books.account(tab), self.limits.unsecured
+        decision = admit(account, tab, offer, within, streamed=ask.streamed, unsecured_limit=unsecured)
         changes: list[Change] = []
         if not tab.kept and not isinstance(decision, Refuse):
             changes.append(self.books.saved(tab))
@@ -165,24 +161,22 @@ class Gateway:
 
     async def _authenticate(self, credential: Credential, hashed: Hash32) -> tuple[Tab, Verified[Voucher]]:
         """The channel, open, and its session key's voucher for what hashes so."""
-        voucher = credential.voucher.message
-        tab = self.books.tabs.get(voucher.channel_id)
-        grant = None if credential.fetch else credential.grant
-        if grant is not None and self._grants.worth(tab, grant):
-            self._grants.require_ours(grant, voucher.channel_id)
-        else:
-            grant = None
-            assert tab is not None, "as `credential` made sure"
-            tab.require_open()
-        _require_hash(voucher, hashed)
-        key = tab.channel.key if tab is not None else credential.grant.message.channel  # type: ignore[union-attr]
+        key, grant = self._grants.named(credential)
+        if grant is None:
+            self.books.require_open(self.books.tabs[key.id])
+        tab, verified = await self._opened(credential, key, grant, hashed)
+        self.books.require_open(tab)
+        return tab, verified
+
+    async def _opened(
+        self, credential: Credential, key: ChannelKey, grant: Signed[Grant] | None, hashed: Hash32
+    ) -> tuple[Tab, Verified[Voucher]]:
+        """The channel that the credential named, whatever its status."""
+        _require_hash(credential.voucher.message, hashed)
         verified = verify(credential.voucher, self.books.domain, signer=key.session_key)
         if grant is not None:
             self.require_chain()
-            tab = await self._grants.accept(grant)
-        assert tab is not None
-        tab.require_open()
-        return tab, verified
+        return await self._grants.opened(key, grant), verified
 
     def _known(self, tab: Tab, nonce: int, hashed: Hash32) -> Running | StoredAnswer | None:
         """What this nonce means already; raises NonceReused where it means another request, and
@@ -273,8 +267,10 @@ class Gateway:
 
     async def restore(self, credential: Credential, body: bytes) -> dict[str, Any]:
         """The payer's half of a channel of which we have forgotten something."""
-        _require_hash(credential.voucher.message, request_hash(ZERO_HASH, body))
-        tab = await self._restorer.tab(credential)
+        key, grant = self._grants.named(credential)
+        tab, _ = await self._opened(credential, key, grant, request_hash(ZERO_HASH, body))
+        if tab.closed:
+            raise WrongEpoch("This epoch of the channel was closed.", actual=tab.channel.key.epoch)
         return await self._restorer.put_together(tab, await self._restorer.half(tab, _object(body)))
 
     async def close(self, credential: Credential, body: bytes) -> dict[str, Any]:
@@ -291,7 +287,7 @@ class Gateway:
                 actual=len(tab.running),
             )
         if not tab.refusing:
-            tab.require_kept()
+            self.books.require_whole(tab)
         changes: list[Change] = []
         if not tab.refusing and not tab.closed and (saved := self.books.acknowledge(tab, voucher)):
             changes.append(saved)

@@ -15,8 +15,8 @@ import structlog
 from tallystick.chain.errors import ChainError
 from tallystick.crash import point
 from tallystick.ports import Account as ChainAccount
-from tallystick.ports import ChainReader
-from tallystick.protocol.channel import Channel, Status
+from tallystick.ports import ChainReader, Head
+from tallystick.protocol.channel import Channel, ChannelKey, Status
 from tallystick.protocol.errors import (
     ChannelNotOpen,
     ChannelUnknown,
@@ -28,6 +28,7 @@ from tallystick.protocol.errors import (
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.signed import Signed, verify
 from tallystick.protocol.units import Address, Atoms, ChannelId, Timestamp, address, to_hex
+from tallystick.protocol.wire import Credential
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.errors import ChainStale
 from tallystick_node.gateway.tab import Tab
@@ -65,7 +66,24 @@ class Grants:
         """It says more than what is known already."""
         return tab is None or signed.message.cap > max(tab.channel.cap, tab.granted)
 
-    def require_ours(self, signed: Signed[Grant], channel_id: ChannelId) -> None:
+    def named(self, credential: Credential) -> tuple[ChannelKey, Signed[Grant] | None]:
+        """Whose voucher it should be, and the grant that came along where it is worth being accepted; raises
+        ChannelUnknown, GrantExpired or MalformedMessage."""
+        channel_id = credential.voucher.message.channel_id
+        tab = self._books.tabs.get(channel_id)
+        grant = None if credential.fetch else credential.grant
+        if grant is not None and self.worth(tab, grant):
+            self._require_ours(grant, channel_id)
+            return grant.message.channel, grant
+        if tab is None:
+            raise ChannelUnknown("This provider knows no such channel. Send a grant along.")
+        return tab.channel.key, None
+
+    async def opened(self, key: ChannelKey, grant: Signed[Grant] | None) -> Tab:
+        """The tab of the channel that was `named`; raises what `accept` does."""
+        return self._books.tabs[key.id] if grant is None else await self.accept(grant)
+
+    def _require_ours(self, signed: Signed[Grant], channel_id: ChannelId) -> None:
         """It names this provider and the voucher's channel, holds long enough, and is worth its gas."""
         grant = signed.message
         if grant.provider != self._books.provider:
@@ -123,9 +141,9 @@ class Grants:
         except ChainError as error:
             raise ChainStale("The chain cannot be asked about this receipt.") from error
 
-    async def newest_block(self) -> int:
+    async def newest_head(self) -> Head:
         """Raises ChainError."""
-        return (await asyncio.to_thread(self._chain.head)).number
+        return await asyncio.to_thread(self._chain.head)
 
     async def drop_impossible(self, tabs: Iterable[Tab]) -> list[Tab]:
         """Of those whose grant the chain is said to have skipped, which anyone can bring about: the grant
@@ -225,7 +243,7 @@ class Grants:
     def to_submit(self) -> list[Tab]:
         """Those that the chain has not shown yet and that were not handed in lately. Of a channel that we
         signed a close of, what was acknowledged on the grant can be settled in no other way; and one that was
-        lost has to be opened before it can be closed."""
+        lost has to be opened before it can be closed, but need not be raised."""
         return [
             tab
             for tab in self._books.tabs.values()
@@ -233,6 +251,6 @@ class Grants:
             and tab.granted > tab.channel.cap
             and tab.kept
             and not tab.closed
-            and (not tab.refusing or tab.lost or tab.acknowledged.amount > tab.channel.cap)
+            and (not (tab.refusing or tab.lost) or tab.acknowledged.amount > tab.channel.cap or tab.unopened)
             and self._books.now - self.submitted.get(tab.id, Timestamp(0)) >= INCLUSION_S
         ]

@@ -16,25 +16,39 @@ from tallystick.protocol.units import Address, ChannelId
 @dataclass(slots=True)
 class Past:
     birth: int | None = None
-    """The block at which the database was made; zero: the provider had no channel before, and so nothing to
-    forget; None: not known yet."""
-    _payers: set[Address] = field(default_factory=set)
-    """With a deposit before."""
-    _begun: set[ChannelId] = field(default_factory=set)
-    """Epochs that began after."""
+    """A block that was not there yet when the database was made; zero: there was nothing to forget; None: not
+    known yet."""
+    reached: int = -1
+    """The newest block of which every event was seen."""
+    _first_opened: int | None = None
+    """When a channel of this provider was first opened."""
+    _deposits: dict[Address, int] = field(default_factory=dict)
+    """Each payer's first."""
+    _begun: dict[ChannelId, int] = field(default_factory=dict)
+    """When the epoch before each began to be over."""
 
     def see_deposit(self, payer: Address, block: int) -> None:
-        if self._before(block):
-            self._payers.add(payer)
+        self._deposits[payer] = min(block, self._deposits.get(payer, block))
+
+    def see_opened(self, block: int) -> None:
+        self._first_opened = min(block, block if self._first_opened is None else self._first_opened)
 
     def see_closed(self, key: ChannelKey, block: int) -> None:
-        if not self._before(block):
-            self._begun.add(replace(key, epoch=key.epoch + 1).id)
+        following = replace(key, epoch=key.epoch + 1).id
+        self._begun[following] = min(block, self._begun.get(following, block))
 
-    def may_hold(self, key: ChannelKey) -> bool:
-        """Whether receipts may have been issued on a channel that the database does not know."""
-        return bool(self.birth) and key.payer in self._payers and key.id not in self._begun
+    def is_empty(self, block: int) -> bool:
+        """Whether the provider had no channel by then."""
+        return self._first_opened is None or self._first_opened > block
 
-    def _before(self, block: int) -> bool:
-        assert self.birth is not None, "events are read once it is known"
-        return block <= self.birth
+    def may_hold(self, key: ChannelKey) -> bool | None:
+        """Whether receipts may have been issued on a channel of which the database holds none; None while too
+        little was seen to say. The chain must have said that this is the channel's epoch: then one whose
+        beginning was not seen yet began later than all that was."""
+        if self.birth == 0:
+            return False
+        if self.birth is None or self.reached < self.birth:
+            return None
+        if self._deposits.get(key.payer, self.birth + 1) > self.birth:
+            return False
+        return key.epoch == 0 or self._begun.get(key.id, self.birth + 1) <= self.birth

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tallystick.crash import point
+from tallystick.protocol.channel import Status
 from tallystick.protocol.errors import (
     AcknowledgementMismatch,
     ChannelUnknown,
     MalformedMessage,
     ReceiptError,
-    WrongEpoch,
     WrongSigner,
 )
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed, Verified, verify
 from tallystick.protocol.units import ZERO_HASH
 from tallystick.protocol.voucher import Voucher
-from tallystick.protocol.wire import Credential, receipt_text, signed_from_json, signed_to_json
+from tallystick.protocol.wire import receipt_text, signed_from_json, signed_to_json
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.errors import RequestsRunning
 from tallystick_node.gateway.grants import Grants
@@ -49,29 +49,19 @@ class Restorer:
     def __init__(self, books: Books, grants: Grants):
         self._books = books
         self._grants = grants
-
-    async def tab(self, credential: Credential) -> Tab:
-        """The channel, opened by the grant that came along where we do not know it; whose session key signed
-        the credential's voucher. Raises ChannelUnknown, WrongEpoch, SignatureError or what the grant is
-        refused for."""
-        voucher, grant = credential.voucher.message, credential.grant
-        known = self._books.tabs.get(voucher.channel_id)
-        if known is None and grant is None:
-            raise ChannelUnknown("This provider knows no such channel. Send a grant along.")
-        if grant is not None and self._grants.worth(known, grant):
-            self._grants.require_ours(grant, voucher.channel_id)
-        else:
-            grant = None
-        key = known.channel.key if known is not None else credential.grant.message.channel  # type: ignore[union-attr]
-        verify(credential.voucher, self._books.domain, signer=key.session_key)
-        tab = known if grant is None else await self._grants.accept(grant)
-        assert tab is not None
-        if tab.closed:
-            raise WrongEpoch("This epoch of the channel was closed.", actual=tab.channel.key.epoch)
-        return tab
+        self._earlier: set[str] = set()
+        """Receipt keys that are ours on chain, and not today's."""
 
     async def half(self, tab: Tab, data: Mapping[str, Any]) -> Half:
-        """What the body says, once every signature is checked."""
+        """What the body says, once every signature is checked.
+
+        Raises
+        ------
+        MalformedMessage, AcknowledgementMismatch :
+            It is no half of this channel, or does not begin where ours ends.
+        SignatureError, ChainStale :
+            Somebody else signed it; or it cannot be said who did.
+        """
         domain = self._books.domain
         voucher = verify(
             signed_from_json(Voucher, data.get("voucher")), domain, signer=tab.channel.key.session_key
@@ -83,23 +73,35 @@ class Restorer:
             raise MalformedMessage(
                 "The receipts are a list, and not too many at a time.", required=RESTORE_LIMIT
             )
-        receipts = []
-        for number, item in enumerate(listed):
-            receipts.append(signed_from_json(Receipt, item))
-            await self._require_ours(receipts[-1])
+        receipts = [signed_from_json(Receipt, item) for item in listed]
+        self._require_dense(tab, [signed.message for signed in receipts])
+        for number, signed in enumerate(receipts):
+            await self._require_ours(signed)
             if number % _AT_A_TIME == _AT_A_TIME - 1:
                 await asyncio.sleep(0)
-        if any(signed.message.channel_id != tab.id for signed in receipts):
-            raise MalformedMessage("The receipts are those of this channel.", required="receipts")
         return Half(voucher, receipts)
 
+    @staticmethod
+    def _require_dense(tab: Tab, receipts: Sequence[Receipt]) -> None:
+        """They are of this channel and follow one another, and ours: cheaper to see than a signature."""
+        if any(receipt.channel_id != tab.id for receipt in receipts):
+            raise MalformedMessage("The receipts are those of this channel.", required="receipts")
+        first = receipts[0].sequence if receipts else 0
+        expected = range(first, first + len(receipts))
+        if first > tab.issued.count or [receipt.sequence for receipt in receipts] != list(expected):
+            raise AcknowledgementMismatch(
+                "The receipts do not follow ours.", required=tab.issued.count, actual=first
+            )
+
     async def _require_ours(self, signed: Signed[Receipt]) -> None:
-        """Raises SignatureError; the chain is asked only about a key that is not today's."""
+        """Raises SignatureError; the chain is asked only about a key that is not today's, and once."""
         try:
             verify(signed, self._books.domain, signer=self._books.receipt_key)
         except WrongSigner as error:
-            if not await self._grants.was_receipt_key(str(error.actual)):
+            key = str(error.actual)
+            if key not in self._earlier and not await self._grants.was_receipt_key(key):
                 raise
+            self._earlier.add(key)
 
     async def put_together(self, tab: Tab, half: Half) -> dict[str, Any]:
         """How far our receipts go now, and our signature to the epoch's end once they reach the voucher.
@@ -110,17 +112,22 @@ class Restorer:
             There is nothing to restore while work is done on the channel.
         AcknowledgementMismatch, VoucherExceedsCap :
             The two halves do not fit together.
+        ChannelUnknown :
+            There is nothing to put together, and we have opened one such channel for this account already.
+        ChainStale :
+            It cannot be said yet whether anything is forgotten.
         """
         if tab.running:
             raise RequestsRunning("Requests run on this channel.", required=0, actual=len(tab.running))
         forgotten = [item for item in half.receipts if item.message.sequence >= tab.issued.count]
-        if forgotten:
-            await self._take_back(tab, forgotten)
         count = half.voucher.message.acknowledgement.receipt_count
-        ends = tab.lost and count <= tab.issued.count
+        if forgotten:
+            await self._take_back(tab, forgotten, count)
+        ends = count <= tab.issued.count and self._books.is_lost(tab)
         if ends:
+            self._require_worth_opening(tab)
             saved = self._books.acknowledge(tab, half.voucher)
-            tab.refusing = True
+            tab.lost = tab.refusing = True
             await self._books.store.save(self._books.saved(tab), *([saved] if saved else []))
             point("restore.saved")
         return {
@@ -128,7 +135,21 @@ class Restorer:
             "close": signed_to_json(self._books.sign_close(tab)) if ends else None,
         }
 
-    async def _take_back(self, tab: Tab, forgotten: Sequence[Signed[Receipt]]) -> None:
+    def _require_worth_opening(self, tab: Tab) -> None:
+        """What the chain does not know we open and close at our own cost, once an account: new session keys
+        cost a payer nothing."""
+        if tab.issued.count or tab.channel.status is not Status.NONE:
+            return
+        others = self._books.account(tab).tabs.values()
+        if any(
+            other.lost and other.refusing and not other.issued.count for other in others if other is not tab
+        ):
+            raise ChannelUnknown(
+                "The chain knows no such channel, and you show no receipt of it. Go on with your other "
+                "channel, or open this one yourself."
+            )
+
+    async def _take_back(self, tab: Tab, forgotten: Sequence[Signed[Receipt]], wanted: int) -> None:
         tally = tab.issued
         try:
             for signed in forgotten:
@@ -138,7 +159,8 @@ class Restorer:
                 "The receipts do not follow ours.", required=tab.issued.count, actual=error.actual
             ) from error
         changes: list[Change] = [
-            self._books.restore(tab, signed.message, receipt_text(signed)) for signed in forgotten
+            self._books.restore(tab, signed.message, receipt_text(signed), wanted=wanted)
+            for signed in forgotten
         ]
         point("restore.taken")
         await self._books.store.save(self._books.saved(tab), *changes)

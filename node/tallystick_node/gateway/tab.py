@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from tallystick.protocol.channel import Channel, Status
 from tallystick.protocol.errors import (
     AcknowledgementMismatch,
-    ChannelLost,
     ChannelNotOpen,
     ChannelUnknown,
     VoucherExceedsCap,
@@ -53,7 +52,7 @@ class Tab:
     """On disk. A tab that a grant opened is not, and the grant is not handed in, until a request comes as far
     as to be weighed."""
     lost: bool = False
-    """Receipts may have been issued on it that we have forgotten: none is ever issued again."""
+    """Receipts were issued on it that we have forgotten, or may have been: none is ever issued again."""
     refusing: bool = False
     """We signed a close: no voucher above it may ever be accepted."""
     voucher: Signed[Voucher] | None = None
@@ -63,7 +62,9 @@ class Tab:
     running: dict[int, Reservation] = field(default_factory=dict)
     """By request nonce."""
     _tallies: list[Tally] = field(default_factory=list)
-    """After each receipt that is not acknowledged yet."""
+    """After each receipt that is not acknowledged yet; of those taken back, only where a voucher ends."""
+    _passed: Tally | None = None
+    """The last of them, where it is one that no voucher needs."""
     id: ChannelId = field(init=False)
     """Of the channel in this epoch: hashed once, asked for often."""
 
@@ -89,29 +90,34 @@ class Tab:
         hold."""
         return Atoms(self.issued.amount + self.reserved)
 
+    @property
+    def unopened(self) -> bool:
+        """We signed its close, because it may be one that we have forgotten, and the chain has not seen
+        it."""
+        return self.lost and self.refusing and not self.closed and self.channel.status is Status.NONE
+
     def require_open(self) -> None:
-        """It takes vouchers and work; raises WrongEpoch, ChannelLost, ChannelNotOpen or ChannelUnknown."""
+        """It takes vouchers and work; raises WrongEpoch, ChannelNotOpen or ChannelUnknown."""
         if self.closed:
             raise WrongEpoch("This epoch of the channel was closed.", actual=self.channel.key.epoch)
-        self.require_kept()
         if self.refusing or self.channel.status is Status.CLOSING:
             raise ChannelNotOpen("The channel is closing and takes no more work.")
         if self.channel.status is Status.NONE and self.grant is None:
             raise ChannelUnknown("The chain knows no such channel. Open it, or send a grant along.")
 
-    def require_kept(self) -> None:
-        """We hold all that was ever issued on it; raises ChannelLost."""
-        if self.lost:
-            raise ChannelLost(
-                "This provider has lost what it held of the channel. Hand your half over (restore): it is "
-                "closed at what you hold, and goes on in its next epoch.",
-                actual=self.issued.count,
-            )
-
     def issue(self, receipt: Receipt) -> None:
         """The next receipt; raises what `Tally.append` does."""
         self.issued = self.issued.append(receipt)
         self._tallies.append(self.issued)
+
+    def take_back(self, receipt: Receipt, *, wanted: int) -> None:
+        """The next receipt, which we have forgotten, of a half whose voucher acknowledges `wanted`; raises
+        what `Tally.append` does. A long history comes back whole, and its tallies would fill the memory."""
+        self.issued = self.issued.append(receipt)
+        if self._passed is not None and self._tallies and self._tallies[-1] is self._passed:
+            self._tallies.pop()
+        self._tallies.append(self.issued)
+        self._passed = self.issued if self.issued.count != wanted else None
 
     def acknowledge(self, verified: Verified[Voucher]) -> bool:
         """Whether the voucher acknowledges more than the one held. One that was overtaken changes nothing.
@@ -138,14 +144,15 @@ class Tab:
                 required=self.issued.count,
                 actual=count,
             )
-        behind = count - self.acknowledged.count
-        if behind < 0 and voucher.cumulative_amount <= self.acknowledged.amount:
+        if count < self.acknowledged.count and voucher.cumulative_amount <= self.acknowledged.amount:
             return False
-        require_acknowledges(voucher, self._tallies[behind - 1] if behind > 0 else self.acknowledged)
-        if behind <= 0:
+        if count <= self.acknowledged.count:
+            require_acknowledges(voucher, self.acknowledged)
             return False
-        self.acknowledged = self._tallies[behind - 1]
-        del self._tallies[:behind]
+        index = bisect_left(self._tallies, count, key=lambda tally: tally.count)
+        require_acknowledges(voucher, self._tallies[index])
+        self.acknowledged = self._tallies[index]
+        del self._tallies[: index + 1]
         self.voucher = verified.signed
         return True
 

@@ -8,7 +8,7 @@ it, for the day on which the chain takes blocks back.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -29,6 +29,7 @@ from tallystick.chain.events import (
 )
 from tallystick.chain.follower import Update
 from tallystick.crash import point
+from tallystick.ports import Head
 from tallystick.protocol import channel as states
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.errors import ChannelError
@@ -42,6 +43,8 @@ from tallystick_node.store.records import Born
 
 _BACKOFF_S = 10
 """After the chain refused or lost a transaction: by then its outcome is known."""
+CLOCKS_APART_S: Final = 30
+"""Seconds by which this machine's clock and those of the chain's blocks differ at most."""
 
 log = structlog.get_logger("tallystick.watch")
 
@@ -78,7 +81,8 @@ class ChainWatch:
     def __init__(
         self, gateway: Gateway, grants: Grants, follower: ChainFollower, *, mines_on_demand: bool = False
     ):
-        """`mines_on_demand`: a development chain, whose newest block may be old because nothing happened."""
+        """`mines_on_demand`: a development chain, whose newest block may be old because nothing happened, and
+        may be the last. It is run by one node, which does not lag behind itself."""
         self._gateway = gateway
         self._books = gateway.books
         self._grants = grants
@@ -87,41 +91,49 @@ class ChainWatch:
         self._skipped: dict[ChannelId, Tab] = {}
         """Whose grants the chain is said to have skipped."""
         self._journal = Journal()
+        self._began = self._books.now
+        """A database that is new was not there before."""
+        self._birth: int | None = None
+        """The first block that was seen to be later, until the books have come to it."""
 
     async def poll(self) -> None:
         """Raises ChainError; nothing is lost by it."""
         try:
             update = await asyncio.to_thread(self._follower.poll)
-            if self._books.past.birth is None:
-                await self._note_birth(update.events)
             changed = self._take(update)
         except ChainDisputed:
             self._gateway.chain_disputed = True
             raise
         self._gateway.chain_disputed = False
         self._gateway.head = update.head
+        self._books.past.reached = update.head.number
         self._gateway.head_at = self._books.now if self._mines_on_demand else update.head.timestamp
         saves = [self._books.saved(tab) for tab in changed.values()]
         if saves:
             point("chain.applied")
             await self._books.store.save(*saves)
         await self._drop_skipped()
+        if self._books.past.birth is None:
+            await self._note_birth(update.head)
 
-    async def _note_birth(self, events: Iterable[ChainEvent]) -> None:
-        """The database is new. What it cannot know of is what was served before: nothing, where nobody had
-        opened a channel to this provider."""
-        served = self._books.store.forgetful or any(
-            isinstance(event, ChannelOpened) and event.provider == self._books.provider for event in events
-        )
-        try:
-            block = await self._grants.newest_block() if served else 0
-        except ChainError:
-            self._follower.start_over()  # What it read is not applied: it reads it again.
-            raise
-        await self._books.store.save(Born(block=block))
-        self._books.past.birth = block
-        if block:
-            log.warning("past.unknown", block=block)
+    async def _note_birth(self, acted_on: Head) -> None:
+        """The database is new. What it cannot know of is what was served before, up to a block that was made
+        after it: whatever the chain's node said earlier may have been old. Nothing is to be known where
+        nobody had opened a channel to this provider by then."""
+        books = self._books
+        if self._birth is None:
+            head = acted_on if self._mines_on_demand else await self._grants.newest_head()
+            if not self._mines_on_demand and head.timestamp < self._began + CLOCKS_APART_S:
+                return
+            self._birth = head.number
+        if acted_on.number < self._birth:
+            return
+        whole = books.past.is_empty(self._birth) and not books.store.forgetful
+        birth = 0 if whole else self._birth
+        await books.store.save(Born(block=birth))
+        books.past.birth = birth
+        if birth:
+            log.warning("past.unknown", block=birth)
 
     def _take(self, update: Update) -> dict[ChannelId, Tab]:
         """The tabs to be saved after it; raises ChainDisputed."""
@@ -179,6 +191,7 @@ class ChainWatch:
                         epoch=event.epoch,
                     )
                 )
+                books.past.see_opened(event.block)
                 self._change(tab, event, states.ChannelOpened(event.cap))
                 return () if tab.kept else (tab,)
             case CapRaised(channel_id=channel_id) if known := books.tabs.get(channel_id):
@@ -204,8 +217,10 @@ class ChainWatch:
         return ()
 
     def _compare(self, tab: Tab, settled: Atoms) -> Iterable[Tab]:
-        """More is settled than we hold a voucher for: we have forgotten something."""
-        if tab.lost or settled <= tab.acknowledged.amount:
+        """More is settled than we hold receipts for: we have forgotten something, or the payer gives money
+        away. While work runs on the channel it is the latter, since a node that has forgotten finds it out
+        before it serves; and what runs must be billed."""
+        if tab.lost or tab.running or settled <= tab.issued.amount:
             return ()
         tab.lost = True
         log.warning("channel.lost", channel=to_hex(tab.id), settled=settled)

@@ -1,0 +1,304 @@
+"""What a forgetful provider must find out before it serves, and what its forgetting is worth to a cheat."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tallystick.chain.events import ChainEvent
+from tallystick.chain.follower import Update
+from tallystick.ports import Head
+from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.errors import ChannelLost
+from tallystick.protocol.signed import Key, sign
+from tallystick.protocol.units import Address, Atoms, Timestamp
+from tallystick.protocol.voucher import Tally
+from tallystick_node.gateway.past import Past
+from tallystick_node.gateway.watch import CLOCKS_APART_S
+from tests.gateway.conftest import DOMAIN, World, until
+from tests.gateway.fake_chain import FakeChain
+from tests.gateway.payer import Payer
+from tests.gateway.test_restoring import CAP, bought, code, end_epoch, half, lose, restore
+
+PAYER, PROVIDER, SESSION = (Address(bytes([number]) * 20) for number in (1, 2, 3))
+KEY = ChannelKey(payer=PAYER, provider=PROVIDER, session_key=SESSION)
+
+
+class Node:
+    """In front of the fake chain: it tells of the first `newest` blocks, and acts on all of them but the
+    last `confirmations`."""
+
+    def __init__(self, chain: FakeChain, monkeypatch: pytest.MonkeyPatch):
+        self.chain = chain
+        self.newest: int | None = None
+        self.made_at = Timestamp(0)
+        """Of the newest block; zero: now."""
+        self.confirmations = 0
+        self._told = chain.length
+        monkeypatch.setattr(chain, "head", self.head)
+        monkeypatch.setattr(chain, "poll", self.poll)
+        monkeypatch.setattr(chain, "read_again", self.read_again)
+
+    def _length(self) -> int:
+        return self.chain.length if self.newest is None else self.newest
+
+    def head(self) -> Head:
+        return Head(number=self._length() - 1, timestamp=self.made_at or Timestamp(self.chain.now))
+
+    def poll(self) -> Update:
+        end = max(self._length() - self.confirmations, self._told)
+        events: tuple[ChainEvent, ...] = self.chain.everything[self._told : end]
+        self._told = end
+        head = Head(number=end - 1, timestamp=self.head().timestamp)
+        return Update(head=head, events=events, rewound_to=None, final=-1)
+
+    def read_again(self) -> None:
+        self._told = 0
+
+
+async def refused_by(world: World, payer: Payer, **changes: Any) -> str:
+    payer.http = world.http
+    return code(await payer.post(payer.body(), tally=Tally(), **changes))
+
+
+# ------------------------------------------------------------------------------------------ what it must know
+
+
+async def test_a_node_that_lags_at_the_start_does_not_make_old_payers_young(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bought(world, 1)
+    old_blocks = world.chain.length
+    payer = await bought(world, 2)
+    node = Node(world.chain, monkeypatch)
+    node.newest, node.made_at = old_blocks, Timestamp(world.chain.now)
+    await world.restart(lose(world))
+    assert world.books.past.birth is None
+    node.newest, node.made_at = None, Timestamp(0)
+    await world.watch.poll()
+    assert await refused_by(world, payer) == "channel-lost"
+    assert world.engine.started == 3
+
+
+async def test_nothing_is_sold_on_an_unknown_channel_until_a_block_is_younger_than_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer = await bought(world, 1)
+    node = Node(world.chain, monkeypatch)
+    node.made_at = Timestamp(world.chain.now)
+    await world.restart(lose(world))
+    answer = await restore_of(world, payer, [])
+    assert (answer.status_code, code(answer)) == (503, "chain-stale")
+    assert await refused_by(world, payer) == "chain-stale"
+    node.made_at = Timestamp(world.chain.now)  # Later by what clocks may differ.
+    await world.watch.poll()
+    assert await refused_by(world, payer) == "channel-lost"
+
+
+async def restore_of(world: World, payer: Payer, receipts: list[Any], **changes: Any) -> Any:
+    payer.http = world.http
+    return await restore(payer, receipts, Tally(), **changes)
+
+
+async def test_a_deposit_without_its_confirmations_is_not_younger_than_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bought(world, 1)
+    node = Node(world.chain, monkeypatch)
+    node.confirmations = 3
+    for _ in range(4):
+        world.chain.deposit(Key.generate().address, 1)
+    await world.watch.poll()
+    payer = world.stranger()
+    world.chain.deposit(payer.wallet.address, 10 * CAP)
+    grant = payer.grant(CAP, deadline=world.chain.now + 3600)
+    await payer.complete(grant=grant)
+    await world.restart(lose(world))
+    assert await refused_by(world, payer, grant=grant) == "chain-stale"
+    for _ in range(4):
+        world.chain.deposit(Key.generate().address, 1)
+    await world.watch.poll()
+    assert await refused_by(world, payer, grant=grant) == "channel-lost"
+    young = world.stranger()
+    young.http = world.http
+    world.chain.deposit(young.wallet.address, 10 * CAP)
+    await young.complete(grant=young.grant(CAP, deadline=world.chain.now + 3600))
+
+
+async def test_a_loss_stays_one_until_the_past_is_known(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log of starts said it once; a second start, before any channel is on chain, still knows."""
+    payer = world.stranger()
+    world.chain.deposit(payer.wallet.address, 10 * CAP)
+    grant = payer.grant(CAP, deadline=world.chain.now + 3600)
+    await payer.complete(grant=grant)
+    node = Node(world.chain, monkeypatch)
+    node.made_at = Timestamp(1)
+    await world.restart((world.folder / "node.db").unlink)
+    await world.restart()
+    node.made_at = Timestamp(0)
+    world.clock.advance(CLOCKS_APART_S)
+    await world.watch.poll()
+    assert await refused_by(world, payer, grant=grant) == "channel-lost"
+
+
+def test_an_epoch_whose_beginning_was_not_seen_yet_began_after_all_that_was() -> None:
+    past = Past(birth=10, reached=10)
+    following = replace(KEY, epoch=1)
+    assert past.may_hold(KEY) is False
+    past.see_deposit(PAYER, 10)
+    assert (past.may_hold(KEY), past.may_hold(following)) == (True, False)
+    past.see_closed(KEY, 11)
+    assert past.may_hold(following) is False
+    past.see_closed(KEY, 10)
+    assert past.may_hold(following) is True
+    past.reached = 9
+    assert past.may_hold(following) is None
+
+
+# -------------------------------------------------------------------------------------------- getting over it
+
+
+async def test_the_next_epoch_is_served_before_the_close_of_the_last_was_seen(world: World) -> None:
+    payer = await bought(world, 1)
+    await world.restart(lose(world))
+    payer.http = world.http
+    assert (await restore(payer, half(world, payer))).status_code == 200
+    await world.cashier.settle()
+    await world.watch.poll()
+    await world.cashier.close_lost()  # Mined, and not polled.
+    payer.channel = replace(payer.channel, epoch=1)
+    payer.tally, payer.receipts = Tally(), {}
+    await payer.complete(grant=payer.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
+    await world.watch.poll()
+    await payer.complete()
+    await world.restart()
+    payer.http = world.http
+    await payer.complete()
+
+
+async def test_a_new_session_key_costs_the_provider_gas_once_an_account(world: World) -> None:
+    old = await bought(world, 1)
+    await world.restart(lose(world))
+    answers, closes = [], 0
+    for _ in range(5):
+        strange = world.stranger()
+        strange.wallet = old.wallet
+        strange.channel = replace(strange.channel, payer=old.wallet.address)
+        grant = strange.grant(1_000, deadline=world.chain.now + 3600)
+        answer = await restore_of(world, strange, [], grant=grant)
+        answers.append(answer.status_code)
+        await world.cashier.submit_grants()
+        await world.watch.poll()
+        before = world.chain.length
+        await world.cashier.close_lost()
+        closes += world.chain.length - before
+        await world.watch.poll()
+    assert answers == [200, 404, 404, 404, 404]
+    assert (len(world.chain.submitted), closes) == (1, 1)
+    assert (await restore_of(world, old, half(world, old))).status_code == 200
+    await end_epoch(world)
+
+
+async def test_what_a_payer_opened_itself_is_closed_for_it(world: World) -> None:
+    old = await bought(world, 1)
+    await world.restart(lose(world))
+    for _ in range(2):
+        strange = world.stranger()
+        strange.wallet = old.wallet
+        strange.channel = replace(strange.channel, payer=old.wallet.address)
+        world.chain.open(strange.channel, CAP)
+        await world.watch.poll()
+        assert (await restore_of(world, strange, [])).status_code == 200
+        await end_epoch(world)
+        strange.channel = replace(strange.channel, epoch=1)
+        await strange.complete(grant=strange.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
+
+
+async def test_a_lost_channel_is_not_raised_for_nothing(world: World) -> None:
+    payer = await bought(world, 1)
+    await world.restart(lose(world))
+    for cap in (2 * CAP, 3 * CAP):
+        grant = payer.grant(cap, deadline=world.chain.now + 3600)
+        assert (await restore_of(world, payer, [], grant=grant)).status_code == 200
+        await world.cashier.submit_grants()
+    assert world.chain.submitted == []
+
+
+async def test_the_channel_that_brings_most_is_closed_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty, full = await bought(world, 1), await bought(world, 2)
+    await world.restart(lose(world))
+    await restore_of(world, empty, [])
+    full.http = world.http
+    await restore(full, half(world, full))
+    await world.cashier.settle()
+    await world.watch.poll()
+    closed: list[ChannelKey] = []
+    monkeypatch.setattr(world.chain, "close", lambda key, signed: closed.append(key))
+    await world.cashier.close_lost()
+    assert closed == [full.channel, empty.channel]
+
+
+# -------------------------------------------------------------------------------------------------- a cheat's
+
+
+async def test_a_payer_that_settles_more_than_it_owes_gets_no_work_for_nothing(world: World) -> None:
+    payer = await bought(world, 1)
+    world.engine.tokens, world.engine.gate = 400, asyncio.Semaphore(0)
+    events: list[object] = []
+
+    async def read() -> None:
+        async with payer.stream(payer.body(stream=True, max_tokens=400)) as stream:
+            while (event := await stream.next_event()) is not None:
+                events.append(event)
+
+    reading = asyncio.create_task(read())
+    await until(lambda: len(world.gateway.running) == 1)
+    for _ in range(50):
+        world.engine.gate.release()
+    await until(lambda: len(events) >= 50)
+    tab = world.books.tabs[payer.channel.id]
+    more = sign(Tally(amount=Atoms(tab.issued.amount + 1)).voucher(tab.id), DOMAIN, payer.session).signed
+    world.chain.settle([(payer.channel, more)])
+    await world.watch.poll()
+    for _ in range(400):
+        world.engine.gate.release()
+    await reading
+    exposure = world.books.account(tab).exposure
+    assert exposure == tab.owed == 400 * 10 + world.engine.input_tokens
+    assert (await payer.acknowledge()).status_code == 200
+
+
+async def test_nothing_is_issued_on_a_lost_channel_whatever_runs(world: World) -> None:
+    payer = await bought(world, 1)
+    tab = world.books.tabs[payer.channel.id]
+    tab.lost = True
+    with pytest.raises(ChannelLost):
+        world.books.issue(tab, replace(payer.receipts[0], sequence=1))
+    assert tab.issued == payer.tally
+
+
+async def test_receipts_of_an_earlier_key_ask_the_chain_once_and_senseless_ones_never(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payer = await bought(world, 4)
+    await world.restart(lose(world))
+    earlier, asked = Key.generate(), 0
+
+    def is_receipt_key(_: Address, key: Address) -> bool:
+        nonlocal asked
+        asked += 1
+        return key == earlier.address
+
+    monkeypatch.setattr(world.chain, "is_receipt_key", is_receipt_key)
+    payer.http = world.http
+    receipts = [sign(payer.receipts[number], DOMAIN, earlier).signed for number in range(4)]
+    for senseless in ([receipts[0]] * 200, receipts[1:]):
+        assert code(await restore(payer, senseless)) == "acknowledgement-mismatch"
+    assert asked == 0
+    assert (await restore(payer, receipts)).status_code == 200
+    assert asked == 1
