@@ -454,7 +454,7 @@ ELSEWHERE = {
     "client.receiver.read_stream": "lines and receipts, each on this list; whole answers in tests/client",
     "client.receiver.read_whole": "a receipt, on this list",
     "protocol.wire.read_text": "one's own text, as the store kept it: not checked again",
-    "store.witness.read": "one's own file",
+    "store.starts.read": "one's own file",
     "wallet.json_file.read_json_file": "under the three files that are on this list",
     "client.flow.read": "bytes as they are",
     "engine.upstream.read": "bytes as they are",
