@@ -327,7 +327,7 @@ ENTRY = orjson.dumps(
             "payer": "0x" + "00" * 20,
             "provider": "0x" + "00" * 20,
             "sessionKey": "0x" + "00" * 20,
-            "epoch": 0,
+            "epoch": "0",
         }
     ]
 )
@@ -440,7 +440,10 @@ DECODERS = {
         of_file(read_receipts), (MalformedMessage,), (as_json(RECEIPT),), ("wallet.verifying.read_receipts",)
     ),
     "vouchers file": Decoder(
-        of_file(read_vouchers), (MalformedMessage,), (ENTRY,), ("wallet.vouchers.read_vouchers",)
+        of_file(read_vouchers),
+        (MalformedMessage,),
+        (ENTRY,),
+        ("wallet.vouchers.read_vouchers", "protocol.channel.from_json"),
     ),
     "proof of fraud": Decoder(
         of_file(read_proof), (MalformedMessage,), (as_json(RECEIPT),), ("wallet.proving.read_proof",)

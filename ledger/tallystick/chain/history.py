@@ -18,12 +18,18 @@ def channels_of(market: Market, party: Address) -> list[Channel]:
 
 
 def opened_by(market: Market, payer: Address) -> list[ChannelKey]:
-    """Every epoch of every channel that it opened; oldest first."""
-    return [
-        ChannelKey(payer=payer, provider=event.provider, session_key=event.session_key, epoch=event.epoch)
+    """Every epoch of every channel that it opened, oldest first; and that which each is in now, for which a
+    grant may be on its way."""
+    opened = {
+        ChannelKey(
+            payer=payer, provider=event.provider, session_key=event.session_key, epoch=event.epoch
+        ): None
         for event in _opened(market)
         if event.payer == payer
-    ]
+    }
+    return list(
+        opened | {channel.key: None for channel in channels_of(market, payer) if channel.key.payer == payer}
+    )
 
 
 def opening_of(market: Market, channel_id: ChannelId) -> ChannelOpened | None:

@@ -59,15 +59,16 @@ class Leases:
         return adopted
 
     def take_back(self, keys: Sequence[ChannelKey]) -> list[OpenChannel]:
-        """Those channels that are ours and that the purse does not know, leased, and empty."""
+        """Those channels that are ours and that the purse does not know, leased, and empty. All epochs of one
+        session key are under its one lease."""
         known = {key.id for key, *_ in self._books.grants()}
         strange = [key for key in keys if key.payer == self._payer and key.id not in known]
         sessions = self._seal.find_sessions({key.session_key for key in strange})
         taken = []
         with self._lock:
+            leases = {address: Lease.take(self._path(address)) for address in sessions}
             for key in strange:
-                lease = Lease.take(self._path(key.session_key))
-                session = sessions.get(key.session_key)
+                lease, session = leases.get(key.session_key), sessions.get(key.session_key)
                 if lease is None or session is None:
                     continue
                 channel = OpenChannel(key=key, id=key.id, session=session, lease=lease, confirmed=False)

@@ -32,9 +32,11 @@ class Recovered:
 
 
 def recover(session: Session) -> list[Recovered]:
-    """Every channel of this wallet that the chain shows and the purse has forgotten; raises ChainError."""
+    """Every epoch of this wallet's channels that was used, that the chain shows or has begun, and that the
+    purse has forgotten; raises ChainError."""
     taken = session.purse.take_back(session.opened())
-    return [run_blocking(session.pools, _recover(session, channel)) for channel in taken]
+    found = [run_blocking(session.pools, _recover(session, channel)) for channel in taken]
+    return [item for item, channel in zip(found, taken, strict=True) if item.paid or channel.granted]
 
 
 def _recover(session: Session, channel: OpenChannel) -> Flow[Recovered]:
