@@ -120,7 +120,6 @@ def test_the_payer_s_story(provider: Mapping[str, str], folder: Path, chain: Loc
     said = {line: alice.types(line) for line in block("payer.md", "sh", "tally pay").splitlines()}
 
     paid = next(text for line, text in said.items() if line.startswith("tally pay"))
-    assert "Nairobi" in paid
-    assert "atoms" in paid or "TEST" in paid
+    assert "receipt 0x" in paid, "the answer is sampled, and the receipt is not"
     assert "tiny-good" in said["tally offers"]
     assert "No receipt" not in said["tally receipts"]
