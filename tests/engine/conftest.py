@@ -11,12 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tallystick.tokenizer import Vocabulary
 from tallystick_node.engine.batch import Batch
 from tallystick_node.engine.echo import EchoEngine, Manner
 from tallystick_node.engine.embedded import EmbeddedEngine
 from tallystick_node.engine.llama import Llama
 from tallystick_node.engine.openai_server import Engine, serving
-from tallystick_node.engine.text import Vocabulary
 
 MODEL = Path(__file__).parent.parent / "models" / "good"
 SLOTS = 4

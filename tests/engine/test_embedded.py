@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from tallystick_node.engine.text import Vocabulary
+from tallystick.tokenizer import Vocabulary
 from tests.engine.conftest import SLOTS, Served, until
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"

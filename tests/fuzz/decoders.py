@@ -472,6 +472,6 @@ ELSEWHERE = {
     "engine.llama.decode": "no decoder",
     "engine.openai_requests.parse": "the demo's own engine, behind a gateway that read the body",
     "engine.openai_server.load": "no decoder",
-    "engine.text.decode": "token ids of the demo's own engine",
+    "tokenizer.decode": "token ids of the demo's own engine",
 }
 """What is named like a decoder and is not on the list, and why."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tallystick.tokenizer import Vocabulary
 from tallystick_node.engine.llama import Llama
 from tallystick_node.engine.openai_replies import Piece, Scored
 from tallystick_node.engine.openai_requests import Request
 from tallystick_node.engine.sampling import Logits, Logprobs, Sampler, logprobs_of
-from tallystick_node.engine.text import Vocabulary
 from tallystick_node.engine.wording import Wording
 
 

@@ -21,8 +21,8 @@ from tallystick_node.engine.openai_requests import Request, RequestRefused, plai
 from tallystick_node.engine.openai_server import Load, arguments, serve
 
 if TYPE_CHECKING:
+    from tallystick.tokenizer import Vocabulary
     from tallystick_node.engine.batch import Batch
-    from tallystick_node.engine.text import Vocabulary
 
 SLOTS = 16
 """Sequences that run at once; more wait. Their caches, all full, take 126 MB with the model of the tests."""
@@ -67,9 +67,9 @@ def load_engine(folder: Path, name: str) -> tuple[EmbeddedEngine, "Batch"]:
     UnsupportedModel :
         Its architecture or tokenizer is one that this engine does not have.
     """
+    from tallystick.tokenizer import UnsupportedModel, Vocabulary
     from tallystick_node.engine.batch import Batch
     from tallystick_node.engine.llama import Llama
-    from tallystick_node.engine.text import UnsupportedModel, Vocabulary
 
     model, vocabulary = Llama(folder, slots=SLOTS), Vocabulary(folder)
     if len(vocabulary) < model.vocabulary:
@@ -93,7 +93,7 @@ async def main() -> None:
     # Several engines share a few cores, and matrices of this size gain nothing from a second thread. BLAS
     # reads this when numpy is first imported, which is below.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from tallystick_node.engine.text import UnsupportedModel
+    from tallystick.tokenizer import UnsupportedModel
 
     try:
         engine, batch = load_engine(options.model, options.served_model_name or options.model.resolve().name)

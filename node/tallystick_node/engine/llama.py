@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-from tallystick_node.engine.text import UnsupportedModel
+from tallystick.tokenizer import UnsupportedModel
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
