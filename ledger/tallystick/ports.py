@@ -4,9 +4,9 @@ Chain access is synchronous and slow: asynchronous callers run it in a thread, a
 when a channel is new.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.grant import Grant
@@ -82,6 +82,22 @@ class Directory(Protocol):
 
     def is_receipt_key(self, provider: Address, key: Address) -> bool:
         """Whether the provider ever named it: what it signed binds the provider's stake for good."""
+
+
+class Recount(Protocol):
+    """A model's tokenizer in a payer's hands, as far as a count can be checked with it. Pure."""
+
+    def shown(self, token: int) -> bytes:
+        """What a reader sees of a token: nothing of a special one, or of an id that names none."""
+
+    def text_size(self, text: str) -> int:
+        """Tokens of `text`, nothing added. A model may have written it in others, and in more."""
+
+    def prompt_size(self, text: str) -> int:
+        """Tokens of `text` as a completion's prompt; no honest engine counts more."""
+
+    def chat_size(self, messages: Sequence[Mapping[str, Any]]) -> int | None:
+        """Tokens of the conversation as the model reads it; None where its template leaves that open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

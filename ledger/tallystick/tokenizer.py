@@ -1,19 +1,21 @@
 """From words to token ids and back, as the model's own tokenizer and chat template have it.
 
-It knows no weights. Byte-level tokenizers only: a token then is a few bytes, whatever stands beside it.
+It knows no weights and no requests. Byte-level tokenizers only: a token then is a few bytes, whatever stands
+beside it. It needs the packages of `tallystick[tokenizer]`, so nobody imports it who was not asked to.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 
 class UnsupportedModel(Exception):
-    """The embedded engine cannot run this model; vLLM may."""
+    """Its folder holds no tokenizer or template of a kind that is known here."""
 
 
 class Vocabulary:
@@ -36,16 +38,21 @@ class Vocabulary:
         """What each id stands for, by id."""
         settings = json.loads((folder / "tokenizer_config.json").read_text())
         self._named = {name: _content(settings.get(name)) for name in ("bos_token", "eos_token", "pad_token")}
+        self._marks = sum(settings.get(name) is True for name in ("add_bos_token", "add_eos_token"))
         template = folder / "chat_template.jinja"
         source = template.read_text() if template.is_file() else settings.get("chat_template")
         if not isinstance(source, str):
             raise UnsupportedModel("it has no chat template")
         # With the settings of transformers and vLLM: a newline that they drop would count as a token here.
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
         environment.filters["tojson"] = lambda value, **options: json.dumps(
             value, ensure_ascii=False, **options
         )
+        environment.globals["raise_exception"] = _refuse
         self._template = environment.from_string(source)
+        self._dated = "strftime_now" in source
 
     def __len__(self) -> int:
         return len(self.token_bytes)
@@ -56,16 +63,42 @@ class Vocabulary:
         return ids
 
     def shown(self, token: int) -> bytes:
-        """What a reader sees of a token: nothing of a special one."""
-        return b"" if token in self._special else self.token_bytes[token]
+        """What a reader sees of a token: nothing of a special one, or of an id that names none."""
+        if token in self._special or token >= len(self.token_bytes):
+            return b""
+        return self.token_bytes[token]
 
     def decode(self, tokens: Iterable[int]) -> str:
         return b"".join(map(self.shown, tokens)).decode(errors="replace")
 
-    def render(self, messages: list[dict[str, Any]]) -> str:
+    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """The conversation as the model reads it, up to where its answer begins."""
-        text: str = self._template.render(messages=messages, add_generation_prompt=True, **self._named)
+        text: str = self._template.render(
+            messages=messages, tools=None, documents=None, add_generation_prompt=True, **self._named
+        )
         return text
+
+    # ------------------------------------------------------------------------- as a payer's `Recount`
+
+    def text_size(self, text: str) -> int:
+        return len(self.encode(text, special=False))
+
+    def prompt_size(self, text: str) -> int:
+        """With the marks for begin and end that its settings speak of: not every engine sets them."""
+        return max(len(self.encode(text)), self.text_size(text) + self._marks)
+
+    def chat_size(self, messages: Sequence[Mapping[str, Any]]) -> int | None:
+        if self._dated:
+            return None
+        try:
+            return self.text_size(self.render(messages))
+        except (TemplateError, TypeError, ValueError, KeyError):
+            return None
+
+
+def _refuse(message: str) -> NoReturn:
+    """What a template calls that cannot render a conversation."""
+    raise TemplateError(message)
 
 
 def _content(token: str | dict[str, str] | None) -> str | None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tallystick.ports import Recount
+from tallystick.tokenizer import Vocabulary
 from tests.cheats.gains import Gains
 from tests.client.conftest import World as PayersWorld
 
@@ -14,6 +16,12 @@ _GAINS = Gains()
 @pytest.fixture
 def gains() -> Gains:
     return _GAINS
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Recount:
+    """For payers that recount."""
+    return Vocabulary(Path(__file__).parents[1] / "models" / "good")
 
 
 @pytest.fixture

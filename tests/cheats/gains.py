@@ -26,7 +26,7 @@ class Gains:
         """One line an adversary, at its best."""
         best: dict[str, Gain] = {}
         for gain in self.noted:
-            name = gain.adversary.__name__
+            name = gain.adversary.__name__ + (", recounted" if gain.way == "recounted" else "")
             if name not in best or gain.seen > best[name].seen:
                 best[name] = gain
         width = max(map(len, best), default=0)

@@ -303,8 +303,7 @@ class BillsBeforeAnyToken(Cheat):
 
 
 class PadsTokenIds(Cheat):
-    """Ids without text behind them. Open: only a payer with the tokenizer sees it. It pays for no more than
-    it asked for."""
+    """Ids without text behind them, up to the tokens asked for. The payer has no tokenizer."""
 
     streamed: ClassVar[tuple[bool, ...]] = (True,)
 
@@ -365,8 +364,7 @@ class PadsAnAnswerOfNothing(PadsUsage):
 
 
 class CountsInputByTheByte(Cheat):
-    """As much input as the request has bytes, and a template's allowance. Open: only a payer with the
-    tokenizer sees it."""
+    """As much input as the request has bytes, and a template's allowance. The payer has no tokenizer."""
 
     claimed = 0
     allowed = 0

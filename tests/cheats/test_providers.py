@@ -13,11 +13,23 @@ import pytest
 from openai import DefaultHttpxClient, OpenAI
 
 from tallystick.client.client import Client
+from tallystick.client.outcome import Outcome
 from tallystick.client.transport import BASE_URL, Transport
-from tallystick.ports import PostedOffer
-from tests.cheats import providers, rude_providers
+from tallystick.ports import PostedOffer, Recount
+from tallystick.protocol.errors import ReceiptMismatch
+from tests.cheats import padders, providers, rude_providers
 from tests.cheats.gains import Gain, Gains
-from tests.cheats.providers import ASKED, Cheat, DropsTheLastTokens, Equivocates, OvercountsOutput
+from tests.cheats.padders import Padder
+from tests.cheats.providers import (
+    ASKED,
+    Cheat,
+    CountsInputByTheByte,
+    DropsTheLastTokens,
+    Equivocates,
+    OvercountsOutput,
+    PadsTokenIds,
+    PadsUsage,
+)
 from tests.cheats.rude_providers import (
     ClosesAboveWhatWasAcknowledged,
     ClosesBelowWhatWasAcknowledged,
@@ -33,7 +45,10 @@ def kinds(module: Any) -> list[type[Cheat]]:
     return [
         item
         for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, Cheat) and item.__module__ == module.__name__
+        if isinstance(item, type)
+        and issubclass(item, Cheat)
+        and item.__module__ == module.__name__
+        and item.__name__ != "Padder"
     ]
 
 
@@ -78,6 +93,55 @@ def test_it_is_paid_nothing_for_nothing(
     assert cheat.bytes_seen, "it was never asked"
     gains.require(Gain(kind, cheat.bound(), cheat.gain(), "stream" if streamed else "whole"))
     assert honest.paid == honest.issued
+
+
+PADDERS = [
+    pytest.param(kind, streamed, id=f"{kind.__name__}-{'stream' if streamed else 'whole'}")
+    for kind in (PadsTokenIds, PadsUsage, CountsInputByTheByte)
+    for streamed in kind.streamed
+]
+
+
+def outcome_of(client: Client, kind: type[Cheat], *, streamed: bool) -> Outcome:
+    if not streamed:
+        return client.chat(MODEL, kind.text, **ASKED).outcome
+    with client.stream_chat(MODEL, kind.text, **ASKED) as stream:
+        assert "word3" in "".join(stream.texts())
+        return stream.outcome
+
+
+@pytest.mark.parametrize(("kind", "streamed"), PADDERS)
+def test_a_payer_with_the_tokenizer_pays_no_padding(
+    market: World, gains: Gains, tokenizer: Recount, kind: type[Cheat], streamed: bool
+) -> None:
+    """What goes unseen without one is refused and kept as evidence; the provider gets no second request."""
+    cheat = market.provider(kind, tls=True)
+    honest = market.provider(tls=True, price=2_000_000)
+    with Client.of(market.session(tokenizers={MODEL: tokenizer})) as client:
+        first, *others = [outcome_of(client, kind, streamed=streamed) for _ in range(kind.asks)]
+    assert isinstance(first.refusal, ReceiptMismatch)
+    assert isinstance(first.refusal.actual, int)
+    assert first.refusal.actual > int(first.refusal.required or 0)
+    assert [outcome.refusal for outcome in others] == [None] * len(others)
+    assert cheat.worked == 1
+    assert honest.paid == honest.issued > 0
+    gains.require(Gain(kind, 0, cheat.gain(), "recounted"))
+
+
+@pytest.mark.parametrize("over", [0, 1])
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("kind", kinds(padders))
+def test_a_payer_with_the_tokenizer_pays_the_slack_at_most(
+    market: World, gains: Gains, tokenizer: Recount, kind: type[Padder], streamed: bool, over: int
+) -> None:
+    """Providers that know how it counts, and take all that it lets pass; or one token more."""
+    cheat = market.provider(kind, tls=True)
+    cheat.over = over
+    market.provider(tls=True, price=2_000_000)
+    with Client.of(market.session(tokenizers={MODEL: tokenizer})) as client:
+        outcomes = [outcome_of(client, kind, streamed=streamed) for _ in range(kind.asks)]
+    assert (outcomes[0].refusal is not None) == bool(over)
+    gains.require(Gain(kind, 0 if over else cheat.bound(), cheat.gain(), "" if not over else "more"))
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -1,5 +1,6 @@
 """The embedded engine against real vLLM, on the same model: the same tokens, log-probabilities and shapes."""
 
+import asyncio
 import json
 import math
 import os
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tallystick.tokenizer import Vocabulary
 from tests.engine.conftest import Json, Served
+from tests.engine.recounting import as_sent, requests, require_honest
 
 ROOT = Path(__file__).parent.parent.parent
 SLOWEST_START = 240
@@ -177,3 +180,18 @@ async def test_their_models_are_told_alike(vllm: str, embedded: Served) -> None:
     (ours,) = json.loads((await embedded.get("/v1/models"))[1])["data"]
     assert ours.keys() <= theirs.keys()
     assert (ours["id"], ours["max_model_len"]) == (theirs["id"], theirs["max_model_len"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_payer_with_the_tokenizer_counts_what_vllm_counts(
+    vllm: str, vocabulary: Vocabulary, stream: bool
+) -> None:
+    """In a whole answer as at every point of a stream where a receipt could come."""
+
+    async def judge(path: str, fields: Json) -> None:
+        read, body = as_sent(path, fields, stream=stream)
+        require_honest(vocabulary, read, told(await asyncio.to_thread(lambda: ask(vllm, path, **body))))
+
+    async with asyncio.TaskGroup() as group:
+        for path, fields in requests("good"):
+            group.create_task(judge(path, fields))

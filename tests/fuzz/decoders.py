@@ -473,5 +473,6 @@ ELSEWHERE = {
     "engine.openai_requests.parse": "the demo's own engine, behind a gateway that read the body",
     "engine.openai_server.load": "no decoder",
     "tokenizer.decode": "token ids of the demo's own engine",
+    "client.tokenizers.load_tokenizers": "one's own folders",
 }
 """What is named like a decoder and is not on the list, and why."""

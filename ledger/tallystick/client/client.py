@@ -8,7 +8,7 @@ with tallystick.Client(wallet, rpc=…, budget=…) as client:
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 import anyio.to_thread
@@ -83,6 +83,7 @@ class _Face:
         on_outcome: OutcomeListener | None = None,
         transactions: bool = False,
         durability: Durability = "process",
+        tokenizers: Mapping[str, Path | str] = MappingProxyType({}),
     ):
         """Arguments and errors as of `tallystick.transport`."""
         self._session = open_session(
@@ -95,6 +96,7 @@ class _Face:
             on_outcome=on_outcome,
             transactions=transactions,
             durability=durability,
+            tokenizers=tokenizers,
         )
 
     @classmethod
@@ -130,8 +132,7 @@ class Client(_Face):
         return sorted({posted.offer.model for posted in self.offers()})
 
     def offers(self, model: str | None = None) -> list[PostedOffer]:
-        """The offers that hold now, of one model or all, in the order in which the policy would try them for
-        a short question; raises ChainUnavailable."""
+        """Those that hold now, as the policy orders them for a short question; raises ChainUnavailable."""
         offers = run_blocking(self._session.pools, self._session.payer.listing.offers())
         return _ordered(self._session, offers, model)
 
@@ -250,8 +251,7 @@ class Stream:
 
 
 class AsyncClient(_Face):
-    """Buys on the market under an event loop. Any number of tasks may share it; close it, or use it in an
-    `async with`. Methods are those of `Client`."""
+    """As `Client`, under an event loop: any number of tasks may share it; close it, or use `async with`."""
 
     async def models(self) -> list[str]:
         return sorted({posted.offer.model for posted in await self.offers()})

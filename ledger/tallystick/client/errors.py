@@ -8,6 +8,7 @@ MarketError (protocol/errors.py)
    ├─ AnswerCut                (retryable) the provider ended the answer before its end
    ├─ DepositTooSmall          the account on chain does not cover a channel
    ├─ MalformedRequest         the caller's body is not an OpenAI request
+   ├─ TokenizerUnavailable     packages are missing, or the folder holds none that can be read
    └─ PurseError
       └─ WrongWallet           the purse was sealed by another wallet
 
@@ -63,6 +64,10 @@ class DepositTooSmall(PayerError):
 
 class MalformedRequest(PayerError):
     code = "malformed-request"
+
+
+class TokenizerUnavailable(PayerError):
+    code = "tokenizer-unavailable"
 
 
 class PurseError(PayerError):

@@ -6,7 +6,7 @@
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import httpx2
@@ -25,7 +25,7 @@ from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.receiver import Receiver
 from tallystick.client.sending import BODY_LIMIT, UNSENT, ChannelGone, Sender, endpoint_of
 from tallystick.client.sinks import Gather, Relay, Sink, with_outcome
-from tallystick.ports import PostedOffer
+from tallystick.ports import PostedOffer, Recount
 from tallystick.protocol.errors import (
     BudgetError,
     MarketError,
@@ -69,11 +69,14 @@ class Payer:
         policy: Policy,
         now: Callable[[], Milliseconds],
         on_outcome: OutcomeListener | None = None,
+        tokenizers: Mapping[str, Recount],
     ):
         self.purse = purse
         self.listing = listing
         self.sender = sender
-        self.receiver = Receiver(purse=purse, listing=listing, settle=clerk.settle, now=now)
+        self.receiver = Receiver(
+            purse=purse, listing=listing, settle=clerk.settle, now=now, tokenizers=tokenizers
+        )
         self._clerk = clerk
         self.policy = policy
         self.now = now

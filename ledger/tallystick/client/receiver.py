@@ -4,7 +4,7 @@ Whether a receipt speaks of its answer is for `reception` to say; whether it fol
 the purse. What is accepted here may be acknowledged.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httpx2
 
@@ -20,6 +20,7 @@ from tallystick.client.purse import OpenChannel, Pending, Purse
 from tallystick.client.reception import Reception
 from tallystick.client.sinks import Sink
 from tallystick.crash import point
+from tallystick.ports import Recount
 from tallystick.protocol.eip712 import digest
 from tallystick.protocol.errors import BudgetError, MarketError, ReceiptError, SignatureError, WrongSigner
 from tallystick.protocol.receipt import Receipt
@@ -42,8 +43,10 @@ class Receiver:
         listing: Listing,
         settle: Callable[..., None],
         now: Callable[[], Milliseconds],
+        tokenizers: Mapping[str, Recount],
     ):
         self.purse = purse
+        self._tokenizers = tokenizers
         self._now = now
         self.listing = listing
         self._settle = settle
@@ -56,6 +59,7 @@ class Receiver:
             request_hash=pending.request_hash,
             ask=ask,
             worst=pending.worst,
+            recount=self._tokenizers.get(pending.model),
         )
 
     def read_stream(

@@ -10,7 +10,8 @@ from typing import Any, Final
 import orjson
 
 from tallystick.client.ask import Ask
-from tallystick.ports import PostedOffer
+from tallystick.client.recount import Output, input_size
+from tallystick.ports import PostedOffer, Recount
 from tallystick.protocol.audit import require_price
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import ReceiptDoesNotAddUp, ReceiptMismatch
@@ -36,6 +37,7 @@ class Reception:
         request_hash: Hash32,
         ask: Ask,
         worst: Atoms,
+        recount: Recount | None = None,
     ):
         self._domain = domain
         self.receipt_key = posted.stake.receipt_key
@@ -45,6 +47,9 @@ class Reception:
         self._request_hash = request_hash
         self._ask = ask
         self._worst = worst
+        self._recounted = None if recount is None else Output(ask, recount)
+        exact = None if recount is None else input_size(ask, recount)
+        self._input_bound = ask.input_bound if exact is None else min(exact, ask.input_bound)
         self.transcript = Transcript(request_hash)
         self.payloads = 0
         self.final: Verified[Receipt] | None = None
@@ -65,6 +70,8 @@ class Reception:
         if not isinstance(chunk, dict):
             return {}
         self.transcript.add_counts(chunk)
+        if self._recounted is not None:
+            self._recounted.add(chunk)
         return chunk
 
     def check(self, signed: Signed[Receipt]) -> list[Verified[Receipt]]:
@@ -128,13 +135,14 @@ class Reception:
         self._input += receipt.input_tokens
         self._cached += receipt.cached_input_tokens
         self._output += receipt.output_tokens
-        limit = self._ask.output_limit
         received = self.transcript.output_tokens
         if not received:
             raise ReceiptMismatch(
                 "A receipt for an answer that holds no output token.", required=0, actual=receipt.cost
             )
-        allowed = received if limit is None else min(received, limit)
+        recounted = None if self._recounted is None else self._recounted.bound
+        bounds = (received, self._ask.output_limit, recounted)
+        allowed = min(bound for bound in bounds if bound is not None)
         if self._output > allowed:
             raise ReceiptMismatch(
                 "The receipts count more output tokens than were received, or asked for.",
@@ -143,7 +151,7 @@ class Reception:
             )
 
     def _require_input(self) -> None:
-        allowed = Tokens(min(self.transcript.input_tokens, self._ask.input_bound))
+        allowed = Tokens(min(self.transcript.input_tokens, self._input_bound))
         if self._input > allowed:
             raise ReceiptMismatch(
                 "The receipts count more input tokens than the request can have.",

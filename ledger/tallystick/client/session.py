@@ -2,8 +2,9 @@
 
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import anyio.to_thread
 
@@ -22,8 +23,9 @@ from tallystick.client.pools import Pools
 from tallystick.client.purse import Purse
 from tallystick.client.sending import Sender
 from tallystick.client.tables import Durability
+from tallystick.client.tokenizers import load_tokenizers
 from tallystick.home import Home
-from tallystick.ports import ChainReader, Directory, Signer
+from tallystick.ports import ChainReader, Directory, Recount, Signer
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.units import Milliseconds
@@ -40,8 +42,10 @@ def open_session(
     on_outcome: OutcomeListener | None = None,
     transactions: bool = False,
     durability: Durability = "process",
+    tokenizers: Mapping[str, Path | str] = MappingProxyType({}),
 ) -> "Session":
     """What `transport` and the clients share; arguments and errors as of `transport`."""
+    recounts = load_tokenizers(tokenizers)
     folder = Home.at(home)
     if not isinstance(deployment, Deployment):
         deployment = Deployment.load(folder.deployment if deployment is None else deployment)
@@ -60,6 +64,7 @@ def open_session(
         closer=market if transactions else None,
         opened=lambda: opened_by(market, wallet.address),
         durability=durability,
+        tokenizers=recounts,
     )
 
 
@@ -83,6 +88,7 @@ class Session:
         closer: Closer | None = None,
         durability: Durability = "process",
         opened: Callable[[], Sequence[ChannelKey]] = lambda: (),
+        tokenizers: Mapping[str, Recount] = MappingProxyType({}),
     ):
         now = now or _now
         self.pools = pools or Pools()
@@ -102,6 +108,7 @@ class Session:
             policy=policy,
             now=now,
             on_outcome=on_outcome,
+            tokenizers=tokenizers,
         )
         self.clerk.attend(self.payer)
         self._finalizer = weakref.finalize(self, _close, self.clerk, self.purse, self.pools, closing)

@@ -4,8 +4,9 @@ OpenAI(base_url=tallystick.BASE_URL, api_key="-",
        http_client=DefaultHttpxClient(transport=tallystick.transport(...)))
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import httpx2
@@ -44,6 +45,7 @@ def transport(
     on_outcome: OutcomeListener | None = None,
     transactions: bool = False,
     durability: Durability = "process",
+    tokenizers: Mapping[str, Path | str] = MappingProxyType({}),
 ) -> "Transport":
     """An HTTP transport that pays on the market: for `httpx2.Client(transport=…)`, `OpenAI(http_client=…)`.
 
@@ -71,9 +73,14 @@ def transport(
     durability :
         What the purse survives: `process`, the end of the process at any moment; `power`, a power cut too,
         for some fsyncs of milliseconds a request. See "What a crash costs" in docs/trust.md.
+    tokenizers :
+        By model, the folder with its `tokenizer.json`, `tokenizer_config.json` and chat template, as Hugging
+        Face lays them out. Receipts for that model are recounted with it. Needs `tallystick[tokenizer]`.
 
     Raises
     ------
+    TokenizerUnavailable :
+        One cannot be read, or its packages are not installed.
     NoContract :
         The deployment's file cannot be read.
     WrongWallet :
@@ -90,6 +97,7 @@ def transport(
             on_outcome=on_outcome,
             transactions=transactions,
             durability=durability,
+            tokenizers=tokenizers,
         )
     )
 

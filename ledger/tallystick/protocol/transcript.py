@@ -122,12 +122,16 @@ class Transcript:
 
 
 def _size(said: object) -> int:
-    """Bytes of the texts in it; those of calls are rounded up."""
+    """Bytes of the texts in it."""
+    return sum(len(text.encode(errors="replace")) for text in texts(said))
+
+
+def texts(said: object) -> list[str]:
+    """All that a choice, a delta or a message says; calls are rounded up."""
     if not isinstance(said, dict):
-        return 0
-    texts = [text for name in _TEXTS if isinstance(text := said.get(name), str)]
-    calls = [repr(call) for name in _CALLS if (call := said.get(name))]
-    return sum(len(text.encode(errors="replace")) for text in texts + calls)
+        return []
+    plain = [text for name in _TEXTS if isinstance(text := said.get(name), str)]
+    return plain + [repr(call) for name in _CALLS if (call := said.get(name))]
 
 
 def _count(value: object) -> int:

@@ -1,6 +1,7 @@
 """How `tally pay` pays: the SDK's transport, an OpenAI request, and the stream's text as it comes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
@@ -21,7 +22,14 @@ _PATIENCE_S: Final = 120
 
 
 def paid(
-    desk: Desk, model: str, prompt: str, *, most: Atoms, system: str | None, max_tokens: int | None
+    desk: Desk,
+    model: str,
+    prompt: str,
+    *,
+    most: Atoms,
+    system: str | None,
+    max_tokens: int | None,
+    tokenizer: Path | None,
 ) -> Stream:
     """The answer's pieces, and then what it cost."""
     if prompt == "-":
@@ -31,17 +39,18 @@ def paid(
     body: dict[str, Any] = {"model": model, "messages": messages, "stream": True}
     if max_tokens is not None:
         body["max_tokens"] = max_tokens
-    answer = _Answer(desk, body, most)
+    answer = _Answer(desk, body, most, {} if tokenizer is None else {model: tokenizer})
     return Stream(answer.pieces(), answer.view)
 
 
 class _Answer:
     """One paid request: its text while it comes, its outcome afterwards."""
 
-    def __init__(self, desk: Desk, body: dict[str, Any], most: Atoms):
+    def __init__(self, desk: Desk, body: dict[str, Any], most: Atoms, tokenizers: Mapping[str, Path]):
         assert desk.market  # Checked before a password is asked for.
         self._desk = desk
         self._body = body
+        self._tokenizers = tokenizers
         self._budget = Budget(total=LIMIT - 1, per_request=most)
         self._text: list[str] = []
         self._outcome: Outcome | None = None
@@ -55,6 +64,7 @@ class _Answer:
             deployment=self._desk.deployment,
             budget=self._budget,
             home=settings.home,
+            tokenizers=self._tokenizers,
         )
         with (
             httpx2.Client(transport=paying, timeout=_PATIENCE_S) as client,
