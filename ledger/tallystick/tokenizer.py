@@ -22,10 +22,15 @@ class Vocabulary:
     """The tokenizer and chat template of a model's folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        description = json.loads((folder / "tokenizer.json").read_text())
+        """Raises UnsupportedModel; OSError, ValueError or KeyError for files that are none."""
+        text = (folder / "tokenizer.json").read_text()
+        description = json.loads(text)
         if (description.get("decoder") or {}).get("type") != "ByteLevel":
             raise UnsupportedModel("its tokenizer does not work on bytes")
+        try:
+            self._tokenizer = Tokenizer.from_str(text)
+        except Exception as error:  # it raises nothing more specific
+            raise UnsupportedModel(f"its tokenizer.json: {error}") from error
         added = {token["id"]: token["content"] for token in description["added_tokens"]}
         self._special = frozenset(token["id"] for token in description["added_tokens"] if token["special"])
         byte_of = _byte_of_character()
@@ -51,7 +56,10 @@ class Vocabulary:
             value, ensure_ascii=False, **options
         )
         environment.globals["raise_exception"] = _refuse
-        self._template = environment.from_string(source)
+        try:
+            self._template = environment.from_string(source)
+        except TemplateError as error:
+            raise UnsupportedModel(f"its chat template: {error}") from error
         self._dated = "strftime_now" in source
 
     def __len__(self) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.chain.local import LocalChain, deploy
-from tallystick_node.local.engines import REPOSITORY, EngineKind, start_engine, wait_for_engine
+from tallystick_node.local.engines import MODEL, REPOSITORY, EngineKind, start_engine, wait_for_engine
 from tallystick_node.local.process import Process, answers, free_ports
 
 pytestmark = pytest.mark.e2e
@@ -123,3 +123,7 @@ def test_the_payer_s_story(provider: Mapping[str, str], folder: Path, chain: Loc
     assert "receipt 0x" in paid, "the answer is sampled, and the receipt is not"
     assert "tiny-good" in said["tally offers"]
     assert "No receipt" not in said["tally receipts"]
+
+    recounted = alice.types(f"tally pay tiny-good 'What is 2 plus 3?' --tokenizer {MODEL} --max-tokens 32")
+    assert "receipt" in recounted.splitlines()[-1]
+    assert "Not paid" not in recounted

@@ -50,6 +50,10 @@ _PARSED: Final = ("tool_calls", "function_call", "reasoning", "reasoning_content
 SILENT: Final = 8
 """Tokens that leave no text in an answer, besides one in sixteen: its end, markers, broken bytes."""
 _REPLACED: Final = "\ufffd"
+_BLOCK: Final = 2_048
+"""Characters that are encoded at once."""
+_LONGEST: Final = 1 << 20
+"""Beyond this a character counts as a token: no honest answer is so long, and encoding takes time."""
 
 
 def input_size(ask: Ask, recount: Recount) -> Tokens | None:
@@ -101,10 +105,10 @@ class Output:
 
 class _Choice:
     def __init__(self, recount: Recount, reach: int):
-        self._recount = recount
         self._reach = reach
+        self._shown = recount.shown
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        self._said: list[str] = []
+        self._said = _Text(recount)
         """All of it, parsed parts included."""
         self._ahead: deque[str] = deque()
         """What the ids say beyond the text so far, id by id."""
@@ -121,22 +125,25 @@ class _Choice:
                 self._add_id(token)
         for said in (choice, choice.get("delta"), choice.get("message")):
             if isinstance(said, dict):
-                self._said += texts(said)
+                for text in texts(said):
+                    self._said.add(text)
                 self._parsed = self._parsed or any(said.get(name) for name in _PARSED)
                 for name in ("content", "text"):
-                    if isinstance(text := said.get(name), str):
-                        self._match(text)
+                    if isinstance(shown := said.get(name), str):
+                        self._match(shown)
 
     def _add_id(self, token: int) -> None:
-        data = self._recount.shown(token)
+        data = self._shown(token)
         self._ids += 1
         self._silent += not data
         if said := self._decoder.decode(data):
             self._ahead.append(said)
 
     def _match(self, text: str) -> None:
-        while self._ahead and text.startswith(self._ahead[0]):
-            text = text.removeprefix(self._ahead.popleft())
+        at = 0
+        while self._ahead and text.startswith(self._ahead[0], at):
+            at += len(self._ahead.popleft())
+        text = text[at:]
         if self._ahead and self._ahead[0].startswith(text):
             self._ahead[0] = self._ahead[0].removeprefix(text)
         elif text not in ("", _REPLACED):  # An engine may show what at the end is no whole character.
@@ -144,11 +151,10 @@ class _Choice:
 
     @property
     def bound(self) -> int:
-        said = "".join(self._said)
         agrees = self._ids > 0 and not self._parsed and self._agrees
-        if agrees and 2 * self._ids <= len(said):
+        if agrees and 2 * self._ids <= self._said.length:
             return self._ids
-        size = self._recount.text_size(said)
+        size = self._said.size()
         if agrees:  # A model may spell, but not all the time.
             return min(self._ids, 2 * size + self._silent + SILENT + self._reach)
         return size + size // 4 + (TEXTLESS_ALLOWANCE if self._parsed else SILENT + self._reach)
@@ -161,6 +167,31 @@ class _Choice:
         replaced = sum(not said.strip(_REPLACED) for said in self._ahead)
         left = len(self._ahead) - min(replaced, SILENT)
         return not self._differs and silent and left <= self._reach + 1
+
+
+class _Text:
+    """A text that grows, and its size. What is old is not encoded anew: any token may bring a receipt."""
+
+    def __init__(self, recount: Recount):
+        self._recount = recount
+        self._new: list[str] = []
+        self._new_length = 0
+        self._old_size = 0
+        self.length = 0
+        """Characters."""
+
+    def add(self, text: str) -> None:
+        self._new.append(text)
+        self._new_length += len(text)
+        self.length += len(text)
+
+    def size(self) -> int:
+        """Tokens, and perhaps one more for each `_BLOCK` of them."""
+        text = "".join(self._new)
+        size = self._old_size + self._recount.text_size(text[:_LONGEST]) + len(text[_LONGEST:])
+        if self._new_length >= _BLOCK:
+            self._new, self._new_length, self._old_size = [], 0, size
+        return size
 
 
 def _is_plain(ask: Ask) -> bool:
