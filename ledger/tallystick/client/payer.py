@@ -7,6 +7,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import httpx2
@@ -69,7 +70,7 @@ class Payer:
         policy: Policy,
         now: Callable[[], Milliseconds],
         on_outcome: OutcomeListener | None = None,
-        tokenizers: Mapping[str, Recount],
+        tokenizers: Mapping[str, Recount] = MappingProxyType({}),
     ):
         self.purse = purse
         self.listing = listing
