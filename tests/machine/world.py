@@ -198,6 +198,9 @@ class World:
         self.node = GatewayLife(self, self._store(None))
         self.me = PayerLife(self, folder / "payer-0")
         self.poll()
+        self.clock.advance(60)  # A new database is dated by a later block: until then nothing is sold.
+        self.poll()
+        self.poll()
 
     # ---- lives
 
