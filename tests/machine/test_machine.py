@@ -80,6 +80,11 @@ class Market(RuleBasedStateMachine):
         return [line for line in self.lines if not line.arrived]
 
     @property
+    def unsent(self) -> list[Line]:
+        """Of which nobody has a copy."""
+        return [line for line in self.waiting if not line.copied]
+
+    @property
     def busy(self) -> bool:
         return bool(self.lines or self.world.node.gateway.running)
 
@@ -156,11 +161,13 @@ class Market(RuleBasedStateMachine):
     def deliver_all(self) -> None:
         self.world.rush()
 
-    @precondition(lambda self: self.waiting)
+    @precondition(lambda self: self.unsent)
     @rule(index=which)
     def lose_a_request(self, index: int) -> None:
-        error = httpx2.ConnectError("Nobody listens.")
-        self.world.wire.break_(picked(self.waiting, index), error, noticed=False)
+        """Before a byte of it left."""
+        line = picked(self.unsent, index)
+        self.world.wire.forget_unsent(line)
+        self.world.wire.break_(line, httpx2.ConnectError("Nobody listens."), noticed=False)
 
     @precondition(lambda self: self.lines)
     @rule(index=which, noticed=st.booleans(), error=st.sampled_from(ERRORS))
@@ -172,9 +179,9 @@ class Market(RuleBasedStateMachine):
     def send_a_request_again(self, index: int) -> None:
         """Whoever saw it may."""
         wire = self.world.wire
-        wire.arrive(
-            wire.send(picked(wire.seen, index).request, None), self.world.node.app, self.world.node.loop
-        )
+        line = picked(wire.seen, index)
+        line.copied = True
+        wire.arrive(wire.send(line.request, None), self.world.node.app, self.world.node.loop)
 
     # ---- the gateway
 

@@ -27,6 +27,7 @@ class Line:
     """Who waits for it; None: nobody, it is a copy."""
     credential: Credential
     arrived: bool = False
+    copied: bool = False
     head: tuple[int, dict[str, str]] | None = None
     pieces: list[bytes] = field(default_factory=list)
     ended: bool = False
@@ -154,6 +155,10 @@ class Wire:
         works for nothing."""
         voucher = line.credential.voucher
         self.seen = [item for item in self.seen if item.credential.voucher != voucher]
+
+    def forget_unsent(self, line: Line) -> None:
+        """It never left, so that nobody can repeat it."""
+        self.seen = [item for item in self.seen if item is not line]
 
     def break_(self, line: Line, error: Exception, *, noticed: bool) -> None:
         """The connection is lost, and what was under way on it."""
