@@ -99,7 +99,7 @@ class Vocabulary:
         if self._dated:
             return None
         try:
-            return self.text_size(self.render(messages))
+            return self.prompt_size(self.render(messages))
         except (TemplateError, TypeError, ValueError, KeyError):
             return None
 

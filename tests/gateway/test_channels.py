@@ -304,6 +304,21 @@ async def test_a_close_that_the_chain_took_back_stays_so(world: World) -> None:
     await payer.complete()
 
 
+async def test_a_close_that_the_chain_took_back_while_the_node_was_away(world: World) -> None:
+    payer = await world.payer()
+    await payer.complete()
+    await payer.acknowledge()
+    length = world.chain.length
+    world.chain.close(payer.channel)
+    await world.watch.poll()
+    assert world.books.tabs[payer.channel.id].closed
+    await world.restart(lambda: world.chain.rewind(length))
+    payer.http = world.http
+    assert not world.books.tabs[payer.channel.id].closed
+    await world.cashier.settle(leaving=True)
+    assert world.chain.settlements == [[(payer.channel.id, 90)]]
+
+
 # ------------------------------------------------------------------------------------------- closing
 
 

@@ -96,6 +96,27 @@ async def test_nothing_is_sold_on_an_unknown_channel_until_a_block_is_younger_th
     assert await refused_by(world, payer) == "channel-lost"
 
 
+async def test_a_clock_that_was_off_at_the_start_makes_nobody_young(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine is new, its clock four hours behind, and its chain's node three."""
+    hour = 3600
+    await bought(world, 1)
+    old_blocks = world.chain.length
+    payer = await bought(world, 2)
+    node = Node(world.chain, monkeypatch)
+    now = world.chain.now
+    node.newest, node.made_at = old_blocks, Timestamp(now - 3 * hour)
+    world.clock.advance(-4 * hour)
+    await world.restart(lose(world))
+    world.clock.advance(now + 1 - world.chain.now)
+    await world.watch.poll()
+    assert world.books.past.birth is None
+    node.newest, node.made_at = None, Timestamp(0)
+    await world.watch.poll()
+    assert await refused_by(world, payer) == "channel-lost"
+
+
 async def restore_of(world: World, payer: Payer, receipts: list[Any], **changes: Any) -> Any:
     payer.http = world.http
     return await restore(payer, receipts, Tally(), **changes)

@@ -22,6 +22,8 @@ PIECES = [
     b"\n",
     "é".encode(),
     "🦊".encode(),
+    b"!",
+    b"!" * 8,
     b"\xc3",
     b"\xa9",
     b"\xf0\x9f",
@@ -61,7 +63,7 @@ def chunk(text: str, ids: list[int]) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": {"content": text}, "token_ids": ids}]}
 
 
-whole = st.lists(st.integers(2, 8), max_size=60)
+whole = st.lists(st.integers(2, 10), max_size=60)
 """Whole characters."""
 any_ids = st.lists(st.integers(2, len(PIECES) - 1), max_size=60)
 
@@ -103,6 +105,15 @@ def test_text_that_waits_for_a_stop_string(ids: list[int], held: int, data: st.D
     if data.draw(st.booleans()):
         output.add(chunk(text[shown:], []))
     assert output.bound == len(ids)
+
+
+@given(st.integers(1, 2_000), st.booleans())
+def test_a_model_that_says_one_thing_for_ever_is_paid_for_it(times: int, streamed: bool) -> None:
+    """Its text has far fewer tokens when it is encoded anew: a run of one sign is one long piece."""
+    output = asked()
+    for _ in range(times if streamed else 1):
+        output.add(chunk("!", [9]) if streamed else chunk("!" * times, [9] * times))
+    assert output.bound == times
 
 
 @given(whole, st.integers(0, 200))

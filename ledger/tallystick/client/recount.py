@@ -113,6 +113,9 @@ class _Choice:
         self._ahead: deque[str] = deque()
         """What the ids say beyond the text so far, id by id."""
         self._ids = 0
+        self._last = -1
+        self._repeated = 0
+        """Ids that are the one before them again."""
         self._silent = 0
         self._differs = False
         """The text is not that of the ids."""
@@ -135,6 +138,8 @@ class _Choice:
     def _add_id(self, token: int) -> None:
         data = self._shown(token)
         self._ids += 1
+        self._repeated += bool(data) and token == self._last
+        self._last = token
         self._silent += not data
         if said := self._decoder.decode(data):
             self._ahead.append(said)
@@ -155,8 +160,10 @@ class _Choice:
         if agrees and 2 * self._ids <= self._said.length:
             return self._ids
         size = self._said.size()
-        if agrees:  # A model may spell, but not all the time.
-            return min(self._ids, 2 * size + self._silent + SILENT + self._reach)
+        if (
+            agrees
+        ):  # A model may spell, but not all the time; a token that it repeats is in the text each time.
+            return min(self._ids, 2 * size + self._repeated + self._silent + SILENT + self._reach)
         return size + size // 4 + (TEXTLESS_ALLOWANCE if self._parsed else SILENT + self._reach)
 
     @property

@@ -7,10 +7,12 @@ cap within the budget, or look for receipts that it lacks.
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import httpx2
 
+from tallystick.chain.errors import ChainError
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.errors import DepositTooSmall
 from tallystick.client.flow import Endpoint, Exchange, Flow, Send, read_all, run, send
@@ -134,12 +136,23 @@ class Sender:
                 elif closed or refusal.code in (AnswerUnknown.code, AnswerDropped.code):
                     self.purse.settle_unpaid(pending, "unbilled")
                 if closed:
-                    self.purse.retire(channel, "closed")
+                    yield from self._go_on(channel, refusal)
                     raise ChannelGone
                 if refusal.code == AcknowledgementMismatch.code:
                     self.purse.retire(channel)  # one of the two has lost its memory: start afresh
                     raise ChannelGone
                 raise refusal.error()
+
+    def _go_on(self, channel: OpenChannel, refusal: Refusal) -> Flow[None]:
+        """In its next epoch, where the chain has begun it: a provider that has forgotten something would have
+        to take another session key for lost too."""
+        if refusal.code == WrongEpoch.code:
+            with suppress(ChainError):
+                now = yield from run(lambda: self.on_chain(channel))
+                with self.purse.lock:
+                    if channel.usable and now.key.epoch == channel.key.epoch + 1:
+                        self.purse.reopen(channel)
+        self.purse.retire(channel, "closed")
 
     def _sending(self, attempt: Attempt, was_sent: bool, effect: Send) -> Flow[Exchange]:
         try:

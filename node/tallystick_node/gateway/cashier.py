@@ -167,7 +167,11 @@ class Cashier:
                 return
             self._closing[tab.id] = self._books.now
             point("epoch.closing")
-            await asyncio.to_thread(self._settlement.close, tab.channel.key, self._books.sign_close(tab))
+            try:
+                await asyncio.to_thread(self._settlement.close, tab.channel.key, self._books.sign_close(tab))
+            except ChainError as error:  # One that fails again and again is in nobody's way.
+                log.warning("channel.not-ended", channel=to_hex(tab.id), error=str(error))
+                continue
             point("epoch.closed")
             log.info("channel.ended", channel=to_hex(tab.id), total=tab.acknowledged.amount)
 

@@ -221,15 +221,14 @@ class Node:
         gateway = self.gateway
         gateway.draining = True
         log.info("node.draining", running=len(gateway.running))
+        try:  # First, because a machine that stops may not wait for the rest.
+            self.store.end()
+        except (OSError, sqlite3.Error) as error:
+            log.warning("store.not-ended", error=repr(error))  # Tried again when it is closed.
         await self._until(lambda: not gateway.running, self.config.limits.drain_s)
         for running in list(gateway.running.values()):
             running.end(Finish.DRAINED)
         await self._until(lambda: not gateway.running, _ACKNOWLEDGE_S)
-        if not gateway.running:
-            try:
-                self.store.end()
-            except (OSError, sqlite3.Error) as error:
-                log.warning("store.not-ended", error=repr(error))  # Tried again when it is closed.
         await self._until(
             lambda: not any(tab.owed for tab in self.books.tabs.values() if not tab.closed), _ACKNOWLEDGE_S
         )

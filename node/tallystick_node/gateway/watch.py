@@ -123,7 +123,7 @@ class ChainWatch:
         books = self._books
         if self._birth is None:
             head = acted_on if self._mines_on_demand else await self._grants.newest_head()
-            if not self._mines_on_demand and head.timestamp < self._began + CLOCKS_APART_S:
+            if not self._mines_on_demand and not self._is_later(head):
                 return
             self._birth = head.number
         if acted_on.number < self._birth:
@@ -134,6 +134,13 @@ class ChainWatch:
         books.past.birth = birth
         if birth:
             log.warning("past.unknown", block=birth)
+
+    def _is_later(self, head: Head) -> bool:
+        """A block made after this database, and made now: a machine that was just put together may have begun
+        by a clock that was hours off, beside a node that is still catching up."""
+        now = self._books.now
+        fresh = now - self._gateway.limits.head_age_s <= head.timestamp <= now + CLOCKS_APART_S
+        return fresh and head.timestamp >= self._began + CLOCKS_APART_S
 
     def _take(self, update: Update) -> dict[ChannelId, Tab]:
         """The tabs to be saved after it; raises ChainDisputed."""
@@ -154,6 +161,8 @@ class ChainWatch:
         it."""
         closed = {tab.id for tab in self._books.tabs.values() if tab.closed}
         log.warning("chain.rewound", block=block)
+        if self._birth is not None and block < self._birth:
+            self._birth = None  # What it counted may have moved to a later block.
         self._gateway.rewinds += 1
         if block < 0:
             self._forget()
@@ -193,6 +202,7 @@ class ChainWatch:
                 )
                 books.past.see_opened(event.block)
                 self._change(tab, event, states.ChannelOpened(event.cap))
+                tab.closed = False  # A close that was read before a restart may have been taken back since.
                 return () if tab.kept else (tab,)
             case CapRaised(channel_id=channel_id) if known := books.tabs.get(channel_id):
                 self._change(known, event, states.CapRaised(event.cap))

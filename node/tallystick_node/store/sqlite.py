@@ -251,8 +251,8 @@ class SqliteStore:
         return row is not None and row[0] < 0
 
     def end(self) -> None:
-        """Cleanly: no receipt is issued any more. All that was saved is on the disk, and so is from now on
-        whatever is, before its save returns; a loss of power loses nothing."""
+        """Cleanly: all that was saved is on the disk, and so is from now on whatever is, before its save
+        returns; a loss of power loses nothing."""
         (count,) = self._db.execute("PRAGMA user_version").fetchone()
         if count % 2 == 1:
             self._synchronous = "FULL"
@@ -261,7 +261,8 @@ class SqliteStore:
     def close(self) -> None:
         if self._thread is not None:
             self._thread.shutdown()
-        self.end()
+        if self.failure is None:
+            self.end()
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for connection in {self._db, self._writer, self._background}:
             connection.close()

@@ -24,7 +24,7 @@ class DatabaseInUse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the log says. `count` is odd while receipts may be issued."""
+    """What the log says. `count` is odd while saves may be lost with the power."""
 
     count: int
     boot: str
