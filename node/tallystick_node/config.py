@@ -118,6 +118,8 @@ class LimitsConfig:
     """Atoms below which a grant is not worth its gas."""
     head_age_s: Positive = 120
     """A chain whose newest block is older is not sold by."""
+    clocks_apart_s: Positive = 30
+    """What this machine's clock and the chain's may differ by; a first start sells so much later."""
     pause_s: Positive = 30
     """How long a stream waits for an acknowledgement, or for its payer to read on."""
     keep_alive_s: Positive = 5

@@ -38,7 +38,7 @@ from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
-from tallystick_node.gateway.watch import CLOCKS_APART_S, ChainWatch
+from tallystick_node.gateway.watch import ChainWatch
 from tallystick_node.store.records import Store
 from tallystick_node.store.sqlite import SqliteStore
 from tests.gateway.fake_chain import FakeChain
@@ -135,7 +135,7 @@ class World:
             self.post_offer()
         await self.watch.poll()
         if self.books.past.birth is None:
-            self.clock.advance(CLOCKS_APART_S)
+            self.clock.advance(self.limits.clocks_apart_s)
             await self.watch.poll()
 
     def _server_context(self, *_: object) -> ssl.SSLContext:

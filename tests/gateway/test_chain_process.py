@@ -26,21 +26,17 @@ __all__ = ["echo", "setting"]
 GWEI = 10**9
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def local_chain() -> Iterator[LocalChain]:
-    """One of its own, that mines every second and is none of those whose newest block may be old."""
+    """One a test, because some of them run ahead of the clock: it mines every second, and is none of those
+    whose newest block may be old."""
     with LocalChain(block_time_s=1, chain_id=4242) as chain:
         yield chain
 
 
-@pytest.fixture(scope="module")
-def deployed(local_chain: LocalChain) -> Deployment:
-    return deploy(local_chain.rpc, local_chain.keys[0])
-
-
 @pytest.fixture
-def deployment(deployed: Deployment) -> Deployment:
-    return deployed
+def deployment(local_chain: LocalChain) -> Deployment:
+    return deploy(local_chain.rpc, local_chain.keys[0])
 
 
 async def eventually(reached: Callable[[], Any], limit_s: float = 40) -> None:
@@ -53,11 +49,18 @@ async def eventually(reached: Callable[[], Any], limit_s: float = 40) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(setting: Setting, wallet: Party):
-    """A gateway, and a payer of it with its grant."""
+    """A gateway whose new database is dated, and a payer of it with its grant."""
+    setting.config["limits"]["clocks_apart_s"] = 1  # Both clocks are this machine's.
     node = Serving.of(setting)
     try:
         async with connect(node.url) as http:
             await eventually(lambda: any(_ours(setting)))
+            first = (await health(http))[1]["head"]
+
+            async def is_dated() -> bool:
+                return bool((await health(http))[1]["head"] >= first + 4)
+
+            await eventually(is_dated)
             payer, grant = paying(setting, http, wallet)
             yield node, payer, grant
     finally:

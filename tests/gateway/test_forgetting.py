@@ -15,7 +15,6 @@ from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import Address, Atoms, Timestamp
 from tallystick.protocol.voucher import Tally
 from tallystick_node.gateway.past import Past
-from tallystick_node.gateway.watch import CLOCKS_APART_S
 from tests.gateway.conftest import DOMAIN, World, until
 from tests.gateway.fake_chain import FakeChain
 from tests.gateway.payer import Payer
@@ -160,7 +159,7 @@ async def test_a_loss_stays_one_until_the_past_is_known(
     await world.restart((world.folder / "node.db").unlink)
     await world.restart()
     node.made_at = Timestamp(0)
-    world.clock.advance(CLOCKS_APART_S)
+    world.clock.advance(world.limits.clocks_apart_s)
     await world.watch.poll()
     assert await refused_by(world, payer, grant=grant) == "channel-lost"
 

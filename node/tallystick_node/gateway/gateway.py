@@ -64,6 +64,8 @@ class Limits:
     unsecured: Atoms
     head_age_s: int
     """A chain whose newest block is older is not sold by."""
+    clocks_apart_s: int = 30
+    """What this machine's clock and the chain's may differ by: a new database is dated so much later."""
 
 
 class Gateway:

@@ -97,7 +97,12 @@ class Node:
         self.gateway = Gateway(
             self.books,
             self.grants,
-            Limits(running=limits.running, unsecured=unsecured, head_age_s=limits.head_age_s),
+            Limits(
+                running=limits.running,
+                unsecured=unsecured,
+                head_age_s=limits.head_age_s,
+                clocks_apart_s=limits.clocks_apart_s,
+            ),
         )
         on_demand = provider.market.deployment.chain_id in LOCAL_CHAIN_IDS
         self.watch = ChainWatch(self.gateway, self.grants, provider.follower, mines_on_demand=on_demand)

@@ -8,7 +8,7 @@ it, for the day on which the chain takes blocks back.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 
@@ -43,9 +43,6 @@ from tallystick_node.store.records import Born
 
 _BACKOFF_S = 10
 """After the chain refused or lost a transaction: by then its outcome is known."""
-CLOCKS_APART_S: Final = 30
-"""Seconds by which this machine's clock and those of the chain's blocks differ at most."""
-
 log = structlog.get_logger("tallystick.watch")
 
 
@@ -138,9 +135,9 @@ class ChainWatch:
     def _is_later(self, head: Head) -> bool:
         """A block made after this database, and made now: a machine that was just put together may have begun
         by a clock that was hours off, beside a node that is still catching up."""
-        now = self._books.now
-        fresh = now - self._gateway.limits.head_age_s <= head.timestamp <= now + CLOCKS_APART_S
-        return fresh and head.timestamp >= self._began + CLOCKS_APART_S
+        now, limits = self._books.now, self._gateway.limits
+        fresh = now - limits.head_age_s <= head.timestamp <= now + limits.clocks_apart_s
+        return fresh and head.timestamp >= self._began + limits.clocks_apart_s
 
     def _take(self, update: Update) -> dict[ChannelId, Tab]:
         """The tabs to be saved after it; raises ChainDisputed."""
