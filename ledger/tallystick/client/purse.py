@@ -149,20 +149,21 @@ class Purse:
                 self._books.change_channel(channel, state=state)
                 channel.state = state
 
-    def reopen(self, channel: OpenChannel) -> OpenChannel:
-        """The same key in its next epoch, in which nothing is issued yet. What waited behind a gap of the
-        one before can never be acknowledged, and is given back to the budget."""
+    def reopen(self, channel: OpenChannel) -> None:
+        """The same key in its next epoch, in which nothing is issued yet. One that a process began before it
+        died stays as that one left it. What waited behind a gap of the epoch before can never be
+        acknowledged, and is given back to the budget."""
         with self.lock:
             with self._books.begin() as database:
                 self._books.drop_waiting(database, channel)
             channel.waiting.clear()
             key = replace(channel.key, epoch=channel.key.epoch + 1)
-            following = OpenChannel(key=key, id=key.id, session=channel.session, lease=channel.lease)
-            self._books.add_channel(following, self._now())
-            point("channel.reopened")
-            self.leased[following.id] = following
+            if key.id not in {known.id for known, *_ in self._books.grants()}:
+                following = OpenChannel(key=key, id=key.id, session=channel.session, lease=channel.lease)
+                self._books.add_channel(following, self._now())
+                point("channel.reopened")
+                self.leased[following.id] = following
             self.retire(channel, "closed")
-        return following
 
     def acknowledged(self, channel: OpenChannel, start: int, limit: int) -> list[Signed[Receipt]]:
         """Receipts of the contiguous ones, from sequence `start` on."""
