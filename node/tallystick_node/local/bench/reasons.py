@@ -24,9 +24,7 @@ _REASONS: Final[dict[str, str]] = {
     "p50 at 1, ours": (
         "A paid request takes 0.6 to 0.9 ms of the gateway's CPU where many run, and more where each wakes "
         "an idle core: an eighth are its two commits, a ninth signatures and hashes, the most HTTP on both "
-        "sides in Python. In a quieter minute of the machine that this page was first written on it was "
-        "2.2 ms, and "
-        "1.6 ms without TLS."
+        "sides in Python."
     ),
     "CPU of one, each by itself, ours": _CALLS,
     "settle 1 row": f"{_EARNED}, nearly all of the difference; ten rows share it.",
