@@ -3,7 +3,8 @@
 Over web3, whose import takes a second and a half that nobody pays who only reads.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
@@ -17,6 +18,7 @@ from tallystick.protocol.units import Address, Hash32
 if TYPE_CHECKING:
     from eth_typing import ChecksumAddress
     from web3 import Web3
+    from web3.eth import Eth
     from web3.types import BlockData, TxParams
 
 
@@ -42,6 +44,14 @@ class Pool:
 
         return web3(self._rpc)
 
+    @contextmanager
+    def _asking(self) -> Iterator["Eth"]:
+        """Answers that web3 cannot read are the node's fault."""
+        from tallystick.chain.eth import understood
+
+        with understood():
+            yield self._web3.eth
+
     @property
     def _account(self) -> "ChecksumAddress":
         return self._web3.to_checksum_address(self._address)
@@ -49,10 +59,7 @@ class Pool:
     def quote(self, call: Call) -> tuple[int, Fees, int]:
         """Gas that the call takes, what a gas costs, and the wei that the key holds: all by what is mined,
         because what is under way may be replaced by this very call."""
-        from tallystick.chain.eth import understood
-
-        eth = self._web3.eth
-        with understood(), self._web3.batch_requests() as batch:
+        with self._asking() as eth, self._web3.batch_requests() as batch:
             batch.add(eth.estimate_gas(self._request(call), "latest"))
             batch.add(eth.get_block("latest"))
             batch.add(eth.max_priority_fee)
@@ -61,10 +68,7 @@ class Pool:
             return whole(gas, bits=64), Fees.read(block, tip), whole(funds)
 
     def fees(self) -> Fees:
-        from tallystick.chain.eth import understood
-
-        eth = self._web3.eth
-        with understood(), self._web3.batch_requests() as batch:
+        with self._asking() as eth, self._web3.batch_requests() as batch:
             batch.add(eth.get_block("latest"))
             batch.add(eth.max_priority_fee)
             block, tip = cast("tuple[BlockData, object]", batch.execute())
@@ -72,10 +76,7 @@ class Pool:
 
     def counts(self) -> tuple[int, int]:
         """Transactions of this key that are mined, and those with what waits to be."""
-        from tallystick.chain.eth import understood
-
-        eth = self._web3.eth
-        with understood(), self._web3.batch_requests() as batch:
+        with self._asking() as eth, self._web3.batch_requests() as batch:
             batch.add(eth.get_transaction_count(self._account, "latest"))
             batch.add(eth.get_transaction_count(self._account, "pending"))
             mined, pending = (whole(count, bits=64) for count in batch.execute())
@@ -84,10 +85,8 @@ class Pool:
     def receipt(self, transactions: Iterable[Hash32]) -> tuple[Receipt | None, int]:
         """Of whichever was mined; and how many of this key's were, before that was asked: under each lower
         nonce, one."""
-        from tallystick.chain.eth import understood
-
-        with understood():
-            mined = whole(self._web3.eth.get_transaction_count(self._account, "latest"), bits=64)
+        with self._asking() as eth:
+            mined = whole(eth.get_transaction_count(self._account, "latest"), bits=64)
             found = (self._receipt(transaction) for transaction in transactions)
             return next((receipt for receipt in found if receipt is not None), None), mined
 
@@ -101,25 +100,19 @@ class Pool:
             return None
 
     def newest_block(self) -> int:
-        from tallystick.chain.eth import understood
-
-        with understood():
-            return whole(self._web3.eth.block_number, bits=64)
+        with self._asking() as eth:
+            return whole(eth.block_number, bits=64)
 
     def repeat(self, call: Call, block: int) -> None:
         """What the call does after that block; raises RpcError where it reverts."""
-        from tallystick.chain.eth import understood
-
-        with understood():
-            self._web3.eth.call(self._request(call), block)
+        with self._asking() as eth:
+            eth.call(self._request(call), block)
 
     def submit(self, raw: bytes) -> Answer:
         """Raises RpcError where the node refuses it for good."""
-        from tallystick.chain.eth import understood
-
         try:
-            with understood():
-                self._web3.eth.send_raw_transaction(raw)
+            with self._asking() as eth:
+                eth.send_raw_transaction(raw)
         except ChainUnavailable:
             return Answer.TAKEN  # It may have been: whoever waits finds out.
         except RpcError as error:
