@@ -5,15 +5,19 @@ import platform
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tallystick.chain import local
-from tallystick.chain.errors import NoAnvil
+from tallystick.chain.errors import ChainUnavailable, NoAnvil
 from tallystick.chain.local import LocalChain, deploy, find_anvil
 from tallystick.chain.market import Market
+from tallystick.chain.rpc import Rpc
 
 
 def is_running(pid: int) -> bool:
@@ -90,6 +94,49 @@ def test_a_state_file_keeps_the_chain(tmp_path: Path) -> None:
         deployment = deploy(chain.rpc, chain.keys[0])
     with LocalChain(state=state) as chain:
         Market(chain.rpc, deployment).check()
+
+
+@pytest.mark.e2e
+def test_a_chain_that_is_stopped_at_work_keeps_state_and_blocks_alike(tmp_path: Path) -> None:
+    """Else a deposit is in the contract whose event nobody ever sees."""
+    state = tmp_path / "chain.json"
+    for _ in range(3):
+        with LocalChain(state=state) as chain, sending(chain.url, chain.rpc.call("eth_accounts")[:6]):
+            time.sleep(0.5)
+            chain.stop()
+    with LocalChain(state=state) as chain:
+        count = int(chain.rpc.call("eth_blockNumber"), 16)
+        blocks = chain.rpc.batch([("eth_getBlockByNumber", [hex(n), True]) for n in range(1, count + 1)])
+        sent = sum(int(item["value"], 16) for block in blocks for item in block["transactions"])
+        assert 0 < sent == int(chain.rpc.call("eth_getBalance", SINK, "latest"), 16)
+
+
+SINK = "0x" + "77" * 20
+
+
+@contextmanager
+def sending(url: str, senders: Sequence[str]) -> Iterator[None]:
+    """Each sends one wei after the other to SINK, also while nobody answers."""
+    ended = threading.Event()
+
+    def send(sender: str) -> None:
+        rpc = Rpc(url)
+        while not ended.is_set():
+            try:
+                rpc.call("eth_sendTransaction", {"from": sender, "to": SINK, "value": "0x1"})
+            except ChainUnavailable:
+                ended.wait(0.01)
+        rpc.close()
+
+    threads = [threading.Thread(target=send, args=(sender,)) for sender in senders]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
 
 
 @pytest.mark.e2e

@@ -23,7 +23,7 @@ from typing import Final, Self
 
 from tallystick.chain import contracts
 from tallystick.chain.deployment import Deployment
-from tallystick.chain.errors import NoAnvil
+from tallystick.chain.errors import ChainUnavailable, NoAnvil
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender
 from tallystick.protocol.signed import Key
@@ -187,6 +187,7 @@ class LocalChain:
         if process is None:
             return
         if self.url:
+            self._rest()
             self.rpc.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -196,6 +197,16 @@ class LocalChain:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _rest(self) -> None:
+        """Mine nothing more: anvil saves its blocks first and its state after them, so that what a block
+        changes in between would be saved without the block, its events lost."""
+        if self._state is None:
+            return
+        with contextlib.suppress(ChainUnavailable):  # It may be stopped, or gone.
+            self.rpc.call("evm_setIntervalMining", 0)
+            self.rpc.call("evm_setAutomine", False)
+            self.rpc.call("evm_mine")  # After the block that is being made.
 
 
 def deploy(rpc: Rpc, key: Key) -> Deployment:
