@@ -1,5 +1,5 @@
-"""The explorer's tables. All but `receipts` are made from the chain alone, and are made again by reading it
-anew; no code but the writer's changes them.
+"""The explorer's tables. All but `receipts` and `published` are made from the chain alone, and are made again
+by reading it anew; no code but the writer's changes them.
 
 Amounts are decimal text of one width, because 128 bits do not fit SQLite's integers: text of one width sorts
 as numbers do. They are never summed in SQL: whoever writes keeps totals. Hashes, ids and addresses are bytes.
@@ -291,6 +291,17 @@ hours: Final = Table(
 row. `settle_gas` is what settle transactions took, `fees` wei; `locked` (caps not settled) and `staked` are
 what there was at the hour's end, the others what came in it."""
 
+provider_hours: Final = Table(
+    "provider_hours",
+    METADATA,
+    _address("provider"),
+    Column("hour", BigInteger, nullable=False),
+    _count("settlements"),
+    _amount("paid"),
+    PrimaryKeyConstraint("provider", "hour"),
+)
+"""What settlements paid a provider in an hour that begins at `hour`; one without any has no row."""
+
 receipts: Final = Table(
     "receipts",
     METADATA,
@@ -316,4 +327,18 @@ only they say how many requests and tokens the settled atoms bought. Not made fr
 new reading of it, and count only while `acknowledgement_hash` stands in `settlements`. Times are in
 milliseconds."""
 
-CHAIN_TABLES: Final = tuple(table for table in METADATA.sorted_tables if table is not receipts)
+published: Final = Table(
+    "published",
+    METADATA,
+    Column("channel_id", LargeBinary(32), primary_key=True),
+    _address("provider"),
+    *(
+        _count(name)
+        for name in ("receipts", "requests", "input_tokens", "cached_input_tokens", "output_tokens")
+    ),
+    _amount("cost"),
+    Index("published_provider", "provider"),
+)
+"""Totals of a channel's rows in `receipts`, changed with them. `requests` are the receipts that end one."""
+
+CHAIN_TABLES: Final = tuple(table for table in METADATA.sorted_tables if table not in (receipts, published))
