@@ -1,0 +1,75 @@
+"""Who listens for new blocks: the indexer publishes what it has read, and open pages hear of it.
+
+It outlives the indexer. A listener that is slow misses blocks rather than keep them: only the newest counts.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from tallystick_node.explorer.errors import ListenersFull
+
+LISTENERS: Final = 256
+"""At once. Each costs a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the index reads, and how far it could."""
+
+    block: int
+    timestamp: int
+    """Unix seconds, of that block."""
+    chain_head: int
+    """The node's newest block, as last heard."""
+
+    @property
+    def behind(self) -> int:
+        """Blocks."""
+        return max(0, self.chain_head - self.block)
+
+
+class Live:
+    """The newest head, and those who wait for a newer one."""
+
+    def __init__(self, listeners: int = LISTENERS):
+        self.head: Head | None = None
+        self._free = listeners
+        self._changed = asyncio.Condition()
+        self._ended = False
+
+    async def publish(self, head: Head) -> None:
+        """After what `head` says can be read from the database."""
+        async with self._changed:
+            self.head = head
+            self._changed.notify_all()
+
+    async def end(self) -> None:
+        """Everybody who listens is let go, so that the server can end."""
+        async with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncIterator[AsyncIterator[Head]]:
+        """Heads, the present one first, each newer than the one before; raises ListenersFull."""
+        if self._free <= 0:
+            raise ListenersFull("As many pages listen for new blocks as may. This one shows what it has.")
+        self._free -= 1
+        try:
+            yield self._heads()
+        finally:
+            self._free += 1
+
+    async def _heads(self) -> AsyncIterator[Head]:
+        seen: Head | None = None
+        while (seen := await self._newer(seen)) is not None:
+            yield seen
+
+    async def _newer(self, seen: Head | None) -> Head | None:
+        """None once it has ended."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._ended or self.head != seen)
+            return None if self._ended else self.head

@@ -1,0 +1,13 @@
+"""The pages, one file a page's worth: each is a query's answer as HTML, as JSON and, where it is a table, as
+CSV.
+
+`ROUTERS` lists them. A new file adds its router there.
+"""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from tallystick_node.explorer.pages import home
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (home.pages.router,)

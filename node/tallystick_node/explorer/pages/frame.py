@@ -1,0 +1,227 @@
+"""How one query's answer becomes three routes: HTML at the path, JSON and CSV under `/api`.
+
+A page is a function that takes what FastAPI gives it and returns a `@shown` dataclass:
+
+    pages = Pages()
+
+    @pages.table("/settlements", "settlements.html")
+    async def settlements(db: Db, cut: Cutting) -> Listing[Settlement]: ...
+
+Its template knows the answer as `page`, and as `frame` where it stands (see `base.html`).
+"""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from jinja2 import Environment
+from pydantic import TypeAdapter
+from pydantic.alias_generators import to_camel
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tallystick_node.explorer.errors import IndexEmpty
+from tallystick_node.explorer.schema import VERSION, progress
+from tallystick_node.explorer.site import Site, site_of
+from tallystick_node.explorer.values import Listing, shown
+
+Query = TypeVar("Query", bound=Callable[..., Any])
+
+_ACTIVE: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What makes a spreadsheet take a cell for a formula."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """How far the index was when the page was made."""
+
+    block: int
+    hash: bytes
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is around a page's content."""
+
+    path: str
+    twin: str | None
+    """Where the same is as JSON."""
+    csv: str | None
+    site: Site
+    read: Read | None
+    """None on an error page without a database."""
+    now: int
+
+    @property
+    def behind(self) -> int:
+        """Blocks that the node has and this page does not know."""
+        head = self.site.live.head
+        return max(0, head.chain_head - self.read.block) if head and self.read else 0
+
+    @property
+    def age(self) -> int:
+        """Seconds since the block that the page was made at."""
+        return max(0, self.now - self.read.timestamp) if self.read else 0
+
+    def older(self, listing: Listing[Any]) -> str | None:
+        return f"{self.path}?{urlencode({'before': listing.older})}" if listing.older else None
+
+
+@shown
+class Problem:
+    """Why there is no answer, in the JSON twin."""
+
+    code: str
+    message: str
+
+
+_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    400: {"model": Problem, "description": "What was asked for is no number, hash or address"},
+    404: {"model": Problem, "description": "There is no such thing"},
+    429: {"model": Problem, "description": "Too many requests from one address"},
+    503: {"model": Problem, "description": "Nothing of the chain was read yet"},
+}
+
+
+async def _connection(request: Request) -> AsyncIterator[AsyncConnection]:
+    site = site_of(request)
+    try:
+        connection = await site.database.connect()
+    except DBAPIError as error:
+        raise IndexEmpty("The index is not there yet.") from error
+    try:
+        request.state.read = await _read(connection)
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def _read(connection: AsyncConnection) -> Read:
+    columns = (progress.c.version, progress.c.block, progress.c.hash, progress.c.timestamp)
+    try:
+        found = (await connection.execute(select(*columns))).first()
+    except DBAPIError as error:
+        raise IndexEmpty("The index has no tables yet.") from error
+    if found is None or found.version != VERSION:
+        raise IndexEmpty("Nothing of the chain was read yet.")
+    return Read(found.block, found.hash, found.timestamp)
+
+
+Db = Annotated[AsyncConnection, Depends(_connection)]
+"""A page's parameter: one connection, and on it one state of the index."""
+
+
+class Pages:
+    """The routes of one file."""
+
+    def __init__(self) -> None:
+        self.router = APIRouter()
+
+    def page(self, path: str, template: str) -> Callable[[Query], Query]:
+        """HTML and JSON."""
+        return lambda query: self._add(path, template, query, table=False)
+
+    def table(self, path: str, template: str) -> Callable[[Query], Query]:
+        """HTML, JSON, and CSV of the answer's `rows`."""
+        return lambda query: self._add(path, template, query, table=True)
+
+    def _add(self, path: str, template: str, query: Query, *, table: bool) -> Query:
+        answer = get_type_hints(query, include_extras=True)["return"]
+        adapter = TypeAdapter(answer)
+        found = Annotated[Any, Depends(query)]
+        name = query.__name__
+
+        async def html(request: Request, page: found) -> Response:
+            return render(request, template, {"page": page}, csv=table)
+
+        async def twin(page: found) -> Response:
+            return Response(adapter.dump_json(page, by_alias=True), media_type="application/json")
+
+        async def sheet(page: found) -> Response:
+            lines = csv_lines(row_type(answer), page.rows)
+            return StreamingResponse(lines, media_type="text/csv; charset=utf-8")
+
+        summary = (query.__doc__ or name).strip().splitlines()[0]
+        about: dict[str, Any] = {"summary": summary, "responses": _PROBLEMS}
+        self.router.add_api_route(path, html, include_in_schema=False, response_class=HTMLResponse, name=name)
+        api = f"/api{path}" if path != "/" else "/api/overview"
+        if table:
+            rows: dict[int | str, Any] = {
+                200: {"content": {"text/csv": {}}, "description": "The same rows as CSV"}
+            }
+            self.router.add_api_route(
+                f"{api}.csv",
+                sheet,
+                operation_id=f"{name}_csv",
+                response_class=Response,
+                summary=f"{summary} (CSV)",
+                responses={**_PROBLEMS, **rows},
+            )
+        self.router.add_api_route(api, twin, operation_id=name, response_model=answer, **about)
+        return query
+
+
+def render(
+    request: Request,
+    template: str,
+    values: dict[str, Any],
+    *,
+    csv: bool = False,
+    twin: bool = True,
+    status: int = 200,
+) -> HTMLResponse:
+    """A template, with its frame."""
+    environment: Environment = request.app.state.templates
+    frame = frame_of(request, csv=csv, twin=twin)
+    text = environment.get_template(template).render(**values, frame=frame, request=request)
+    return HTMLResponse(text, status)
+
+
+def frame_of(request: Request, *, csv: bool, twin: bool) -> Frame:
+    site = site_of(request)
+    path = request.scope.get("raw_path", request.url.path.encode()).decode("ascii", "replace")
+    query = f"?{request.url.query}" if request.url.query else ""
+    api = f"/api{path}" if path != "/" else "/api/overview"
+    return Frame(
+        path=path,
+        twin=f"{api}{query}" if twin else None,
+        csv=f"{api}.csv{query}" if csv else None,
+        site=site,
+        read=getattr(request.state, "read", None),
+        now=int(site.now()),
+    )
+
+
+def row_type(answer: Any) -> Any:
+    """Of what a table's rows are."""
+    if args := get_args(answer):
+        return args[0]
+    return get_args(get_type_hints(answer, include_extras=True)["rows"])[0]
+
+
+def csv_lines(row: Any, rows: tuple[Any, ...]) -> Iterator[str]:
+    """A header and the rows, written as in JSON; nothing that a spreadsheet would run."""
+    adapter = TypeAdapter(row)
+    names = [to_camel(field.name) for field in fields(row)]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(names)
+    for number, value in enumerate(rows):
+        cells = adapter.dump_python(value, mode="json", by_alias=True)
+        writer.writerow([_cell(cells[name]) for name in names])
+        if number % 100 == 0:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_ACTIVE) else value

@@ -1,0 +1,36 @@
+"""What every page knows: the database, the market that it is about, and how far the index reads."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.market import Asset
+from tallystick_node.explorer.live import Live
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    database: AsyncEngine
+    """Read-only."""
+    writing: AsyncEngine | None = None
+    """For the publication of receipts alone; none: nothing can be published here."""
+    deployment: Deployment
+    asset: Asset
+    rpc: str | None = None
+    """The node that is asked for what is not indexed; none: only the index is shown."""
+    live: Live = field(default_factory=Live)
+    now: Callable[[], float] = time.time
+    """Unix seconds."""
+
+
+def site_of(request: Request) -> Site:
+    return cast(Site, request.app.state.site)
+
+
+TheSite = Annotated[Site, Depends(site_of)]
+"""A page's parameter that gives it the site."""

@@ -1,0 +1,153 @@
+"""How values are written for people: amounts with their unit, times in UTC, hashes short with the whole
+beside them, and a stranger's words so that they are read and never run.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+from markupsafe import Markup
+
+from tallystick.chain.market import Asset
+from tallystick.protocol.units import to_hex
+
+DECIMALS: Final = 6
+"""At most so many are written; the whole amount is in the title."""
+WEI_DECIMALS: Final = 18
+CLIP: Final = 48
+"""Characters of a stranger's words."""
+_LAST_YEAR: Final = 253_402_300_799
+
+
+def decimal(atoms: int, decimals: int) -> str:
+    """`1,234.50`: at least two decimals, at most six, rounded down; what is smaller is `<0.000001`."""
+    whole, rest = divmod(atoms, 10**decimals)
+    fraction = f"{rest:0{decimals}d}"[:DECIMALS] if decimals else ""
+    if not whole and rest and not fraction.strip("0"):
+        return f"<0.{'0' * (DECIMALS - 1)}1"
+    fraction = fraction.rstrip("0").ljust(min(2, decimals), "0")
+    return f"{whole:,}.{fraction}" if fraction else f"{whole:,}"
+
+
+def utc(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def time_(seconds: int | None) -> Markup | str:
+    """A moment, in UTC."""
+    if not seconds:
+        return "–"
+    if seconds > _LAST_YEAR:
+        return Markup('<span title="unix {}">never</span>').format(seconds)
+    text = utc(seconds)
+    return Markup('<time datetime="{}Z" title="{} UTC, unix {}">{}</time>').format(
+        text.replace(" ", "T"), text, seconds, text
+    )
+
+
+def moment(milliseconds: int) -> Markup | str:
+    """A receipt's time, to the millisecond."""
+    seconds, rest = divmod(milliseconds, 1000)
+    if seconds > _LAST_YEAR:
+        return str(milliseconds)
+    text = f"{utc(seconds)}.{rest:03d}"
+    return Markup('<time datetime="{}Z">{}</time>').format(text.replace(" ", "T"), text)
+
+
+def span(seconds: int) -> str:
+    """`12 s`, `3 min`, `5 h`, `2 days`: rounded down."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def short(value: bytes) -> str:
+    """`0x12345678…abcd`."""
+    text = to_hex(value)
+    return f"{text[:8]}…{text[-4:]}" if len(text) > 14 else text
+
+
+def hash_(value: bytes | None, path: str = "", whole: bool = False) -> Markup | str:
+    """A hash, an id or an address, linked to `path` where there is one: `{{ h|hash("/tx/") }}`."""
+    if value is None:
+        return "–"
+    text, shown = to_hex(value), to_hex(value) if whole else short(value)
+    if not path:
+        return Markup('<span class="hash" title="{}">{}</span>').format(text, shown)
+    return Markup('<a class="hash" href="{}{}" title="{}">{}</a>').format(path, text, text, shown)
+
+
+def words(text: str, clip: int = CLIP) -> Markup:
+    """A stranger's words: escaped, on one line, cut, and not able to turn the direction of what follows."""
+    plain = "".join(_visible(character) for character in text)
+    shown = plain if len(plain) <= clip else f"{plain[: clip - 1]}…"
+    return Markup('<bdi class="words" title="{}">{}</bdi>').format(plain, shown or "(empty)")
+
+
+def _visible(character: str) -> str:
+    turns = unicodedata.bidirectional(character) in {
+        "LRE",
+        "RLE",
+        "LRO",
+        "RLO",
+        "PDF",
+        "LRI",
+        "RLI",
+        "FSI",
+        "PDI",
+    }
+    hidden = unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+    return f"\\u{ord(character):04x}" if turns or hidden else character
+
+
+def part(text: str) -> str:
+    """As one segment of a path: `/model/{{ name|part }}`."""
+    return quote(text.encode("utf-8", "replace"), safe="")
+
+
+def number(value: int) -> str:
+    return f"{value:,}"
+
+
+def percent(part_: int, whole: int) -> str:
+    """Rounded down to a tenth; `–` of nothing."""
+    return f"{part_ * 1000 // whole / 10:.1f} %" if whole else "–"
+
+
+def filters(asset: Asset) -> Mapping[str, Any]:
+    """What templates call them."""
+
+    def atoms(value: int | None, unit: bool = True) -> Markup | str:
+        if value is None:
+            return "–"
+        text = decimal(value, asset.decimals)
+        if not unit:
+            return Markup('<span class="amount" title="{:,} atoms">{}</span>').format(value, text)
+        return Markup(
+            '<span class="amount" title="{:,} atoms">{}</span> <span class="unit">{}</span>'
+        ).format(value, text, asset.symbol)
+
+    def wei(value: int | None) -> Markup | str:
+        if value is None:
+            return "–"
+        return Markup('<span class="amount" title="{:,} wei">{}</span>').format(
+            value, decimal(value, WEI_DECIMALS)
+        )
+
+    return {
+        "atoms": atoms,
+        "wei": wei,
+        "time": time_,
+        "moment": moment,
+        "span": span,
+        "short": short,
+        "hash": hash_,
+        "hex": to_hex,
+        "words": words,
+        "part": part,
+        "number": number,
+        "percent": percent,
+    }

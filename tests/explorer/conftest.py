@@ -1,0 +1,75 @@
+"""A small explorer: tables in a file, a site over them, and a client that asks its pages."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Table, create_engine, insert
+
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.market import Asset
+from tallystick.protocol.units import Address
+from tallystick_node.explorer.app import make_app
+from tallystick_node.explorer.database import reading
+from tallystick_node.explorer.schema import METADATA, VERSION, progress
+from tallystick_node.explorer.site import Site
+
+Write = Callable[..., None]
+NOW = 1_700_000_100
+"""Unix seconds of the site's clock."""
+HEAD = {
+    "id": 1,
+    "version": VERSION,
+    "chain_id": 31337,
+    "market": b"\x01" * 20,
+    "block": 120,
+    "hash": b"\x78" * 32,
+    "timestamp": NOW - 12,
+}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Made, and empty but for how far it was read."""
+    path = tmp_path / "explorer.db"
+    engine = create_engine(f"sqlite:///{path}")
+    METADATA.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(insert(progress), HEAD)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def write(database: Path) -> Iterator[Write]:
+    """`write(table, {…}, {…})` adds rows."""
+    engine = create_engine(f"sqlite:///{database}")
+
+    def rows(table: Table, *values: Mapping[str, Any]) -> None:
+        with engine.begin() as connection:
+            connection.execute(insert(table), list(values))
+
+    yield rows
+    engine.dispose()
+
+
+@pytest.fixture
+def site(database: Path) -> Site:
+    address = Address(b"\x01" * 20)
+    return Site(
+        database=reading(f"sqlite+aiosqlite:///{database}"),
+        deployment=Deployment(chain_id=31337, market=address, asset=address, lens=address, block=1),
+        asset=Asset(symbol="TUSD", decimals=6),
+        now=lambda: NOW,
+    )
+
+
+@pytest.fixture
+def client(site: Site) -> Iterator[TestClient]:
+    """Within it one event loop runs, as the pool of connections wants."""
+    with TestClient(make_app(site, limit=None)) as client:
+        yield client
+        assert client.portal is not None
+        client.portal.call(site.database.dispose)
