@@ -90,13 +90,17 @@ def test_a_demo_that_is_stopped_leaves_nothing(run: str, number: signal.Signals)
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # As a shell does behind `&`.
         env=os.environ | {MARK: run},
     ) as running:
-        assert running.stdout is not None
-        for line in running.stdout:
-            if "tally pay" in line:
-                break
-        assert len(left_running(run)) >= 8, "three engines, three gateways, the chain, the demo"
-        os.kill(running.pid, number)
-        running.communicate(timeout=60)
+        try:
+            assert running.stdout is not None
+            for line in running.stdout:
+                if "tally pay" in line:
+                    break
+            assert len(left_running(run)) >= 8, "three engines, three gateways, the chain, the demo"
+            os.kill(running.pid, number)
+            running.communicate(timeout=60)
+        finally:
+            running.kill()  # Its children end with it.
     assert not left_running(run)

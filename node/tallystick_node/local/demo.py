@@ -47,7 +47,8 @@ def main() -> int:
     """Exit status: 0 when all three checks hold."""
     options = _parse()
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), stderr=options.json)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # Also SIGINT: a shell starts what it runs in the background with that one ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         with tempfile.TemporaryDirectory(prefix="tallystick-demo-", ignore_cleanup_errors=True) as folder:
