@@ -51,6 +51,8 @@ class Frame:
     """What is around a page's content."""
 
     path: str
+    asked: dict[str, str]
+    """The query."""
     twin: str | None
     """Where the same is as JSON."""
     csv: str | None
@@ -71,7 +73,13 @@ class Frame:
         return max(0, self.now - self.read.timestamp) if self.read else 0
 
     def older(self, listing: Listing[Any]) -> str | None:
-        return f"{self.path}?{urlencode({'before': listing.older})}" if listing.older else None
+        """Where the list goes on, of what else was asked for."""
+        return self.asking(before=listing.older) if listing.older else None
+
+    def asking(self, **changed: str | None) -> str:
+        """This page, asked something else; None: not asked at all."""
+        asked = {key: value for key, value in {**self.asked, **changed}.items() if value}
+        return f"{self.path}?{urlencode(asked)}" if asked else self.path
 
 
 @shown
@@ -191,6 +199,7 @@ def frame_of(request: Request, *, csv: bool, twin: bool) -> Frame:
     api = f"/api{path}" if path != "/" else "/api/overview"
     return Frame(
         path=path,
+        asked=dict(request.query_params),
         twin=f"{api}{query}" if twin else None,
         csv=f"{api}.csv{query}" if csv else None,
         site=site,
