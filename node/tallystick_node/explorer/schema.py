@@ -131,6 +131,7 @@ transactions: Final = Table(
     PrimaryKeyConstraint("block", "position"),
     Index("transactions_hash", "hash", unique=True),
     Index("transactions_sender", "sender", "block", "position"),
+    Index("transactions_failed", "succeeded", "block", "position"),
 )
 """Those that were sent to the market or that made it log something. `call` is the function's name, empty
 where it is none of the market's; `error` why it failed; `gas_price` and `cost` are in wei."""
@@ -165,6 +166,7 @@ accounts: Final = Table(
     _count("channels"),
     _count("first_block"),
     _count("last_block"),
+    Index("accounts_paid", "paid"),
 )
 """Payers. `paid`: settled, in all. `exits_at` is zero while nothing is exiting."""
 
@@ -300,7 +302,8 @@ provider_hours: Final = Table(
     _amount("paid"),
     PrimaryKeyConstraint("provider", "hour"),
 )
-"""What settlements paid a provider in an hour that begins at `hour`; one without any has no row."""
+"""What settlements and closes paid a provider in the hour that begins at `hour`, and how many settlements
+there were; an hour without either has no row."""
 
 receipts: Final = Table(
     "receipts",
@@ -321,6 +324,7 @@ receipts: Final = Table(
     Index("receipts_provider", "provider", "finished_at"),
     Index("receipts_model", "model", "finished_at"),
     Index("receipts_struct", "struct_hash"),
+    Index("receipts_cumulative", "channel_id", "cumulative_cost"),
 )
 """Receipts that a party published here, each proven to be under the acknowledgement that a settlement paid:
 only they say how many requests and tokens the settled atoms bought. Not made from the chain: they outlive a
