@@ -1,0 +1,42 @@
+"""Where the market said no: slashes with their proofs, reports that it refused, and what was passed over."""
+
+from typing import Final
+
+from sqlalchemy import false
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tallystick_node.explorer import schema
+from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.rows import Fraud, Transaction
+from tallystick_node.explorer.values import Address, Listing
+
+_TABLE = schema.frauds.c
+REPORTS: Final = ("slashOvercharge", "slashReceiptEquivocation", "slashOfferEquivocation", "slash")
+"""Functions that slash."""
+
+
+async def frauds(connection: AsyncConnection, cut: Cut, *, provider: Address | None = None) -> Listing[Fraud]:
+    """Slashes, newest first."""
+    statement = Fraud.select().where(*cut.below(_TABLE.block, _TABLE.log_index))
+    if provider is not None:
+        statement = statement.where(_TABLE.provider == provider)
+    statement = statement.order_by(_TABLE.block.desc(), _TABLE.log_index.desc()).limit(cut.asked)
+    rows = [Fraud.of(row) for row in await connection.execute(statement)]
+    return cut.listing(rows, lambda fraud: (fraud.block, fraud.log_index))
+
+
+async def refused_reports(connection: AsyncConnection, cut: Cut) -> Listing[Transaction]:
+    """Reports of fraud that the contract refused, newest first: their `error` says why."""
+    table = schema.transactions.c
+    statement = (
+        Transaction.select()
+        .where(
+            table.succeeded == false(),
+            table.call.in_(REPORTS),
+            *cut.below(table.block, table.position),
+        )
+        .order_by(table.block.desc(), table.position.desc())
+        .limit(cut.asked)
+    )
+    rows = [Transaction.of(row) for row in await connection.execute(statement)]
+    return cut.listing(rows, lambda sent: (sent.block, sent.position))

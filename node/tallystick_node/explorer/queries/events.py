@@ -1,0 +1,43 @@
+"""Events of somebody, of a channel, of a block or of a kind."""
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tallystick_node.explorer import schema
+from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.rows import Event
+from tallystick_node.explorer.values import Address, Hash, Listing
+
+_TABLE = schema.events.c
+
+
+async def of_payer(connection: AsyncConnection, cut: Cut, payer: Address) -> Listing[Event]:
+    return await _events(connection, cut, _TABLE.payer == payer)
+
+
+async def of_provider(connection: AsyncConnection, cut: Cut, provider: Address) -> Listing[Event]:
+    return await _events(connection, cut, _TABLE.provider == provider)
+
+
+async def of_channel(connection: AsyncConnection, cut: Cut, channel_id: Hash) -> Listing[Event]:
+    return await _events(connection, cut, _TABLE.channel_id == channel_id)
+
+
+async def of_block(connection: AsyncConnection, cut: Cut, number: int) -> Listing[Event]:
+    return await _events(connection, cut, _TABLE.block == number)
+
+
+async def named(connection: AsyncConnection, cut: Cut, name: str) -> Listing[Event]:
+    return await _events(connection, cut, _TABLE.name == name)
+
+
+async def _events(connection: AsyncConnection, cut: Cut, which: ColumnElement[bool]) -> Listing[Event]:
+    """Newest first."""
+    statement = (
+        Event.select()
+        .where(which, *cut.below(_TABLE.block, _TABLE.log_index))
+        .order_by(_TABLE.block.desc(), _TABLE.log_index.desc())
+        .limit(cut.asked)
+    )
+    rows = [Event.of(row) for row in await connection.execute(statement)]
+    return cut.listing(rows, lambda event: (event.block, event.log_index))

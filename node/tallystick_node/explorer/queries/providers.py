@@ -1,0 +1,157 @@
+"""Providers: what stands behind their promises, what they promised, and what they were paid for it."""
+
+from sqlalchemy import BigInteger, cast, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tallystick_node.explorer import schema
+from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.rows import Offer, Provider, ProviderHour, ReceiptKey
+from tallystick_node.explorer.values import Address, Amount, Listing, shown
+
+_TABLE = schema.providers.c
+HOUR = 3_600
+"""Seconds."""
+_HOUR_MS = HOUR * 1_000
+KEYS = 50
+"""Receipt keys shown, the newest."""
+HOURS = 24 * 366
+"""Shown of what a provider earned: a year, in hours that brought something."""
+
+
+@shown
+class Explained:
+    """Which part of what a provider was paid the published receipts account for."""
+
+    channels: int
+    """With published receipts."""
+    receipts: int
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    atoms: Amount
+    """The sum of the receipts' costs, in each channel no more than it has settled."""
+
+
+@shown
+class Uptime:
+    """Hours in which a provider was seen at work."""
+
+    since: int
+    """The hour of its first offer."""
+    hours: int
+    """From then to now, the present one included."""
+    seen: int
+    """In which it was settled with, or finished a request whose receipt is published."""
+
+
+async def providers(connection: AsyncConnection, cut: Cut) -> Listing[Provider]:
+    """The greatest stake first."""
+    statement = (
+        Provider.select()
+        .where(*cut.below(_TABLE.staked, _TABLE.address))
+        .order_by(_TABLE.staked.desc(), _TABLE.address.desc())
+        .limit(cut.asked)
+    )
+    rows = [Provider.of(row) for row in await connection.execute(statement)]
+    return cut.listing(rows, lambda provider: (provider.staked, provider.address))
+
+
+async def provider(connection: AsyncConnection, address: Address) -> Provider | None:
+    row = (await connection.execute(Provider.select().where(_TABLE.address == address))).first()
+    return None if row is None else Provider.of(row)
+
+
+async def receipt_keys(connection: AsyncConnection, address: Address) -> tuple[ReceiptKey, ...]:
+    """Every one that it named, the newest first."""
+    table = schema.receipt_keys.c
+    statement = ReceiptKey.select().where(table.provider == address)
+    statement = statement.order_by(table.block.desc(), table.log_index.desc()).limit(KEYS)
+    return tuple(ReceiptKey.of(row) for row in await connection.execute(statement))
+
+
+async def offers(connection: AsyncConnection, cut: Cut, address: Address) -> Listing[Offer]:
+    """Every version, the newest first."""
+    table = schema.offers.c
+    statement = (
+        Offer.select()
+        .where(table.provider == address, *cut.below(table.block, table.log_index))
+        .order_by(table.block.desc(), table.log_index.desc())
+        .limit(cut.asked)
+    )
+    rows = [Offer.of(row) for row in await connection.execute(statement)]
+    return cut.listing(rows, lambda offer: (offer.block, offer.log_index))
+
+
+async def hours(connection: AsyncConnection, address: Address) -> tuple[ProviderHour, ...]:
+    """What it was paid in each hour of the last year that brought something, oldest first."""
+    table = schema.provider_hours.c
+    statement = ProviderHour.select().where(table.provider == address)
+    found = await connection.execute(statement.order_by(table.hour.desc()).limit(HOURS))
+    return tuple(ProviderHour.of(row) for row in found)[::-1]
+
+
+async def explained(connection: AsyncConnection, address: Address) -> Explained:
+    published, channels = schema.published.c, schema.channels.c
+    statement = (
+        select(
+            published.receipts,
+            published.requests,
+            published.input_tokens,
+            published.output_tokens,
+            published.cost,
+            channels.settled,
+        )
+        .join_from(schema.published, schema.channels, published.channel_id == channels.channel_id)
+        .where(published.provider == address)
+    )
+    rows = (await connection.execute(statement)).all()
+    return Explained(
+        channels=len(rows),
+        receipts=sum(row.receipts for row in rows),
+        requests=sum(row.requests for row in rows),
+        input_tokens=sum(row.input_tokens for row in rows),
+        output_tokens=sum(row.output_tokens for row in rows),
+        atoms=sum(min(row.cost, row.settled) for row in rows),
+    )
+
+
+async def uptime(connection: AsyncConnection, address: Address, now: int) -> Uptime | None:
+    """None: it never posted an offer."""
+    offers = schema.offers.c
+    first = select(offers.timestamp).where(offers.provider == address)
+    posted = await connection.scalar(first.order_by(offers.block, offers.log_index).limit(1))
+    if posted is None:
+        return None
+    since, end = posted - posted % HOUR, now - now % HOUR
+    table = schema.provider_hours.c
+    settled = await connection.execute(
+        select(table.hour).where(table.provider == address, table.settlements > 0, table.hour >= since)
+    )
+    seen = set(settled.scalars()) | await _hours_of_receipts(connection, address)
+    return Uptime(
+        since=since,
+        hours=max(1, (end - since) // HOUR + 1),
+        seen=sum(since <= hour <= end for hour in seen),
+    )
+
+
+async def _hours_of_receipts(connection: AsyncConnection, address: Address) -> set[int]:
+    """In which one of its published receipts ended.
+
+    One look into the index an hour rather than one row a receipt: from each hour to the first receipt after
+    it.
+    """
+    table = schema.receipts.c
+
+    def next_after(milliseconds: object) -> object:
+        return (
+            select(func.min(table.finished_at))
+            .where(table.provider == address, table.finished_at >= milliseconds)
+            .scalar_subquery()
+        )
+
+    steps = select(cast(next_after(literal(0)), BigInteger).label("at")).cte("steps", recursive=True)
+    end_of_hour = (steps.c.at // _HOUR_MS + 1) * _HOUR_MS
+    steps = steps.union_all(select(cast(next_after(end_of_hour), BigInteger)).where(steps.c.at.is_not(None)))
+    found = await connection.execute(select(steps.c.at).where(steps.c.at.is_not(None)))
+    return {at // _HOUR_MS * HOUR for at in found.scalars()}

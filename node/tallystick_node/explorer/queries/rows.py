@@ -1,0 +1,292 @@
+"""The tables' rows as values, field by column: what every page shows, whatever else it adds.
+
+They know no statement.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, ClassVar, Self
+
+import orjson
+from sqlalchemy import Row, Select, Table, select
+
+from tallystick_node.explorer import schema
+from tallystick_node.explorer.values import Address, Amount, Hash, shown
+
+
+class Record:
+    """A row of one table. Subclasses are frozen dataclasses whose fields are its columns."""
+
+    TABLE: ClassVar[Table]
+
+    @classmethod
+    def select(cls) -> Select[Any]:
+        return select(*(cls.TABLE.c[field.name] for field in fields(cls)))  # type: ignore[arg-type]
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Self:
+        """From a row that holds these columns, perhaps among others."""
+        return cls(**{field.name: row._mapping[cls.TABLE.c[field.name]] for field in fields(cls)})  # type: ignore[arg-type]
+
+
+@shown
+class Progress(Record):
+    """How far the chain was read."""
+
+    TABLE = schema.progress
+    chain_id: int
+    market: Address
+    block: int
+    hash: Hash
+    timestamp: int
+
+
+@shown
+class Block(Record):
+    TABLE = schema.blocks
+    number: int
+    hash: Hash
+    parent: Hash
+    timestamp: int
+    base_fee: Amount
+    gas_used: int
+    transactions: int
+    """Of the market, as `events` are."""
+    events: int
+    held: Amount
+    """By the market, as the asset's own transfers have it."""
+    owed: Amount
+    """By the market, as its events have it."""
+
+
+@shown
+class Transaction(Record):
+    """But for what it was called with, which only its own page shows."""
+
+    TABLE = schema.transactions
+    block: int
+    position: int
+    hash: Hash
+    sender: Address
+    recipient: Address | None
+    call: str
+    """Name of the market's function; empty: none of its."""
+    succeeded: bool
+    error: str | None
+    gas_used: int
+    gas_price: Amount
+    cost: Amount
+    events: int
+    timestamp: int
+
+
+@shown
+class Event(Record):
+    TABLE = schema.events
+    block: int
+    log_index: int
+    position: int
+    transaction_hash: Hash
+    name: str
+    arguments: Mapping[str, Any]
+    """By the contract's own names: amounts as decimal text, bytes as hex."""
+    payer: Address | None
+    provider: Address | None
+    channel_id: Hash | None
+    timestamp: int
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Self:
+        values = {field.name: row._mapping[cls.TABLE.c[field.name]] for field in fields(cls)}
+        return cls(**values | {"arguments": orjson.loads(values["arguments"])})
+
+
+@shown
+class Account(Record):
+    """A payer's."""
+
+    TABLE = schema.accounts
+    address: Address
+    free: Amount
+    exiting: Amount
+    exits_at: int
+    """Zero while nothing is exiting."""
+    deposited: Amount
+    exited: Amount
+    paid: Amount
+    channels: int
+    first_block: int
+    last_block: int
+
+    @property
+    def locked(self) -> Amount:
+        """In channels, not settled: what came in and is neither out, nor free, nor on its way out."""
+        return self.deposited - self.exited - self.paid - self.free - self.exiting
+
+
+@shown
+class Provider(Record):
+    TABLE = schema.providers
+    address: Address
+    staked: Amount
+    exiting: Amount
+    exits_at: int
+    """Zero while nothing is exiting."""
+    balance: Amount
+    earned: Amount
+    withdrawn: Amount
+    slashed: Amount
+    receipt_key: Address | None
+    minimum_sequence: Amount
+    offers: int
+    channels: int
+    settlements: int
+    slashes: int
+    first_block: int
+    last_block: int
+
+
+@shown
+class ReceiptKey(Record):
+    TABLE = schema.receipt_keys
+    block: int
+    log_index: int
+    provider: Address
+    receipt_key: Address
+    timestamp: int
+
+
+@shown
+class Offer(Record):
+    """As often as it was posted."""
+
+    TABLE = schema.offers
+    block: int
+    log_index: int
+    offer_hash: Hash
+    provider: Address
+    sequence: Amount
+    endpoint: str
+    endpoint_key: Hash
+    model: str
+    model_hash: Hash
+    input_price: Amount
+    cached_input_price: Amount
+    output_price: Amount
+    credit: Amount
+    context_length: int
+    valid_until: Amount
+    timestamp: int
+
+
+@shown
+class Channel(Record):
+    """One life of one channel."""
+
+    TABLE = schema.channels
+    channel_id: Hash
+    payer: Address
+    provider: Address
+    session_key: Address
+    epoch: int
+    cap: Amount
+    settled: Amount
+    returned: Amount
+    settlements: int
+    opened_block: int
+    opened_at: int
+    closes_at: int
+    """Zero unless its payer asked for the close."""
+    closed_block: int
+    closed_at: int
+    """Zero while it is not closed."""
+    last_block: int
+
+    @property
+    def left(self) -> Amount:
+        """What it can still pay."""
+        return 0 if self.closed_at else self.cap - self.settled
+
+
+@shown
+class Settlement(Record):
+    TABLE = schema.settlements
+    block: int
+    log_index: int
+    position: int
+    transaction_hash: Hash
+    channel_id: Hash
+    payer: Address
+    provider: Address
+    paid: Amount
+    """By this row."""
+    settled: Amount
+    """With it, in all."""
+    acknowledgement_hash: Hash
+    timestamp: int
+
+
+@shown
+class Fraud(Record):
+    TABLE = schema.frauds
+    block: int
+    log_index: int
+    transaction_hash: Hash
+    provider: Address
+    kind: str
+    reporter: Address | None
+    evidence: Mapping[str, Any]
+    """The proof's arguments."""
+    reward: Amount
+    burnt: Amount
+    timestamp: int
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Self:
+        values = {field.name: row._mapping[cls.TABLE.c[field.name]] for field in fields(cls)}
+        return cls(**values | {"evidence": orjson.loads(values["evidence"])})
+
+
+@shown
+class PublishedReceipt(Record):
+    TABLE = schema.receipts
+    channel_id: Hash
+    sequence: int
+    struct_hash: Hash
+    offer_hash: Hash
+    model: str
+    provider: Address
+    payer: Address
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    finish: int
+    received_at: int
+    first_token_at: int
+    finished_at: int
+    cost: Amount
+    cumulative_cost: Amount
+    acknowledgement_hash: Hash
+
+
+@shown
+class Published(Record):
+    """Totals of a channel's published receipts."""
+
+    TABLE = schema.published
+    channel_id: Hash
+    provider: Address
+    receipts: int
+    requests: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    cost: Amount
+
+
+@shown
+class ProviderHour(Record):
+    TABLE = schema.provider_hours
+    hour: int
+    settlements: int
+    paid: Amount
