@@ -49,6 +49,7 @@ class FakeBlock:
     def logs(self) -> list[dict[str, Any]]:
         return [
             {
+                "address": "0x" + DEPLOYMENT.market.hex(),
                 "topics": ["0x" + TOPIC.hex(), "0x" + "00" * 32],
                 "data": "0x" + amount.to_bytes(32, "big").hex() * 2,
                 "blockNumber": hex(self.number),

@@ -1,4 +1,4 @@
-"""One node's blocks, and the market's logs in them, each checked to belong to the blocks around it.
+"""One node's blocks, and the logs asked for in them, each checked to belong to the blocks around it.
 
 An address may stand for many machines, some of which are blocks behind the others: logs that such a one does
 not have yet must not pass for logs that are not there. So the newest blocks are asked for their logs by hash,
@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from tallystick.chain.deployment import Deployment
 from tallystick.chain.errors import ChainUnavailable, RpcError, WrongChain
 from tallystick.chain.rpc import Rpc, quantity
-from tallystick.protocol.units import Timestamp, to_hex
+from tallystick.protocol.units import Timestamp
 
 KEPT: Final = 64
 """Of the newest blocks the hashes are known: how far the chain may go back without being read anew."""
@@ -42,13 +41,35 @@ class Reading:
     """Of all of it, in the chain's order."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """Which logs are asked for."""
+
+    address: str
+    """The contract, `0x…` in lower case."""
+    topics: tuple[tuple[str, ...] | None, ...]
+    """What each topic may be, `0x…`; None: anything."""
+
+    def json(self, **where: str) -> dict[str, Any]:
+        topics = [None if wanted is None else list(wanted) for wanted in self.topics]
+        return {"address": self.address, "topics": topics, **where}
+
+    def fits(self, log: dict[str, Any]) -> bool:
+        topics, address = log.get("topics"), log.get("address")
+        if not isinstance(topics, list) or len(topics) < len(self.topics) or not isinstance(address, str):
+            return False
+        return address.lower() == self.address and all(
+            wanted is None or topic in wanted for wanted, topic in zip(self.topics, topics, strict=False)
+        )
+
+
 class NodeBlocks:
     """What one node says. Not for two threads at once."""
 
-    def __init__(self, rpc: Rpc, deployment: Deployment, topics: Sequence[str]):
+    def __init__(self, rpc: Rpc, chain_id: int, filters: Sequence[LogFilter]):
         self.rpc = rpc
-        self._deployment = deployment
-        self._topics = list(topics)
+        self._chain_id = chain_id
+        self._filters = filters
         self._span = _SPAN
 
     def newest(self, *numbers: int) -> tuple[Block, list[Block | None]]:
@@ -61,7 +82,7 @@ class NodeBlocks:
         """
         requests: list[tuple[str, Sequence[Any]]] = [("eth_chainId", ()), _asking("latest")]
         chain_id, latest, *found = self.rpc.batch(requests + [_asking(hex(number)) for number in numbers])
-        require_chain(chain_id, self._deployment.chain_id)
+        require_chain(chain_id, self._chain_id)
         return read_block(latest), [
             None if block is None else read_block(block, number)
             for number, block in zip(numbers, found, strict=True)
@@ -72,17 +93,28 @@ class NodeBlocks:
         `after`; raises ChainUnavailable where they do not."""
         first = max(begin, target - KEPT + 1)
         blocks = self._headers(first, target)
-        target = blocks[-1].number
         if after is not None and first == begin and blocks[0].parent != after.hash:
             raise ChainUnavailable(MOVED)
+        return Reading(blocks, self.logs(begin, blocks))
+
+    def logs(self, begin: int, blocks: Sequence[Block]) -> tuple[dict[str, Any], ...]:
+        """Of all blocks from `begin` to the last of `blocks`, which are the newest of that stretch, each the
+        parent of the next; in the chain's order. Raises ChainUnavailable where the node's are of others."""
+        first, target = blocks[0].number, blocks[-1].number
         near = max(begin, target - _NEAR + 1)
         logs = self._older(begin, near - 1, blocks[near - first - 1] if near > first else None, blocks[0])
         logs += self._near([block for block in blocks if block.number >= near])
-        by_number = {block.number: block.hash for block in blocks}
+        hashes = {block.number: block.hash for block in blocks}
+        ordered: dict[tuple[int, int], dict[str, Any]] = {}
         for log in logs:
-            self._require_asked_for(log)
-            _require_within(log, by_number, begin, target)
-        return Reading(blocks, tuple(logs))
+            if not any(wanted.fits(log) for wanted in self._filters):
+                raise ChainUnavailable("The node answered a log that was not asked for.")
+            number = quantity(log.get("blockNumber"))
+            there = log.get("blockHash")
+            if not begin <= number <= target or hashes.get(number, there) != there:
+                raise ChainUnavailable(MOVED)
+            ordered[number, quantity(log.get("logIndex"), bits=64)] = log  # It may fit two filters.
+        return tuple(ordered[place] for place in sorted(ordered))
 
     def _headers(self, first: int, last: int) -> tuple[Block, ...]:
         blocks: list[Block] = []
@@ -105,11 +137,8 @@ class NodeBlocks:
         while begin <= end:
             until = min(end, begin + self._span - 1)
             try:
-                found, block = self.rpc.batch(
-                    [
-                        ("eth_getLogs", (self._filter(fromBlock=hex(begin), toBlock=hex(until)),)),
-                        _asking(hex(until)),
-                    ]
+                *found, block = self.rpc.batch(
+                    [*self._asking_logs(fromBlock=hex(begin), toBlock=hex(until)), _asking(hex(until))]
                 )
             except RpcError:
                 if until == begin:
@@ -119,32 +148,28 @@ class NodeBlocks:
             read = read_block(block, until)
             if until == end and read.hash != (ends.hash if ends is not None else oldest.parent):
                 raise ChainUnavailable(MOVED)
-            logs += _list(found)
+            logs += [log for answer in found for log in _list(answer)]
             begin = until + 1
         return logs
 
     def _near(self, blocks: Sequence[Block]) -> list[dict[str, Any]]:
+        asked = [block for block in blocks for _ in self._filters]
         try:
             found = self.rpc.batch(
-                [("eth_getLogs", (self._filter(blockHash=block.hash),)) for block in blocks]
+                [request for block in blocks for request in self._asking_logs(blockHash=block.hash)]
             )
         except RpcError as error:
             raise ChainUnavailable(f"{MOVED} ({error})") from error
         logs = []
-        for block, answer in zip(blocks, found, strict=True):
+        for block, answer in zip(asked, found, strict=True):
             for log in _list(answer):
                 if log.get("blockHash") != block.hash:
                     raise ChainUnavailable(MOVED)
                 logs.append(log)
         return logs
 
-    def _require_asked_for(self, log: dict[str, Any]) -> None:
-        topics = log.get("topics")
-        if not isinstance(topics, list) or not topics or topics[0] not in self._topics:
-            raise ChainUnavailable("The node answered a log that was not asked for.")
-
-    def _filter(self, **where: str) -> dict[str, Any]:
-        return {"address": to_hex(self._deployment.market), "topics": [self._topics], **where}
+    def _asking_logs(self, **where: str) -> list[tuple[str, Sequence[Any]]]:
+        return [("eth_getLogs", (wanted.json(**where),)) for wanted in self._filters]
 
 
 def _asking(number: str) -> tuple[str, Sequence[Any]]:
@@ -155,12 +180,6 @@ def _list(answer: Any) -> list[dict[str, Any]]:
     if isinstance(answer, list) and all(isinstance(item, dict) for item in answer):
         return answer
     raise ChainUnavailable("The node answered something that is no list of logs.")
-
-
-def _require_within(log: dict[str, Any], hashes: dict[int, str], begin: int, target: int) -> None:
-    number = quantity(log.get("blockNumber"))
-    if not begin <= number <= target or hashes.get(number, log.get("blockHash")) != log.get("blockHash"):
-        raise ChainUnavailable(MOVED)
 
 
 def read_block(answer: Any, number: int | None = None) -> Block:

@@ -7,19 +7,16 @@ witness, another node, says too; without witnesses, everything.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from tallystick.chain import contracts
-from tallystick.chain.blocks import KEPT, MOVED, Block, NodeBlocks, Reading
+from tallystick.chain.blocks import Block, LogFilter, NodeBlocks, Reading
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.errors import ChainDisputed, ChainError, ChainUnavailable, RpcError
 from tallystick.chain.events import EVENTS, ChainEvent, read_event
 from tallystick.chain.rpc import Rpc
+from tallystick.chain.trail import Trail
 from tallystick.ports import Head
 from tallystick.protocol.units import to_hex
-
-_PATIENCE: Final = 10
-"""Polls in a row that find the chain shorter before that is the chain, and not a machine that lags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +48,13 @@ class Follower:
         """Acts on blocks that have `confirmations` others on top of them."""
         names = {kind.__name__ for kind in events}
         entries = contracts.market().interface.events
-        topics = [to_hex(topic) for topic, entry in entries.items() if entry.name in names]
-        self._node = NodeBlocks(rpc, deployment, topics)
-        self._witnesses = [NodeBlocks(witness, deployment, topics) for witness in witnesses]
+        topics = tuple(to_hex(topic) for topic, entry in entries.items() if entry.name in names)
+        wanted = LogFilter(to_hex(deployment.market), (topics,))
+        self._node = NodeBlocks(rpc, deployment.chain_id, [wanted])
+        self._witnesses = [NodeBlocks(witness, deployment.chain_id, [wanted]) for witness in witnesses]
         self._confirmations = confirmations
         self._first = deployment.block if from_block is None else from_block
-        self._known: list[Block] = []
-        """The newest read, without a gap; nothing before the first poll."""
-        self._shorter = 0
-        """Polls in a row that found the chain shorter than it was."""
+        self._trail = self._new_trail()
 
     def poll(self) -> Update:
         """Everything since the last poll; the first one reads from the beginning.
@@ -71,10 +66,10 @@ class Follower:
         ChainDisputed :
             No witness says what the node says, and one contradicts it.
         """
-        last = self._known[-1] if self._known else None
-        latest, held = self._node.newest(*([last.number] if last else []))
-        base, moved = self._base(latest, held[0] if held else None)
-        if base is not None and not moved and self._shorter:
+        last = self._trail.last
+        parting = self._trail.part()
+        base, moved, latest = parting.base, parting.moved, parting.latest
+        if base is not None and parting.waits:
             return self._nothing(base)
         begin = self._first if base is None else base.number + 1
         target = min(max(latest.number - self._confirmations, 0), self._seen_by_witnesses(latest.number))
@@ -86,63 +81,24 @@ class Follower:
         reading = Reading((base,), ()) if base and nothing_new else self._node.read(base, begin, target)
         self._require_witness(base, begin, reading)
         events = [event for event in map(read_event, reading.logs) if event is not None]
-        return self._took(reading, base, tuple(events), moved)
+        self._trail.extend(base, reading.blocks)
+        rewound_to = None if not moved else -1 if base is None else base.number
+        return self._update(reading.blocks[-1], tuple(events), rewound_to)
 
     def start_over(self) -> None:
         """The next poll is the first."""
-        self._known = []
+        self._trail = self._new_trail()
 
-    def _base(self, latest: Block, held: Block | None) -> tuple[Block | None, bool]:
-        """The newest block known that the chain still has, and whether it took later ones back."""
-        if not self._known:
-            return None, False
-        last = self._known[-1]
-        if latest.number >= last.number:
-            self._shorter = 0
-            if held is None:
-                raise ChainUnavailable(MOVED)  # Two machines answered, and one is behind.
-            return (last, False) if held == last else (self._fork(latest.number), True)
-        if self._at(latest.number) not in (None, latest):
-            self._shorter = 0
-            return self._fork(latest.number), True
-        self._shorter += 1
-        if self._shorter < _PATIENCE or self._witnesses:
-            return last, False
-        self._shorter = 0
-        return self._fork(latest.number), True
-
-    def _at(self, number: int) -> Block | None:
-        index = number - self._known[0].number
-        return self._known[index] if 0 <= index < len(self._known) else None
-
-    def _fork(self, latest: int) -> Block | None:
-        """The newest block known that is still there; None where none is."""
-        candidates = [block for block in self._known if block.number <= latest]
-        size = 1
-        while candidates:
-            part, candidates = candidates[-size:], candidates[:-size]
-            _, found = self._node.newest(*(block.number for block in part))
-            same = [block for block, there in zip(part, found, strict=True) if block == there]
-            if same:
-                return same[-1]
-            size *= 2
-        return None
+    def _new_trail(self) -> Trail:
+        return Trail(self._node, trusts_length=not self._witnesses)
 
     def _nothing(self, last: Block) -> Update:
-        return Update(head=_head(last), events=(), rewound_to=None, final=self._known[0].number)
+        return self._update(last, (), None)
 
-    def _took(
-        self, reading: Reading, base: Block | None, events: tuple[ChainEvent, ...], moved: bool
-    ) -> Update:
-        kept = [] if base is None else [block for block in self._known if block.number <= base.number]
-        new = [block for block in reading.blocks if not kept or block.number > kept[-1].number]
-        if kept and new and new[0].number != kept[-1].number + 1:
-            kept = []  # So many are new that a gap would be left.
-        self._known = (kept + new)[-KEPT:]
-        rewound_to = None if not moved else -1 if base is None else base.number
-        return Update(
-            head=_head(self._known[-1]), events=events, rewound_to=rewound_to, final=self._known[0].number
-        )
+    def _update(self, last: Block, events: tuple[ChainEvent, ...], rewound_to: int | None) -> Update:
+        oldest = self._trail.oldest
+        assert oldest is not None, "something was read"
+        return Update(head=_head(last), events=events, rewound_to=rewound_to, final=oldest.number)
 
     # ------------------------------------------------------------------------------------------- witnesses
 
