@@ -133,6 +133,16 @@ class Interface:
         selector, entry = self.functions[name]
         return selector + encode(entry.types, values)
 
+    def calldata(self, data: bytes) -> tuple[str, dict[str, Any]] | None:
+        """The function that `data` calls and its arguments, structs as mappings of their fields; None where
+        this contract has no such function. Raises AbiError."""
+        for name, (selector, entry) in self.functions.items():
+            if selector == data[:4]:
+                values = decode(entry.types, data[4:])
+                given = zip(entry.names, map(named, entry.inputs, values), strict=True)
+                return name, dict(given)
+        return None
+
     def result(self, name: str, data: bytes) -> tuple[Any, ...]:
         """What a function answered; raises AbiError."""
         return decode(self.functions[name][1].outputs, data)

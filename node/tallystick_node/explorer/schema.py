@@ -29,19 +29,26 @@ VERSION: Final = 1
 """Of these tables. A database of another version is filled anew."""
 _DIGITS: Final = 39
 """Of 2**128 − 1."""
+_WIDE_DIGITS: Final = 78
+"""Of 2**256 − 1."""
 
 
 class Amount(TypeDecorator[int]):
-    """Atoms or wei: a natural number below 2**128, as text of one width."""
+    """Atoms or wei: a natural number below 2**128, as text of one width. A wide one is below 2**256: what
+    anybody may send the market, which an asset that anybody mints has no other limit for."""
 
-    impl = String(_DIGITS)
+    impl = String
     cache_ok = True
+
+    def __init__(self, *, wide: bool = False):
+        self.wide = wide
+        super().__init__(_WIDE_DIGITS if wide else _DIGITS)
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
         if value is None:
             return None
-        assert 0 <= value < 1 << 128, value
-        return f"{value:0{_DIGITS}d}"
+        assert 0 <= value < 1 << (256 if self.wide else 128), value
+        return f"{value:0{_WIDE_DIGITS if self.wide else _DIGITS}d}"
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
         return None if value is None else int(value)
@@ -87,9 +94,10 @@ progress: Final = Table(
     Column("block", BigInteger, nullable=False),
     _hash("hash"),
     _when("timestamp"),
+    _count("final"),
 )
 """One row: how far the chain was read. The newest block read, whether it holds anything of the market or
-not."""
+not. What was read up to block `final` is not taken back, but by reading everything anew."""
 
 blocks: Final = Table(
     "blocks",
@@ -102,14 +110,16 @@ blocks: Final = Table(
     _count("gas_used"),
     _count("transactions"),
     _count("events"),
-    _amount("held"),
+    _count("transfers"),
+    Column("held", Amount(wide=True), nullable=False),
     _amount("owed"),
     Index("blocks_hash", "hash"),
     Index("blocks_timestamp", "timestamp"),
 )
 """Those with a transaction to the market, an event of it, or a transfer of the asset to or from it; and the
-newest 64, for reorganisations. `transactions` and `events` are the market's. `held` is what the asset's own
-transfers have left with the market after the block, `owed` what the market's events have it owe (INV-1)."""
+newest 64, for reorganisations. `transactions` and `events` are the market's, `transfers` the asset's to or
+from the market. `held` is what those have left with the market after the block, `owed` what the market's
+events have it owe (INV-1). Anybody may send the market more than it owes."""
 
 transactions: Final = Table(
     "transactions",
@@ -134,7 +144,8 @@ transactions: Final = Table(
     Index("transactions_failed", "succeeded", "block", "position"),
 )
 """Those that were sent to the market or that made it log something. `call` is the function's name, empty
-where it is none of the market's; `error` why it failed; `gas_price` and `cost` are in wei."""
+where it is none of the market's; `error` why it failed, empty where the node cannot say; `gas_price` and
+`cost` are in wei."""
 
 events: Final = Table(
     "events",
@@ -154,8 +165,8 @@ events: Final = Table(
     Index("events_provider", "provider", "block", "log_index"),
     Index("events_channel", "channel_id", "block", "log_index"),
 )
-"""Every one. `arguments` is JSON of the contract's own names; amounts are decimal text there, bytes are
-hex. Payer and provider are also known of an event that names only its channel."""
+"""Every one. `arguments` is JSON of the contract's own names; numbers are decimal text there, bytes are
+hex, a reason is its name. Payer and provider are also known of an event that names only its channel."""
 
 accounts: Final = Table(
     "accounts",
@@ -184,7 +195,9 @@ providers: Final = Table(
     Index("providers_staked", "staked"),
     Index("providers_earned", "earned"),
 )
-"""Whoever staked, posted an offer, or had a channel opened to it."""
+"""Whoever staked, named a receipt key, posted an offer, had a channel opened to it, or earned, be it by
+reporting a fraud. `earned` is all that ever came into its balance, `withdrawn` what left it; `slashed` is all
+that was taken of its stake."""
 
 receipt_keys: Final = Table(
     "receipt_keys",
@@ -291,7 +304,7 @@ hours: Final = Table(
 )
 """What charts are drawn from. `hour` is the unix time at which it begins; an hour without anything has no
 row. `settle_gas` is what settle transactions took, `fees` wei; `locked` (caps not settled) and `staked` are
-what there was at the hour's end, the others what came in it."""
+what there was at the hour's end, the others what came in it. What a close pays is settled too."""
 
 provider_hours: Final = Table(
     "provider_hours",
@@ -304,6 +317,18 @@ provider_hours: Final = Table(
 )
 """What settlements and closes paid a provider in the hour that begins at `hour`, and how many settlements
 there were; an hour without either has no row."""
+
+undo: Final = Table(
+    "undo",
+    METADATA,
+    Column("block", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("key", LargeBinary(32), nullable=False),
+    Column("row", Text, nullable=True),
+    PrimaryKeyConstraint("block", "kind", "key"),
+)
+"""What a block that may be taken back found in a row of the table `kind` before it changed it; nothing where
+there was none. The writer's own."""
 
 receipts: Final = Table(
     "receipts",

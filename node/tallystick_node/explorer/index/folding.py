@@ -1,0 +1,382 @@
+"""Blocks, folded one by one into what the market is after them.
+
+`fold` is the only place where an event changes a row. It says what it found in each row that it changed, so
+that a block can be taken back. Pure: the rows that a block needs are brought to it. Events that cannot follow
+from what was before are the node's fault, and said to be.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias, TypeVar
+
+from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.events import (
+    CapRaised,
+    ChainEvent,
+    ChannelClosed,
+    ChannelOpened,
+    CloseRequested,
+    Deposited,
+    Earned,
+    Exited,
+    ExitRequested,
+    OfferPosted,
+    OffersWithdrawn,
+    ReceiptKeySet,
+    Settled,
+    Slashed,
+    Staked,
+    Unstaked,
+    UnstakeRequested,
+    Withdrawn,
+)
+from tallystick_node.explorer.index import facts
+from tallystick_node.explorer.index.facts import MarketBlock, Row
+from tallystick_node.explorer.index.rows import (
+    Account,
+    Channel,
+    Hour,
+    Key,
+    Provider,
+    ProviderHour,
+    State,
+    hour_key,
+    provider_hour_key,
+)
+
+S = TypeVar("S", bound=State)
+Place: TypeAlias = tuple[str, Key]
+"""Table and key."""
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums over all rows, as far as blocks were folded."""
+
+    held: int = 0
+    """Atoms that the asset's transfers have left with the market."""
+    owed: int = 0
+    """Atoms that the market's events have it owe."""
+    locked: int = 0
+    """Of `owed`: caps not settled."""
+    staked: int = 0
+    """Of `owed`: stake that is not on its way out."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """Rows as they are. It holds those that the blocks to come need, and perhaps more."""
+
+    rows: dict[Place, State | None] = field(default_factory=dict)
+    """None: there is no such row. What is missing was not looked up."""
+    totals: Totals = field(default_factory=Totals)
+
+    def find(self, kind: type[S], key: Key) -> S | None:
+        found = self.rows[kind.TABLE, key]
+        assert found is None or isinstance(found, kind)
+        return found
+
+
+@dataclass(slots=True)
+class Changes:
+    """What one block brings."""
+
+    added: dict[str, list[Row]] = field(default_factory=dict)
+    """By table."""
+    found: dict[Place, State | None] = field(default_factory=dict)
+    """What was in each row that changed, before; None: there was no such row."""
+
+
+def needs(blocks: Iterable[MarketBlock]) -> set[Place]:
+    """The rows that folding them may ask for, but for what hangs on the channels among these."""
+    places: set[Place] = {("hours", hour_key(block.hour)) for block in blocks if not block.is_empty}
+    for block in blocks:
+        for event in block.events:
+            places.update(_needs(event))
+    return places
+
+
+def needs_of(channels: Iterable[Channel | ChannelOpened], blocks: Iterable[MarketBlock]) -> set[Place]:
+    """The rest of them. Channels that the blocks open are told of by their events."""
+    hours = {block.hour for block in blocks if block.events}
+    places: set[Place] = set()
+    for channel in channels:
+        places |= {("accounts", channel.payer), ("providers", channel.provider)}
+        places |= {("provider_hours", provider_hour_key(channel.provider, hour)) for hour in hours}
+    return places
+
+
+def _needs(event: ChainEvent) -> Iterator[Place]:
+    for table, name in (("channels", "channel_id"), ("accounts", "payer"), ("providers", "provider")):
+        if (key := getattr(event, name, None)) is not None:
+            yield table, key
+
+
+def fold(standing: Standing, block: MarketBlock) -> Changes:
+    """Changes `standing` to what it is after `block`."""
+    folding = _Folding(standing, block)
+    folding.transactions()
+    before: ChainEvent | None = None
+    for event in block.events:
+        folding.event(event, before)
+        before = event
+    folding.end()
+    return folding.changes
+
+
+def _incoherent(what: str) -> ChainUnavailable:
+    return ChainUnavailable(f"What the node tells does not add up: {what}.")
+
+
+class _Folding:
+    """One block's."""
+
+    def __init__(self, standing: Standing, block: MarketBlock):
+        self.changes = Changes()
+        self._standing = standing
+        self._block = block
+        self._sums: Counter[str] = Counter()
+        self._positions = {item.hash: item.position for item in block.transactions}
+
+    # ------------------------------------------------------------------------------------------- rows
+
+    def _put(self, row: State) -> None:
+        table, key = row.TABLE, row.key
+        before = self._standing.rows[table, key]
+        if not row.is_sound:
+            raise _incoherent(f"{table} {key.hex()} in block {self._block.number}")
+        self.changes.found.setdefault((table, key), before)
+        self._standing.rows[table, key] = row
+        totals = self._standing.totals
+        if isinstance(row, Account | Provider | Channel):
+            assert before is None or isinstance(before, Account | Provider | Channel)
+            owed = row.owed - (0 if before is None else before.owed)
+            totals.owed += owed
+            if isinstance(row, Channel):
+                totals.locked += owed
+        if isinstance(row, Provider):
+            assert before is None or isinstance(before, Provider)
+            totals.staked += row.staked - (0 if before is None else before.staked)
+
+    def _add(self, table: str, row: Row) -> None:
+        self.changes.added.setdefault(table, []).append(row)
+
+    def _account(self, address: bytes) -> Account:
+        number = self._block.number
+        found = self._standing.find(Account, address)
+        if found is None:
+            return Account(address=address, first_block=number, last_block=number)
+        return replace(found, last_block=number)
+
+    def _provider(self, address: bytes) -> Provider:
+        number = self._block.number
+        found = self._standing.find(Provider, address)
+        if found is None:
+            return Provider(address=address, first_block=number, last_block=number)
+        return replace(found, last_block=number)
+
+    def _channel(self, channel_id: bytes) -> Channel:
+        found = self._standing.find(Channel, channel_id)
+        if found is None:
+            raise _incoherent(f"channel {channel_id.hex()} was never opened")
+        return replace(found, last_block=self._block.number)
+
+    def end(self) -> None:
+        """The block itself, its part of the hour, and what there is at the end of it."""
+        block, totals = self._block, self._standing.totals
+        totals.held += block.received - block.sent
+        if totals.held < 0:
+            raise _incoherent(f"more of the asset left the market than came to it, in block {block.number}")
+        if not block.is_empty:
+            hour = self._standing.find(Hour, hour_key(block.hour)) or Hour(hour=block.hour)
+            sums = {name: getattr(hour, name) + more for name, more in self._sums.items()}
+            self._put(replace(hour, **sums, locked=totals.locked, staked=totals.staked))
+        self._add("blocks", facts.block_row(block, held=totals.held, owed=totals.owed))
+
+    def _count(self, **more: int) -> None:
+        """Adds to the hour's figures."""
+        self._sums.update(more)
+
+    # ------------------------------------------------------------------------------------------- transactions
+
+    def transactions(self) -> None:
+        block = self._block
+        if not block.transactions:
+            return
+        events = Counter[bytes](event.transaction for event in block.events)
+        settle_gas = 0
+        for item in block.transactions:
+            if item.call == "settle":
+                settle_gas += item.gas_used
+            self._add("transactions", facts.transaction_row(block, item, events=events[item.hash]))
+        self._count(
+            transactions=len(block.transactions),
+            gas_used=sum(item.gas_used for item in block.transactions),
+            settle_gas=settle_gas,
+            fees=sum(item.gas_used * item.gas_price for item in block.transactions),
+        )
+
+    # ------------------------------------------------------------------------------------------- events
+
+    def event(self, event: ChainEvent, before: ChainEvent | None) -> None:
+        payer, provider = getattr(event, "payer", None), getattr(event, "provider", None)
+        channel_id = getattr(event, "channel_id", None)
+        if channel_id is not None and (channel := self._standing.find(Channel, channel_id)) is not None:
+            payer, provider = payer or channel.payer, provider or channel.provider
+        position, timestamp = self._positions[event.transaction], self._block.timestamp
+        self._add("events", facts.event_row(event, timestamp, position, payer, provider))
+        self._apply(event, before)
+
+    def _apply(self, event: ChainEvent, before: ChainEvent | None) -> None:
+        match event:
+            case Deposited() | ExitRequested() | Exited():
+                self._account_event(event)
+            case Staked() | UnstakeRequested() | Unstaked() | Slashed():
+                self._stake_event(event, before)
+            case ReceiptKeySet() | OfferPosted() | OffersWithdrawn() | Earned() | Withdrawn():
+                self._book_event(event)
+            case ChannelOpened() | CapRaised() | Settled() | CloseRequested() | ChannelClosed():
+                self._channel_event(event)
+            case _:
+                pass  # What was skipped changes nothing, and a proof is told with the slash that follows it.
+
+    def _account_event(self, event: Deposited | ExitRequested | Exited) -> None:
+        account = self._account(event.payer)
+        match event:
+            case Deposited():
+                self._put(replace(account, free=event.free, deposited=account.deposited + event.amount))
+                self._count(deposited=event.amount)
+            case ExitRequested():
+                self._put(replace(account, free=event.free, exiting=event.exiting, exits_at=event.exits_at))
+            case Exited():
+                left = account.exiting - event.amount
+                self._put(replace(account, exiting=left, exits_at=0, exited=account.exited + event.amount))
+
+    def _stake_event(
+        self, event: Staked | UnstakeRequested | Unstaked | Slashed, before: ChainEvent | None
+    ) -> None:
+        provider = self._provider(event.provider)
+        match event:
+            case Staked():
+                self._put(replace(provider, staked=event.staked))
+            case UnstakeRequested():
+                self._put(
+                    replace(provider, staked=event.staked, exiting=event.exiting, exits_at=event.exits_at)
+                )
+            case Unstaked():
+                self._put(replace(provider, exiting=provider.exiting - event.amount, exits_at=0))
+            case Slashed():
+                self._put(
+                    replace(
+                        provider,
+                        staked=event.staked,
+                        exiting=event.exiting,
+                        exits_at=provider.exits_at if event.exiting else 0,
+                        slashed=provider.slashed + event.reward + event.burnt,
+                        slashes=provider.slashes + 1,
+                    )
+                )
+                self._add("frauds", facts.fraud_row(event, self._block.timestamp, before))
+
+    def _book_event(self, event: ReceiptKeySet | OfferPosted | OffersWithdrawn | Earned | Withdrawn) -> None:
+        provider, timestamp = self._provider(event.provider), self._block.timestamp
+        match event:
+            case ReceiptKeySet():
+                self._put(replace(provider, receipt_key=event.receipt_key))
+                self._add("receipt_keys", facts.receipt_key_row(event, timestamp))
+            case OfferPosted():
+                self._put(replace(provider, offers=provider.offers + 1))
+                self._add("offers", facts.offer_row(event, timestamp))
+                self._count(offers=1)
+            case OffersWithdrawn():
+                self._put(replace(provider, minimum_sequence=event.minimum_sequence))
+            case Earned():
+                earned = provider.earned + event.amount
+                self._put(replace(provider, balance=event.balance, earned=earned))
+            case Withdrawn():
+                left, withdrawn = provider.balance - event.amount, provider.withdrawn + event.amount
+                self._put(replace(provider, balance=left, withdrawn=withdrawn))
+
+    def _channel_event(
+        self, event: ChannelOpened | CapRaised | Settled | CloseRequested | ChannelClosed
+    ) -> None:
+        match event:
+            case ChannelOpened():
+                self._open(event)
+            case CapRaised():
+                channel = self._channel(event.channel_id)
+                self._put(replace(channel, cap=event.cap))
+                self._draw(self._account(channel.payer), event.cap - channel.cap)
+            case Settled():
+                self._settle(event)
+            case CloseRequested():
+                self._put(replace(self._channel(event.channel_id), closes_at=event.closes_at))
+            case ChannelClosed():
+                self._close(event)
+
+    def _open(self, event: ChannelOpened) -> None:
+        self._put(
+            Channel(
+                channel_id=event.channel_id,
+                payer=event.payer,
+                provider=event.provider,
+                session_key=event.session_key,
+                epoch=event.epoch,
+                cap=event.cap,
+                opened_block=self._block.number,
+                opened_at=self._block.timestamp,
+                last_block=self._block.number,
+            )
+        )
+        account, provider = self._account(event.payer), self._provider(event.provider)
+        self._draw(replace(account, channels=account.channels + 1), event.cap)
+        self._put(replace(provider, channels=provider.channels + 1))
+        self._count(opened=1)
+
+    def _draw(self, account: Account, atoms: int) -> None:
+        """Free ones first, then those on their way out, as the contract does."""
+        exiting = account.exiting - max(0, atoms - account.free)
+        free = max(0, account.free - atoms)
+        exits_at = account.exits_at if exiting or atoms <= account.free else 0
+        self._put(replace(account, free=free, exiting=exiting, exits_at=exits_at))
+
+    def _settle(self, event: Settled) -> None:
+        channel = self._channel(event.channel_id)
+        paid = event.settled - channel.settled
+        self._put(replace(channel, settled=event.settled, settlements=channel.settlements + 1))
+        self._paid(channel, paid, settlements=1)
+        position, timestamp = self._positions[event.transaction], self._block.timestamp
+        parties: dict[str, Any] = {"payer": channel.payer, "provider": channel.provider}
+        row = facts.settlement_row(event, timestamp, position, paid=paid, **parties)
+        self._add("settlements", row)
+
+    def _close(self, event: ChannelClosed) -> None:
+        channel = self._channel(event.channel_id)
+        self._put(
+            replace(
+                channel,
+                settled=event.settled,
+                returned=event.returned,
+                closes_at=0,
+                closed_block=self._block.number,
+                closed_at=self._block.timestamp,
+            )
+        )
+        if event.settled > channel.settled:
+            self._paid(channel, event.settled - channel.settled, settlements=0)
+        account = self._account(channel.payer)
+        self._put(replace(account, free=account.free + event.returned))
+        self._count(closed=1)
+
+    def _paid(self, channel: Channel, atoms: int, *, settlements: int) -> None:
+        """What was locked is the provider's. The `Earned` that follows says what its balance is."""
+        account, provider = self._account(channel.payer), self._provider(channel.provider)
+        self._put(replace(account, paid=account.paid + atoms))
+        self._put(replace(provider, settlements=provider.settlements + settlements))
+        key = provider_hour_key(channel.provider, self._block.hour)
+        hour = self._standing.find(ProviderHour, key) or ProviderHour(
+            provider=channel.provider, hour=self._block.hour
+        )
+        self._put(replace(hour, settlements=hour.settlements + settlements, paid=hour.paid + atoms))
+        self._count(settlements=settlements, settled=atoms)
