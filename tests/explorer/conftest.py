@@ -27,6 +27,7 @@ HEAD = {
     "block": 120,
     "hash": b"\x78" * 32,
     "timestamp": NOW - 12,
+    "final": 57,
 }
 
 

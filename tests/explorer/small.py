@@ -96,6 +96,7 @@ class Small:
             gas_used=100_000,
             transactions=transactions,
             events=events,
+            transfers=0,
             held=10**9,
             owed=10**9,
         )
@@ -131,6 +132,7 @@ class Small:
             block=100,
             hash=hash_of(0xB064),
             timestamp=NOW,
+            final=37,
         )
         for number in (10, 20, 30, 40, 50, 60):
             self.block(number, number // 10, events=3)
