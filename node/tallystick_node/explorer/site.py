@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Asset
 from tallystick_node.explorer.live import Live
+from tallystick_node.explorer.node import Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,9 @@ class Site:
     deployment: Deployment
     asset: Asset
     rpc: str | None = None
-    """The node that is asked for what is not indexed; none: only the index is shown."""
+    """The node that the index is read from."""
+    node: Node | None = None
+    """The same, asked for what is not indexed; none: only the index is shown."""
     live: Live = field(default_factory=Live)
     now: Callable[[], float] = time.time
     """Unix seconds."""
