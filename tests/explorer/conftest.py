@@ -1,6 +1,7 @@
 """A small explorer: tables in a file, a site over them, and a client that asks its pages."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tallystick.chain.market import Asset
 from tallystick.protocol.units import Address
 from tallystick_node.explorer.app import make_app
 from tallystick_node.explorer.database import reading
+from tallystick_node.explorer.guard import Limit
 from tallystick_node.explorer.schema import METADATA, VERSION, progress
 from tallystick_node.explorer.site import Site
 
@@ -67,10 +69,18 @@ def site(database: Path) -> Site:
     )
 
 
-@pytest.fixture
-def client(site: Site) -> Iterator[TestClient]:
-    """Within it one event loop runs, as the pool of connections wants."""
-    with TestClient(make_app(site, limit=None)) as client:
+@contextmanager
+def asked(site: Site, limit: Limit | None = None) -> Iterator[TestClient]:
+    """A client of a site, in one event loop, as its connections want; what the site opened is closed."""
+    with TestClient(make_app(site, limit=limit)) as client:
         yield client
         assert client.portal is not None
         client.portal.call(site.database.dispose)
+        if site.node is not None:
+            client.portal.call(site.node.close)
+
+
+@pytest.fixture
+def client(site: Site) -> Iterator[TestClient]:
+    with asked(site) as client:
+        yield client

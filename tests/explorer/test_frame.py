@@ -1,5 +1,6 @@
 """What is around every page: errors in both kinds, headers, the limit, and that nothing can be written."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,10 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from tallystick_node.explorer.app import make_app
 from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.guard import Buckets, Limit, neighbourhood
 from tallystick_node.explorer.site import Site
+from tests.explorer.conftest import asked
 
 
 def test_a_page_says_how_far_the_index_reads(client: TestClient) -> None:
@@ -54,10 +55,8 @@ def test_no_page_can_write(client: TestClient, site: Site) -> None:
 
 
 def test_nothing_read_yet_is_no_page_but_a_reason(tmp_path: Path, site: Site) -> None:
-    from dataclasses import replace
-
     missing = reading(f"sqlite+aiosqlite:///{tmp_path / 'missing.db'}")
-    with TestClient(make_app(replace(site, database=missing))) as client:
+    with asked(replace(site, database=missing)) as client:
         page, twin = client.get("/"), client.get("/api/overview")
     assert (page.status_code, twin.status_code) == (503, 503)
     assert twin.json()["code"] == "index-empty"
@@ -65,7 +64,7 @@ def test_nothing_read_yet_is_no_page_but_a_reason(tmp_path: Path, site: Site) ->
 
 
 def test_who_asks_too_much_is_refused_and_static_files_are_free(site: Site) -> None:
-    with TestClient(make_app(site, limit=Limit(rate=0.0, burst=2))) as client:
+    with asked(site, Limit(rate=0.0, burst=2)) as client:
         assert [client.get("/nothing").status_code for _ in range(3)] == [404, 404, 429]
         assert client.get("/api/overview").json()["code"] == "too-many-requests"
         assert client.get("/static/app.css").status_code == 200

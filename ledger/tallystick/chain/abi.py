@@ -104,7 +104,7 @@ class Interface:
     """What one contract can be asked, and what it says."""
 
     def __init__(self, entries: Sequence[Mapping[str, Any]]):
-        self._entries = entries
+        self.entries = entries
 
     @cached_property
     def functions(self) -> dict[str, tuple[bytes, Entry]]:
@@ -126,7 +126,7 @@ class Interface:
         return next(iter(self._of("constructor")), Entry("", (), ()))
 
     def _of(self, kind: str) -> list[Entry]:
-        return [Entry.of(entry) for entry in self._entries if entry["type"] == kind]
+        return [Entry.of(entry) for entry in self.entries if entry["type"] == kind]
 
     def call(self, name: str, values: Sequence[Any]) -> bytes:
         """Calldata; raises TypeError as `encode` does."""

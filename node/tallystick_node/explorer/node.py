@@ -112,6 +112,15 @@ class Node:
 
         return await self._remembered(("code", address), ask)
 
+    async def call(self, contract: bytes, data: bytes) -> bytes:
+        """What a contract answers; raises RpcError where it refuses."""
+        question = {"to": f"0x{contract.hex()}", "data": f"0x{data.hex()}"}
+
+        async def ask() -> bytes:
+            return code_of(await self._ask(lambda: self._rpc.call("eth_call", question, "latest")))
+
+        return await self._remembered(("call", contract, data), ask)
+
     async def close(self) -> None:
         for _, task in self._kept.values():
             task.cancel()

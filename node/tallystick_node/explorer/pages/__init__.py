@@ -8,6 +8,9 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from tallystick_node.explorer.pages import home
+from tallystick_node.explorer.pages import contract, home
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (home.pages.router,)
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    contract.pages.router,
+    home.pages.router,
+)

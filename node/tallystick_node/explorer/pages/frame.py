@@ -27,6 +27,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer.errors import IndexEmpty
+from tallystick_node.explorer.live import Head
 from tallystick_node.explorer.schema import VERSION, progress
 from tallystick_node.explorer.site import Site, site_of
 from tallystick_node.explorer.values import Listing, shown
@@ -58,19 +59,24 @@ class Frame:
     csv: str | None
     site: Site
     read: Read | None
-    """None on an error page without a database."""
+    """None where the database was not asked."""
     now: int
+
+    @property
+    def at(self) -> "Read | Head | None":
+        """The block that the page was made at; where it asked no database, the newest one that was read."""
+        return self.read or self.site.live.head
 
     @property
     def behind(self) -> int:
         """Blocks that the node has and this page does not know."""
         head = self.site.live.head
-        return max(0, head.chain_head - self.read.block) if head and self.read else 0
+        return max(0, head.chain_head - self.at.block) if head and self.at else 0
 
     @property
     def age(self) -> int:
-        """Seconds since the block that the page was made at."""
-        return max(0, self.now - self.read.timestamp) if self.read else 0
+        """Seconds since that block."""
+        return max(0, self.now - self.at.timestamp) if self.at else 0
 
     def older(self, listing: Listing[Any]) -> str | None:
         """Where the list goes on, of what else was asked for."""
