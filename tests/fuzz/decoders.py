@@ -35,8 +35,17 @@ from tallystick.client.errors import MalformedRequest
 from tallystick.client.events import Lines
 from tallystick.client.flow import Exchange, read_all
 from tallystick.client.refusals import read_refusal
+from tallystick.protocol.audit import checked
 from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.documents import (
+    ChannelDocument,
+    ReceiptDocument,
+    document_to_json,
+    documents_from_json,
+)
+from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import FormatError, MalformedMessage
+from tallystick.protocol.facts import Facts, Posted, Settlement, facts_from_json, facts_to_json
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.message import read_value
 from tallystick.protocol.offer import Offer
@@ -102,6 +111,37 @@ GRANT = Grant(
 CHANNEL = ChannelKey(payer=ZERO_ADDRESS, provider=ZERO_ADDRESS, session_key=ZERO_ADDRESS)
 VOUCHER = Tally().voucher(CHANNEL.id)
 CLOSE = Close(channel_id=ZERO_HASH, cumulative_amount=0)
+DOMAIN = Domain(chain_id=1, contract=ZERO_ADDRESS)
+RECEIPT_DOCUMENT = ReceiptDocument(
+    signed=Signed(RECEIPT, bytes(65)),
+    domain=DOMAIN,
+    acknowledgement=VOUCHER.acknowledgement,
+    proof=(ZERO_HASH,),
+)
+CHANNEL_DOCUMENT = ChannelDocument(
+    domain=DOMAIN,
+    channel=CHANNEL,
+    receipts=[RECEIPT_DOCUMENT.signed],
+    acknowledgements=[VOUCHER.acknowledgement],
+    following=1,
+)
+FACTS = Facts(
+    domain=DOMAIN,
+    block=1,
+    channel=CHANNEL,
+    offers={OFFER.struct_hash(): Posted(offer=OFFER, posted_at=Timestamp(1), withdrawn_at=Timestamp(2))},
+    receipt_keys={ZERO_ADDRESS: frozenset((ZERO_ADDRESS,))},
+    settlements=(
+        Settlement(
+            settled=0,
+            acknowledgement_hash=ZERO_HASH,
+            block=1,
+            log_index=1,
+            transaction=ZERO_HASH,
+            timestamp=Timestamp(1),
+        ),
+    ),
+)
 TERMS = Terms(offer_hash=ZERO_HASH, credit=0, owed=0, reserved=0, required=0, receipt_count=0, cap=0)
 ASSET = Asset(symbol="TUSD", decimals=6)
 ASKED = orjson.dumps(
@@ -444,6 +484,28 @@ DECODERS = {
         (MalformedMessage,),
         (ENTRY,),
         ("wallet.vouchers.read_vouchers", "protocol.channel.from_json"),
+    ),
+    "document": Decoder(
+        of_json(documents_from_json),
+        (MalformedMessage,),
+        (
+            orjson.dumps(document_to_json(RECEIPT_DOCUMENT)),
+            orjson.dumps([document_to_json(CHANNEL_DOCUMENT)]),
+            as_json(RECEIPT),
+        ),
+        ("protocol.documents.document_from_json", "protocol.documents.documents_from_json"),
+    ),
+    "receipt to be audited": Decoder(
+        of_json(lambda data: checked(data, FACTS)),
+        (),
+        (orjson.dumps(document_to_json(RECEIPT_DOCUMENT)),),
+        ("protocol.audit.read",),
+    ),
+    "the chain's facts": Decoder(
+        of_json(facts_from_json),
+        (MalformedMessage,),
+        (orjson.dumps(facts_to_json(FACTS)),),
+        ("protocol.facts.facts_from_json",),
     ),
     "proof of fraud": Decoder(
         of_file(read_proof), (MalformedMessage,), (as_json(RECEIPT),), ("wallet.proving.read_proof",)

@@ -14,7 +14,18 @@ ROOT = Path(__file__).parents[2]
 PROTOCOL = ROOT / "ledger" / "tallystick" / "protocol"
 MODULES = sorted(PROTOCOL.glob("*.py"))
 ALLOWED = {
-    *("base64", "binascii", "collections", "dataclasses", "enum", "functools", "operator", "re", "typing"),
+    *(
+        "base64",
+        "binascii",
+        "collections",
+        "dataclasses",
+        "enum",
+        "functools",
+        "itertools",
+        "operator",
+        "re",
+        "typing",
+    ),
     *("coincurve", "orjson", "sha3"),
 }
 """What computes and does nothing else."""

@@ -319,8 +319,10 @@ class Books:
         ]
 
     def asked(self) -> list[tuple[ChannelId, Hash32, int]]:
-        """(channel, request hash, nonce) of every request ever made."""
-        query = select(requests.c.channel_id, requests.c.request_hash, requests.c.nonce)
+        """(channel, request hash, nonce) of every request ever made, oldest first."""
+        query = select(requests.c.channel_id, requests.c.request_hash, requests.c.nonce).order_by(
+            requests.c.sent_at
+        )
         with self.begin() as database:
             rows = database.execute(query).all()
         return [(ChannelId(row.channel_id), Hash32(row.request_hash), row.nonce) for row in rows]

@@ -50,37 +50,54 @@ def root(struct_hashes: Sequence[Hash32]) -> Hash32:
     return reduce(Mountains.append, struct_hashes, Mountains()).root
 
 
+class Forest:
+    """Every tree over these leaves, kept: to prove one takes as many steps as its tree is high."""
+
+    def __init__(self, struct_hashes: Sequence[Hash32]):
+        leaves = [leaf(item) for item in struct_hashes]
+        self._count = len(leaves)
+        self._trees: list[list[list[Hash32]]] = []
+        """Tallest first; of each its levels, from the leaves to the peak."""
+        start = 0
+        for bit in reversed(range(len(leaves).bit_length())):
+            if len(leaves) >> bit & 1:
+                self._trees.append(_levels(leaves[start : start + (1 << bit)]))
+                start += 1 << bit
+
+    def prove(self, index: int) -> list[Hash32]:
+        """The siblings of leaf `index` from the bottom up, for `MerkleProof.verify(proof, root, leaf)`."""
+        assert 0 <= index < self._count, (index, self._count)
+        mountain, position = 0, index
+        while position >= len(self._trees[mountain][0]):
+            position -= len(self._trees[mountain][0])
+            mountain += 1
+        proof = [level[position >> height ^ 1] for height, level in enumerate(self._trees[mountain][:-1])]
+        peaks = [levels[-1][0] for levels in self._trees]
+        if peaks[mountain + 1 :]:
+            proof.append(_bag(peaks[mountain + 1 :]))
+        return [*proof, *reversed(peaks[:mountain])]
+
+
 def prove(struct_hashes: Sequence[Hash32], index: int) -> list[Hash32]:
-    """The siblings of leaf `index` from the bottom up, for `MerkleProof.verify(proof, root, leaf)`."""
-    assert 0 <= index < len(struct_hashes), (index, len(struct_hashes))
-    leaves = [leaf(item) for item in struct_hashes]
-    sizes = [1 << bit for bit in reversed(range(len(leaves).bit_length())) if len(leaves) >> bit & 1]
-    starts = [sum(sizes[:i]) for i in range(len(sizes))]
-    mountain = max(i for i, start in enumerate(starts) if start <= index)
-    proof: list[Hash32] = []
-    level = leaves[starts[mountain] :][: sizes[mountain]]
-    position = index - starts[mountain]
-    while len(level) > 1:
-        proof.append(level[position ^ 1])
-        level = [join(level[i], level[i + 1]) for i in range(0, len(level), 2)]
-        position >>= 1
-    peaks = [_tree(leaves[start:][:size]) for start, size in zip(starts, sizes, strict=True)]
-    if peaks[mountain + 1 :]:
-        proof.append(_bag(peaks[mountain + 1 :]))
-    proof.extend(reversed(peaks[:mountain]))
-    return proof
+    """One proof of `Forest`'s."""
+    return Forest(struct_hashes).prove(index)
+
+
+def proven_root(proof: Sequence[Hash32], struct_hash: Hash32) -> Hash32:
+    """Where the proof leads."""
+    return reduce(join, proof, leaf(struct_hash))
 
 
 def verify_proof(proof: Sequence[Hash32], expected_root: Hash32, struct_hash: Hash32) -> bool:
     """What OpenZeppelin's MerkleProof.verify answers."""
-    return reduce(join, proof, leaf(struct_hash)) == expected_root
+    return proven_root(proof, struct_hash) == expected_root
 
 
-def _tree(leaves: Sequence[Hash32]) -> Hash32:
-    level = list(leaves)
-    while len(level) > 1:
-        level = [join(level[i], level[i + 1]) for i in range(0, len(level), 2)]
-    return level[0]
+def _levels(leaves: Sequence[Hash32]) -> list[list[Hash32]]:
+    levels = [list(leaves)]
+    while len(below := levels[-1]) > 1:
+        levels.append([join(below[i], below[i + 1]) for i in range(0, len(below), 2)])
+    return levels
 
 
 def _bag(peaks: Sequence[Hash32]) -> Hash32:

@@ -4,21 +4,20 @@ Three questions, each answered with the figures that decide. It starts nothing a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from tallystick.chain.events import ChannelOpened, Deposited, OfferPosted, Settled, Staked
+from tallystick.chain.events import ChannelOpened, Deposited, Staked
 from tallystick.chain.follower import Follower
 from tallystick.chain.market import Market
+from tallystick.chain.record import Record
 from tallystick.client.purse import HeldReceipt
 from tallystick.client.transport import Transport
-from tallystick.protocol.audit import audited, tally_of
-from tallystick.protocol.errors import MarketError
+from tallystick.protocol.acknowledgements import find_settled
 from tallystick.protocol.receipt import Finish, Receipt
-from tallystick.protocol.signed import Verified
-from tallystick.protocol.units import ZERO_HASH, ChannelId, Hash32, to_hex
-from tallystick.protocol.voucher import Tally
+from tallystick.protocol.reconcile import ChannelAudit, reconcile
+from tallystick.protocol.units import ChannelId, Hash32, to_hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,20 +46,17 @@ class PayersHalf:
 
 def audit(market: Market, payer: PayersHalf) -> list[Check]:
     """The three checks over all that the chain has logged and all that the one payer has accepted."""
-    events = Follower(market.rpc, market.deployment).poll().events
-    settled = {event.channel_id: event for event in events if isinstance(event, Settled)}
-    by_channel, faults = _verified(market, events, payer.held)
-    faults += _misrooted(by_channel, settled, payer.asked)
-
-    earned = sum(item.message.cost for items in by_channel.values() for item in items)
-    paid = sum(event.settled for event in settled.values())
+    record = Record(market)
+    channels = [_channel(record, payer, channel_id) for channel_id in _channels(record, payer)]
+    earned, paid = sum(item.amount for item in channels), sum(item.settled for item in channels)
+    faults = [fault for item in channels for fault in _faults(item)]
     held = market.asset_balance(market.deployment.market)
-    owed = _owed(market, events)
+    owed = _owed(market, Follower(market.rpc, market.deployment).poll().events)
     return [
         Check(
             question="Σ receipts = Σ settled",
-            holds=earned == paid and set(by_channel) == set(settled),
-            found=f"{earned:,} = {paid:,} atoms over {len(settled)} channels",
+            holds=earned == paid and all(item.receipts and item.rows for item in channels),
+            found=f"{earned:,} = {paid:,} atoms over {len(channels)} channels",
         ),
         Check(
             question="the contract holds what it owes (INV-1)",
@@ -73,6 +69,33 @@ def audit(market: Market, payer: PayersHalf) -> list[Check]:
             found=f"{len(payer.held):,} receipts" if not faults else "; ".join(faults[:5]),
         ),
     ]
+
+
+def _channels(record: Record, payer: PayersHalf) -> list[ChannelId]:
+    """Those that were settled, and those that it has receipts of."""
+    held = dict.fromkeys(item.receipt.message.channel_id for item in payer.held)
+    return list(dict.fromkeys((*held, *record.settled_channels())))
+
+
+def _channel(record: Record, payer: PayersHalf, channel_id: ChannelId) -> ChannelAudit:
+    receipts = [item.receipt for item in payer.held if item.receipt.message.channel_id == channel_id]
+    receipts.sort(key=lambda signed: signed.message.sequence)
+    facts = record.facts(channel_id, {signed.message.offer_hash for signed in receipts})
+    requests = [
+        (request_hash, nonce) for channel, request_hash, nonce in payer.asked if channel == channel_id
+    ]
+    settled = find_settled([signed.message for signed in receipts], requests, facts.settlements)
+    return reconcile(receipts, settled, channel_id, facts)
+
+
+def _faults(channel: ChannelAudit) -> Iterator[str]:
+    """What is wrong with it. Requests of a purse that was lost are not known any more, and so not what their
+    vouchers acknowledged: only the last settlement must be of these receipts."""
+    name = f"channel {to_hex(channel.channel_id)[:10]}…"
+    yield from (f"{name}: {fault.reason}" for fault in channel.faults)
+    yield from (f"{name}: {row.reason}" for row in channel.rows if row.holds is False)
+    if channel.rows and not channel.rows[-1].holds:
+        yield f"{name}: the settled root is not that of its receipts"
 
 
 def charged_twice(held: Iterable[HeldReceipt], most_tokens: int) -> list[tuple[ChannelId, int]]:
@@ -89,55 +112,6 @@ def charged_twice(held: Iterable[HeldReceipt], most_tokens: int) -> list[tuple[C
         or sum(receipt.input_tokens > 0 for receipt in issued) > 1
         or sum(receipt.output_tokens for receipt in issued) > most_tokens
     ]
-
-
-def _verified(
-    market: Market, events: Sequence[object], held: Sequence[HeldReceipt]
-) -> tuple[dict[ChannelId, list[Verified[Receipt]]], list[str]]:
-    """The receipts by channel, each one signed and priced as its posted offer says; and what is wrong."""
-    offers = {event.offer_hash: event.offer for event in events if isinstance(event, OfferPosted)}
-    by_channel: dict[ChannelId, list[Verified[Receipt]]] = defaultdict(list)
-    faults: list[str] = []
-    for signed in (item.receipt for item in held):
-        try:
-            offer = offers[signed.message.offer_hash]
-            key = market.stake(offer.provider).receipt_key
-            verified = audited(signed, offer, market.deployment.domain, receipt_key=key)
-            by_channel[signed.message.channel_id].append(verified)
-        except (MarketError, KeyError) as error:
-            faults.append(f"receipt {signed.message.sequence}: {error}")
-    return by_channel, faults
-
-
-def _misrooted(
-    by_channel: Mapping[ChannelId, Sequence[Verified[Receipt]]],
-    settled: Mapping[ChannelId, Settled],
-    asked: Iterable[tuple[ChannelId, Hash32, int]],
-) -> Iterator[str]:
-    """Channels whose receipts do not follow each other, or were settled by another root than theirs."""
-    carried: dict[ChannelId, list[tuple[Hash32, int]]] = defaultdict(lambda: [(ZERO_HASH, 0)])
-    for channel_id, request_hash, nonce in asked:
-        carried[channel_id].append((request_hash, nonce))
-    for channel_id, receipts in by_channel.items():
-        try:
-            tally = tally_of(item.message for item in receipts)
-        except MarketError as error:
-            yield f"channel {to_hex(channel_id)[:10]}…: {error}"
-            continue
-        event = settled.get(channel_id)
-        if event is not None and not _acknowledges(event, tally, carried[channel_id]):
-            yield f"channel {to_hex(channel_id)[:10]}…: the settled root is not that of its receipts"
-
-
-def _acknowledges(event: Settled, tally: Tally, carried: Iterable[tuple[Hash32, int]]) -> bool:
-    """The settled voucher acknowledges exactly `tally`: a bare one, or one that came with a request."""
-    return any(
-        event.acknowledgement_hash
-        == tally.voucher(
-            event.channel_id, request_hash=request_hash, request_nonce=nonce
-        ).acknowledgement.struct_hash()
-        for request_hash, nonce in carried
-    )
 
 
 def _owed(market: Market, events: Sequence[object]) -> int:
