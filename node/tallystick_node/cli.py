@@ -12,7 +12,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,  # They can show local variables, and keys and prompts are among them.
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Runs a provider of the Tallystick market.",
+    help="Runs a provider of the Tallystick market, or the explorer of one.",
 )
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file, see docs/provider.md.")]
@@ -22,9 +22,9 @@ ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file, s
 def serve(config: ConfigPath) -> None:
     """Serve paid inference until SIGTERM, then drain, settle and end."""
     from tallystick_node.config import Config, ConfigInvalid
-    from tallystick_node.gateway.serve import configure_logs
     from tallystick_node.gateway.serve import serve as run
     from tallystick_node.gateway.start import StartRefused
+    from tallystick_node.listening import configure_logs
 
     configure_logs()
     try:
@@ -63,6 +63,42 @@ def restored(config: ConfigPath) -> None:
     count = store.lose_all()
     store.close()
     typer.echo(f"{count} channels are taken as lost until their payers hand over their half.")
+
+
+@app.command()
+def explorer(
+    rpc: Annotated[str, typer.Option(help="URL of an Ethereum node.")],
+    deployment: Annotated[
+        Path | None, typer.Option(help="File that names the market; of the home folder where not given.")
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            help="URL: sqlite+aiosqlite:///PATH or postgresql+asyncpg://…; a file in the home folder where "
+            "not given."
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any free one.")] = 8480,
+    home: Annotated[
+        Path | None,
+        typer.Option(envvar="TALLYSTICK_HOME", help="Folder of wallets and the market; ~/.tallystick."),
+    ] = None,
+) -> None:
+    """Index a market and show it in a browser, until SIGTERM. It needs no key and sends nothing."""
+    from tallystick_node.explorer.serve import ExplorerRefused, Options
+    from tallystick_node.explorer.serve import serve as run
+    from tallystick_node.listening import configure_logs
+
+    configure_logs()
+    try:
+        options = Options.of(
+            rpc=rpc, deployment=deployment, database=database, host=host, port=port, home=home
+        )
+        status = run(options)
+    except ExplorerRefused as error:
+        _refuse(error)
+    raise typer.Exit(status)
 
 
 @app.command("tls-key")

@@ -1,12 +1,13 @@
-"""The database as pages see it: they can read it and nothing else.
+"""The database: as pages see it, who can read it and nothing else, and as the index's writer does.
 
-SQLite opens the file read-only, PostgreSQL refuses to write in the session; both show one page one state of
-the index, however many queries it asks.
+For pages SQLite opens the file read-only, PostgreSQL refuses to write in the session; both show one page one
+state of the index, however many queries it asks.
 """
 
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CONNECTIONS = 8
@@ -36,3 +37,30 @@ def reading(url: str) -> AsyncEngine:
 
 def _server_settings(options: dict[str, str]) -> dict[str, Any]:
     return {"server_settings": options}
+
+
+def writing(url: str) -> AsyncEngine:
+    """An engine for whoever fills the index. What a cut of power takes of it is read from the chain again."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_async_engine(
+            parsed, pool_size=2, connect_args=_server_settings({"synchronous_commit": "off"})
+        )
+    assert parsed.database, "A database in memory has no second reader."
+    Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(parsed, pool_size=2)
+    event.listen(engine.sync_engine, "connect", _prepare)
+    return engine
+
+
+def _prepare(connection: Any, _: Any) -> None:
+    """Readers see what was committed while more is written."""
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "busy_timeout = 10000",
+        "cache_size = -65536",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

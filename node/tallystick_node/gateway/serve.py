@@ -7,10 +7,8 @@ import ipaddress
 import signal
 import socket
 import sqlite3
-import ssl
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -22,6 +20,7 @@ from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.crash import point
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, to_hex
+from tallystick_node import listening
 from tallystick_node.config import Config, SettleConfig
 from tallystick_node.engine.upstream import EngineGone, Upstream
 from tallystick_node.gateway import tls
@@ -260,14 +259,6 @@ class Node:
             log.warning("node.unsettled", code=error.code, error=str(error))
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to the node, which has more to do than to stop listening."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 def serve(config: Config) -> int:
     """Runs a node until it is told to stop; the exit status. Raises StartRefused."""
     import uvloop  # Not everywhere, and not needed to check a configuration.
@@ -282,8 +273,11 @@ async def _serve(config: Config, provider: Provider) -> int:
         raise StartRefused(f"Plain HTTP is for loopback addresses only, and {listen.host} is none. Use TLS.")
     tls_key = None if listen.plain_http else _tls_key(config)
     endpoint_key = ZERO_HASH if tls_key is None else tls.endpoint_key(tls_key)
-    listener = _listener(listen.host, listen.port)
-    url = f"http{'' if listen.plain_http else 's'}://{_written(listener)}"
+    try:
+        listener = listening.listener(listen.host, listen.port)
+    except listening.CannotListen as error:
+        raise StartRefused(str(error)) from error
+    url = f"http{'' if listen.plain_http else 's'}://{listening.written(listener)}"
     upstream = open_engine(config)
     try:
         store = SqliteStore(config.database, config.durability)
@@ -297,35 +291,14 @@ async def _serve(config: Config, provider: Provider) -> int:
         await node.start(endpoint, endpoint_key)
         gc.collect()
         gc.freeze()  # Programs and offers live as long as the process: collections need not walk them.
-        server = _Server(
-            _uvicorn(node, None if tls_key is None else tls.server_context(listen.tls_key, tls_key))
-        )
+        context = None if tls_key is None else tls.server_context(listen.tls_key, tls_key)
+        server = listening.server(node.app, context)
         print(f"serving {url} as provider {to_hex(provider.address)}", flush=True)  # noqa: T201
         return await node.run(server, listener, endpoint, endpoint_key)
     finally:
         await upstream.close()
         store.close()
         listener.close()
-
-
-def _uvicorn(node: Node, context: ssl.SSLContext | None) -> uvicorn.Config:
-    return uvicorn.Config(
-        node.app,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=None,
-        backlog=2048,
-        ssl_context_factory=None if context is None else lambda *_: context,
-    )
 
 
 def _tls_key(config: Config) -> PrivateKeyTypes:
@@ -340,29 +313,3 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise StartRefused(f"Nothing can listen on {host} port {port}: {error.strerror}.") from error
-
-
-def _written(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def configure_logs() -> None:
-    """JSON lines on standard error."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
-    )

@@ -1,0 +1,74 @@
+"""What every server of this package does the same way: listen, serve with uvicorn, write logs."""
+
+import contextlib
+import socket
+import ssl
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+import uvicorn
+
+
+class CannotListen(Exception):
+    """One sentence on why."""
+
+
+class Server(uvicorn.Server):
+    """Leaves signals to its owner, who has more to do than to stop listening."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def server(app: Any, context: ssl.SSLContext | None = None) -> Server:
+    """Of an ASGI app; over TLS where a context is given."""
+    return Server(
+        uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+            h11_max_incomplete_event_size=None,
+            backlog=2048,
+            ssl_context_factory=None if context is None else lambda *_: context,
+        )
+    )
+
+
+def listener(host: str, port: int) -> socket.socket:
+    """Raises CannotListen."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise CannotListen(f"Nothing can listen on {host} port {port}: {error.strerror}.") from error
+
+
+def written(listener: socket.socket) -> str:
+    """Host and port, as a URL has them."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def configure_logs() -> None:
+    """JSON lines on standard error."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )

@@ -1,0 +1,153 @@
+"""The index of a real chain says what the contract says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, select
+
+from tallystick_node.explorer import schema
+from tallystick_node.explorer.database import writing
+from tallystick_node.explorer.index.indexer import Indexer
+from tallystick_node.explorer.index.writer import Writer
+from tallystick_node.explorer.live import Head
+
+from .trading import MODEL, Traded, trade
+
+
+@pytest.fixture
+def traded(local_chain, deployment, funded_payer, staked_provider, pass_time) -> Traded:
+    return trade(local_chain, deployment, funded_payer, staked_provider, pass_time)
+
+
+async def index(done: Traded, url: str) -> list[Head]:
+    """As far as the chain goes; what was published."""
+    heads: list[Head] = []
+
+    async def publish(head: Head) -> None:
+        heads.append(head)
+
+    engine = writing(url)
+    indexer = Indexer(done.chain.rpc, done.deployment, Writer(engine, done.deployment), publish)
+    try:
+        while await indexer.step():
+            pass
+    finally:
+        await engine.dispose()
+    return heads
+
+
+class Tables:
+    """What is in them."""
+
+    def __init__(self, path: Path):
+        self._engine = create_engine(f"sqlite:///{path}")
+
+    def rows(self, table: Any) -> list[Any]:
+        with self._engine.connect() as db:
+            return list(db.execute(select(table).order_by(*table.primary_key)).all())
+
+    def by(self, table: Any, column: str) -> dict[Any, Any]:
+        return {getattr(row, column): row for row in self.rows(table)}
+
+
+@pytest.fixture
+async def tables(traded: Traded, tmp_path: Path) -> Tables:
+    await index(traded, f"sqlite+aiosqlite:///{tmp_path}/explorer.db")
+    return Tables(tmp_path / "explorer.db")
+
+
+async def test_accounts_stakes_channels_and_balances_are_the_contract_s(
+    traded: Traded, tables: Tables
+) -> None:
+    market = traded.provider.market
+    accounts = tables.by(schema.accounts, "address")
+    assert set(accounts) == {payer.address for payer in traded.payers}
+    for address, row in accounts.items():
+        account = market.account(address)
+        assert (row.free, row.exiting, row.exits_at) == (account.free, account.exiting, account.exits_at)
+    providers = tables.by(schema.providers, "address")
+    assert set(providers) == {traded.provider.address, traded.cheat.address, traded.payers[1].address}
+    for address, row in providers.items():
+        stake = market.stake(address)
+        assert (row.staked, row.exiting, row.exits_at) == (stake.staked, stake.exiting, stake.exits_at)
+        assert (row.receipt_key or address) == stake.receipt_key
+        assert row.balance == market.balance_of(address)
+        assert row.minimum_sequence == market.offers_of(address)[1]
+    channels = tables.by(schema.channels, "channel_id")
+    assert set(channels) == {key.id for key in traded.channels}
+    for key in traded.channels:
+        row, there = channels[key.id], market.channel(key.payer, key.provider, key.session_key)
+        if there.key.epoch == key.epoch:
+            assert (row.cap, row.settled, row.closes_at) == (there.cap, there.settled, there.closes_at)
+        else:
+            assert row.closed_block > 0
+            assert row.settled + row.returned == row.cap
+
+
+async def test_what_the_market_holds_is_what_it_owes_and_what_was_given_to_it(
+    traded: Traded, tables: Tables
+) -> None:
+    last = tables.rows(schema.blocks)[-1]
+    assert last.held == traded.provider.market.asset_balance(traded.deployment.market)
+    assert last.held == last.owed + 77
+    assert {row.held - row.owed for row in tables.rows(schema.blocks)} == {0, 77}
+
+
+async def test_settlements_say_what_each_paid(traded: Traded, tables: Tables) -> None:
+    rows = tables.rows(schema.settlements)
+    assert [row.paid for row in rows] == [3_000_000, 1_000_000, 2_000_000, 2_000_000]
+    assert [row.settled for row in rows] == [3_000_000, 1_000_000, 5_000_000, 2_000_000]
+    earned = tables.by(schema.providers, "address")[traded.provider.address]
+    assert earned.earned == 9_000_000  # A close paid three more.
+    assert earned.withdrawn == 9_000_000
+    (hours,) = [row for row in tables.rows(schema.provider_hours) if row.provider == traded.provider.address]
+    assert (hours.settlements, hours.paid) == (3, 9_000_000)
+    assert sum(row.settled for row in tables.rows(schema.hours)) == 11_000_000
+    last = tables.rows(schema.hours)[-1]
+    channels = tables.rows(schema.channels)
+    assert last.locked == sum(row.cap - row.settled for row in channels if not row.closed_block)
+    assert last.staked == sum(row.staked for row in tables.rows(schema.providers))
+
+
+async def test_failed_transactions_say_why(traded: Traded, tables: Tables) -> None:
+    failed = [row for row in tables.rows(schema.transactions) if not row.succeeded]
+    assert [row.call for row in failed] == ["exit", "requestExit", "settle"]
+    assert failed[0].error.startswith("NothingExiting(): Nothing is on its way out")
+    assert failed[1].error.startswith(f"AccountTooSmall(required={1 << 95}, available=")
+    assert failed[2].error.startswith("OutOfGas(limit=23000): ")
+    for row in tables.rows(schema.transactions):
+        assert row.cost == row.gas_used * row.gas_price
+        assert (row.error is None) == row.succeeded
+
+
+async def test_a_slash_stands_with_its_proof(traded: Traded, tables: Tables) -> None:
+    (fraud,) = tables.rows(schema.frauds)
+    assert (fraud.kind, fraud.provider) == ("receipt-equivocation", traded.cheat.address)
+    assert fraud.reporter == traded.payers[1].address
+    assert (fraud.reward, fraud.burnt) == (50_000_000, 50_000_000)
+    assert json.loads(fraud.evidence)["channelId"] == "0x" + traded.channels[1].id.hex()
+
+
+async def test_events_know_whose_they_are(traded: Traded, tables: Tables) -> None:
+    rows = tables.rows(schema.events)
+    settled = [row for row in rows if row.name == "Settled"]
+    assert {(row.payer, row.provider, row.channel_id) for row in settled} == {
+        (key.payer, key.provider, key.id) for key in traded.channels[:3]
+    }
+    (skipped,) = [row for row in rows if row.name == "RowSkipped"]
+    assert json.loads(skipped.arguments)["reason"] == "NOT_GREATER"
+    offers = tables.rows(schema.offers)
+    assert [row.model for row in offers] == [MODEL, "<b>other\N{REPLACEMENT CHARACTER}</b>"]
+    assert sum(row.events for row in tables.rows(schema.blocks)) == len(rows)
+
+
+async def test_a_restart_reads_nothing_twice(traded: Traded, tables: Tables, tmp_path: Path) -> None:
+    before = {table.name: tables.rows(table) for table in schema.METADATA.sorted_tables}
+    heads = await index(traded, f"sqlite+aiosqlite:///{tmp_path}/explorer.db")
+    grown = {table.name: tables.rows(table) for table in schema.METADATA.sorted_tables}
+    assert len(heads) == 1
+    for name in before:
+        if name not in ("progress", "blocks", "undo"):  # An empty block may have come.
+            assert grown[name] == before[name]
