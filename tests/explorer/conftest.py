@@ -18,6 +18,8 @@ from tallystick_node.explorer.guard import Limit
 from tallystick_node.explorer.schema import METADATA, VERSION, progress
 from tallystick_node.explorer.site import Site
 
+from .trading import Traded, trade
+
 Write = Callable[..., None]
 NOW = 1_700_000_100
 """Unix seconds of the site's clock."""
@@ -84,3 +86,9 @@ def asked(site: Site, limit: Limit | None = None) -> Iterator[TestClient]:
 def client(site: Site) -> Iterator[TestClient]:
     with asked(site) as client:
         yield client
+
+
+@pytest.fixture
+def traded(local_chain, deployment, funded_payer, staked_provider, pass_time) -> Traded:
+    """A market on a real chain that ran every kind of trade once, failures included."""
+    return trade(local_chain, deployment, funded_payer, staked_provider, pass_time)

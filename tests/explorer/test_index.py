@@ -13,12 +13,7 @@ from tallystick_node.explorer.index.indexer import Indexer
 from tallystick_node.explorer.index.writer import Writer
 from tallystick_node.explorer.live import Head
 
-from .trading import MODEL, Traded, trade
-
-
-@pytest.fixture
-def traded(local_chain, deployment, funded_payer, staked_provider, pass_time) -> Traded:
-    return trade(local_chain, deployment, funded_payer, staked_provider, pass_time)
+from .trading import MODEL, Traded
 
 
 async def index(done: Traded, url: str) -> list[Head]:

@@ -20,6 +20,7 @@ from tallystick_node.explorer.app import make_app
 from tallystick_node.explorer.database import reading, writing
 from tallystick_node.explorer.index.indexer import Indexer
 from tallystick_node.explorer.index.writer import IndexMisplaced, Writer
+from tallystick_node.explorer.node import Node
 from tallystick_node.explorer.site import Site
 
 _DRIVERS = ("sqlite+aiosqlite", "postgresql+asyncpg")
@@ -75,7 +76,7 @@ def serve(options: Options) -> int:
 
 
 async def _serve(options: Options) -> int:
-    rpc = Rpc(options.rpc)
+    rpc, node = Rpc(options.rpc), Node(Rpc(options.rpc))
     market = Market(rpc, options.deployment)
     pages, index = reading(options.database), writing(options.database)
     try:
@@ -83,7 +84,14 @@ async def _serve(options: Options) -> int:
         asset = await asyncio.to_thread(market.asset)
         writer = Writer(index, options.deployment)
         await writer.open()
-        site = Site(database=pages, deployment=options.deployment, asset=asset, rpc=options.rpc)
+        site = Site(
+            database=pages,
+            writing=index,
+            deployment=options.deployment,
+            asset=asset,
+            rpc=options.rpc,
+            node=node,
+        )
         return await _run(options, site, Indexer(rpc, options.deployment, writer, site.live.publish))
     except (ChainError, IndexMisplaced, listening.CannotListen) as error:
         raise ExplorerRefused(str(error)) from error
@@ -92,6 +100,7 @@ async def _serve(options: Options) -> int:
     finally:
         await pages.dispose()
         await index.dispose()
+        await node.close()
         rpc.close()
 
 
