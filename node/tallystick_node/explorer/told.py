@@ -1,0 +1,170 @@
+"""Calls and events of the market told argument by argument, each with what kind of thing it is: a page can
+show an amount as one and link an address.
+
+It knows no page and asks nobody.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from tallystick.chain import contracts
+from tallystick.chain.abi import AbiError, Parameter, named, type_of
+from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.units import to_hex
+from tallystick_node.explorer.values import Address, Amount, Hash, shown
+
+ARGUMENTS: Final = 400
+"""Told of one call, at most."""
+ROWS: Final = 1_000
+"""Of one settle call, told at most: no block holds as many."""
+
+_TIMES: Final = frozenset({"exitsAt", "closesAt", "validUntil", "deadline"})
+_MOMENTS: Final = frozenset({"receivedAt", "firstTokenAt", "finishedAt"})
+_PRICES: Final = frozenset({"inputPrice", "cachedInputPrice", "outputPrice"})
+_ROLES: Final = {"provider": "provider", "payer": "payer", "channelId": "channel", "offerHash": "offer"}
+
+
+@shown
+class Argument:
+    """One value, by its path in the call: `offer.model`, `openings[0].cap`."""
+
+    path: str
+    kind: str
+    """provider, payer, address, channel, offer, hash, bytes, atoms, price, time, moment, words, number."""
+    value: str
+    """As JSON has it: integers in decimal, bytes in hex."""
+
+    @property
+    def bytes(self) -> bytes:
+        return bytes.fromhex(self.value[2:])
+
+    @property
+    def number(self) -> int:
+        return int(self.value)
+
+
+@shown
+class SettleRow:
+    """One voucher as a settle call presents it."""
+
+    payer: Address
+    session_key: Address
+    epoch: int
+    cumulative_amount: Amount
+    acknowledgement_hash: Hash
+    channel_id: Hash
+
+
+@shown
+class Told:
+    """A call as the market's ABI reads it."""
+
+    function: str
+    arguments: tuple[Argument, ...]
+    rows: tuple[SettleRow, ...]
+    """Of a settle call, in its order."""
+    cut: bool
+    """There are more arguments than these."""
+
+
+def call_told(data: bytes) -> Told | None:
+    """None: no function of the market, or not as its ABI has it."""
+    market = contracts.market().interface
+    try:
+        called = market.calldata(data)
+    except AbiError:
+        return None
+    if called is None:
+        return None
+    name, values = called
+    rows = _settle_rows(values) if name == "settle" else ()
+    given = {key: value for key, value in values.items() if (name, key) != ("settle", "rows")}
+    arguments = tuple(_limited(_flat(market.functions[name][1].inputs, given)))
+    return Told(
+        function=name,
+        arguments=arguments[:ARGUMENTS],
+        rows=rows[:ROWS],
+        cut=len(arguments) > ARGUMENTS or len(rows) > ROWS,
+    )
+
+
+def event_told(name: str, values: Mapping[str, Any]) -> tuple[Argument, ...]:
+    """The arguments of an event as the index keeps them."""
+    entry = next((e for e in contracts.market().interface.events.values() if e.name == name), None)
+    return () if entry is None else tuple(_limited(_flat(entry.inputs, values)))
+
+
+def log_told(topics: Sequence[bytes], data: bytes) -> tuple[str, tuple[Argument, ...]] | None:
+    """A log of the market's as the node tells it: name and arguments. None: none of its events."""
+    try:
+        found = contracts.market().interface.log(topics, data)
+    except AbiError:
+        return None
+    if found is None:
+        return None
+    name, values = found
+    inputs = contracts.market().interface.events[topics[0]].inputs
+    return name, tuple(_limited(_flat(inputs, {i["name"]: named(i, values[i["name"]]) for i in inputs})))
+
+
+def _limited(arguments: Iterator[Argument]) -> Iterator[Argument]:
+    for _, argument in zip(range(ARGUMENTS + 1), arguments, strict=False):
+        yield argument
+
+
+def _settle_rows(values: Mapping[str, Any]) -> tuple[SettleRow, ...]:
+    return tuple(
+        SettleRow(
+            payer=row["payer"],
+            session_key=row["sessionKey"],
+            epoch=row["epoch"],
+            cumulative_amount=row["cumulativeAmount"],
+            acknowledgement_hash=row["acknowledgementHash"],
+            channel_id=ChannelKey(
+                payer=row["payer"],
+                provider=values["provider"],
+                session_key=row["sessionKey"],
+                epoch=row["epoch"],
+            ).id,
+        )
+        for row in values["rows"]
+    )
+
+
+def _flat(parameters: Sequence[Parameter], values: Mapping[str, Any], stem: str = "") -> Iterator[Argument]:
+    for parameter in parameters:
+        if parameter["name"] in values:
+            yield from _of(parameter, values[parameter["name"]], f"{stem}{parameter['name']}")
+
+
+def _of(parameter: Parameter, value: Any, path: str) -> Iterator[Argument]:
+    text: str = parameter["type"]
+    if text.endswith("[]") and isinstance(value, list | tuple):
+        for number, part in enumerate(value):
+            yield from _of({**parameter, "type": text.removesuffix("[]")}, part, f"{path}[{number}]")
+    elif text == "tuple" and isinstance(value, Mapping):
+        yield from _flat(parameter["components"], value, f"{path}.")
+    else:
+        written = to_hex(value) if isinstance(value, bytes) else str(value)
+        kind = _kind(type_of(parameter), parameter["name"])
+        yield Argument(path=path, kind=kind if _is(kind, written) else "words", value=written)
+
+
+def _kind(kind: str, name: str) -> str:
+    if kind in ("address", "bytes32"):
+        return _ROLES.get(name, "address" if kind == "address" else "hash")
+    if kind == "bytes":
+        return "bytes"
+    if not kind.startswith("uint") or kind == "uint8":
+        return "words" if kind == "string" else "number"
+    for names, found in ((_TIMES, "time"), (_MOMENTS, "moment"), (_PRICES, "price")):
+        if name in names:
+            return found
+    return "atoms" if kind in ("uint96", "uint128") or name == "price" else "number"
+
+
+def _is(kind: str, value: str) -> bool:
+    """Whether a value reads as its kind: `reason` is a number in the ABI and its name in the index."""
+    if kind in ("time", "moment", "price", "atoms", "number"):
+        return value.isdecimal()
+    return True
