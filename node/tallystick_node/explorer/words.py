@@ -150,4 +150,5 @@ def filters(asset: Asset) -> Mapping[str, Any]:
         "part": part,
         "number": number,
         "percent": percent,
+        "millionths": lambda value: decimal(value, 6),
     }

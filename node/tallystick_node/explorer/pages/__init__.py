@@ -8,9 +8,28 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from tallystick_node.explorer.pages import contract, home
+from tallystick_node.explorer.pages import (
+    accounts,
+    blocks,
+    channels,
+    contract,
+    disputes,
+    home,
+    providers,
+    receipts,
+    settlements,
+    transactions,
+)
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     contract.pages.router,
     home.pages.router,
+    blocks.pages.router,
+    transactions.pages.router,
+    accounts.pages.router,
+    providers.pages.router,
+    channels.pages.router,
+    settlements.pages.router,
+    receipts.pages.router,
+    disputes.pages.router,
 )

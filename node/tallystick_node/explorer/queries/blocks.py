@@ -60,4 +60,4 @@ async def _nearest(connection: AsyncConnection, side: ColumnElement[bool], order
 
 def _busy() -> ColumnElement[bool]:
     """All but some of the newest 64: those are kept for reorganisations."""
-    return or_(_TABLE.transactions > 0, _TABLE.events > 0)
+    return or_(_TABLE.transactions > 0, _TABLE.events > 0, _TABLE.transfers > 0)

@@ -1,12 +1,14 @@
 """Providers: what stands behind their promises, what they promised, and what they were paid for it."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import BigInteger, cast, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
 from tallystick_node.explorer.queries.rows import Offer, Provider, ProviderHour, ReceiptKey
-from tallystick_node.explorer.values import Address, Amount, Listing, shown
+from tallystick_node.explorer.values import Address, Amount, Hash, Listing, shown
 
 _TABLE = schema.providers.c
 HOUR = 3_600
@@ -14,8 +16,9 @@ HOUR = 3_600
 _HOUR_MS = HOUR * 1_000
 KEYS = 50
 """Receipt keys shown, the newest."""
-HOURS = 24 * 366
-"""Shown of what a provider earned: a year, in hours that brought something."""
+YEAR = 366 * 24 * HOUR
+VERSIONS = 500
+"""Of a provider's offers in its prices over time, the newest."""
 
 
 @shown
@@ -30,6 +33,30 @@ class Explained:
     output_tokens: int
     atoms: Amount
     """The sum of the receipts' costs, in each channel no more than it has settled."""
+
+
+@shown
+class Price:
+    """From that moment on, atoms per million tokens."""
+
+    at: int
+    input: Amount
+    cached_input: Amount
+    output: Amount
+
+    @classmethod
+    def of(cls, at: int, *three: int) -> "Price":
+        return cls(at=at, input=three[0], cached_input=three[1], output=three[2])
+
+
+@shown
+class Prices:
+    """Of one model, oldest first."""
+
+    model: str
+    prices: tuple[Price, ...]
+    newest: Hash
+    """The offer that holds, unless it was withdrawn or has expired."""
 
 
 @shown
@@ -83,11 +110,27 @@ async def offers(connection: AsyncConnection, cut: Cut, address: Address) -> Lis
 
 
 async def hours(connection: AsyncConnection, address: Address) -> tuple[ProviderHour, ...]:
-    """What it was paid in each hour of the last year that brought something, oldest first."""
+    """What it was paid in each hour that brought something, oldest first."""
     table = schema.provider_hours.c
-    statement = ProviderHour.select().where(table.provider == address)
-    found = await connection.execute(statement.order_by(table.hour.desc()).limit(HOURS))
-    return tuple(ProviderHour.of(row) for row in found)[::-1]
+    statement = ProviderHour.select().where(table.provider == address).order_by(table.hour)
+    return tuple(ProviderHour.of(row) for row in await connection.execute(statement))
+
+
+async def prices(connection: AsyncConnection, address: Address) -> tuple[Prices, ...]:
+    """Of each of its models over time, the model posted last first."""
+    table = schema.offers.c
+    columns = (table.timestamp, table.input_price, table.cached_input_price, table.output_price)
+    statement = select(table.model, table.offer_hash, *columns).where(table.provider == address)
+    newest_first = statement.order_by(table.block.desc(), table.log_index.desc()).limit(VERSIONS)
+    prices: dict[str, list[Price]] = {}
+    newest: dict[str, bytes] = {}
+    for model, offer_hash, at, *three in await connection.execute(newest_first):
+        newest.setdefault(model, offer_hash)
+        prices.setdefault(model, []).append(Price.of(at, *three))
+    return tuple(
+        Prices(model=model, prices=tuple(found[::-1]), newest=newest[model])
+        for model, found in prices.items()
+    )
 
 
 async def explained(connection: AsyncConnection, address: Address) -> Explained:
@@ -115,19 +158,17 @@ async def explained(connection: AsyncConnection, address: Address) -> Explained:
     )
 
 
-async def uptime(connection: AsyncConnection, address: Address, now: int) -> Uptime | None:
-    """None: it never posted an offer."""
+async def uptime(
+    connection: AsyncConnection, address: Address, paid: Sequence[ProviderHour], now: int
+) -> Uptime | None:
+    """Of a provider that was paid in these hours. None: it never posted an offer."""
     offers = schema.offers.c
     first = select(offers.timestamp).where(offers.provider == address)
     posted = await connection.scalar(first.order_by(offers.block, offers.log_index).limit(1))
     if posted is None:
         return None
     since, end = posted - posted % HOUR, now - now % HOUR
-    table = schema.provider_hours.c
-    settled = await connection.execute(
-        select(table.hour).where(table.provider == address, table.settlements > 0, table.hour >= since)
-    )
-    seen = set(settled.scalars()) | await _hours_of_receipts(connection, address)
+    seen = {hour.hour for hour in paid if hour.settlements} | await _hours_of_receipts(connection, address)
     return Uptime(
         since=since,
         hours=max(1, (end - since) // HOUR + 1),

@@ -5,13 +5,21 @@ They know no statement.
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 import orjson
 from sqlalchemy import Row, Select, Table, select
 
 from tallystick_node.explorer import schema
+from tallystick_node.explorer.told import Argument, event_told
 from tallystick_node.explorer.values import Address, Amount, Hash, shown
+
+_PROOFS: Final = {
+    "overcharge": "OverchargeProven",
+    "receipt-equivocation": "ReceiptEquivocationProven",
+    "offer-equivocation": "OfferEquivocationProven",
+}
+"""The event that a kind of fraud is proven by."""
 
 
 class Record:
@@ -53,6 +61,8 @@ class Block(Record):
     transactions: int
     """Of the market, as `events` are."""
     events: int
+    transfers: int
+    """Of the asset, to or from the market."""
     held: Amount
     """By the market, as the asset's own transfers have it."""
     owed: Amount
@@ -99,6 +109,11 @@ class Event(Record):
     def of(cls, row: Row[Any]) -> Self:
         values = {field.name: row._mapping[cls.TABLE.c[field.name]] for field in fields(cls)}
         return cls(**values | {"arguments": orjson.loads(values["arguments"])})
+
+    @property
+    def told(self) -> tuple[Argument, ...]:
+        """Its arguments one by one, for people."""
+        return event_told(self.name, self.arguments)
 
 
 @shown
@@ -245,6 +260,12 @@ class Fraud(Record):
     def of(cls, row: Row[Any]) -> Self:
         values = {field.name: row._mapping[cls.TABLE.c[field.name]] for field in fields(cls)}
         return cls(**values | {"evidence": orjson.loads(values["evidence"])})
+
+    @property
+    def told(self) -> tuple[Argument, ...]:
+        """The proof's arguments one by one, for people; who it was by and against stands beside them."""
+        told = event_told(_PROOFS.get(self.kind, ""), self.evidence)
+        return tuple(argument for argument in told if argument.path not in ("provider", "reporter"))
 
 
 @shown

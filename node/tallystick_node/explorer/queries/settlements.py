@@ -1,5 +1,7 @@
 """Settlements, row by row."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -40,6 +42,13 @@ async def settlement(connection: AsyncConnection, block: int, log_index: int) ->
     where = _TABLE.block == block, _TABLE.log_index == log_index
     row = (await connection.execute(Settlement.select().where(*where))).first()
     return None if row is None else Settlement.of(row)
+
+
+async def of_transaction(connection: AsyncConnection, block: int, position: int) -> Mapping[int, Settlement]:
+    """By log index."""
+    where = _TABLE.block == block, _TABLE.position == position
+    rows = [Settlement.of(row) for row in await connection.execute(Settlement.select().where(*where))]
+    return {row.log_index: row for row in rows}
 
 
 async def that_paid(connection: AsyncConnection, channel_id: Hash, cumulative: int) -> Settlement | None:

@@ -1,0 +1,135 @@
+"""`/receipt/…`: one published receipt, its price worked out line by line, and the settlement that paid it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from tallystick.protocol.receipt import Finish
+from tallystick.protocol.units import MTOK
+from tallystick_node.explorer.errors import NotFound
+from tallystick_node.explorer.pages.asking import Sequence
+from tallystick_node.explorer.pages.frame import Db, Pages
+from tallystick_node.explorer.queries import receipts as queries
+from tallystick_node.explorer.queries import settlements
+from tallystick_node.explorer.queries.rows import Offer, PublishedReceipt, Settlement
+from tallystick_node.explorer.values import Amount, Hash, shown
+
+pages = Pages()
+
+
+@shown
+class PriceLine:
+    """So many tokens at a price."""
+
+    tokens: str
+    """Which: new input, cached input or output."""
+    count: int
+    price: Amount
+    """Atoms per million tokens."""
+    product: Amount
+    """Millionths of an atom."""
+
+
+@shown
+class Working:
+    """How the offer's prices make the receipt's cost."""
+
+    lines: tuple[PriceLine, ...]
+    sum: Amount
+    """Millionths of an atom."""
+    cost: Amount
+    """Atoms, rounded up once."""
+    agrees: bool
+    """The receipt says the same."""
+
+
+@shown
+class Speed:
+    """By the provider's own clock."""
+
+    waited: int
+    """Milliseconds from the request to the first token."""
+    flowed: int
+    """Milliseconds from the first token to the last."""
+    tokens_a_second: float | None
+    """Output tokens of this receipt; none where they came at once, or others came before them."""
+
+
+@shown
+class ReceiptPage:
+    """One published receipt."""
+
+    receipt: PublishedReceipt
+    ends: str
+    """Why it ends where it does."""
+    published: Mapping[str, Any]
+    """What was published, as it was."""
+    offer: Offer | None
+    working: Working | None
+    speed: Speed | None
+    """None: no token was delivered."""
+    settlement: Settlement | None
+    """That paid it; none: nothing has yet."""
+
+    @property
+    def document(self) -> str:
+        """What was published, to be read."""
+        return orjson.dumps(self.published, option=orjson.OPT_INDENT_2).decode()
+
+
+@pages.page("/receipt/{channel}/{sequence}", "receipt.html")
+async def receipt(channel: Hash, sequence: Sequence, db: Db) -> ReceiptPage:
+    """One published receipt, with its price worked out and the settlement that paid it."""
+    printed = await queries.receipt(db, channel, sequence)
+    if printed is None:
+        raise NotFound(
+            "No such receipt was published here. Payer and provider hold it: either may publish it."
+        )
+    found = printed.receipt
+    offer = await queries.offer(db, found.offer_hash)
+    return ReceiptPage(
+        receipt=found,
+        ends=ends(found.finish),
+        published=orjson.loads(printed.text),
+        offer=offer,
+        working=None if offer is None else working(found, offer),
+        speed=speed(found),
+        settlement=await settlements.that_paid(db, channel, found.cumulative_cost),
+    )
+
+
+def ends(finish: int) -> str:
+    try:
+        return Finish(finish).name.lower().replace("_", "-")
+    except ValueError:
+        return "unknown"
+
+
+def working(receipt: PublishedReceipt, offer: Offer) -> Working:
+    lines = tuple(_lines(receipt, offer))
+    total = sum(line.product for line in lines)
+    cost = -(-total // MTOK)
+    return Working(lines=lines, sum=total, cost=cost, agrees=cost == receipt.cost)
+
+
+def _lines(receipt: PublishedReceipt, offer: Offer) -> Iterator[PriceLine]:
+    cached = min(receipt.cached_input_tokens, receipt.input_tokens)
+    for tokens, count, price in (
+        ("new input", receipt.input_tokens - cached, offer.input_price),
+        ("cached input", cached, offer.cached_input_price),
+        ("output", receipt.output_tokens, offer.output_price),
+    ):
+        yield PriceLine(tokens=tokens, count=count, price=price, product=count * price)
+
+
+def speed(receipt: PublishedReceipt) -> Speed | None:
+    if not receipt.first_token_at:
+        return None
+    flowed = max(0, receipt.finished_at - receipt.first_token_at)
+    whole = receipt.input_tokens > 0  # Later receipts of a request count tokens since the one before.
+    return Speed(
+        waited=max(0, receipt.first_token_at - receipt.received_at),
+        flowed=flowed,
+        tokens_a_second=receipt.output_tokens * 1_000 / flowed if flowed and whole else None,
+    )

@@ -1,0 +1,95 @@
+"""The pages of single things and their lists: HTML, JSON twin and CSV, hostile words, and nonsense asked."""
+
+import csv
+import io
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.market import Asset
+from tallystick.protocol.units import Address
+from tallystick_node.explorer.database import reading
+from tallystick_node.explorer.site import Site
+from tests.explorer import small
+from tests.explorer.conftest import asked
+from tests.explorer.small import ALICE, CARL, DORA, EVE, hash_of
+
+
+def hexed(value: bytes) -> str:
+    return f"0x{value.hex()}"
+
+
+PAGES = {
+    "/blocks": "10",
+    "/block/30": "Transactions of the market",
+    f"/block/{hexed(hash_of(0xB000 + 30))}": "Transactions of the market",
+    "/transactions": "slashOvercharge",
+    f"/transactions?sender={hexed(EVE)}": "slashOvercharge",
+    "/transactions?failed=true": "failed",
+    f"/tx/{hexed(hash_of(0x7000 + 3_000))}": "Vouchers presented <small>3</small>",
+    f"/tx/{hexed(hash_of(0x7000 + 3_001))}": "The provider has nothing at stake.",
+    "/accounts": hexed(ALICE),
+    f"/account/{hexed(ALICE)}": "leave the market from",
+    f"/account/{hexed(CARL)}": "This address is a provider too",
+    f"/account/{hexed(EVE)}": "never made a deposit",
+    "/providers": hexed(DORA),
+    f"/provider/{hexed(CARL)}": "in 5 of 11 hours",
+    f"/provider/{hexed(DORA)}": "overcharge",
+    "/channels": hexed(small.CLOSING.id),
+    f"/channels?payer={hexed(ALICE)}": hexed(small.FIRST.id),
+    f"/channel/{hexed(small.FIRST.id)}": "A voucher was passed over",
+    f"/channel/{hexed(small.CLOSING.id)}": "asked for the close",
+    f"/channel/{hexed(small.LAST.id)}": "went back to the payer",
+    f"/channel/{hexed(small.AGAIN.id)}": "Cap raised",
+    "/settlements": "/settlement/60/0",
+    f"/settlements?channel={hexed(small.FIRST.id)}": "/settlement/30/0",
+    f"/channel/{hexed(small.FIRST.id)}?receiptsBelow=1": "They explain 100.0 %",
+    "/settlement/30/0": "an equal share of 3 rows",
+    f"/receipt/{hexed(small.FIRST.id)}/1": "the settlement in block 30",
+    f"/receipt/{hexed(small.FIRST.id)}/2": "not settled",
+    "/disputes": "All of the stake is taken",
+    "/disputes/refused-reports": "slashOvercharge",
+    "/disputes/unstaked": "There is none.",
+    "/disputes/skipped-rows": "no more than is settled",
+    "/disputes/skipped-grants": "deadline is over",
+}
+TABLES = [
+    *("/blocks", "/transactions", "/accounts", "/providers", "/channels", "/settlements", "/disputes"),
+    *(f"/disputes/{part}" for part in ("refused-reports", "unstaked", "skipped-rows", "skipped-grants")),
+]
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """Nothing can be written through it, so that all tests here ask one."""
+    path = tmp_path_factory.mktemp("small") / "explorer.db"
+    small.Small().write(f"sqlite:///{path}")
+    address = Address(small.MARKET)
+    site = Site(
+        database=reading(f"sqlite+aiosqlite:///{path}"),
+        deployment=Deployment(chain_id=31337, market=address, asset=address, lens=address, block=1),
+        asset=Asset(symbol="TUSD", decimals=6),
+        now=lambda: small.NOW,
+    )
+    with asked(site) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("path", "text"), PAGES.items())
+def test_a_page_shows_its_thing_and_has_a_twin(market: TestClient, path: str, text: str) -> None:
+    page, twin = market.get(path), market.get(f"/api{path}")
+    assert page.status_code == 200, page.text
+    assert text in page.text
+    assert '<p class="lead">' in page.text, "Every page says in a sentence what one sees."
+    assert twin.status_code == 200, twin.text
+    assert twin.json()
+
+
+@pytest.mark.parametrize("path", TABLES)
+def test_a_table_is_a_csv_too(market: TestClient, path: str) -> None:
+    answer = market.get(f"/api{path}.csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert len(rows) == len(market.get(f"/api{path}").json()["rows"])
