@@ -1,5 +1,6 @@
 """A small explorer: tables in a file, a site over them, and a client that asks its pages."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,13 @@ from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Asset
 from tallystick.protocol.units import Address
 from tallystick_node.explorer.app import make_app
-from tallystick_node.explorer.database import reading
+from tallystick_node.explorer.database import reading, writing
 from tallystick_node.explorer.guard import Limit
+from tallystick_node.explorer.index.filling import fill
 from tallystick_node.explorer.schema import METADATA, VERSION, progress
 from tallystick_node.explorer.site import Site
 
+from .indexing import index
 from .trading import Traded, trade
 
 Write = Callable[..., None]
@@ -86,6 +89,31 @@ def asked(site: Site, limit: Limit | None = None) -> Iterator[TestClient]:
 def client(site: Site) -> Iterator[TestClient]:
     with asked(site) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def market_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made market of some 2,000 settlements, in which everything happened, for `DEPLOYMENT` of
+    `made_block`; to be read only."""
+    path = tmp_path_factory.mktemp("made") / "explorer.db"
+
+    async def make() -> None:
+        engine = writing(f"sqlite+aiosqlite:///{path}")
+        try:
+            await fill(engine, 2_000)
+        finally:
+            await engine.dispose()
+
+    asyncio.run(make())
+    return path
+
+
+@pytest.fixture
+def traded_db(traded: Traded, tmp_path: Path) -> Path:
+    """The index of `traded`, as far as its chain went."""
+    path = tmp_path / "traded.db"
+    asyncio.run(index(traded, f"sqlite+aiosqlite:///{path}"))
+    return path
 
 
 @pytest.fixture

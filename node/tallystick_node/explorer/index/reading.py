@@ -98,7 +98,7 @@ class MarketReader:
         oldest = self._trail.oldest
         final = -1 if base is None or oldest is None else oldest.number
         if blocks:
-            final = max(final, min(blocks[-1].number, latest.number - KEPT + 1))
+            final = max(final, final_of(blocks, latest))
         return Stretch(latest=latest, base=base, moved=parting.moved, blocks=blocks, final=final)
 
     @property
@@ -272,6 +272,11 @@ def _whole(answer: Any, number: int) -> _Whole:
         raise ChainUnavailable("The node gave a block without its transactions.")
     base_fee = quantity(answer.get("baseFeePerGas") or "0x0", bits=64)
     return _Whole(block, base_fee, quantity(answer["gasUsed"], bits=63), tuple(transactions))
+
+
+def final_of(blocks: Sequence[MarketBlock], latest: Block) -> int:
+    """Behind which a chain that was read so far is not gone back."""
+    return min(blocks[-1].number, latest.number - KEPT + 1)
 
 
 def header(block: MarketBlock) -> Block:

@@ -1,0 +1,34 @@
+"""A database filled with a market that never was, by the writer that fills it from a chain."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tallystick_node.explorer.index.facts import MarketBlock
+from tallystick_node.explorer.index.made import made_blocks
+from tallystick_node.explorer.index.made_block import DEPLOYMENT
+from tallystick_node.explorer.index.reading import Stretch, final_of, header
+from tallystick_node.explorer.index.writer import Writer
+
+_STRETCH = 256
+"""Blocks."""
+
+
+async def fill(engine: AsyncEngine, settlements: int, seed: int = 1) -> None:
+    """At least so many; the database holds nothing yet."""
+    writer = Writer(engine, DEPLOYMENT)
+    assert not await writer.open(), "The database is filled already."
+    blocks = list(made_blocks(settlements, seed))
+    latest = header(blocks[-1])
+    base = None
+    for part in _parts(blocks):
+        final = final_of(part, latest)
+        await writer.write(Stretch(latest=latest, base=base, moved=False, blocks=part, final=final))
+        base = header(part[-1])
+
+
+def _parts(blocks: Iterable[MarketBlock]) -> Iterator[tuple[MarketBlock, ...]]:
+    rest = iter(blocks)
+    while part := tuple(islice(rest, _STRETCH)):
+        yield part

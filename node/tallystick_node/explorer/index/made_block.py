@@ -1,0 +1,107 @@
+"""Writes blocks of a market that never was: hashes, transactions, what they log. It knows no trade."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from random import Random
+from typing import Any, Final, TypeAlias
+
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.events import ChainEvent
+from tallystick.protocol.units import Address, Hash32
+from tallystick_node.explorer.index.facts import MarketBlock, Transaction, call_name
+
+START: Final = 1_750_000_000
+"""Unix seconds of the first block."""
+MARKET: Final = Address(b"\xaa" * 20)
+DEPLOYMENT: Final = Deployment(
+    chain_id=31337, market=MARKET, asset=Address(b"\xab" * 20), lens=Address(b"\xac" * 20), block=1
+)
+
+Told: TypeAlias = tuple[type[ChainEvent], dict[str, Any]]
+"""A kind of event and its fields."""
+
+
+class BlockMaker:
+    """One chain's, block after block."""
+
+    def __init__(self, seed: int, pace_s: int):
+        """`pace_s`: what blocks are apart, on average."""
+        self.rng = Random(seed)
+        self.time = START
+        """Unix seconds of the newest block."""
+        self._seed = seed
+        self._pace_s = pace_s
+        self._number = 0
+        self._salt = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._events: list[ChainEvent] = []
+        self._transactions: list[Transaction] = []
+        self._received = self._sent = self._transfers = self._logs = 0
+
+    @property
+    def sent(self) -> int:
+        """Transactions since the newest block."""
+        return len(self._transactions)
+
+    def mined(self) -> MarketBlock:
+        """All that was sent since the one before."""
+        self._number += 1
+        self.time += self.rng.randint(1, 2 * self._pace_s)
+        block = MarketBlock(
+            number=self._number,
+            hash=self._block_hash(self._number),
+            parent=self._block_hash(self._number - 1),
+            timestamp=self.time,
+            base_fee=self.rng.randint(5, 60) * 10**7,
+            gas_used=sum(item.gas_used for item in self._transactions),
+            transactions=tuple(self._transactions),
+            events=tuple(self._events),
+            transfers=self._transfers,
+            received=self._received,
+            sent=self._sent,
+        )
+        self._begin()
+        return block
+
+    def _block_hash(self, number: int) -> bytes:
+        return blake2b(f"block {self._seed} {number}".encode(), digest_size=32).digest()
+
+    def hash(self) -> Hash32:
+        self._salt += 1
+        return Hash32(blake2b(f"{self._seed} {self._salt}".encode(), digest_size=32).digest())
+
+    def address(self) -> Address:
+        return Address(self.hash()[:20])
+
+    def transact(
+        self, sender: Address, data: bytes, events: Sequence[Told] = (), *, gas: int, error: str | None = None
+    ) -> None:
+        """One transaction to the market, and what it logs."""
+        transaction = self.hash()
+        for kind, values in events:
+            number = self._number + 1
+            self._events.append(kind(block=number, log_index=self._logs, transaction=transaction, **values))
+            self._logs += 1
+        self._transactions.append(
+            Transaction(
+                position=len(self._transactions),
+                hash=transaction,
+                sender=sender,
+                recipient=MARKET,
+                call=call_name(MARKET, MARKET, data),
+                input=data,
+                succeeded=error is None,
+                error=error,
+                gas_used=gas + self.rng.randint(0, 2_000),
+                gas_price=self.rng.randint(6, 90) * 10**7,
+            )
+        )
+
+    def moves(self, atoms: int) -> None:
+        """The asset to the market; from it where negative. Each is a log of the asset's own."""
+        self._transfers += 1
+        self._logs += 1
+        self._received += max(0, atoms)
+        self._sent += max(0, -atoms)
