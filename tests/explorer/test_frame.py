@@ -22,7 +22,7 @@ def test_a_page_says_how_far_the_index_reads(client: TestClient) -> None:
 def test_a_page_has_a_json_twin(client: TestClient) -> None:
     page = client.get("/")
     assert 'href="/api/overview"' in page.text
-    assert client.get("/api/overview").json()["block"] == 120
+    assert client.get("/api/overview").json()["totals"]["settlements"] == 0
 
 
 def test_what_is_not_there_is_said_in_both_kinds(client: TestClient) -> None:

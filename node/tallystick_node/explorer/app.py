@@ -33,9 +33,24 @@ _TITLES: Final = {
 }
 
 
+class Explorer(FastAPI):
+    """Its OpenAPI document says 400 of what is malformed, as its answers do."""
+
+    def openapi(self) -> dict[str, Any]:
+        made = self.openapi_schema is None
+        document = super().openapi()
+        if made:
+            for methods in document["paths"].values():
+                for told in methods.values():
+                    told["responses"].pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                document["components"]["schemas"].pop(name, None)
+        return document
+
+
 def make_app(site: Site, *, limit: Limit | None = Limit()) -> FastAPI:
     """The explorer of one market. Without a limit an address may ask as much as it likes: for tests."""
-    app = FastAPI(
+    app = Explorer(
         title="Tallystick explorer",
         summary="The market as its events tell it. Amounts are decimal strings of atoms.",
         version="1",

@@ -230,6 +230,8 @@ offers: Final = Table(
     Index("offers_hash", "offer_hash"),
     Index("offers_provider", "provider", "block", "log_index"),
     Index("offers_model", "model", "block", "log_index"),
+    Index("offers_newest", "provider", "model", "block", "log_index"),
+    Index("offers_valid", "valid_until"),
 )
 """Every version, as often as it was posted. Which holds now follows from the others, the provider's minimum
 sequence and the clock. Model and endpoint are a stranger's words."""

@@ -89,6 +89,7 @@ async def _serve(options: Options) -> int:
             writing=index,
             deployment=options.deployment,
             asset=asset,
+            minimum_stake=await asyncio.to_thread(market.minimum_stake),
             rpc=options.rpc,
             node=node,
         )

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Asset
+from tallystick_node.explorer.kept import Kept
 from tallystick_node.explorer.live import Live
 from tallystick_node.explorer.node import Node
 
@@ -22,11 +23,14 @@ class Site:
     """For the publication of receipts alone; none: nothing can be published here."""
     deployment: Deployment
     asset: Asset
+    minimum_stake: int = 1
+    """Atoms that a provider must have staked for its offers to hold."""
     rpc: str | None = None
     """The node that the index is read from."""
     node: Node | None = None
     """The same, asked for what is not indexed; none: only the index is shown."""
     live: Live = field(default_factory=Live)
+    kept: Kept = field(default_factory=Kept)
     now: Callable[[], float] = time.time
     """Unix seconds."""
 

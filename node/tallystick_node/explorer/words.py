@@ -21,18 +21,22 @@ CLIP: Final = 48
 _LAST_YEAR: Final = 253_402_300_799
 
 
-def decimal(atoms: int, decimals: int) -> str:
-    """`1,234.50`: at least two decimals, at most six, rounded down; what is smaller is `<0.000001`."""
+def decimal(atoms: int, decimals: int, *, least: int = 2) -> str:
+    """`1,234.50`: so many decimals at least, six at most, rounded down; what is smaller is `<0.000001`."""
     whole, rest = divmod(atoms, 10**decimals)
     fraction = f"{rest:0{decimals}d}"[:DECIMALS] if decimals else ""
     if not whole and rest and not fraction.strip("0"):
         return f"<0.{'0' * (DECIMALS - 1)}1"
-    fraction = fraction.rstrip("0").ljust(min(2, decimals), "0")
+    fraction = fraction.rstrip("0").ljust(min(least, decimals), "0")
     return f"{whole:,}.{fraction}" if fraction else f"{whole:,}"
 
 
 def utc(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def day(seconds: int) -> str:
+    return utc(seconds)[:10]
 
 
 def time_(seconds: int | None) -> Markup | str:
@@ -82,9 +86,18 @@ def hash_(value: bytes | None, path: str = "", whole: bool = False) -> Markup | 
 
 def words(text: str, clip: int = CLIP) -> Markup:
     """A stranger's words: escaped, on one line, cut, and not able to turn the direction of what follows."""
-    plain = "".join(_visible(character) for character in text)
-    shown = plain if len(plain) <= clip else f"{plain[: clip - 1]}…"
-    return Markup('<bdi class="words" title="{}">{}</bdi>').format(plain, shown or "(empty)")
+    return Markup('<bdi class="words" title="{}">{}</bdi>').format(visible(text), plain(text, clip))
+
+
+def plain(text: str, clip: int = CLIP) -> str:
+    """The same where no markup can be: in a page's title."""
+    shown = visible(text)
+    return (shown if len(shown) <= clip else f"{shown[: clip - 1]}…") or "(empty)"
+
+
+def visible(text: str) -> str:
+    """With what cannot be seen, or turns the direction, written out."""
+    return "".join(_visible(character) for character in text)
 
 
 def _visible(character: str) -> str:
@@ -108,6 +121,11 @@ def part(text: str) -> str:
     return quote(text.encode("utf-8", "replace"), safe="")
 
 
+def given(value: bytes) -> bytes | None:
+    """None of zeros, which say that there is none."""
+    return value if any(value) else None
+
+
 def number(value: int) -> str:
     return f"{value:,}"
 
@@ -121,9 +139,10 @@ def filters(asset: Asset) -> Mapping[str, Any]:
     """What templates call them."""
 
     def atoms(value: int | None, unit: bool = True) -> Markup | str:
+        """Without the unit it is for a column, where all have as many decimals."""
         if value is None:
             return "–"
-        text = decimal(value, asset.decimals)
+        text = decimal(value, asset.decimals, least=2 if unit else DECIMALS)
         if not unit:
             return Markup('<span class="amount" title="{:,} atoms">{}</span>').format(value, text)
         return Markup(
@@ -141,13 +160,16 @@ def filters(asset: Asset) -> Mapping[str, Any]:
         "atoms": atoms,
         "wei": wei,
         "time": time_,
+        "day": day,
         "moment": moment,
         "span": span,
         "short": short,
         "hash": hash_,
         "hex": to_hex,
         "words": words,
+        "plain": plain,
         "part": part,
+        "given": given,
         "number": number,
         "percent": percent,
         "millionths": lambda value: decimal(value, 6),

@@ -10,19 +10,21 @@ from fastapi import APIRouter
 
 from tallystick_node.explorer.pages import (
     accounts,
+    api,
     blocks,
     channels,
     contract,
     disputes,
     home,
+    offers,
     providers,
     receipts,
+    search,
     settlements,
     transactions,
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
-    contract.pages.router,
     home.pages.router,
     blocks.pages.router,
     transactions.pages.router,
@@ -32,4 +34,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     settlements.pages.router,
     receipts.pages.router,
     disputes.pages.router,
+    offers.pages.router,
+    search.pages.router,
+    contract.pages.router,
+    api.pages.router,
 )

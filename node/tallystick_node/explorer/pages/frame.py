@@ -96,12 +96,13 @@ class Problem:
     message: str
 
 
-_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     400: {"model": Problem, "description": "What was asked for is no number, hash or address"},
     404: {"model": Problem, "description": "There is no such thing"},
     429: {"model": Problem, "description": "Too many requests from one address"},
     503: {"model": Problem, "description": "Nothing of the chain was read yet"},
 }
+"""What any route may answer instead, for the OpenAPI document."""
 
 
 async def _connection(request: Request) -> AsyncIterator[AsyncConnection]:
@@ -163,7 +164,7 @@ class Pages:
             return StreamingResponse(lines, media_type="text/csv; charset=utf-8")
 
         summary = (query.__doc__ or name).strip().splitlines()[0]
-        about: dict[str, Any] = {"summary": summary, "responses": _PROBLEMS}
+        about: dict[str, Any] = {"summary": summary, "responses": PROBLEMS}
         self.router.add_api_route(path, html, include_in_schema=False, response_class=HTMLResponse, name=name)
         api = f"/api{path}" if path != "/" else "/api/overview"
         if table:
@@ -176,7 +177,7 @@ class Pages:
                 operation_id=f"{name}_csv",
                 response_class=Response,
                 summary=f"{summary} (CSV)",
-                responses={**_PROBLEMS, **rows},
+                responses={**PROBLEMS, **rows},
             )
         self.router.add_api_route(api, twin, operation_id=name, response_model=answer, **about)
         return query

@@ -1,24 +1,156 @@
-"""`/`: the market at a glance, and `/live`: that a new block was read."""
+"""`/`: the market at a glance; `/hours`: what its charts are drawn from; `/live`: that a block was read."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Final
 
+from fastapi import Depends, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import Field
 
-from tallystick_node.explorer.pages.frame import Db, Pages
+from tallystick_node.explorer.charts import Chart, Curve, chart
+from tallystick_node.explorer.live import Head
+from tallystick_node.explorer.pages.frame import PROBLEMS, Db, Pages
+from tallystick_node.explorer.paging import Cut, Cutting
 from tallystick_node.explorer.queries import home as queries
-from tallystick_node.explorer.site import TheSite
+from tallystick_node.explorer.queries import hours as hour_queries
+from tallystick_node.explorer.queries import offers as offer_queries
+from tallystick_node.explorer.queries import settlements as settlement_queries
+from tallystick_node.explorer.queries import transactions as transaction_queries
+from tallystick_node.explorer.queries.hours import Hour
+from tallystick_node.explorer.queries.offers import ModelRow, Terms
+from tallystick_node.explorer.queries.rows import Block, Settlement, Transaction
+from tallystick_node.explorer.series import Tally
+from tallystick_node.explorer.site import Site, TheSite
+from tallystick_node.explorer.values import Amount, Listing, shown
 
 pages = Pages()
 
+MODELS: Final = 8
+"""Shown with their prices."""
+Days = Annotated[int, Query(ge=1, le=3_660, description="Length of the charts, up to now")]
+
+
+@shown
+class Overview:
+    """The market at a glance."""
+
+    totals: queries.Totals
+    gas_per_settlement: int
+    """Of all settle transactions, by settled rows; rounded up."""
+    sold: queries.Sold
+    gas_per_request: int | None
+    """The gas of the settlements that the published receipts explain, by their requests; rounded up."""
+    conservation: queries.Conservation | None
+    models: Sequence[ModelRow]
+    blocks: Sequence[Block]
+    settlements: Sequence[Settlement]
+    transactions: Sequence[Transaction]
+    days: int
+    tallies: Annotated[Sequence[Tally], Field(exclude=True)]
+
+    @property
+    def charts(self) -> Sequence[tuple[str, str, str, Chart | None]]:
+        """(title, kind of number, names in the series, drawn)."""
+        wanted = (
+            ("Settled", "atoms", ("settled",), False),
+            ("Settlement rows", "number", ("settlements",), False),
+            ("Gas per settlement row", "number", ("gas_per_settlement",), False),
+            ("Locked in channels, and staked", "atoms", ("locked", "staked"), True),
+        )
+        return [
+            (title, kind, " ".join(names), _drawn(self.tallies, names, stepped=stepped))
+            for title, kind, names, stepped in wanted
+        ]
+
+
+def _drawn(tallies: Sequence[Tally], names: Sequence[str], *, stepped: bool) -> Chart | None:
+    curves = [Curve(name, [(tally.at, getattr(tally, name)) for tally in tallies], stepped) for name in names]
+    return chart(curves, start=tallies[0].at, end=tallies[-1].at)
+
+
+@shown
+class Series:
+    """Columns of equal length: one value a step."""
+
+    days: int
+    at: Sequence[int]
+    """Unix time at which each step begins."""
+    transactions: Sequence[int]
+    settlements: Sequence[int]
+    gas_per_settlement: Sequence[int]
+    opened: Sequence[int]
+    closed: Sequence[int]
+    offers: Sequence[int]
+    settled: Sequence[Amount]
+    deposited: Sequence[Amount]
+    locked: Sequence[Amount]
+    staked: Sequence[Amount]
+
+
+def terms_of(request: Request, site: TheSite) -> Terms:
+    """At the visitor's time, or the chain's where that is later: a chain for tests may be ahead of it."""
+    return Terms(max(int(site.now()), request.state.read.timestamp), site.minimum_stake)
+
 
 @pages.page("/", "home.html")
-async def overview(db: Db) -> queries.Overview:
+async def overview(request: Request, db: Db, site: TheSite, days: Days = 7) -> Overview:
     """The market at a glance."""
-    return await queries.overview(db)
+    terms, newest = terms_of(request, site), Cut(limit=queries.NEWEST)
+    totals, sold = await _totals(request, db, site)
+    models = await site.kept.get("models", request.state.read.hash, lambda: offer_queries.models(db, terms))
+    return Overview(
+        totals=totals,
+        gas_per_settlement=totals.gas_per_settlement,
+        sold=sold,
+        gas_per_request=gas_per_request(totals, sold),
+        conservation=await queries.conservation(db),
+        models=models[:MODELS],
+        blocks=await queries.newest_blocks(db),
+        settlements=(await settlement_queries.settlements(db, newest, settlement_queries.Only())).rows,
+        transactions=(await transaction_queries.transactions(db, newest, transaction_queries.Only())).rows,
+        days=days,
+        tallies=await hour_queries.tallies(db, days, terms.now),
+    )
+
+
+async def _totals(request: Request, db: Db, site: Site) -> tuple[queries.Totals, queries.Sold]:
+    """They change with a block; what was published since then is counted with the next one."""
+
+    async def ask() -> tuple[queries.Totals, queries.Sold]:
+        return await queries.totals(db), await queries.sold(db)
+
+    return await site.kept.get("totals", request.state.read.hash, ask)
+
+
+def gas_per_request(totals: queries.Totals, sold: queries.Sold) -> int | None:
+    """Rounded up. Of the gas of all settlements, the part of what the receipts explain: by atoms."""
+    if not sold.requests or not totals.settled:
+        return None
+    return -(-totals.settle_gas * sold.atoms // (totals.settled * sold.requests))
+
+
+@pages.table("/hours", "hours.html")
+async def hours(db: Db, cut: Cutting) -> Listing[Hour]:
+    """What came in each hour, newest first."""
+    return await hour_queries.hours(db, cut)
+
+
+@pages.router.get("/api/series", operation_id="series", responses=PROBLEMS)
+async def series(request: Request, db: Db, site: TheSite, days: Days = 7) -> Series:
+    """What charts are drawn from: a step an hour, or a day where more than two weeks are asked for."""
+    tallies = await hour_queries.tallies(db, days, terms_of(request, site).now)
+    names = [name for name in Series.__dataclass_fields__ if name != "days"]
+    return Series(days=days, **{name: [getattr(tally, name) for tally in tallies] for name in names})
+
+
+async def _listening(site: TheSite) -> AsyncIterator[AsyncIterator[Head]]:
+    """A dependency, so that who comes too many is refused before an answer begins."""
+    async with site.live.listen() as heads:
+        yield heads
 
 
 @pages.router.get("/live", response_class=EventSourceResponse, include_in_schema=False)
-async def live(site: TheSite) -> AsyncIterator[ServerSentEvent]:
-    async with site.live.listen() as heads:
-        async for head in heads:
-            yield ServerSentEvent(data={"block": head.block, "behind": head.behind}, event="block")
+async def live(heads: Annotated[AsyncIterator[Head], Depends(_listening)]) -> AsyncIterator[ServerSentEvent]:
+    """`block` events: the newest one now, and each that is read."""
+    async for head in heads:
+        yield ServerSentEvent(data={"block": head.block, "behind": head.behind}, event="block")

@@ -1,18 +1,121 @@
-"""The market at a glance."""
+"""The market at a glance: totals that no row holds, each from a table that is small by its nature."""
 
-from sqlalchemy import select
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tallystick_node.explorer.schema import progress
-from tallystick_node.explorer.values import Hash, shown
+from tallystick_node.explorer import schema
+from tallystick_node.explorer.queries.rows import Block
+from tallystick_node.explorer.values import Amount, shown
+
+NEWEST: Final = 8
+"""Blocks, settlements and transactions shown."""
 
 
 @shown
-class Overview:
+class Totals:
+    """Since the market began."""
+
+    transactions: int
+    settlements: int
+    channels: int
+    """Opened, an epoch each."""
+    closed: int
+    settled: Amount
+    deposited: Amount
+    settle_gas: int
+    locked: Amount
+    """In channels, not settled, now."""
+    staked: Amount
+    """Now."""
+    providers: int
+    """With a stake now."""
+
+    @property
+    def gas_per_settlement(self) -> int:
+        """Rounded up."""
+        return -(-self.settle_gas // self.settlements) if self.settlements else 0
+
+
+@shown
+class Sold:
+    """What the published receipts say was bought, and which part of what was settled they explain."""
+
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    atoms: Amount
+    """The sum of their costs, in each channel no more than it has settled."""
+
+    @property
+    def tokens(self) -> int:
+        return self.input_tokens + self.output_tokens
+
+
+@shown
+class Conservation:
+    """INV-1 at a block: what the asset's transfers left with the market, and what its events have it owe."""
+
     block: int
-    hash: Hash
+    held: Amount
+    owed: Amount
+    conserved: bool
+    """It holds at least what it owes: anybody may send it more."""
 
 
-async def overview(db: AsyncConnection) -> Overview:
-    found = (await db.execute(select(progress.c.block, progress.c.hash))).one()
-    return Overview(block=found.block, hash=found.hash)
+async def totals(connection: AsyncConnection) -> Totals:
+    hours, providers = schema.hours.c, schema.providers.c
+    counts = (hours.transactions, hours.settlements, hours.opened, hours.closed, hours.settle_gas)
+    sums = select(*(func.coalesce(func.sum(column), 0) for column in counts))
+    transactions, settlements, channels, closed, settle_gas = (await connection.execute(sums)).one()
+    amounts = (await connection.execute(select(hours.settled, hours.deposited))).all()
+    newest = select(hours.locked, hours.staked).order_by(hours.hour.desc()).limit(1)
+    level = (await connection.execute(newest)).first()
+    staked = select(func.count()).select_from(schema.providers).where(providers.staked > 0)
+    return Totals(
+        transactions=int(transactions),
+        settlements=int(settlements),
+        channels=int(channels),
+        closed=int(closed),
+        settle_gas=int(settle_gas),
+        settled=sum(amount for amount, _ in amounts),
+        deposited=sum(amount for _, amount in amounts),
+        locked=level.locked if level else 0,
+        staked=level.staked if level else 0,
+        providers=(await connection.execute(staked)).scalar_one(),
+    )
+
+
+async def sold(connection: AsyncConnection) -> Sold:
+    published, channels = schema.published.c, schema.channels.c
+    counts = (published.requests, published.input_tokens, published.output_tokens)
+    sums = select(*(func.coalesce(func.sum(column), 0) for column in counts))
+    requests, input_tokens, output_tokens = (await connection.execute(sums)).one()
+    costs = select(published.cost, channels.settled).join_from(
+        schema.published, schema.channels, published.channel_id == channels.channel_id
+    )
+    rows = (await connection.execute(costs)).all()
+    return Sold(
+        requests=int(requests),
+        input_tokens=int(input_tokens),
+        output_tokens=int(output_tokens),
+        atoms=sum(min(row.cost, row.settled) for row in rows),
+    )
+
+
+async def conservation(connection: AsyncConnection) -> Conservation | None:
+    """At the newest block that is kept; None: the market has none."""
+    table = schema.blocks.c
+    statement = select(table.number, table.held, table.owed).order_by(table.number.desc()).limit(1)
+    row = (await connection.execute(statement)).first()
+    if row is None:
+        return None
+    return Conservation(block=row.number, held=row.held, owed=row.owed, conserved=row.held >= row.owed)
+
+
+async def newest_blocks(connection: AsyncConnection) -> Sequence[Block]:
+    """Whether they hold anything of the market or not."""
+    statement = Block.select().order_by(schema.blocks.c.number.desc()).limit(NEWEST)
+    return [Block.of(row) for row in await connection.execute(statement)]

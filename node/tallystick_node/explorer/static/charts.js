@@ -1,0 +1,69 @@
+// Charts one can point at, in place of the drawn ones, which stay for print. Amounts become fractions here only to
+// be drawn: nothing is computed from them.
+(() => {
+  const figures = [...document.querySelectorAll("figure[data-chart]")];
+  if (!figures.length || !window.uPlot) return;
+  const unit = 10 ** Number(document.body.dataset.decimals);
+  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+  const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 6 });
+  const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+  const fetched = new Map();
+  const drawn = new Map();
+
+  const series = (source) => {
+    if (!fetched.has(source)) {
+      fetched.set(source, fetch(source).then((answer) => (answer.ok ? answer.json() : Promise.reject(answer))));
+    }
+    return fetched.get(source);
+  };
+
+  const draw = async (figure) => {
+    const columns = await series(figure.dataset.chart);
+    const fields = figure.dataset.fields.split(" ").map(camel);
+    const scale = figure.dataset.kind === "atoms" ? unit : 1;
+    const data = [columns.at, ...fields.map((field) => columns[field].map((value) => Number(value) / scale))];
+    const names = [...figure.querySelectorAll(".key")].map((key) => key.textContent);
+    const colours = [style("--accent"), style("--warn"), style("--soft")];
+    const axis = { stroke: style("--soft"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+    const stepped = fields.length > 1 ? uPlot.paths.stepped({ align: 1 }) : undefined;
+    const options = {
+      width: figure.clientWidth - 24,
+      height: 190,
+      padding: [8, 4, 0, 0],
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
+      cursor: { points: { size: 6 }, drag: { x: false, y: false } },
+      legend: { live: true },
+      scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.05 : 1] } },
+      axes: [axis, { ...axis, size: 52, values: (_, values) => values.map((value) => short.format(value)) }],
+      series: [
+        { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
+        ...fields.map((field, index) => ({
+          label: names[index] || figure.querySelector("b").textContent,
+          stroke: colours[index],
+          fill: index ? undefined : `color-mix(in srgb, ${colours[0]} 14%, transparent)`,
+          width: 1.5,
+          points: { show: false },
+          paths: stepped,
+          value: (_, value) => (value === null ? "–" : whole.format(value)),
+        })),
+      ],
+    };
+    drawn.get(figure)?.destroy();
+    figure.classList.add("lively");
+    drawn.set(figure, new uPlot(options, data, figure));
+  };
+
+  const all = () => Promise.allSettled(figures.map(draw)); // Where one fails, the drawn chart is there.
+  all();
+  document.addEventListener("theme", all);
+  document.addEventListener("live", () => { fetched.clear(); all(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
+  let waiting;
+  addEventListener("resize", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      for (const [figure, plot] of drawn) plot.setSize({ width: figure.clientWidth - 24, height: 190 });
+    }, 100);
+  });
+})();
