@@ -18,7 +18,7 @@ HOUR: Final = 3_600
 START: Final = 1_760_000_400 - 1_760_000_400 % HOUR
 """Of the first hour."""
 NOW: Final = START + 10 * HOUR
-MARKET: Final = bytes.fromhex("aa" * 20)
+MARKET, ASSET = bytes([0xAA]) * 20, bytes([0xAB]) * 20
 
 ALICE, BOB = (Address(bytes([n]) * 20) for n in (0xA1, 0xB0))
 """Payers."""

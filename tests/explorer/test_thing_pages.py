@@ -3,6 +3,8 @@
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -11,6 +13,7 @@ from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Asset
 from tallystick.protocol.units import Address
 from tallystick_node.explorer.database import reading
+from tallystick_node.explorer.node import Node
 from tallystick_node.explorer.site import Site
 from tests.explorer import small
 from tests.explorer.conftest import asked
@@ -61,19 +64,28 @@ TABLES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """Nothing can be written through it, so that all tests here ask one."""
-    path = tmp_path_factory.mktemp("small") / "explorer.db"
-    small.Small().write(f"sqlite:///{path}")
+@contextmanager
+def asking(market: small.Small, folder: Path, node: Node | None = None) -> Iterator[TestClient]:
+    """A client of the explorer of such a market. Nothing can be written through it."""
+    path = folder / "explorer.db"
+    market.write(f"sqlite:///{path}")
     address = Address(small.MARKET)
     site = Site(
         database=reading(f"sqlite+aiosqlite:///{path}"),
-        deployment=Deployment(chain_id=31337, market=address, asset=address, lens=address, block=1),
+        deployment=Deployment(
+            chain_id=31337, market=address, asset=Address(small.ASSET), lens=address, block=1
+        ),
         asset=Asset(symbol="TUSD", decimals=6),
+        node=node,
         now=lambda: small.NOW,
     )
     with asked(site) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with asking(small.Small(), tmp_path_factory.mktemp("small")) as client:
         yield client
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
 from urllib.parse import urlencode
 
+import orjson
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from jinja2 import Environment
@@ -240,4 +241,6 @@ def csv_lines(row: Any, rows: tuple[Any, ...]) -> Iterator[str]:
 
 
 def _cell(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return orjson.dumps(value).decode()
     return f"'{value}" if isinstance(value, str) and value.startswith(_ACTIVE) else value

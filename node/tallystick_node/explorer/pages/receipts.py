@@ -1,5 +1,6 @@
 """`/receipt/…`: one published receipt, its price worked out line by line, and the settlement that paid it."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -74,8 +75,8 @@ class ReceiptPage:
 
     @property
     def document(self) -> str:
-        """What was published, to be read."""
-        return orjson.dumps(self.published, option=orjson.OPT_INDENT_2).decode()
+        """What was published, to be read: in letters that turn nothing around."""
+        return json.dumps(self.published, indent=2, ensure_ascii=True)
 
 
 @pages.page("/receipt/{channel}/{sequence}", "receipt.html")
