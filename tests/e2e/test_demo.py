@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tallystick_node.local.engines import REPOSITORY, preferred_engine
@@ -96,9 +98,11 @@ def test_a_demo_that_is_stopped_leaves_nothing(run: str, number: signal.Signals)
         try:
             assert running.stdout is not None
             for line in running.stdout:
+                if found := re.search(r"explorer +(http://\S+)", line):
+                    assert "The market" in httpx2.get(found[1], trust_env=False).text
                 if "tally pay" in line:
                     break
-            assert len(left_running(run)) >= 8, "three engines, three gateways, the chain, the demo"
+            assert len(left_running(run)) >= 9, "three engines, three gateways, explorer, chain, demo"
             os.kill(running.pid, number)
             running.communicate(timeout=60)
         finally:

@@ -216,10 +216,12 @@ def _report(
 
 
 def _keep(market: LocalMarket, console: Console) -> None:
-    """The gateways come back, and everything stays until Ctrl-C."""
+    """The gateways come back, an explorer comes too, and everything stays until Ctrl-C."""
     for provider in market.providers:
         market.start_gateway(provider)
+    explorer = market.start_explorer()
     console.print("\nThe market stays up until Ctrl-C.\n")
+    console.print(f"  explorer   {explorer}   every atom of it, in a browser")
     console.print(f"  chain      {market.chain.url}")
     for provider in market.providers:
         console.print(f"  {provider.name} {provider.url}   {provider.config}")

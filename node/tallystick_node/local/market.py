@@ -28,7 +28,7 @@ DEPOSIT: Final = Atoms(50_000_000)
 CREDIT: Final = Atoms(50_000)
 GAS: Final = 10**20
 """Wei."""
-_GATEWAY_READY_S: Final = 30.0
+_READY_S: Final = 30.0
 _LIGHT_SCRYPT: Final = 1 << 12
 """These keys guard nothing, and a strong one costs a second each."""
 
@@ -174,7 +174,7 @@ class LocalMarket:
         provider.gateway = gateway
 
     def _await(self, provider: LocalProvider) -> None:
-        provider.running.wait_ready(answers(provider.url + "/healthz"), timeout_s=_GATEWAY_READY_S)
+        provider.running.wait_ready(answers(provider.url + "/healthz"), timeout_s=_READY_S)
 
     def stop_gateways(self) -> None:
         """Each drains and settles what it was acknowledged."""
@@ -182,6 +182,18 @@ class LocalMarket:
             provider.running.terminate()
         for provider in self.providers:
             provider.running.stop()
+
+    def start_explorer(self) -> str:
+        """Its URL, once its pages show the market."""
+        (port,) = free_ports(1)
+        command = [sys.executable, "-m", "tallystick_node.cli", "explorer", "--port", str(port)]
+        command += ["--rpc", self.chain.url, "--deployment", str(self.deployment_file)]
+        command += ["--database", f"sqlite+aiosqlite:///{self.folder / 'explorer.db'}"]
+        explorer = Process("explorer", command, log=self.folder / "explorer.log")
+        self._stack.callback(explorer.stop)
+        url = f"http://127.0.0.1:{port}"
+        explorer.wait_ready(answers(url), timeout_s=_READY_S)
+        return url
 
     # ------------------------------------------------------------------------------------------- setting up
 
