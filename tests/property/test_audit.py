@@ -24,8 +24,8 @@ from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Address
 from tallystick.protocol.voucher import Tally
 
 DOMAIN = Domain(chain_id=31337, contract=ZERO_ADDRESS)
-KEY = Key(b"\7" * 32)
-CHANNEL = ChannelKey(payer=Address(b"\1" * 20), provider=KEY.address, session_key=Address(b"\2" * 20))
+KEY, SESSION = Key(b"\7" * 32), Key(b"\5" * 32)
+CHANNEL = ChannelKey(payer=Address(b"\1" * 20), provider=KEY.address, session_key=SESSION.address)
 OFFER = Offer(
     provider=KEY.address,
     sequence=1,
@@ -69,7 +69,7 @@ def test_a_cost_that_is_off_by_a_few_atoms_is_refused(receipt, offer, off):
 @st.composite
 def channels(draw):
     """(receipts, acknowledgements, facts) of a channel in which all is in order, settled now and then by
-    vouchers that were bare or came with requests."""
+    vouchers that were bare or came with requests, and perhaps closed by both sides in the end."""
     counts = draw(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=12))
     settled_at = draw(st.sets(st.integers(1, len(counts)), max_size=4))
     tally, receipts, acknowledgements, settlements = Tally(), [], [], []
@@ -109,6 +109,9 @@ def channels(draw):
                     timestamp=tally.count,
                 )
             )
+    if draw(st.booleans()) and settlements:
+        settlements[-1] = replace(settlements[-1], acknowledgement_hash=None)
+        acknowledgements.pop()
     facts = Facts(
         domain=DOMAIN,
         block=99,
@@ -150,8 +153,12 @@ def test_what_was_settled_is_found_from_receipts_and_requests_alone(channel):
 @given(channels())
 def test_every_settled_receipt_is_proven_paid_and_no_other(channel):
     receipts, acknowledgements, facts = channel
+    tally = Tally()
+    for item in receipts:
+        tally = tally.append(item.message)
+    voucher = sign(tally.voucher(CHANNEL.id), DOMAIN, SESSION).signed
 
-    for document in proofs(DOMAIN, receipts, acknowledgements):
+    for document in proofs(DOMAIN, receipts, acknowledgements, voucher):
         paid = document.signed.message.cumulative_cost <= facts.settled
         expected = Verdict.PAID if paid else Verdict.UNPAID
         assert verdict(check(document, facts)) is expected
@@ -222,8 +229,9 @@ def test_an_atom_more_settled_than_the_receipts_come_to_is_found(channel, extra)
 
     audit = audited(receipts, acknowledgements, replace(facts, settlements=[*earlier, more]))
 
-    assert audit.rows[-1].holds is False
-    assert audit.adds_up is False
+    by_close = last.acknowledgement_hash is None
+    assert audit.rows[-1].holds is (None if by_close else False)
+    assert audit.adds_up is (None if by_close else False)
 
 
 @given(channels())

@@ -10,7 +10,7 @@ from typing import Any
 
 from tallystick.protocol.audit import checked
 from tallystick.protocol.channel import ChannelKey
-from tallystick.protocol.documents import ChannelDocument, ReceiptDocument, document_to_json, proofs
+from tallystick.protocol.documents import ChannelDocument, ReceiptDocument, Vouched, document_to_json, proofs
 from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.facts import Facts, Posted, Settlement, facts_to_json
 from tallystick.protocol.merkle import root
@@ -18,7 +18,7 @@ from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.signed import Key, Signed, compact, sign
-from tallystick.protocol.voucher import Acknowledgement
+from tallystick.protocol.voucher import Acknowledgement, Voucher
 
 
 def hash_of(label: str) -> Any:
@@ -138,6 +138,20 @@ def posted(offer: Offer = OFFER, **changes: Any) -> dict[str, Any]:
     return {"offers": {offer.struct_hash(): Posted(offer=offer, posted_at=POSTED_AT, **changes)}}
 
 
+def closed(half: Half) -> Facts:
+    """Settled at three receipts, and closed by both sides at all of them."""
+    first, second = half.facts.settlements
+    return replace(half.facts, settlements=(first, replace(second, acknowledgement_hash=None)))
+
+
+def vouched(half: Half, key: Key = SESSION, less: int = 0) -> ReceiptDocument:
+    """The last receipt, under a voucher that nothing on chain carried."""
+    amount = half.receipts[-1].message.cumulative_cost - less
+    acknowledgement = acknowledged([item.message for item in half.receipts])
+    voucher = Voucher(channel_id=CHANNEL.id, cumulative_amount=amount, acknowledgement=acknowledgement)
+    return proofs(DOMAIN, half.receipts, [], sign(voucher, DOMAIN, key).signed)[-1]
+
+
 Case = tuple[str, Any, Facts]
 
 
@@ -155,6 +169,8 @@ def good() -> Iterator[Case]:
     short = replace(document, signed=Signed(document.signed.message, r + vs))
     yield "a signature of 64 bytes", document_to_json(short), half.facts
     yield "without the market's name", document_to_json(replace(document, domain=None)), half.facts
+    yield "paid by a close, and vouched for", document_to_json(vouched(half)), closed(half)
+    yield "settled, and vouched for anew", document_to_json(vouched(half)), half.facts
     free = replace(OFFER, input_price=0, cached_input_price=0, output_price=0)
     gift = Half.of(offer=free)
     yield "for nothing", document_to_json(gift.document()), replace(gift.facts, **posted(free))
@@ -169,6 +185,8 @@ def not_paid() -> Iterator[Case]:
     bare = {name: data[name] for name in ("receipt", "signature")}
     yield "a receipt as the wire has it", bare, half.facts
     yield "not settled at all", data, facts()
+    yield "vouched for, and not settled", document_to_json(vouched(half)), facts()
+    yield "paid by a close that says not for what", data, closed(half)
     yield (
         "settled up to an earlier receipt",
         data,
@@ -221,6 +239,10 @@ def bad() -> Iterator[Case]:
     unsettled = acknowledged([item.message for item in half.receipts], hash_of("never settled"), 5)
     (*_, last) = proofs(DOMAIN, half.receipts, [unsettled])
     yield "settled under another root", document_to_json(last), half.facts
+    yield "a stranger's voucher", document_to_json(vouched(half, STRANGER)), closed(half)
+    yield "a voucher for an atom less", document_to_json(vouched(half, less=1)), closed(half)
+    nothing = replace(vouched(half), voucher=Vouched(cumulative_amount=9**9, signature=b""))
+    yield "a voucher that nobody signed", document_to_json(nothing), closed(half)
     late = replace(half.document(4), acknowledgement=half.acknowledgements[0])
     yield "not among those acknowledged", document_to_json(late), half.facts
     for name, domain in (
@@ -288,6 +310,8 @@ def formless() -> Iterator[Case]:
         ("a proof without end", ("proof",), ["0x" + "00" * 32] * 129),
         ("an acknowledgement that is none", ("acknowledgement",), {}),
         ("a chain that is no number", ("chainId",), "x"),
+        ("a voucher that is none", ("voucher",), []),
+        ("a voucher without a signature", ("voucher",), {"cumulativeAmount": "1"}),
     ):
         data = document_to_json(half.document())
         at = data
@@ -301,6 +325,9 @@ def formless() -> Iterator[Case]:
     data = document_to_json(half.document())
     del data["receipt"]["finish"]
     yield "a field that is missing", data, half.facts
+    data = document_to_json(vouched(half))
+    del data["acknowledgement"]
+    yield "a voucher of nothing", data, half.facts
     channel = ChannelDocument(domain=DOMAIN, channel=CHANNEL, receipts=half.receipts, acknowledgements=())
     yield "the document of a channel", document_to_json(channel), half.facts
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from tallystick.chain.blocks import read_block
 from tallystick.chain.events import (
+    ChannelClosed,
     ChannelOpened,
     OfferPosted,
     OffersWithdrawn,
@@ -18,7 +19,7 @@ from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.facts import Facts, Posted, Settlement
 from tallystick.protocol.units import Address, ChannelId, Hash32, Timestamp
 
-_EVENTS: Final = (ChannelOpened, OfferPosted, OffersWithdrawn, ReceiptKeySet, Settled)
+_EVENTS: Final = (ChannelOpened, OfferPosted, OffersWithdrawn, ReceiptKeySet, Settled, ChannelClosed)
 _BLOCKS: Final = 100
 """Asked for in one batch."""
 
@@ -35,7 +36,7 @@ class Record:
         self._posted: dict[Hash32, OfferPosted] = {}
         self._withdrawn: dict[Address, list[OffersWithdrawn]] = defaultdict(list)
         self._keys: dict[Address, set[Address]] = defaultdict(set)
-        self._settled: dict[ChannelId, list[Settled]] = defaultdict(list)
+        self._settled: dict[ChannelId, list[Settled | ChannelClosed]] = defaultdict(list)
         for event in update.events:
             match event:
                 case ChannelOpened():
@@ -48,6 +49,14 @@ class Record:
                     self._keys[event.provider].add(event.receipt_key)
                 case Settled():
                     self._settled[event.channel_id].append(event)
+                case ChannelClosed():
+                    self._close(event)
+
+    def _close(self, event: ChannelClosed) -> None:
+        """It is a payment where it settled more than was settled before."""
+        before = self._settled[event.channel_id]
+        if event.settled > (before[-1].settled if before else 0):
+            before.append(event)
 
     def facts(self, channel_id: ChannelId, offer_hashes: Iterable[Hash32]) -> Facts:
         """About one channel, and these offers."""
@@ -73,7 +82,7 @@ class Record:
         return self._opened.get(channel_id)
 
     def settled_channels(self) -> Sequence[ChannelId]:
-        return list(self._settled)
+        return [channel_id for channel_id, payments in self._settled.items() if payments]
 
     def _withdrawal(self, posted: OfferPosted) -> OffersWithdrawn | None:
         return next(
@@ -92,17 +101,17 @@ class Record:
             withdrawn_at=None if withdrawn is None else self._times[withdrawn.block],
         )
 
-    def _settlement(self, event: Settled) -> Settlement:
+    def _settlement(self, event: Settled | ChannelClosed) -> Settlement:
         return Settlement(
             settled=event.settled,
-            acknowledgement_hash=event.acknowledgement_hash,
+            acknowledgement_hash=event.acknowledgement_hash if isinstance(event, Settled) else None,
             block=event.block,
             log_index=event.log_index,
             transaction=event.transaction,
             timestamp=self._times[event.block],
         )
 
-    def _read_times(self, events: Iterable[OfferPosted | OffersWithdrawn | Settled]) -> None:
+    def _read_times(self, events: Iterable[OfferPosted | OffersWithdrawn | Settled | ChannelClosed]) -> None:
         missing = sorted({event.block for event in events} - self._times.keys())
         for start in range(0, len(missing), _BLOCKS):
             numbers = missing[start : start + _BLOCKS]

@@ -28,6 +28,14 @@ def largest_of(
     return max(ours, key=lambda item: item.receipt_count, default=None)
 
 
+def of_settlements(
+    acknowledgements: Iterable[Acknowledgement], settlements: Iterable[Settlement]
+) -> list[Acknowledgement]:
+    """Those that a settlement carried."""
+    carried = {item.acknowledgement_hash for item in settlements}
+    return [item for item in acknowledgements if item.struct_hash() in carried]
+
+
 def roots_at(struct_hashes: Sequence[Hash32], counts: Collection[int]) -> dict[int, Hash32]:
     """The roots over the first so many, for each of `counts` that there are."""
     mountains, roots = Mountains(), {0: ZERO_HASH}
@@ -53,6 +61,8 @@ def find_settled(
     roots = roots_at([receipt.struct_hash() for receipt in receipts], range(len(sums)))
     found = []
     for settlement in settlements:
+        if settlement.acknowledgement_hash is None:
+            continue
         counts = [count for count in exact if sums[count] == settlement.settled]
         if not counts:  # The cap paid less than was acknowledged.
             counts = [count for count in range(len(sums)) if sums[count] > settlement.settled][:_CAPPED]

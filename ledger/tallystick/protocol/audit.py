@@ -15,13 +15,14 @@ from typing import Any, Final
 from tallystick.protocol.documents import RECEIPT, ChannelDocument, ReceiptDocument, document_from_json
 from tallystick.protocol.eip712 import digest
 from tallystick.protocol.errors import MalformedMessage, MalformedSignature, ReceiptDoesNotAddUp
-from tallystick.protocol.facts import Facts, Posted
+from tallystick.protocol.facts import Facts, Posted, Settlement
 from tallystick.protocol.merkle import proven_root
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import recover
 from tallystick.protocol.units import Address, to_hex
+from tallystick.protocol.voucher import Voucher
 
 CLOCKS_APART_S: Final = 60
 """What a provider's clock and the chain's may differ by before a time says anything."""
@@ -63,30 +64,27 @@ def verdict(steps: Sequence[Step]) -> Verdict:
 _PROVEN: Final = frozenset(("signature", "price", "place", "inclusion", "settlement"))
 
 
-def read(data: object) -> tuple[ReceiptDocument | None, Step]:
-    """The document of one receipt, or None and why it is none."""
+def read(data: object) -> ReceiptDocument | Step:
+    """The document of one receipt, or the step that says why it is none."""
     try:
         document = document_from_json(data)
     except MalformedMessage as error:
-        return None, Step(name="format", holds=False, reason=error.message, inputs={})
+        return _formless(error.message)
     if isinstance(document, ChannelDocument):
-        reason = "It is the document of a channel: it is audited as a whole."
-        return None, Step(name="format", holds=False, reason=reason, inputs={})
-    return document, _format(document)
+        return _formless("It is the document of a channel: it is audited as a whole.")
+    return document
 
 
 def check(document: ReceiptDocument, facts: Facts) -> tuple[Step, ...]:
-    """Every step after the format. Of a document of another market nothing else can be said."""
-    market = _market(document, facts)
-    if market.holds is False:
-        return (market,)
-    return (market, *_steps(document, facts))
+    """Every step. Of a document of another market nothing else can be said."""
+    head = (_format(document), _market(document, facts))
+    return head if head[1].holds is False else (*head, *_steps(document, facts))
 
 
 def checked(data: object, facts: Facts) -> tuple[Step, ...]:
     """All of it, of whatever somebody pasted."""
-    document, step = read(data)
-    return (step,) if document is None else (step, *check(document, facts))
+    document = read(data)
+    return (document,) if isinstance(document, Step) else check(document, facts)
 
 
 def provider_of(receipt: Receipt, facts: Facts) -> Address | None:
@@ -98,6 +96,10 @@ def provider_of(receipt: Receipt, facts: Facts) -> Address | None:
 
 
 # ------------------------------------------------------------------------------------------------ the steps
+
+
+def _formless(reason: str) -> Step:
+    return Step(name="format", holds=False, reason=reason, inputs={})
 
 
 def _format(document: ReceiptDocument) -> Step:
@@ -286,35 +288,70 @@ def _inclusion(document: ReceiptDocument) -> Step:
 
 
 def _settlement(document: ReceiptDocument, facts: Facts) -> Step:
-    """By what it was paid: the first settlement that paid as much of its channel as it comes to with it."""
+    """By what it was paid: the first payment that came to as much of its channel as it comes to with it. That
+    it was for this receipt follows from an acknowledgement that a settlement carried, or the payer signed."""
     receipt, acknowledgement = document.signed.message, document.acknowledgement
+    paying = facts.paying(receipt.cumulative_cost)
     inputs = {"cumulativeCost": str(receipt.cumulative_cost), "settled": str(facts.settled)}
+    if paying is not None:
+        inputs |= {
+            "paidIn": to_hex(paying.transaction),
+            "paidInBlock": str(paying.block),
+            "paidAt": str(paying.timestamp),
+        }
     if acknowledgement is None:
         reason = "Without an acknowledgement nothing says what a settlement paid for."
         return Step(name="settlement", holds=None, reason=reason, inputs=inputs)
     hashed = acknowledgement.struct_hash()
     inputs["acknowledgementHash"] = to_hex(hashed)
-    carrying = any(item.acknowledgement_hash == hashed for item in facts.settlements)
-    paying = facts.paying(receipt.cumulative_cost)
+    carried = any(item.acknowledgement_hash == hashed for item in facts.settlements)
+    vouched = _is_vouched(document, facts)
+    if document.voucher is not None:
+        inputs["voucherAmount"] = str(document.voucher.cumulative_amount)
+    holds, reason = _paid(paying, facts.settled, receipt, carried=carried, vouched=vouched)
+    return Step(name="settlement", holds=holds, reason=reason, inputs=inputs)
+
+
+def _paid(
+    paying: Settlement | None, settled: int, receipt: Receipt, *, carried: bool, vouched: bool | None
+) -> tuple[bool | None, str]:
+    if vouched is False:
+        return False, "What stands there as its payer's voucher is not the session key's, or pays for less."
     if paying is None:
-        reason = (
-            f"Not paid yet: {facts.settled} atoms of the channel are settled, and with this receipt it comes "
-            f"to {receipt.cumulative_cost}."
+        return None, (
+            f"Not paid yet: {settled} atoms of the channel are settled, and with this receipt it comes to "
+            f"{receipt.cumulative_cost}."
         )
-        return Step(name="settlement", holds=None, reason=reason, inputs=inputs)
-    inputs |= {
-        "paidIn": to_hex(paying.transaction),
-        "paidInBlock": str(paying.block),
-        "paidAt": str(paying.timestamp),
-    }
-    if not carrying:
-        reason = (
-            f"The channel was settled to {facts.settled} atoms, and never by this acknowledgement: what was "
-            "paid is another root's."
+    if carried or vouched:
+        how = "closed, by both sides, at" if paying.acknowledgement_hash is None else "settled to"
+        return True, f"Paid in block {paying.block}, where the channel was {how} {paying.settled} atoms."
+    if paying.acknowledgement_hash is None:
+        return None, (
+            f"The channel was closed at {paying.settled} atoms in block {paying.block}. A close says not for "
+            "which receipts: the payer's voucher, which does, is not shown."
         )
-        return Step(name="settlement", holds=False, reason=reason, inputs=inputs)
-    reason = f"Paid in block {paying.block}, where the channel was settled to {paying.settled} atoms."
-    return Step(name="settlement", holds=True, reason=reason, inputs=inputs)
+    return False, (
+        f"The channel was settled to {settled} atoms, and never by this acknowledgement: what was paid is "
+        "another root's."
+    )
+
+
+def _is_vouched(document: ReceiptDocument, facts: Facts) -> bool | None:
+    """The channel's session key signed a voucher of this acknowledgement, for as much; None: none is shown,
+    or whose key that is is not known."""
+    receipt, acknowledgement, shown = document.signed.message, document.acknowledgement, document.voucher
+    if shown is None or acknowledgement is None or facts.channel is None:
+        return None
+    voucher = Voucher(
+        channel_id=receipt.channel_id,
+        cumulative_amount=shown.cumulative_amount,
+        acknowledgement=acknowledgement,
+    )
+    try:
+        signer = recover(digest(facts.domain, voucher.struct_hash()), shown.signature)
+    except MalformedSignature:
+        return False
+    return signer == facts.channel.session_key and shown.cumulative_amount >= receipt.cumulative_cost
 
 
 def require_price(receipt: Receipt, offer: Offer) -> None:

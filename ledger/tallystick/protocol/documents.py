@@ -5,7 +5,7 @@ answer's words is in it. docs/spec.md, section 7, is normative.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tallystick.protocol.acknowledgements import largest_of
@@ -16,8 +16,8 @@ from tallystick.protocol.merkle import Forest
 from tallystick.protocol.message import read_value
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
-from tallystick.protocol.units import Hash32, to_hex
-from tallystick.protocol.voucher import Acknowledgement
+from tallystick.protocol.units import Atoms, Hash32, to_hex
+from tallystick.protocol.voucher import Acknowledgement, Voucher
 from tallystick.protocol.wire import signed_from_json, signed_to_json
 
 RECEIPT: Final = "receipt/1"
@@ -25,6 +25,14 @@ CHANNEL: Final = "channel/1"
 """Kind and version, the value of a document's member `tallystick`."""
 PROOF_LIMIT: Final = 128
 """Hashes: a tree and the peaks beside it over 2⁶⁴ receipts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vouched:
+    """The rest of a voucher whose acknowledgement stands beside it: the session key's word for that."""
+
+    cumulative_amount: Atoms
+    signature: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +46,8 @@ class ReceiptDocument:
     """What was settled, or may be."""
     proof: Sequence[Hash32] = ()
     """From the receipt to the acknowledgement's root."""
+    voucher: Vouched | None = None
+    """Of the acknowledgement. Needed where a close paid, which carries none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +58,8 @@ class ChannelDocument:
     channel: ChannelKey
     receipts: Sequence[Signed[Receipt]]
     acknowledgements: Sequence[Acknowledgement]
+    voucher: Signed[Voucher] | None = None
+    """The largest."""
     following: int | None = None
     """The sequence from which the next page goes on; None: this is the last."""
 
@@ -66,6 +78,9 @@ def document_to_json(document: Document) -> dict[str, Any]:
             if document.acknowledgement is not None:
                 data["acknowledgement"] = document.acknowledgement.to_json()
                 data["proof"] = [to_hex(item) for item in document.proof]
+            if (voucher := document.voucher) is not None:
+                amount, signature = str(voucher.cumulative_amount), to_hex(voucher.signature)
+                data["voucher"] = {"cumulativeAmount": amount, "signature": signature}
             return data
         case ChannelDocument():
             return channel_to_json(document, [signed_to_json(item) for item in document.receipts])
@@ -77,6 +92,8 @@ def channel_to_json(document: ChannelDocument, receipts: Sequence[Any]) -> dict[
     data["channel"] = document.channel.to_json()
     data["receipts"] = receipts
     data["acknowledgements"] = [item.to_json() for item in document.acknowledgements]
+    if document.voucher is not None:
+        data["voucher"] = signed_to_json(document.voucher)
     if document.following is not None:
         data["following"] = str(document.following)
     return data
@@ -119,6 +136,18 @@ def _receipt_from_json(data: Mapping[str, Any]) -> ReceiptDocument:
         domain=_domain_from_json(data) if "chainId" in data or "market" in data else None,
         acknowledgement=None if acknowledgement is None else Acknowledgement.from_json(acknowledgement),
         proof=tuple(read_value("bytes32", item, "proof") for item in proof),
+        voucher=_vouched_from_json(data.get("voucher"), acknowledgement),
+    )
+
+
+def _vouched_from_json(data: object, acknowledgement: object) -> Vouched | None:
+    if data is None:
+        return None
+    if not isinstance(data, Mapping) or acknowledgement is None:
+        raise MalformedMessage("voucher is an object, beside an acknowledgement.")
+    return Vouched(
+        cumulative_amount=read_value("uint128", data.get("cumulativeAmount"), "cumulativeAmount"),
+        signature=read_value("bytes", data.get("signature"), "voucher.signature"),
     )
 
 
@@ -126,12 +155,13 @@ def _channel_from_json(data: Mapping[str, Any]) -> ChannelDocument:
     receipts, acknowledgements = data.get("receipts"), data.get("acknowledgements")
     if not isinstance(receipts, list) or not isinstance(acknowledgements, list):
         raise MalformedMessage("receipts and acknowledgements are lists.")
-    following = data.get("following")
+    following, voucher = data.get("following"), data.get("voucher")
     return ChannelDocument(
         domain=_domain_from_json(data),
         channel=ChannelKey.from_json(data.get("channel")),
         receipts=[signed_from_json(Receipt, item) for item in receipts],
         acknowledgements=[Acknowledgement.from_json(item) for item in acknowledgements],
+        voucher=None if voucher is None else signed_from_json(Voucher, voucher),
         following=None if following is None else read_value("uint64", following, "following"),
     )
 
@@ -148,20 +178,32 @@ def _domain_from_json(data: Mapping[str, Any]) -> Domain:
 
 
 def proofs(
-    domain: Domain, receipts: Sequence[Signed[Receipt]], acknowledgements: Iterable[Acknowledgement]
+    domain: Domain,
+    receipts: Sequence[Signed[Receipt]],
+    settled: Iterable[Acknowledgement],
+    voucher: Signed[Voucher] | None = None,
 ) -> list[ReceiptDocument]:
-    """Of one channel's receipts in sequence order, from its first on: a document each, proven under the
-    largest acknowledgement that is theirs, and without a proof where none covers it."""
+    """Of one channel's receipts in sequence order, from its first on: a document each. Proven under the
+    largest acknowledgement of theirs that was settled, else under the voucher, else without a proof."""
     hashes = [item.message.struct_hash() for item in receipts]
-    covering = largest_of(hashes, acknowledgements)
-    count = 0 if covering is None else covering.receipt_count
-    forest = Forest(hashes[:count])
-    return [
-        ReceiptDocument(
-            signed=item,
-            domain=domain,
-            acknowledgement=covering if place < count else None,
-            proof=tuple(forest.prove(place)) if place < count else (),
-        )
-        for place, item in enumerate(receipts)
-    ]
+    found: dict[int, ReceiptDocument] = {}
+    held = [] if voucher is None else [voucher.message.acknowledgement]
+    for candidates, signed in ((settled, None), (held, voucher)):
+        covering = largest_of(hashes, candidates)
+        if covering is None:
+            continue
+        forest = Forest(hashes[: covering.receipt_count])
+        for place in range(len(found), covering.receipt_count):
+            found[place] = ReceiptDocument(
+                signed=receipts[place],
+                domain=domain,
+                acknowledgement=covering,
+                proof=tuple(forest.prove(place)),
+                voucher=None if signed is None else _vouched(signed),
+            )
+    rest = [ReceiptDocument(signed=item, domain=domain) for item in receipts[len(found) :]]
+    return [*found.values(), *rest]
+
+
+def _vouched(voucher: Signed[Voucher]) -> Vouched:
+    return Vouched(cumulative_amount=voucher.message.cumulative_amount, signature=voucher.signature)

@@ -4,7 +4,7 @@ MarketError
 ├─ FormatError
 │  ├─ MalformedCredential     ├─ CredentialTooLarge    └─ MalformedMessage
 ├─ SignatureError
-│  ├─ MalformedSignature      └─ WrongSigner
+│  ├─ MalformedSignature      ├─ WrongSigner           └─ CredentialExpired
 ├─ OfferError
 │  ├─ OfferUnknown            ├─ OfferExpired          ├─ OfferWithdrawn
 │  ├─ ModelNotOffered         └─ ContextTooLong
@@ -85,6 +85,12 @@ class WrongSigner(SignatureError):
     """A true signature, but of another key, another message, or another market."""
 
     code = "wrong-signer"
+
+
+class CredentialExpired(SignatureError):
+    """A credential that reads names a time that has passed, or one too far ahead."""
+
+    code = "credential-expired"
 
 
 class OfferError(MarketError):

@@ -28,11 +28,12 @@ class Posted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """One `Settled` event of a channel."""
+    """One payment of a channel: a `Settled` event, or a `ChannelClosed` one that settled more."""
 
     settled: Atoms
     """Of the channel, in all."""
-    acknowledgement_hash: Hash32
+    acknowledgement_hash: Hash32 | None
+    """None: by a close, whose amount the provider signed and the payer sent. It names no receipts."""
     block: int
     log_index: int
     transaction: Hash32
@@ -93,10 +94,11 @@ def facts_to_json(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _settlement_to_json(item: Settlement) -> dict[str, str]:
+def _settlement_to_json(item: Settlement) -> dict[str, str | None]:
+    hashed = item.acknowledgement_hash
     return {
         "settled": str(item.settled),
-        "acknowledgementHash": to_hex(item.acknowledgement_hash),
+        "acknowledgementHash": None if hashed is None else to_hex(hashed),
         "block": str(item.block),
         "logIndex": str(item.log_index),
         "transactionHash": to_hex(item.transaction),
@@ -141,9 +143,12 @@ def _read_posted(item: Mapping[str, Any]) -> Posted:
 
 
 def _read_settlement(item: Mapping[str, Any]) -> Settlement:
+    hashed = item.get("acknowledgementHash")
     return Settlement(
         settled=read_value("uint128", item.get("settled"), "settled"),
-        acknowledgement_hash=read_value("bytes32", item.get("acknowledgementHash"), "acknowledgementHash"),
+        acknowledgement_hash=(
+            None if hashed is None else read_value("bytes32", hashed, "acknowledgementHash")
+        ),
         block=read_value("uint64", item.get("block"), "block"),
         log_index=read_value("uint64", item.get("logIndex"), "logIndex"),
         transaction=read_value("bytes32", item.get("transactionHash"), "transactionHash"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from tallystick.protocol.acknowledgements import roots_at
 from tallystick.protocol.audit import price, signature
-from tallystick.protocol.documents import ReceiptDocument
+from tallystick.protocol.documents import ChannelDocument, Document, ReceiptDocument
 from tallystick.protocol.facts import Facts, Settlement
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
@@ -86,10 +86,12 @@ class ChannelAudit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderAudit:
-    """Channels of one provider, or of one file, together."""
+class ManyAudit:
+    """Channels together: a provider's, or a file's."""
 
     channels: Sequence[ChannelAudit]
+    block: int
+    """Up to which the chain was read."""
 
     @property
     def adds_up(self) -> bool | None:
@@ -134,15 +136,21 @@ def reconcile(
     )
 
 
-def halves(documents: Iterable[ReceiptDocument]) -> Mapping[ChannelId, Half]:
-    """By channel, what documents of single receipts hold."""
+def halves(documents: Iterable[Document]) -> dict[ChannelId, Half]:
+    """By channel, what documents hold."""
     receipts: dict[ChannelId, list[Signed[Receipt]]] = defaultdict(list)
     acknowledgements: dict[ChannelId, list[Acknowledgement]] = defaultdict(list)
     for document in documents:
-        channel_id = document.signed.message.channel_id
-        receipts[channel_id].append(document.signed)
-        if document.acknowledgement is not None:
-            acknowledgements[channel_id].append(document.acknowledgement)
+        match document:
+            case ChannelDocument():
+                channel_id = document.channel.id
+                receipts[channel_id] += document.receipts
+                acknowledgements[channel_id] += document.acknowledgements
+            case ReceiptDocument():
+                channel_id = document.signed.message.channel_id
+                receipts[channel_id].append(document.signed)
+                if document.acknowledgement is not None:
+                    acknowledgements[channel_id].append(document.acknowledgement)
     return {key: (items, acknowledgements[key]) for key, items in receipts.items()}
 
 
@@ -237,7 +245,25 @@ def _rows(
     for count in counts & roots.keys():  # A voucher without a request follows from the receipts.
         bare = Acknowledgement(receipt_count=count, receipts_root=roots[count])
         given.setdefault(bare.struct_hash(), bare)
-    return [_row(item, given.get(item.acknowledgement_hash), sums, roots) for item in facts.settlements]
+    rows = []
+    for item in facts.settlements:
+        if item.acknowledgement_hash is None:
+            rows.append(_closing_row(item, sums))
+        else:
+            rows.append(_row(item, given.get(item.acknowledgement_hash), sums, roots))
+    return rows
+
+
+def _closing_row(closing: Settlement, sums: Sequence[int]) -> Row:
+    """Both sides agreed on the amount; which receipts it is for follows from what they come to."""
+    count = next((count for count, amount in enumerate(sums) if amount == closing.settled), None)
+    if count is None:
+        reason = (
+            f"Both sides closed the channel at {closing.settled} atoms: these receipts do not come to that."
+        )
+        return Row(settlement=closing, receipts=None, amount=None, holds=None, reason=reason)
+    reason = f"Both sides closed the channel at {closing.settled} atoms, what {count} receipts come to."
+    return Row(settlement=closing, receipts=count, amount=Atoms(sums[count]), holds=True, reason=reason)
 
 
 def _row(

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from tallystick.protocol.eip712 import keccak
-from tallystick.protocol.errors import AcknowledgementMismatch, ReceiptDoesNotAddUp, ReceiptNotContiguous
+from tallystick.protocol.errors import (
+    AcknowledgementMismatch,
+    ReceiptDoesNotAddUp,
+    ReceiptNotContiguous,
+    RequestHashMismatch,
+)
 from tallystick.protocol.merkle import Mountains
 from tallystick.protocol.message import Message
 from tallystick.protocol.receipt import Receipt
@@ -133,3 +138,19 @@ def require_acknowledges(voucher: Voucher, tally: Tally) -> None:
 def request_hash(offer_hash: Hash32, body: bytes) -> Hash32:
     """keccak(offerHash ‖ keccak(body)): a request pins the offer that it is paid under."""
     return keccak(offer_hash + keccak(body))
+
+
+def require_names(voucher: Voucher, expected: Hash32) -> None:
+    """The voucher is for the request that hashes so; a bare one is for nothing and has no nonce. Raises
+    RequestHashMismatch."""
+    acknowledgement = voucher.acknowledgement
+    if acknowledgement.request_hash != expected:
+        raise RequestHashMismatch(
+            "The voucher is not for this request.",
+            required="0x" + expected.hex(),
+            actual="0x" + acknowledgement.request_hash.hex(),
+        )
+    if (acknowledgement.request_nonce == 0) != (expected == ZERO_HASH):
+        raise RequestHashMismatch(
+            "A request has a nonce, and a bare voucher has none.", actual=acknowledgement.request_nonce
+        )

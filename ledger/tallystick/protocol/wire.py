@@ -18,7 +18,7 @@ from tallystick.protocol.grant import Grant
 from tallystick.protocol.message import Message, read_value
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
-from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, to_hex
+from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Hash32, Timestamp, to_hex
 from tallystick.protocol.voucher import Voucher
 
 M = TypeVar("M", bound=Message)
@@ -37,6 +37,10 @@ RESYNC_PATH: Final = "/tallystick/v1/resync"
 RESTORE_PATH: Final = "/tallystick/v1/restore"
 CLOSE_PATH: Final = "/tallystick/v1/close"
 OFFERS_PATH: Final = "/tallystick/v1/offers"
+RECEIPTS_PATH: Final = "/.well-known/tallystick/receipts"
+"""Followed by a channel's id: what its provider holds of it, for its payer."""
+READING_LIFE_S: Final = 300
+"""How far ahead the end of a credential that reads may lie, by the clock of whoever is asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +143,12 @@ class Terms:
             receipt_count=read_value("uint64", data.get("receiptCount"), "receiptCount"),
             cap=read_value("uint128", data.get("cap"), "cap"),
         )
+
+
+def reading(channel_id: ChannelId, start: int, until: Timestamp) -> bytes:
+    """The request that a credential to read a channel's receipts is for: it is good for this page, at this
+    channel's provider, up to this second."""
+    return f"GET {RECEIPTS_PATH}/{to_hex(channel_id)}?from={start}&until={until}".encode()
 
 
 def challenge(terms: Terms) -> str:
