@@ -26,6 +26,7 @@ from tallystick.protocol.wire import (
     Credential,
     authorization,
     read_receipt_text,
+    reading,
 )
 
 CHAT = "/v1/chat/completions"
@@ -137,6 +138,12 @@ class Payer:
         body = orjson.dumps({"fromSequence": str(start)})
         changes = {"offer_hash": ZERO_HASH} | changes
         return await self.http.post(RESYNC_PATH, content=body, headers=self.headers(body, **changes))
+
+    async def read(self, start: int = 0, *, until: int, **changes: Any) -> httpx2.Response:
+        asked = reading(self.channel.id, start, Timestamp(until))
+        headers = self.headers(asked, **{"offer_hash": ZERO_HASH, "tally": Tally()} | changes)
+        path = asked.decode().removeprefix("GET ")
+        return await self.http.get(path, headers=headers)
 
     async def close(self, **changes: Any) -> httpx2.Response:
         changes = {"offer_hash": ZERO_HASH} | changes

@@ -24,7 +24,7 @@ from tallystick.protocol.units import (
     Timestamp,
     Tokens,
 )
-from tallystick.protocol.voucher import Tally, Voucher
+from tallystick.protocol.voucher import Acknowledgement, Tally, Voucher
 from tallystick.protocol.wire import receipt_text
 from tallystick_node.store.memory import MemoryStore
 from tallystick_node.store.migrate import DatabaseNewer
@@ -32,6 +32,7 @@ from tallystick_node.store.models import Model
 from tallystick_node.store.records import (
     Born,
     ChannelSaved,
+    Presented,
     ReceiptIssued,
     RequestDropped,
     RequestEnded,
@@ -139,6 +140,23 @@ async def test_the_largest_voucher_wins(store: Store) -> None:
     (found,) = store.channels()
     assert found.voucher == held(after[2]).voucher
     assert found.acknowledged == after[2]
+
+
+async def test_what_was_presented_is_found_by_the_receipts_that_it_speaks_of(store: Store) -> None:
+    def acknowledgement(count: int, nonce: int = 0) -> Acknowledgement:
+        return Acknowledgement(
+            receipt_count=count, receipts_root=Hash32(b"\3" * 32), request_nonce=NONCE - nonce
+        )
+
+    first, second, twin, other = (acknowledgement(*item) for item in ((2,), (7,), (7, 1), (3,)))
+    for item in (second, first, second, twin):
+        await store.save(Presented(channel_id=CHANNEL.id, acknowledgement=item))
+    await store.save(Presented(channel_id=ChannelId(bytes(32)), acknowledgement=other))
+    assert {*store.presented(CHANNEL.id, 0, 7)} == {first, second, twin}
+    assert [item.receipt_count for item in store.presented(CHANNEL.id, 0, 9)] == [2, 7, 7]
+    assert store.presented(CHANNEL.id, 0, 6) == [first]
+    assert store.presented(CHANNEL.id, 2, 2) == []
+    assert store.presented(ChannelId(b"\4" * 32), 0, 9) == []
 
 
 async def test_an_amount_may_be_larger_than_a_database_integer(store: Store) -> None:

@@ -23,6 +23,7 @@ from tallystick.protocol.errors import (
     MarketError,
     SignatureError,
 )
+from tallystick.protocol.message import read_value
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.wire import (
     AUTHORIZATION,
@@ -30,6 +31,7 @@ from tallystick.protocol.wire import (
     CLOSE_PATH,
     OFFERS_PATH,
     RECEIPT,
+    RECEIPTS_PATH,
     RESTORE_PATH,
     RESYNC_PATH,
     VOUCHERS_PATH,
@@ -53,6 +55,7 @@ from tallystick_node.gateway.intake import Intake
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.openapi import OPENAPI_PATH, PAID_PATHS, document
 from tallystick_node.gateway.patience import Patience
+from tallystick_node.gateway.reading import page
 from tallystick_node.gateway.relay import EVENT_STREAM, Answer, Relay, Running
 from tallystick_node.store.records import StoredAnswer
 
@@ -86,6 +89,7 @@ def make_app(
         CLOSE_PATH: guarded(routes.close),
     }
     gets = {
+        f"{RECEIPTS_PATH}/{{channel}}": _function(guarded(routes.receipts)),
         "/v1/models": routes.models,
         OFFERS_PATH: routes.offers,
         "/metrics": routes.exposition,
@@ -168,6 +172,13 @@ class Routes:
         credential = self._credential(request)
         async with self._intake.body(request) as body:
             return _json(await self._gateway.close(credential, body))
+
+    async def receipts(self, request: Request) -> Response:
+        credential = self._credential(request)
+        asked = {"channel": request.path_params["channel"], "from": "0", **request.query_params}
+        channel_id = read_value("bytes32", asked["channel"], "channel")
+        start, until = (read_value("uint64", asked.get(name), name) for name in ("from", "until"))
+        return _json(page(self._gateway.books, credential, channel_id, start, until))
 
     async def models(self, _: Request) -> Response:
         return _json(self._gateway.models())

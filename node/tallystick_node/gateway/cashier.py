@@ -23,6 +23,7 @@ from tallystick_node.gateway.grants import Grants
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.settling import Plan, Position, SettlePolicy, Wait, due, plan
 from tallystick_node.gateway.tab import Tab
+from tallystick_node.store.records import Presented
 
 _SHOWN_S: Final = 120
 """Within which a mined settlement should come back as an event. What the contract skipped, it skips again."""
@@ -143,6 +144,12 @@ class Cashier:
         tabs = [self._books.tabs[channel_id] for channel_id in planned.rows]
         rows = [(tab.channel.key, tab.voucher) for tab in tabs if tab.voucher is not None]
         presented = {tab.id: tab.acknowledged.amount for tab in tabs}
+        await self._books.store.save(
+            *(
+                Presented(channel_id=key.id, acknowledgement=voucher.message.acknowledgement)
+                for key, voucher in rows
+            )
+        )
         point("vouchers.sending")
         gain = await asyncio.to_thread(
             self._settlement.settle, rows, highest_gas_price=planned.highest_gas_price

@@ -22,7 +22,6 @@ from tallystick.protocol.errors import (
     ChannelUnknown,
     MalformedMessage,
     NonceReused,
-    RequestHashMismatch,
     VoucherNotGreater,
     WrongEpoch,
 )
@@ -30,7 +29,7 @@ from tallystick.protocol.grant import Grant
 from tallystick.protocol.message import read_value
 from tallystick.protocol.signed import Signed, Verified, verify
 from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Hash32, Timestamp, to_hex
-from tallystick.protocol.voucher import Voucher, request_hash
+from tallystick.protocol.voucher import Voucher, request_hash, require_names
 from tallystick.protocol.wire import Credential, Terms, read_authorization, read_text, signed_to_json
 from tallystick_node.gateway.admission import Refuse, Serve, admit, bounds
 from tallystick_node.gateway.ask import Ask
@@ -174,7 +173,7 @@ class Gateway:
         self, credential: Credential, key: ChannelKey, grant: Signed[Grant] | None, hashed: Hash32
     ) -> tuple[Tab, Verified[Voucher]]:
         """The channel that the credential named, whatever its status."""
-        _require_hash(credential.voucher.message, hashed)
+        require_names(credential.voucher.message, hashed)
         verified = verify(credential.voucher, self.books.domain, signer=key.session_key)
         if grant is not None:
             self.require_chain()
@@ -305,7 +304,7 @@ class Gateway:
         tab = self.books.tabs.get(voucher.channel_id)
         if tab is None:
             raise ChannelUnknown("This provider knows no such channel.")
-        _require_hash(voucher, request_hash(ZERO_HASH, body))
+        require_names(voucher, request_hash(ZERO_HASH, body))
         return tab, verify(credential.voucher, self.books.domain, signer=tab.channel.key.session_key)
 
     def models(self) -> dict[str, Any]:
@@ -348,21 +347,6 @@ def _decoded(header: str | None) -> Credential:
             "This provider is paid by request: send a voucher.", required="Authorization: Payment"
         )
     return read_authorization(header)
-
-
-def _require_hash(voucher: Voucher, expected: Hash32) -> None:
-    """The voucher is for this; a bare one is for nothing and has no nonce."""
-    acknowledgement = voucher.acknowledgement
-    if acknowledgement.request_hash != expected:
-        raise RequestHashMismatch(
-            "The voucher is not for this request.",
-            required=to_hex(expected),
-            actual=to_hex(acknowledgement.request_hash),
-        )
-    if (acknowledgement.request_nonce == 0) != (expected == ZERO_HASH):
-        raise RequestHashMismatch(
-            "A request has a nonce, and a bare voucher has none.", actual=acknowledgement.request_nonce
-        )
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from tallystick.protocol import errors as protocol
+from tallystick.protocol.documents import CHANNEL
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.message import Message, fields_of
 from tallystick.protocol.offer import Offer
@@ -18,6 +19,7 @@ from tallystick.protocol.wire import (
     CLOSE_PATH,
     OFFERS_PATH,
     RECEIPT,
+    RECEIPTS_PATH,
     RESTORE_PATH,
     RESYNC_PATH,
     VOUCHERS_PATH,
@@ -108,6 +110,7 @@ def _paths() -> Json:
         CLOSE_PATH: {
             "post": _post("Signs the end of a channel", "SignedClose", closing, body="CloseRequest")
         },
+        f"{RECEIPTS_PATH}/{{channel}}": {"get": _reading()},
         OFFERS_PATH: {"get": _get("The offers that hold now", _list("SignedOffer"))},
         "/v1/models": {"get": _get("OpenAI's list of models, with what each costs", _ref("Models"))},
         "/healthz": {
@@ -153,6 +156,20 @@ def _post(summary: str, answer: str, errors: Iterable[type[MarketError]], *, bod
 def _get(summary: str, schema: Json, *, also: int | None = None) -> Json:
     responses = {str(status): _json(schema) for status in (200, also) if status}
     return {"summary": summary, "security": [], "responses": responses}
+
+
+def _reading() -> Json:
+    errors = (*_CREDENTIAL, protocol.CredentialExpired)
+    parameters = [
+        {"name": "channel", "in": "path", "required": True, "schema": _kind("bytes32")},
+        {"name": "from", "in": "query", "required": False, "schema": _kind("uint64")},
+        {"name": "until", "in": "query", "required": True, "schema": _kind("uint64")},
+    ]
+    return {
+        "summary": "What was issued on a channel, for its session key or its payer, from a receipt on",
+        "parameters": parameters,
+        "responses": {"200": _json(_ref("ChannelDocument")), **_errors(errors)},
+    }
 
 
 def _errors(kinds: Iterable[type[MarketError]]) -> Json:
@@ -244,6 +261,7 @@ def _answers() -> Json:
     voucher = {"anyOf": [_ref("SignedVoucher"), {"type": "null"}]}
     close = {"anyOf": [_ref("SignedClose"), {"type": "null"}]}
     return {
+        "ChannelDocument": _channel_document(),
         "Error": _object({"error": _object({**error, "terms": _ref("Terms")}, required=list(error))}),
         "Terms": _object(terms),
         "Held": _object({"cumulativeAmount": _kind("uint128"), "receiptCount": _kind("uint64")}),
@@ -254,6 +272,20 @@ def _answers() -> Json:
         ),
         "Health": _object({"status": {"enum": ["ok", "unavailable"]}}, open_=True),
     }
+
+
+def _channel_document() -> Json:
+    ends = dict.fromkeys(("payer", "provider", "sessionKey"), _kind("address"))
+    members = {
+        "tallystick": {"const": CHANNEL},
+        "chainId": _kind("uint256"),
+        "market": _kind("address"),
+        "channel": _object(ends | {"epoch": _kind("uint24")}),
+        "receipts": _list("SignedReceipt"),
+        "acknowledgements": _list("Acknowledgement"),
+    }
+    optional = {"voucher": _ref("SignedVoucher"), "following": _kind("uint64")}
+    return _object(members | optional, required=list(members))
 
 
 def _message(kind: type[Message]) -> Json:

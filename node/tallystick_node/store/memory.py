@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import ChannelId, Hash32, Milliseconds
-from tallystick.protocol.voucher import Tally
+from tallystick.protocol.voucher import Acknowledgement, Tally
 from tallystick.protocol.wire import read_receipt_text, receipt_text
 from tallystick_node.store.records import (
     Born,
     Change,
     ChannelSaved,
+    Presented,
     ReceiptIssued,
     ReceiptRestored,
     RequestDropped,
@@ -39,6 +40,7 @@ class MemoryStore:
         self._channels: dict[ChannelId, ChannelSaved] = {}
         self._vouchers: dict[ChannelId, VoucherSaved] = {}
         self._receipts: dict[ChannelId, list[Signed[Receipt]]] = {}
+        self._presented: dict[ChannelId, dict[Acknowledgement, None]] = {}
         self._requests: dict[tuple[ChannelId, int], _Request] = {}
 
     async def save(self, *changes: Change) -> None:
@@ -55,6 +57,8 @@ class MemoryStore:
                 held = self._vouchers.get(change.voucher.message.channel_id)
                 if held is None or held.tally.count < change.tally.count:
                     self._vouchers[change.voucher.message.channel_id] = change
+            case Presented():
+                self._presented.setdefault(change.channel_id, {})[change.acknowledgement] = None
             case RequestStarted():
                 self._requests[change.channel_id, change.nonce] = _Request(change.request_hash)
             case ReceiptIssued():
@@ -124,6 +128,10 @@ class MemoryStore:
 
     def texts(self, channel_id: ChannelId, start: int, limit: int) -> list[str]:
         return [receipt_text(signed) for signed in self.receipts(channel_id, start, limit)]
+
+    def presented(self, channel_id: ChannelId, above: int, most: int) -> list[Acknowledgement]:
+        found = [item for item in self._presented.get(channel_id, ()) if above < item.receipt_count <= most]
+        return sorted(found, key=lambda item: item.receipt_count)
 
     def prune(self, before: Milliseconds, limit: int | None = None) -> int:
         count = sum(1 for key in self._oldest_first() if self._prune_one(key, before))

@@ -52,6 +52,19 @@ class VoucherRow(Model):
     """Of the mountain range over the acknowledged receipts, 32 bytes each."""
 
 
+class PresentedRow(Model):
+    """What vouchers acknowledged that were sent to be settled."""
+
+    __tablename__ = "presented"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    channel_id: Mapped[bytes] = mapped_column(primary_key=True)
+    receipt_count: Mapped[int] = mapped_column(primary_key=True)
+    acknowledgement_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    acknowledgement: Mapped[str]
+    """JSON."""
+
+
 class RequestRow(Model):
     __tablename__ = "requests"
     __table_args__ = ({"sqlite_with_rowid": False},)

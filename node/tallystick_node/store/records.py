@@ -12,7 +12,7 @@ from tallystick.protocol.grant import Grant
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import ChannelId, Hash32, Milliseconds
-from tallystick.protocol.voucher import Tally, Voucher
+from tallystick.protocol.voucher import Acknowledgement, Tally, Voucher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,15 @@ class VoucherSaved:
     voucher: Signed[Voucher]
     tally: Tally
     """What it acknowledges."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presented:
+    """A voucher of the channel is about to be settled: from what it acknowledged anybody can tell later what
+    the settlement paid for. Once more changes nothing."""
+
+    channel_id: ChannelId
+    acknowledgement: Acknowledgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +106,7 @@ Change = (
     Born
     | ChannelSaved
     | VoucherSaved
+    | Presented
     | RequestStarted
     | ReceiptIssued
     | ReceiptRestored
@@ -159,6 +169,10 @@ class Store(Protocol):
 
     def texts(self, channel_id: ChannelId, start: int, limit: int) -> list[str]:
         """The same as they went over the wire."""
+
+    def presented(self, channel_id: ChannelId, above: int, most: int) -> list[Acknowledgement]:
+        """Of the channel's vouchers that were sent to be settled, those that speak of more than `above`
+        receipts and at most of `most`, in that order."""
 
     def prune(self, before: Milliseconds, limit: int | None = None) -> int:
         """Forgets answers that ended before and whose receipts are acknowledged, or whose channel is closed;

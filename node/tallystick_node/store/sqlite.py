@@ -32,7 +32,7 @@ from tallystick.protocol.merkle import Mountains
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Milliseconds
-from tallystick.protocol.voucher import Tally, Voucher
+from tallystick.protocol.voucher import Acknowledgement, Tally, Voucher
 from tallystick.protocol.wire import read_receipt_text, signed_from_json
 from tallystick_node.store.memory import STREAM, STREAM_END
 from tallystick_node.store.migrate import migrate
@@ -51,6 +51,7 @@ from tallystick_node.store.statements import (
     LOSE_ALL,
     MARK_PRUNED,
     PARTS,
+    PRESENTED,
     PRUNABLE,
     PRUNED_AT_ONCE,
     RECEIPTS,
@@ -336,6 +337,10 @@ class SqliteStore:
 
     def receipts(self, channel_id: ChannelId, start: int, limit: int) -> list[Signed[Receipt]]:
         return [read_receipt_text(text) for text in self.texts(channel_id, start, limit)]
+
+    def presented(self, channel_id: ChannelId, above: int, most: int) -> list[Acknowledgement]:
+        rows = self._db.execute(PRESENTED, {"channel_id": channel_id, "above": above, "most": most})
+        return [Acknowledgement.from_json(orjson.loads(text)) for (text,) in rows.fetchall()]
 
     def texts(self, channel_id: ChannelId, start: int, limit: int) -> list[str]:
         rows = self._db.execute(RECEIPTS, {"channel_id": channel_id, "start": start, "limit": limit})

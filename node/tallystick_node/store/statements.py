@@ -14,6 +14,7 @@ from tallystick_node.store.records import (
     Born,
     Change,
     ChannelSaved,
+    Presented,
     ReceiptIssued,
     ReceiptRestored,
     RequestDropped,
@@ -53,6 +54,14 @@ def _table(model: Any) -> Table:
 _SAVE_CHANNEL: Final = _upsert(_table(ChannelRow), "channel_id")
 _SAVE_VOUCHER: Final = (
     _upsert(_table(VoucherRow), "channel_id") + " WHERE excluded.receipt_count > vouchers.receipt_count"
+)
+_PRESENT: Final = (
+    "INSERT OR IGNORE INTO presented (channel_id, receipt_count, acknowledgement_hash, acknowledgement) "
+    "VALUES (:channel_id, :receipt_count, :acknowledgement_hash, :acknowledgement)"
+)
+PRESENTED: Final = (
+    "SELECT acknowledgement FROM presented WHERE channel_id = :channel_id AND receipt_count > :above "
+    "AND receipt_count <= :most ORDER BY receipt_count"
 )
 _START: Final = _text(insert(_table(RequestRow)).prefix_with("OR REPLACE"))
 """In place of one that was broken off and never billed."""
@@ -157,6 +166,19 @@ def _voucher_saved(change: VoucherSaved) -> Iterable[_Row]:
     )
 
 
+def _presented(change: Presented) -> Iterable[_Row]:
+    acknowledgement = change.acknowledgement
+    yield (
+        _PRESENT,
+        {
+            "channel_id": change.channel_id,
+            "receipt_count": acknowledgement.receipt_count,
+            "acknowledgement_hash": acknowledgement.struct_hash(),
+            "acknowledgement": orjson.dumps(acknowledgement.to_json()).decode(),
+        },
+    )
+
+
 def _request_started(change: RequestStarted) -> Iterable[_Row]:
     yield (
         _START,
@@ -199,6 +221,7 @@ _WRITERS: Final[Mapping[type[Change], Callable[[Any], Iterable[_Row]]]] = {
     Born: _born,
     ChannelSaved: _channel_saved,
     VoucherSaved: _voucher_saved,
+    Presented: _presented,
     RequestStarted: _request_started,
     ReceiptIssued: _receipt_issued,
     ReceiptRestored: _receipt_restored,
