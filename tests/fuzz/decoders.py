@@ -68,7 +68,6 @@ from tallystick.wallet.errors import OfferFileError
 from tallystick.wallet.money import AmountError, read_amount
 from tallystick.wallet.offer_file import read_offer_file
 from tallystick.wallet.proving import read_proof
-from tallystick.wallet.verifying import read_receipts
 from tallystick.wallet.vouchers import read_vouchers
 from tallystick_node.config import Config, ConfigInvalid
 from tallystick_node.engine.upstream import EngineGone, Reply
@@ -475,9 +474,6 @@ DECODERS = {
         (AmountError,),
         (b"1.5 TUSD",),
         ("wallet.money.read_amount",),
-    ),
-    "receipts file": Decoder(
-        of_file(read_receipts), (MalformedMessage,), (as_json(RECEIPT),), ("wallet.verifying.read_receipts",)
     ),
     "vouchers file": Decoder(
         of_file(read_vouchers),

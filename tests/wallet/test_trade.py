@@ -110,6 +110,46 @@ def test_a_sale_from_the_first_token_to_the_last_atom(shop: Shop, tmp_path: Path
 
     paid = tally.json("settle", "--yes", "--wallet", "bob")
     assert paid["withdrawn"] == str(spent)
+    audits(tally, tmp_path, spent)
+
+
+def audits(tally: Tally, folder: Path, spent: int) -> None:
+    """What both sides hold adds up, to each and to anybody, and every step of it can be seen."""
+    own, theirs, page = folder / "own.json", folder / "theirs.json", folder / "page.txt"
+    tally.json("receipts", "--save", own, "--wallet", "alice")
+    shown = tally("receipt", "verify", own, "--json").data
+    assert [item["verdict"] for item in shown["receipts"]] == ["paid", "paid"]
+    one = folder / "one.json"
+    one.write_text(json.dumps(json.loads(own.read_text())[0]))
+    steps = tally("receipt", "verify", one).out
+    assert [steps.count(f"ok  {name}") for name in ("signature", "price", "inclusion", "settlement")] == [
+        1
+    ] * 4
+
+    (channel,) = {item["receipt"]["channelId"] for item in json.loads(own.read_text())}
+    mine = tally.json("receipts", "--channel", channel[:12], "--save", theirs, "--wallet", "alice")
+    held = tally.json(
+        *("receipts", "--from-provider", "--channel", channel[:12], "--save", theirs, "--wallet", "alice")
+    )
+    assert held["receipts"] == mine["receipts"]
+    assert {str(item) for item in mine["acknowledgements"]} <= {
+        str(item) for item in held["acknowledgements"]
+    }
+    for file in (own, theirs):
+        audit = tally.json("audit", "channel", file, "--report", page)
+        assert (audit["addsUp"], audit["explained"], audit["unexplained"]) == (True, str(spent), "0")
+    assert "It adds up." in page.read_text()
+    assert tally.json("audit", "provider", "bob", own)["settled"] == str(spent)
+
+    fewer = json.loads(theirs.read_text())
+    fewer["receipts"].pop(0)
+    theirs.write_text(json.dumps(fewer))
+    told = tally("audit", "channel", theirs, "--json")
+    assert (told.status, told.data["addsUp"]) == (1, None)
+    assert told.data["channels"][0]["faults"][0]["kind"] == "gap"
+    again = tally("receipts", "--from-provider", "--channel", channel, "--wallet", "bob")
+    assert "somebody else's" not in again.out
+    assert again.status == 1
 
 
 def close(tally: Tally, provider: str) -> dict[str, str]:

@@ -173,7 +173,6 @@ class Books:
             running = database.execute(
                 select(requests.c.nonce, requests.c.worst, requests.c.billed).where(still_open)
             ).all()
-        peaks = tuple(Hash32(row["peaks"][i : i + 32]) for i in range(0, len(row["peaks"]), 32))
         key = self._key(row)
         return OpenChannel(
             key=key,
@@ -182,13 +181,19 @@ class Books:
             lease=lease,
             granted=Atoms(row["granted"]),
             grant=None if row["grant"] is None else signed_from_json(Grant, orjson.loads(row["grant"])),
-            tally=Tally(Mountains(row["count"], peaks), Atoms(row["amount"])),
+            tally=_tally(row),
             waiting={receipt.sequence: receipt for receipt in waiting},
             delivered=row["delivered"],
             confirmed=False,
             state=row["state"],
             running={item.nonce: Atoms(item.worst - item.billed) for item in running},
         )
+
+    def acknowledgement_of(self, channel_id: ChannelId) -> tuple[Tally, Key]:
+        """What it comes to, and the key that signs for it."""
+        with self.begin() as database:
+            row = database.execute(select(channels).where(channels.c.id == channel_id)).mappings().one()
+        return _tally(row), Key(self._seal.open(row["sealed_key"], name=row["session_key"]))
 
     def write_tally(self, database: Connection, channel: OpenChannel, tally: Tally) -> None:
         """The channel's tally becomes this one; what it has more is acknowledged."""
@@ -320,9 +325,8 @@ class Books:
 
     def asked(self) -> list[tuple[ChannelId, Hash32, int]]:
         """(channel, request hash, nonce) of every request ever made, oldest first."""
-        query = select(requests.c.channel_id, requests.c.request_hash, requests.c.nonce).order_by(
-            requests.c.sent_at
-        )
+        of = requests.c
+        query = select(of.channel_id, of.request_hash, of.nonce).order_by(of.sent_at)
         with self.begin() as database:
             rows = database.execute(query).all()
         return [(ChannelId(row.channel_id), Hash32(row.request_hash), row.nonce) for row in rows]
@@ -358,6 +362,11 @@ class Books:
             worst=Atoms(row["worst"]),
             sent_at=Milliseconds(row["sent_at"]),
         )
+
+
+def _tally(row: RowMapping) -> Tally:
+    peaks = tuple(Hash32(row["peaks"][i : i + 32]) for i in range(0, len(row["peaks"]), 32))
+    return Tally(Mountains(row["count"], peaks), Atoms(row["amount"]))
 
 
 def free_for(provider: Address) -> tuple[ColumnElement[bool], ...]:

@@ -30,12 +30,7 @@ from tallystick.crash import point
 from tallystick.ports import PostedOffer, Signer
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.errors import (
-    ChannelNotOpen,
-    MarketError,
-    ReceiptError,
-    ReceiptMismatch,
-)
+from tallystick.protocol.errors import ChannelNotOpen, MarketError, ReceiptError, ReceiptMismatch
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed, Verified, sign
@@ -193,6 +188,11 @@ class Purse:
         with self.lock:
             message = channel.tally.voucher(channel.id, request_hash=request_hash, request_nonce=nonce)
         return sign(message, self.domain, channel.session)
+
+    def last_voucher(self, channel_id: ChannelId) -> Signed[Voucher] | None:
+        """What the channel's vouchers have come to, signed anew; None: nothing is acknowledged on it."""
+        tally, session = self._books.acknowledgement_of(channel_id)
+        return sign(tally.voucher(channel_id), self.domain, session).signed if tally.count else None
 
     # ------------------------------------------------------------------------------------------- requests
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from tallystick.wallet import account, channels, doctor, fraud, pay, provider, receipts, wallets
+from tallystick.wallet import account, audit, channels, doctor, fraud, pay, provider, receipts, wallets
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,6 +17,7 @@ account.register(app)
 provider.register(app)
 channels.register(app)
 receipts.register(app)
+audit.register(app)
 fraud.register(app)
 pay.register(app)
 doctor.register(app)

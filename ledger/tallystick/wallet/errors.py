@@ -4,7 +4,8 @@ MarketError (protocol/errors.py)
 ├─ NotLocal          money out of nothing works on local chains only
 ├─ OfferFileError    the TOML says something that cannot be offered
 ├─ FraudUnproven     there is no proof, or the contract would not take it
-└─ NotServed         a completion was refused, by the market or by the engine
+├─ NotServed         a completion was refused, by the market or by the engine
+└─ NotPublished      an explorer did not take receipts
 """
 
 from tallystick.protocol.errors import MarketError
@@ -24,3 +25,7 @@ class FraudUnproven(MarketError):
 
 class NotServed(MarketError):
     code = "not-served"
+
+
+class NotPublished(MarketError):
+    code = "not-published"

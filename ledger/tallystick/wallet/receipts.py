@@ -30,37 +30,42 @@ def receipts(
     desk: "Desk",
     last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
     refused: Annotated[bool, typer.Option("--refused", help="Those that did not add up, instead.")] = False,
+    channel: Annotated[
+        str | None, typer.Option(help="All of the channel whose id begins so, instead.", metavar="ID")
+    ] = None,
+    from_provider: Annotated[
+        bool, typer.Option("--from-provider", help="What the provider holds of --channel, instead.")
+    ] = False,
     save: Annotated[
-        Path | None, typer.Option(help="Write them signed into this file, for `tally receipt verify`.")
+        Path | None, typer.Option(help="Write them into this file, with proofs that they were acknowledged.")
+    ] = None,
+    publish: Annotated[
+        str | None, typer.Option(help="Send those that were paid to an explorer.", metavar="URL")
     ] = None,
 ) -> "View":
-    """List the receipts that this wallet accepted."""
-    import orjson
-
-    from tallystick.protocol.wire import signed_to_json
+    """List the receipts that this wallet accepted; save or publish them."""
+    from tallystick.wallet.publishing import listed, of_channel, of_provider
     from tallystick.wallet.purses import open_purse
-    from tallystick.wallet.render import receipts as rendered
     from tallystick.wallet.render import refused_receipts
 
+    if from_provider:
+        return of_provider(desk, channel, save, publish)
     with open_purse(desk) as purse:
         if refused:
             return refused_receipts(purse.evidence.refused()[-last:], desk.asset)
-        found = purse.held_receipts()[-last:]
-    if save is not None:
-        save.write_bytes(
-            orjson.dumps([signed_to_json(item.receipt) for item in found], option=orjson.OPT_INDENT_2)
-        )
-    return rendered(found, desk.asset)
+        if channel is not None:
+            return of_channel(desk, purse, channel, save, publish)
+        return listed(desk, purse, last, save, publish)
 
 
 def verify(
     desk: "Desk",
     file: Annotated[
-        Path, typer.Argument(help="JSON of a signed receipt, or of a list of them.", show_default=False)
+        Path, typer.Argument(help="A document, a signed receipt, or a list of them.", show_default=False)
     ],
 ) -> "View":
-    """Check receipts against the chain: who signed them, under which offer, at which price."""
-    from tallystick.wallet.render import verdicts
-    from tallystick.wallet.verifying import read_receipts, verdict
+    """Check receipts step by step against the chain: signature, price, proof, payment."""
+    from tallystick.wallet.audit_view import checked
+    from tallystick.wallet.auditing import check_file
 
-    return verdicts([verdict(desk.market, signed) for signed in read_receipts(file)], desk.asset)
+    return checked(check_file(desk.market, file), desk.asset)

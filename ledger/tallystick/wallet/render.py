@@ -9,6 +9,7 @@ from tallystick.chain.market import Asset
 from tallystick.chain.transaction import Preview
 from tallystick.ports import Account, PostedOffer
 from tallystick.protocol.channel import Channel, Status
+from tallystick.protocol.documents import ChannelDocument, document_to_json
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.signed import Signed
@@ -21,7 +22,6 @@ from tallystick.wallet.view import View, facts, short, table
 if TYPE_CHECKING:
     from tallystick.client.evidence import Refused
     from tallystick.client.purse import HeldReceipt
-    from tallystick.wallet.verifying import Verdict
 
 _AMOUNTS: Final = ("amount", "value", "cap", "cumulativeAmount", "credit")
 _PRICES: Final = ("inputPrice", "cachedInputPrice", "outputPrice")
@@ -261,6 +261,24 @@ def receipts(found: "Sequence[HeldReceipt]", asset: Asset) -> View:
     return table(data, columns, rows, empty="This wallet has paid for nothing yet.")
 
 
+def channel_document(document: ChannelDocument, asset: Asset) -> View:
+    """A channel's receipts as one party holds them."""
+    rows = [
+        (
+            moment(item.message.finished_at // 1000),
+            str(item.message.sequence),
+            *_counts(item.message),
+            show_amount(item.message.cost, asset),
+        )
+        for item in document.receipts
+    ]
+    columns = ("finished", "n>", "input>", "cached>", "output>", "end", "cost>")
+    note = f"Channel {to_hex(document.channel.id)}"
+    return table(
+        document_to_json(document), columns, rows, empty="No receipt is held of the channel.", note=note
+    )
+
+
 def refused_receipts(found: "Sequence[Refused]", asset: Asset) -> View:
     data = [{**receipt_data(item.signed), "code": item.code} for item in found]
     columns = ("channel", "n>", "input>", "cached>", "output>", "end", "cost>", "why")
@@ -275,35 +293,6 @@ def refused_receipts(found: "Sequence[Refused]", asset: Asset) -> View:
         for item in found
     ]
     return table(data, columns, rows, empty="No receipt was refused.")
-
-
-def verdicts(found: "Sequence[Verdict]", asset: Asset) -> View:
-    """`ok` is false where one of them is not what it should be."""
-    data = {
-        "ok": all(item.trouble is None for item in found),
-        "receipts": [
-            {
-                "ok": item.trouble is None,
-                "receiptHash": to_hex(item.signed.message.struct_hash()),
-                "provider": to_hex(item.provider) if item.provider else None,
-                "cost": str(item.signed.message.cost),
-                "channelOpened": item.channel_opened,
-                "trouble": item.trouble,
-            }
-            for item in found
-        ],
-    }
-    lines = [
-        f"{'good' if item.trouble is None else 'BAD '}  {short(item.signed.message.struct_hash())}  "
-        + (item.trouble or f"{show_exactly(item.signed.message.cost, asset)} to {_name(item.provider)}")
-        + ("" if item.channel_opened else " (the chain has not seen its channel yet)")
-        for item in found
-    ]
-    return View(data, "\n".join(lines) or "The file holds no receipt.")
-
-
-def _name(address: Address | None) -> str:
-    return to_hex(address) if address is not None else "nobody"
 
 
 def _counts(receipt: Receipt) -> tuple[str, str, str, str]:
