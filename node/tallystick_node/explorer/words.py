@@ -11,7 +11,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from tallystick.chain.market import Asset
-from tallystick.protocol.units import to_hex
+from tallystick.protocol.units import MTOK, to_hex
 
 DECIMALS: Final = 6
 """At most so many are written; the whole amount is in the title."""
@@ -172,5 +172,5 @@ def filters(asset: Asset) -> Mapping[str, Any]:
         "given": given,
         "number": number,
         "percent": percent,
-        "millionths": lambda value: decimal(value, 6),
+        "millionths": lambda value: f"{value // MTOK:,}.{value % MTOK:06d}",
     }

@@ -1,8 +1,22 @@
 """`/providers` and `/provider/…`: what a provider has at stake, promised, and was paid."""
 
+from typing import Annotated
+
+from fastapi import Query
+
+from tallystick_node.explorer.charts import Chart
 from tallystick_node.explorer.errors import NotFound
 from tallystick_node.explorer.pages.asking import FEW
-from tallystick_node.explorer.pages.frame import Db, Pages
+from tallystick_node.explorer.pages.frame import PROBLEMS, Db, Pages
+from tallystick_node.explorer.pages.provider_charts import (
+    CHARTS,
+    Earnings,
+    PriceColumns,
+    earnings,
+    earnings_chart,
+    price_chart,
+    price_columns,
+)
 from tallystick_node.explorer.paging import Cutting
 from tallystick_node.explorer.queries import channels, disputes, settlements
 from tallystick_node.explorer.queries import providers as queries
@@ -44,6 +58,18 @@ class ProviderPage:
     """The last; `/settlements?provider=…` has all."""
     slashes: Listing[Fraud]
 
+    asked_at: int
+    """Unix seconds."""
+
+    @property
+    def earnings(self) -> Chart | None:
+        return earnings_chart(earnings(self.hours, self.asked_at))
+
+    @property
+    def price_charts(self) -> list[tuple[str, Chart | None]]:
+        """By model; `/api/provider/…/prices?model=…` has the figures."""
+        return [(prices.model, price_chart(prices, self.asked_at)) for prices in self.prices[:CHARTS]]
+
     @property
     def standing(self) -> set[bytes]:
         """The newest offer of each model."""
@@ -76,4 +102,24 @@ async def provider(address: Address, db: Db, cut: Cutting, site: TheSite) -> Pro
         channels=await channels.channels(db, FEW, provider=address),
         settlements=await settlements.settlements(db, FEW, settlements.Only(provider=address)),
         slashes=await disputes.frauds(db, FEW, provider=address),
+        asked_at=now,
     )
+
+
+@pages.router.get("/api/provider/{address}/earnings", operation_id="earnings", responses=PROBLEMS)
+async def earnings_over_time(address: Address, db: Db, site: TheSite) -> Earnings:
+    """What a provider was paid over the last year, a column each."""
+    now = int(site.now())
+    hours = await queries.hours(db, address)
+    return earnings([hour for hour in hours if hour.hour > now - queries.YEAR], now)
+
+
+@pages.router.get("/api/provider/{address}/prices", operation_id="prices", responses=PROBLEMS)
+async def prices_over_time(
+    address: Address, model: Annotated[str, Query(max_length=128)], db: Db, site: TheSite
+) -> PriceColumns:
+    """The prices that a provider offered a model at, a column each."""
+    for found in await queries.prices(db, address):
+        if found.model == model:
+            return price_columns(found, int(site.now()))
+    raise NotFound("This provider never offered a model of that name.")
