@@ -51,6 +51,16 @@ def time_(seconds: int | None) -> Markup | str:
     )
 
 
+def date(seconds: int) -> Markup | str:
+    """A moment of which the day is enough; the rest is in the title."""
+    if seconds > _LAST_YEAR:
+        return time_(seconds)
+    text = utc(seconds)
+    return Markup('<time datetime="{}Z" title="{} UTC">{}</time>').format(
+        text.replace(" ", "T"), text, text[:10]
+    )
+
+
 def moment(milliseconds: int) -> Markup | str:
     """A receipt's time, to the millisecond."""
     seconds, rest = divmod(milliseconds, 1000)
@@ -161,6 +171,7 @@ def filters(asset: Asset) -> Mapping[str, Any]:
         "wei": wei,
         "time": time_,
         "day": day,
+        "date": date,
         "moment": moment,
         "span": span,
         "short": short,

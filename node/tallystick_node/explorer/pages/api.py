@@ -30,7 +30,9 @@ class Operation:
     about: str
     parameters: Sequence[Parameter]
     answer: str
-    """The name of what comes back, or its kind."""
+    """The name of what comes back."""
+    csv: str | None
+    """Where the same is as a table."""
 
     @property
     def link(self) -> str | None:
@@ -39,15 +41,17 @@ class Operation:
 
 
 def operations(document: dict[str, Any]) -> Sequence[Operation]:
-    """Of an OpenAPI document, in its order."""
+    """Of an OpenAPI document, in its order; a table's CSV stands with its JSON."""
+    paths = document["paths"]
     return [
-        _operation(method.upper(), path, told)
-        for path, methods in document["paths"].items()
+        _operation(method.upper(), path, told, f"{path}.csv" if f"{path}.csv" in paths else None)
+        for path, methods in paths.items()
+        if not path.endswith(".csv")
         for method, told in methods.items()
     ]
 
 
-def _operation(method: str, path: str, told: dict[str, Any]) -> Operation:
+def _operation(method: str, path: str, told: dict[str, Any], csv: str | None) -> Operation:
     parameters = [
         Parameter(
             name=parameter["name"],
@@ -64,15 +68,15 @@ def _operation(method: str, path: str, told: dict[str, Any]) -> Operation:
         about=about[0] if about else "",
         parameters=parameters,
         answer=_answer(told.get("responses", {}).get("200", {}).get("content", {})),
+        csv=csv,
     )
 
 
 def _answer(content: dict[str, Any]) -> str:
-    kind = next(iter(content), "")
-    if "json" not in kind:
-        return kind
-    reference: str = content[kind].get("schema", {}).get("$ref", "")
-    return reference.rpartition("/")[2]
+    reference: str = content.get("application/json", {}).get("schema", {}).get("$ref", "")
+    name = reference.rpartition("/")[2]
+    listed = name.removeprefix("Listing_").removesuffix("_")
+    return name if listed == name else f"{listed}, listed"
 
 
 @pages.router.get("/api", include_in_schema=False)

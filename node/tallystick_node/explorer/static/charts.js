@@ -8,6 +8,14 @@
   const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
   const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 6 });
   const camel = (name) => name.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
+  // By the distance of two marks: how each is written, and what is added where a year or a day begins.
+  const day = 86400, none = [null, null, null];
+  const dates = [
+    [day * 365, "{YYYY}", null, null, null, ...none, 1],
+    [day * 28, "{YYYY}-{MM}", null, null, null, ...none, 1],
+    [day, "{MM}-{DD}", "\n{YYYY}", null, null, ...none, 1],
+    [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", ...none, 1],
+  ];
   const fetched = new Map();
   const drawn = new Map();
 
@@ -35,7 +43,7 @@
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.05 : 1] } },
-      axes: [axis, { ...axis, size: 52, values: (_, values) => values.map((value) => short.format(value)) }],
+      axes: [{ ...axis, values: dates }, { ...axis, size: 52, values: (_, values) => values.map((value) => short.format(value)) }],
       series: [
         { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
         ...fields.map((field, index) => ({
