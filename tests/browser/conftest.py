@@ -1,0 +1,155 @@
+"""A browser as a visitor has it (Debian's chromium), and an explorer over a small market that it looks at.
+
+Whatever a page says on the console, asks of another server, or throws fails its test.
+"""
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from sqlalchemy import create_engine, update
+
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.market import Asset
+from tallystick.protocol.units import Address
+from tallystick_node import listening
+from tallystick_node.explorer import schema
+from tallystick_node.explorer.app import make_app
+from tallystick_node.explorer.database import reading
+from tallystick_node.explorer.live import Head, Live
+from tallystick_node.explorer.site import Site
+from tests.explorer import small
+
+
+class Explorer:
+    """A server in a thread of its own, over a file that the test may change."""
+
+    _thread: threading.Thread
+    _loop: asyncio.AbstractEventLoop
+    _stop: asyncio.Event
+    _live: Live
+
+    def __init__(self, database: Path):
+        self.database = database
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """On the port that it had before, if it ever ran."""
+        started: Future[None] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(started)))
+        self._thread.start()
+        started.result(30)
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    async def _serve(self, started: "Future[None]") -> None:
+        self._loop, self._stop, self._live = asyncio.get_running_loop(), asyncio.Event(), Live()
+        address = Address(small.MARKET)
+        site = Site(
+            database=reading(f"sqlite+aiosqlite:///{self.database}"),
+            deployment=Deployment(chain_id=31337, market=address, asset=address, lens=address, block=1),
+            asset=Asset(symbol="TUSD", decimals=6),
+            now=lambda: small.NOW,
+            live=self._live,
+        )
+        listener = listening.listener("127.0.0.1", self.port)
+        self.port = listener.getsockname()[1]
+        server = listening.server(make_app(site, limit=None))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        started.set_result(None)
+        await self._stop.wait()
+        await self._live.end()
+        server.should_exit = True
+        await serving
+        listener.close()
+        await site.database.dispose()
+
+    def read_block(self, number: int) -> None:
+        """As if the indexer had read one: what it settled, and that it was read."""
+        engine = create_engine(f"sqlite:///{self.database}")
+        with engine.begin() as connection:
+            row = {"settlements": number, "locked": number, "settled": number * 1_000_000}
+            connection.execute(update(schema.hours).values(**row))
+            digest = number.to_bytes(32, "big")
+            connection.execute(update(schema.progress).values(block=number, hash=digest))
+        engine.dispose()
+        head = Head(block=number, timestamp=small.NOW, chain_head=number)
+        asyncio.run_coroutine_threadsafe(self._live.publish(head), self._loop).result(10)
+
+
+class Visitor:
+    """A browser that knows nothing yet, and what it complained of."""
+
+    def __init__(self, browser: Browser, url: str):
+        self.problems: list[str] = []
+        self._browser = browser
+        self._url = url
+        self._contexts: list[BrowserContext] = []
+
+    def open(self, path: str, **options: Any) -> Page:
+        """`open("/models", color_scheme="dark", …)`: a page, with no memory of another."""
+        context = self._browser.new_context(base_url=self._url, **options)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: self.problems.append(f"console: {message.text}"))
+        page.on("pageerror", lambda error: self.problems.append(f"threw: {error}"))
+        page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
+        page.on("request", lambda request: self._asked(request.url))
+        page.goto(path)
+        return page
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self._url, "data:")):
+            self.problems.append(f"asked {url}")
+
+    def forgive(self, text: str) -> None:
+        """What the test itself brought about."""
+        self.problems = [problem for problem in self.problems if text not in problem]
+
+    def leave(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture
+def explorer(tmp_path: Path) -> Iterator[Explorer]:
+    market = small.Small()
+    amounts = {"fees": 1, "settled": 550, "deposited": 3_000, "locked": 900, "staked": 5_000}
+    counts = {"transactions": 7, "gas_used": 400_000, "settle_gas": 90_000, "settlements": 3}
+    market.put(schema.hours, hour=small.START, opened=4, closed=2, offers=2, **amounts, **counts)
+    path = tmp_path / "explorer.db"
+    market.write(f"sqlite:///{path}")
+    explorer = Explorer(path)
+    explorer.start()
+    yield explorer
+    explorer.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = shutil.which("chromium")
+    assert path, "There is no chromium here: scripts/install browser."
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visitor(chromium: Browser, explorer: Explorer) -> Iterator[Visitor]:
+    visitor = Visitor(chromium, explorer.url)
+    yield visitor
+    visitor.leave()
+    assert not visitor.problems
