@@ -1,4 +1,4 @@
-"""The look is readable: WCAG AA contrast of every pair of colours that stand on one another, in both themes."""
+"""The look is readable: WCAG AA contrast of every pair of colours that stand on one another."""
 
 import re
 from importlib.resources import files
@@ -16,10 +16,11 @@ PAIRS = [
 ]
 
 
-def themes() -> dict[str, dict[str, str]]:
-    blocks = re.findall(r"(:root[^{]*)\{([^}]*)\}", CSS)
-    found = {rule.strip(): dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", body)) for rule, body in blocks}
-    return {rule: colours for rule, colours in found.items() if "ink" in colours}
+def themes() -> list[dict[str, str]]:
+    """The light one, the system's dark one, the visitor's dark one."""
+    blocks = re.findall(r":root[^{]*\{([^}]*)\}", CSS)
+    found = [dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", body)) for body in blocks]
+    return [colours for colours in found if "ink" in colours]
 
 
 def luminance(colour: str) -> float:
@@ -35,14 +36,14 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-@pytest.mark.parametrize("theme", themes().values(), ids=list(themes()))
+@pytest.mark.parametrize("theme", themes())
 def test_text_can_be_read(theme: dict[str, str]) -> None:
     for text, ground in PAIRS:
         assert contrast(theme[text], theme[ground]) >= TEXT, (text, ground)
 
 
 def test_the_visitor_s_dark_theme_is_the_system_s() -> None:
-    light, system, chosen = themes().values()
+    light, system, chosen = themes()
     assert system == chosen
     assert light.keys() == chosen.keys()
 
