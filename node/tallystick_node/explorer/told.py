@@ -21,7 +21,10 @@ ROWS: Final = 1_000
 _TIMES: Final = frozenset({"exitsAt", "closesAt", "validUntil", "deadline"})
 _MOMENTS: Final = frozenset({"receivedAt", "firstTokenAt", "finishedAt"})
 _PRICES: Final = frozenset({"inputPrice", "cachedInputPrice", "outputPrice"})
-_ROLES: Final = {"provider": "provider", "payer": "payer", "channelId": "channel", "offerHash": "offer"}
+_ROLES: Final = {
+    **{"provider": "provider", "payer": "payer", "channelId": "channel", "offerHash": "offer"},
+    **{"sessionKey": "key", "receiptKey": "key"},
+}
 
 
 @shown
@@ -30,7 +33,8 @@ class Argument:
 
     path: str
     kind: str
-    """provider, payer, address, channel, offer, hash, bytes, atoms, price, time, moment, words, number."""
+    """What it is: a provider, payer, key, address, channel, offer, hash, bytes, atoms, price, time (seconds),
+    moment (milliseconds), words or number."""
     value: str
     """As JSON has it: integers in decimal, bytes in hex."""
 

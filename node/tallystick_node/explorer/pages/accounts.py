@@ -7,7 +7,7 @@ from tallystick_node.explorer.paging import Cutting
 from tallystick_node.explorer.queries import accounts as queries
 from tallystick_node.explorer.queries import channels, events, providers, transactions
 from tallystick_node.explorer.queries.rows import Account, Channel, Event, Transaction
-from tallystick_node.explorer.values import Address, Listing, shown
+from tallystick_node.explorer.values import Address, Amount, Listing, shown
 
 pages = Pages()
 
@@ -18,6 +18,8 @@ class AccountPage:
 
     address: Address
     account: Account | None
+    locked: Amount | None
+    """In its channels, not settled."""
     provides: bool
     """It is a provider too: `/provider/…`."""
     channels: Listing[Channel]
@@ -37,9 +39,11 @@ async def accounts(db: Db, cut: Cutting) -> Listing[Account]:
 @pages.page("/account/{address}", "account.html")
 async def account(address: Address, db: Db, cut: Cutting) -> AccountPage:
     """One address: what it has in the market and what it did there."""
+    found = await queries.account(db, address)
     page = AccountPage(
         address=address,
-        account=await queries.account(db, address),
+        account=found,
+        locked=None if found is None else found.locked,
         provides=await providers.provider(db, address) is not None,
         channels=await channels.channels(db, FEW, payer=address),
         transactions=await transactions.transactions(db, FEW, transactions.Only(sender=address)),

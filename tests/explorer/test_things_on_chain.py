@@ -1,0 +1,147 @@
+"""The pages of single things over a real chain that ran every kind of trade, with its node behind them."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tallystick.chain.market import Asset
+from tallystick.chain.rpc import Rpc
+from tallystick.protocol.units import Atoms
+from tallystick_node.explorer.database import reading
+from tallystick_node.explorer.node import Node
+from tallystick_node.explorer.site import Site
+
+from .conftest import asked
+from .test_hostile import Markup
+from .trading import Traded
+
+OTHERS = ("/model/", "/offer/", "/verify", "/audit", "/search", "/contract", "/static/", "/live", "/api")
+"""Pages that are not of single things, or are tested where they are made."""
+STARTS = ("/blocks", "/transactions", "/accounts", "/providers", "/channels", "/settlements", "/disputes")
+
+
+@pytest.fixture
+def client(traded: Traded, traded_db: Path) -> Iterator[TestClient]:
+    site = Site(
+        database=reading(f"sqlite+aiosqlite:///{traded_db}"),
+        deployment=traded.deployment,
+        asset=Asset(symbol="TUSD", decimals=6),
+        node=Node(Rpc(traded.chain.rpc.url)),
+    )
+    with asked(site) as client:
+        yield client
+
+
+def links(text: str) -> set[str]:
+    found = (attributes.get("href") or "" for tag, attributes in Markup(text).tags if tag == "a")
+    return {link for link in found if link.startswith("/")}
+
+
+def test_every_link_leads_somewhere_and_every_page_has_its_twins(client: TestClient) -> None:
+    seen: set[str] = set()
+    waiting = list(STARTS)
+    while waiting:
+        path = waiting.pop()
+        answer = client.get(path)
+        assert answer.status_code == 200, f"{path}: {answer.text}"
+        for link in sorted(links(answer.text) - seen):
+            seen.add(link)
+            if link.startswith(f"/api{path.split('?')[0]}"):
+                assert client.get(link).status_code == 200, link
+            elif not link.startswith(OTHERS) and link != "/":
+                waiting.append(link)
+    kinds = {link.split("/")[1] for link in seen}
+    assert {"block", "tx", "account", "provider", "channel", "settlement"} <= kinds
+    assert len(seen) > 100
+
+
+def test_a_settle_call_shows_what_came_of_each_row(client: TestClient, traded: Traded) -> None:
+    sent = [row for row in client.get("/api/transactions").json()["rows"] if row["call"] == "settle"]
+    page = client.get(f"/api/tx/{sent[-1]['hash']}").json()
+    assert [(row["paid"], row["skipped"]) for row in page["rows"]] == [("3000000", None), ("1000000", None)]
+    assert [row["row"]["channelId"] for row in page["rows"]] == [
+        f"0x{traded.channels[number].id.hex()}" for number in (0, 2)
+    ]
+    later = client.get(f"/api/tx/{sent[-2]['hash']}").json()
+    assert [(row["paid"], row["skipped"]) for row in later["rows"]] == [
+        ("2000000", None),
+        (None, "NOT_GREATER"),
+    ]
+    text = client.get(f"/tx/{sent[-2]['hash']}").text
+    assert "no more than is settled, or granted, already" in text
+
+
+def test_a_failed_call_says_why_and_no_row_of_it_settled(client: TestClient) -> None:
+    failed = client.get("/api/transactions?failed=true").json()["rows"]
+    assert [row["call"] for row in failed] == ["settle", "requestExit", "exit"]
+    assert "OutOfGas" in client.get(f"/tx/{failed[0]['hash']}").text
+
+
+def test_a_trace_stands_under_the_call_that_made_it(client: TestClient, traded: Traded) -> None:
+    deposit = next(row for row in client.get("/api/transactions").json()["rows"] if row["call"] == "deposit")
+    assert f'hx-get="/tx/{deposit["hash"]}/trace"' in client.get(f"/tx/{deposit['hash']}").text
+    calls = client.get(f"/api/tx/{deposit['hash']}/trace").json()["calls"]
+    assert (calls[0]["contract"], calls[0]["function"], calls[0]["frame"]["depth"]) == (
+        "market",
+        "deposit",
+        0,
+    )
+    inner = [(call["contract"], call["function"], call["frame"]["depth"]) for call in calls[1:]]
+    assert ("asset", "transferFrom", 1) in inner
+    assert 'class="depth depth-1"' in client.get(f"/tx/{deposit['hash']}/trace").text
+
+
+def test_what_is_not_of_the_market_is_asked_of_the_node(client: TestClient, traded: Traded) -> None:
+    mined = traded.provider.market.mint(Atoms(5))  # Of the asset, and after the index was made.
+    page = client.get(f"/tx/0x{mined.transaction.hex()}")
+    assert page.status_code == 200
+    assert "what the node says" in page.text
+    twin = client.get(f"/api/tx/0x{mined.transaction.hex()}").json()
+    assert (twin["indexed"], twin["told"]["block"]) == (None, mined.block)
+    block = client.get(f"/block/{mined.block}")
+    assert "not read yet" in block.text
+    assert f"/tx/0x{mined.transaction.hex()}" in block.text
+    for absent in (f"/block/{mined.block + 1_000}", f"/tx/0x{'77' * 32}", f"/tx/0x{'77' * 32}/trace"):
+        assert client.get(absent).status_code == 404
+
+
+def test_a_transaction_that_the_index_is_still_to_read_is_told_by_the_node(
+    client: TestClient, traded: Traded
+) -> None:
+    traded.provider.market.mint(Atoms(5))
+    mined = traded.provider.market.add_stake(Atoms(5))
+    page = client.get(f"/api/tx/0x{mined.transaction.hex()}").json()
+    assert page["call"]["function"] == "stake"
+    assert {log["name"] for log in page["logs"]} == {"Staked", None}
+    assert "Staked" in client.get(f"/tx/0x{mined.transaction.hex()}").text
+
+
+def test_a_provider_that_was_slashed_says_so_with_the_proof(client: TestClient, traded: Traded) -> None:
+    page = client.get(f"/provider/0x{traded.cheat.address.hex()}").text
+    assert "receipt equivocation" in page
+    (slash,) = client.get("/api/disputes").json()["rows"]
+    assert slash["evidence"]["channelId"] == f"0x{traded.channels[1].id.hex()}"
+    assert "The provider signed two receipts" in client.get(f"/channel/0x{traded.channels[1].id.hex()}").text
+
+
+def test_amounts_of_an_account_are_the_contract_s(client: TestClient, traded: Traded) -> None:
+    for payer in traded.payers:
+        page = client.get(f"/api/account/0x{payer.address.hex()}").json()
+        account = traded.provider.market.account(payer.address)
+        assert page["account"]["free"] == str(account.free)
+        channels = client.get(f"/api/channels?payer=0x{payer.address.hex()}").json()["rows"]
+        still = sum(int(row["cap"]) - int(row["settled"]) for row in channels if not row["closedBlock"])
+        assert page["locked"] == str(still)
+
+
+def test_a_csv_file_has_what_the_list_has(client: TestClient) -> None:
+    for path in STARTS:
+        rows = list(csv.DictReader(io.StringIO(client.get(f"/api{path}.csv").text)))
+        twin = client.get(f"/api{path}").json()["rows"]
+        assert len(rows) == len(twin) > 0, path
+        for row, other in zip(rows, twin, strict=True):
+            assert row.keys() == other.keys()
