@@ -39,13 +39,12 @@
     }
   });
 
-  // Parts marked `data-live` with an id are fetched again when a new block was read.
+  // Parts marked `data-live` with an id are fetched again when a block was read, or taken back.
   if (!document.querySelector("[data-live]")) return;
-  let shown = Number(document.body.dataset.block), newest = shown, busy = false;
+  let shown = Number(document.body.dataset.block), stale = false, busy = false;
   const refresh = async () => {
-    if (busy || document.hidden || newest <= shown) return;
-    busy = true;
-    const fetched = newest;
+    if (!stale || busy || document.hidden) return;
+    [stale, busy] = [false, true];
     try {
       const answer = await fetch(location.href);
       if (answer.ok) {
@@ -54,7 +53,7 @@
           const fresh = page.getElementById(old.id);
           if (fresh && !old.contains(document.activeElement)) old.replaceWith(fresh);
         }
-        shown = Math.max(fetched, Number(page.body.dataset.block));
+        shown = Number(page.body.dataset.block);
         document.dispatchEvent(new Event("live"));
       }
     } catch {} // The next block tries again.
@@ -63,8 +62,11 @@
   document.addEventListener("visibilitychange", refresh);
   const listen = () => {
     const events = new EventSource("/live");
+    let first = true; // It tells how far the index is now, which the page may know.
+    events.addEventListener("open", () => { first = true; });
     events.addEventListener("block", (event) => {
-      newest = Math.max(newest, JSON.parse(event.data).block);
+      stale ||= !first || JSON.parse(event.data).block !== shown;
+      first = false;
       refresh();
     });
     // The browser tries again by itself where the connection broke, and not where it was refused.
