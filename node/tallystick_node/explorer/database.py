@@ -7,7 +7,7 @@ state of the index, however many queries it asks.
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, make_url
+from sqlalchemy import Connection, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 CONNECTIONS = 8
@@ -21,7 +21,9 @@ def reading(url: str) -> AsyncEngine:
     if parsed.get_backend_name() == "sqlite":
         assert parsed.database, "A database in memory has no second reader."
         parsed = parsed.set(database=f"file:{parsed.database}", query={"mode": "ro", "uri": "true"})
-        return create_async_engine(parsed, pool_size=CONNECTIONS, max_overflow=0)
+        engine = create_async_engine(parsed, pool_size=CONNECTIONS, max_overflow=0)
+        event.listen(engine.sync_engine, "begin", _begin)
+        return engine
     options = {
         "default_transaction_read_only": "on",
         "statement_timeout": str(STATEMENT_TIMEOUT_MS),
@@ -33,6 +35,11 @@ def reading(url: str) -> AsyncEngine:
         isolation_level="REPEATABLE READ",
         connect_args=_server_settings(options),
     )
+
+
+def _begin(connection: Connection) -> None:
+    """Python's driver begins no transaction for a query: each would show a state of its own."""
+    connection.exec_driver_sql("BEGIN")
 
 
 def _server_settings(options: dict[str, str]) -> dict[str, Any]:
