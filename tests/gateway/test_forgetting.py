@@ -15,10 +15,11 @@ from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import Address, Atoms, Timestamp
 from tallystick.protocol.voucher import Tally
 from tallystick_node.gateway.past import Past
-from tests.gateway.conftest import DOMAIN, World, until
+from tests.gateway.conftest import DOMAIN, Make, World, until
 from tests.gateway.fake_chain import FakeChain
 from tests.gateway.payer import Payer
 from tests.gateway.test_restoring import CAP, bought, code, end_epoch, half, lose, restore
+from tests.gateway.test_rewinds import DOLLARS
 
 PAYER, PROVIDER, SESSION = (Address(bytes([number]) * 20) for number in (1, 2, 3))
 KEY = ChannelKey(payer=PAYER, provider=PROVIDER, session_key=SESSION)
@@ -261,6 +262,30 @@ async def test_the_channel_that_brings_most_is_closed_first(
     monkeypatch.setattr(world.chain, "close", lambda key, signed: closed.append(key))
     await world.cashier.close_lost()
     assert closed == [full.channel, empty.channel]
+
+
+@pytest.mark.parametrize(("later", "settled"), [(10**7, []), (10**6, [90])])
+async def test_a_voucher_that_is_not_worth_its_gas_does_not_keep_a_payer_waiting(
+    make_world: Make, later: int, settled: list[int]
+) -> None:
+    """For an interval it waits for cheaper gas; then it is settled for anything less than it brings, or given
+    up, which costs less than settling it would."""
+    world = await make_world(settle_policy=DOLLARS)
+    payer = await bought(world, 1)
+    await world.restart(lose(world))
+    payer.http = world.http
+    world.chain.wei_a_gas = 10**7
+    assert (await restore(payer, half(world, payer))).status_code == 200
+    await end_epoch(world)
+    place = payer.channel.payer, payer.channel.provider, payer.channel.session_key
+    assert world.chain.channels[place].key.epoch == 0
+    world.chain.wei_a_gas = later
+    world.clock.advance(DOLLARS.interval_s)
+    await end_epoch(world)
+    assert [amount for rows in world.chain.settlements for _, amount in rows] == settled
+    payer.channel = replace(payer.channel, epoch=1)
+    payer.tally, payer.receipts = Tally(), {}
+    await payer.complete(grant=payer.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
 
 
 # -------------------------------------------------------------------------------------------------- a cheat's
