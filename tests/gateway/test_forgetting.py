@@ -200,36 +200,64 @@ async def test_the_next_epoch_is_served_before_the_close_of_the_last_was_seen(wo
     await payer.complete()
 
 
-async def test_a_new_session_key_costs_the_provider_gas_once_an_account(world: World) -> None:
+def another_key(world: World, payer: Payer) -> Payer:
+    """Of the same account, as a second process makes it."""
+    other = world.stranger()
+    other.wallet = payer.wallet
+    other.channel = replace(other.channel, payer=payer.wallet.address)
+    return other
+
+
+async def begun_anew(world: World, payer: Payer) -> int:
+    """The status of an empty half, which opens the channel's next epoch."""
+    grant = payer.grant(CAP, deadline=world.chain.now + 3600)
+    answer = await restore_of(world, payer, [], grant=grant)
+    await world.cashier.submit_grants()
+    await world.watch.poll()
+    await world.cashier.close_lost()
+    await world.watch.poll()
+    payer.channel = replace(payer.channel, epoch=1)
+    return int(answer.status_code)
+
+
+async def test_a_new_session_key_costs_the_provider_gas_once_an_account(make_world: Make) -> None:
+    world = await make_world(minimum_cap=Atoms(1_000))
     old = await bought(world, 1)
     await world.restart(lose(world))
-    answers, closes = [], 0
-    for _ in range(5):
-        strange = world.stranger()
-        strange.wallet = old.wallet
-        strange.channel = replace(strange.channel, payer=old.wallet.address)
-        grant = strange.grant(1_000, deadline=world.chain.now + 3600)
-        answer = await restore_of(world, strange, [], grant=grant)
-        answers.append(answer.status_code)
-        await world.cashier.submit_grants()
-        await world.watch.poll()
-        before = world.chain.length
-        await world.cashier.close_lost()
-        closes += world.chain.length - before
-        await world.watch.poll()
-    assert answers == [200, 404, 404, 404, 404]
-    assert (len(world.chain.submitted), closes) == (1, 1)
+    before = world.chain.length
+    assert [await begun_anew(world, another_key(world, old)) for _ in range(5)] == [200, 404, 404, 404, 404]
+    assert (len(world.chain.submitted), world.chain.length - before) == (1, 2), "opened once, closed once"
     assert (await restore_of(world, old, half(world, old))).status_code == 200
     await end_epoch(world)
+
+
+async def test_each_channel_that_has_paid_is_worth_one_more_session_key(make_world: Make) -> None:
+    """Two processes of one wallet need a key each, and so on: those that buy make room for others."""
+    world = await make_world(minimum_cap=Atoms(300))
+    old = await bought(world, 4)
+    poor = await bought(world, 1, wallet=old.wallet)
+    await world.cashier.settle(leaving=True)
+    assert (old.tally.amount, poor.tally.amount) == (360, 90)
+    await world.restart(lose(world))
+    first, second, third = (another_key(world, old) for _ in range(3))
+    assert [await begun_anew(world, payer) for payer in (first, second, third)] == [200, 200, 404]
+    for _ in range(4):
+        await first.complete(grant=first.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
+    await world.cashier.submit_grants()
+    await world.watch.poll()
+    third.channel = replace(third.channel, epoch=0)
+    assert await begun_anew(world, third) == 404
+    assert (await first.acknowledge()).status_code == 200
+    third.channel = replace(third.channel, epoch=0)
+    assert await begun_anew(world, third) == 200
+    await third.complete(grant=third.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
 
 
 async def test_what_a_payer_opened_itself_is_closed_for_it(world: World) -> None:
     old = await bought(world, 1)
     await world.restart(lose(world))
     for _ in range(2):
-        strange = world.stranger()
-        strange.wallet = old.wallet
-        strange.channel = replace(strange.channel, payer=old.wallet.address)
+        strange = another_key(world, old)
         world.chain.open(strange.channel, CAP)
         await world.watch.poll()
         assert (await restore_of(world, strange, [])).status_code == 200
