@@ -165,6 +165,40 @@ async def test_a_loss_stays_one_until_the_past_is_known(
     assert await refused_by(world, payer, grant=grant) == "channel-lost"
 
 
+@pytest.mark.parametrize(("before", "served"), [(False, True), (True, False)])
+async def test_dust_that_a_stranger_opens_to_a_new_provider_makes_nobody_s_channel_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch, before: bool, served: bool
+) -> None:
+    """Nothing is served without an offer. With one that is older than the database, nobody can tell the dust
+    from a channel that was served."""
+    old, stranger = world.stranger(), world.stranger()
+
+    def make_new() -> None:
+        lose(world)()
+        world.chain.rewind(0)
+        world.chain.sequence = 0
+        world.chain.deposit(old.wallet.address, 10 * CAP)
+        world.chain.open(stranger.channel, 1)
+        if before:
+            world.post_offer()
+
+    def post_itself() -> None:
+        signed = world.books.sign_offer(world.offer, latest=0, minimum=0)
+        world.offer = signed.message
+        world.chain.post_offer(signed)
+
+    with monkeypatch.context() as patch:
+        if not before:
+            patch.setattr(world, "post_offer", post_itself)
+        await world.restart(make_new)
+    payer = Payer(world.http, DOMAIN, world.offer, world.key.address)
+    payer.wallet, payer.channel = old.wallet, replace(payer.channel, payer=old.wallet.address)
+    grant = payer.grant(CAP, deadline=world.chain.now + 3600)
+    assert (await payer.post(payer.body(), grant=grant)).is_success is served
+    await world.restart(lose(world))
+    assert await refused_by(world, payer, grant=grant) == "channel-lost"
+
+
 def test_an_epoch_whose_beginning_was_not_seen_yet_began_after_all_that_was() -> None:
     past = Past(birth=10, reached=10)
     following = replace(KEY, epoch=1)

@@ -57,6 +57,8 @@ class Books:
         self.unsettled_since: dict[ChannelId, Timestamp] = {}
         self._signed: dict[int, Hash32] = {}
         """Offers that this process signed, by sequence: never two with one."""
+        self.made: set[int] = set()
+        """Sequences of those that nobody had signed before."""
         self._key = key
         self._on_receipt = on_receipt
         self._wakes: dict[Address, list[asyncio.Event]] = {}
@@ -205,6 +207,7 @@ class Books:
         )
         fresh = replace(offer, sequence=sequence)
         self._signed[sequence] = fresh.struct_hash()
+        self.made.add(sequence)
         return sign(fresh, self.domain, self._key).signed
 
     def posted_offers(self) -> list[tuple[Hash32, Signed[Offer]]]:

@@ -116,7 +116,7 @@ class ChainWatch:
     async def _note_birth(self, acted_on: Head) -> None:
         """The database is new. What it cannot know of is what was served before, up to a block that was made
         after it: whatever the chain's node said earlier may have been old. Nothing is to be known where
-        nobody had opened a channel to this provider by then."""
+        nothing can have been served by then."""
         books = self._books
         if self._birth is None:
             head = acted_on if self._mines_on_demand else await self._grants.newest_head()
@@ -247,6 +247,8 @@ class ChainWatch:
         match event:
             case OfferPosted():
                 books.offers[event.offer_hash] = event.offer
+                if event.offer.sequence not in books.made:
+                    books.past.see_offered(event.block)
             case OffersWithdrawn():
                 books.minimum_sequence = event.minimum_sequence
             case ReceiptKeySet():
