@@ -16,7 +16,7 @@ from tallystick.chain.errors import ChainDisputed
 from tallystick.client.outcome import outcome_of
 from tallystick.client.transport import BASE_URL, Transport
 from tallystick.protocol.errors import MarketError
-from tallystick_node.gateway.errors import Busy, ChainStale
+from tallystick_node.gateway.errors import Busy, ChainStale, Unready
 from tests.client.provider import FakeProvider
 from tests.client.serving import Handler
 from tests.client.side import Refused
@@ -153,7 +153,7 @@ def test_a_provider_that_cannot_sell_now_is_passed_over_at_once(world: Any, ask:
     assert transport_spent(world) == ready.paid > 0
 
 
-@pytest.mark.parametrize("code", [ChainStale.code, ChainDisputed.code, Busy.code])
+@pytest.mark.parametrize("code", [ChainStale.code, ChainDisputed.code, Busy.code, Unready.code])
 def test_where_nobody_else_serves_one_that_cannot_sell_now_is_asked_again(
     world: Any, ask: Callable[..., Any], code: str
 ) -> None:
