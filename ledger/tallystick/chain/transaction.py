@@ -151,7 +151,7 @@ def refusal(error: RpcError) -> ChainError:
     if error.data:
         return contract_error(error.data)
     text = error.message.lower()
-    if "insufficient funds" in text:
+    if "insufficient funds" in text or "insufficientfunds" in text:
         return GasUnaffordable(
             "The sending wallet holds too little of the chain's own coin for this transaction. Send it some "
             "(on a local chain: tally faucet)."
