@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _WHOLE: Final = 6
 """A call may take so many times as long as the node may be silent."""
-_SHOWN: Final = 300
+_SHOWN: Final = 200
 """Characters of a node's own words."""
 _LONGEST: Final = 256 << 20
 """Bytes of one answer: a hundred thousand logs take a third of it."""
@@ -145,10 +145,10 @@ class Rpc:
                 raise self._nonsense("neither a result nor an error")
             return answer["result"]
         if not isinstance(error, dict):
-            raise RpcError(f"The node refused: {str(error)[:_SHOWN]}", number=0)
+            raise RpcError(f"The node refused: {shown(error)}", number=0)
         number = error.get("code")
         raise RpcError(
-            f"The node refused: {str(error.get('message'))[:_SHOWN]}",
+            f"The node refused: {shown(error.get('message'))}",
             number=number if isinstance(number, int) else 0,
             data=_revert_data(error.get("data")),
         )
@@ -164,6 +164,14 @@ def _revert_data(data: object) -> bytes:
         return b""
 
 
+def shown(answer: object) -> str:
+    """The beginning of what a node said, for an error's sentence: it may be lists in lists without end."""
+    try:
+        return str(answer)[:_SHOWN]
+    except RecursionError:
+        return f"a deeply nested {type(answer).__name__}"
+
+
 def quantity(answer: object, *, bits: int = 256) -> int:
     """A number as nodes write it, `0x…`; raises ChainUnavailable where it is none, or absurd."""
     if isinstance(answer, str) and answer.startswith("0x") and 2 < len(answer) <= 2 + bits // 4:
@@ -174,4 +182,4 @@ def quantity(answer: object, *, bits: int = 256) -> int:
         else:
             if 0 <= value < 1 << bits:
                 return value
-    raise ChainUnavailable(f"The node answered {str(answer)[:80]!r} where a number was asked for.")
+    raise ChainUnavailable(f"The node answered {shown(answer)!r} where a number was asked for.")
