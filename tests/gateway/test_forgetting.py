@@ -36,8 +36,6 @@ class Node:
         """Of the newest block; zero: now."""
         self.confirmations = 0
         self._told = chain.length
-        self._times: list[int] = []
-        """At which each block was first seen."""
         monkeypatch.setattr(chain, "head", self.head)
         monkeypatch.setattr(chain, "poll", self.poll)
         monkeypatch.setattr(chain, "read_again", self.read_again)
@@ -46,16 +44,13 @@ class Node:
         return self.chain.length if self.newest is None else self.newest
 
     def head(self) -> Head:
-        self._times += [self.chain.now] * (self._length() - len(self._times))
         return Head(number=self._length() - 1, timestamp=self.made_at or Timestamp(self.chain.now))
 
     def poll(self) -> Update:
         end = max(self._length() - self.confirmations, self._told)
         events: tuple[ChainEvent, ...] = self.chain.everything[self._told : end]
         self._told = end
-        head = self.head()
-        if self.confirmations:
-            head = Head(number=end - 1, timestamp=Timestamp(self._times[end - 1]))
+        head = Head(number=end - 1, timestamp=self.head().timestamp)
         return Update(head=head, events=events, rewound_to=None, final=-1)
 
     def read_again(self) -> None:
@@ -202,64 +197,6 @@ async def test_dust_that_a_stranger_opens_to_a_new_provider_makes_nobody_s_chann
     assert (await payer.post(payer.body(), grant=grant)).is_success is served
     await world.restart(lose(world))
     assert await refused_by(world, payer, grant=grant) == "channel-lost"
-
-
-async def test_a_witness_that_names_an_absurd_height_keeps_nobody_from_selling(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = await bought(world, 1)
-    Node(world.chain, monkeypatch)
-    absurd = Head(number=10**12, timestamp=Timestamp(world.chain.now + 60))
-    monkeypatch.setattr(world.chain, "head", lambda: absurd)
-    await world.restart(lose(world))
-    assert await refused_by(world, old) == "channel-lost"
-    assert (await bought(world, 1)).tally.count == 1
-
-
-async def test_old_deposits_that_the_chain_moves_to_later_blocks_stay_old(world: World) -> None:
-    """The database was dated by a block that the chain then took back."""
-    before = world.chain.length
-    payer = await bought(world, 1)
-    await world.restart(lose(world))
-    dated = world.books.past.birth
-    assert dated is not None
-    world.chain.rewind(before)
-    for _ in range(dated + 2 - before):
-        world.chain.deposit(Key.generate().address, 1)
-    world.chain.deposit(payer.wallet.address, 10 * CAP)
-    world.chain.open(payer.channel, CAP)
-    await world.watch.poll()
-    assert world.books.past.birth == world.chain.length - 1
-    await world.restart()
-    assert await refused_by(world, payer) == "channel-lost"
-
-
-async def test_a_first_channel_that_the_chain_moves_to_earlier_blocks_is_seen(world: World) -> None:
-    """There was nothing to forget, as the chain stood when the database was new."""
-    for _ in range(2):
-        world.chain.deposit(Key.generate().address, 1)
-    await world.restart(lose(world))
-    assert world.books.past.birth == 0
-    payer = world.stranger()
-    world.chain.rewind(1)
-    world.chain.deposit(payer.wallet.address, 10 * CAP)
-    world.chain.open(payer.channel, CAP)
-    await world.watch.poll()
-    assert await refused_by(world, payer) == "channel-lost"
-
-
-async def test_a_chain_that_takes_back_the_first_blocks_of_a_new_provider_changes_nothing(
-    world: World,
-) -> None:
-    for _ in range(2):
-        world.chain.deposit(Key.generate().address, 1)
-    await world.restart(lose(world))
-    world.chain.rewind(1)
-    for _ in range(3):
-        world.chain.deposit(Key.generate().address, 1)
-    await world.watch.poll()
-    assert world.books.past.birth == 0
-    await bought(world, 1)
 
 
 def test_an_epoch_whose_beginning_was_not_seen_yet_began_after_all_that_was() -> None:

@@ -15,7 +15,7 @@ import structlog
 from tallystick.chain.errors import ChainError
 from tallystick.crash import point
 from tallystick.ports import Account as ChainAccount
-from tallystick.ports import ChainReader
+from tallystick.ports import ChainReader, Head
 from tallystick.protocol.channel import Channel, ChannelKey, Status
 from tallystick.protocol.errors import (
     ChannelNotOpen,
@@ -140,6 +140,10 @@ class Grants:
             return await asyncio.to_thread(self._chain.is_receipt_key, provider, address(key))
         except ChainError as error:
             raise ChainStale("The chain cannot be asked about this receipt.") from error
+
+    async def newest_head(self) -> Head:
+        """Raises ChainError."""
+        return await asyncio.to_thread(self._chain.head)
 
     async def drop_impossible(self, tabs: Iterable[Tab]) -> list[Tab]:
         """Of those whose grant the chain is said to have skipped, which anyone can bring about: the grant

@@ -94,7 +94,7 @@ class ChainWatch:
         self._began = self._books.now
         """A database that is new was not there before."""
         self._birth: int | None = None
-        """The first block that was seen to be later, by this process."""
+        """The first block that was seen to be later, until the books have come to it."""
 
     async def poll(self) -> None:
         """Raises ChainError; nothing is lost by it."""
@@ -118,18 +118,18 @@ class ChainWatch:
 
     async def _note_birth(self, acted_on: Head) -> None:
         """The database is new. What it cannot know of is what was served before, up to a block that was made
-        after it. The first such block that is acted on will do, since its own time says when it was made;
-        what a node tells of newer ones is not asked for, as any height can be told. Nothing is to be known
-        where nothing can have been served by then."""
+        after it: whatever the chain's node said earlier may have been old. Nothing is to be known where
+        nothing can have been served by then."""
         books = self._books
         if self._birth is None:
-            if not self._mines_on_demand and not self._is_later(acted_on):
+            head = acted_on if self._mines_on_demand else await self._grants.newest_head()
+            if not self._mines_on_demand and not self._is_later(head):
                 return
-            self._birth = acted_on.number
+            self._birth = head.number
         if acted_on.number < self._birth:
             return
         whole = books.past.is_empty(self._birth) and not books.store.forgetful
-        birth = 0 if whole else acted_on.number
+        birth = 0 if whole else self._birth
         await books.store.save(Born(block=birth))
         books.past.birth = birth
         if birth:
@@ -161,7 +161,8 @@ class ChainWatch:
         it."""
         closed = {tab.id for tab in self._books.tabs.values() if tab.closed}
         log.warning("chain.rewound", block=block)
-        self._date_again(block)
+        if self._birth is not None and block < self._birth:
+            self._birth = None  # What it counted may have moved to a later block.
         self._gateway.rewinds += 1
         if block < 0:
             self._forget()
@@ -173,15 +174,6 @@ class ChainWatch:
                 self._books.unsettled_since.setdefault(tab.id, self._books.now)
             self._books.wake(tab)
         return {channel_id: tab for channel_id, tab in tabs.items() if (channel_id in closed) != tab.closed}
-
-    def _date_again(self, block: int) -> None:
-        """Where the database was dated by a block that the chain took back: what was in earlier ones may be
-        in later ones now. Where there was nothing before it, there may be now."""
-        past = self._books.past
-        if block < max(self._birth or 0, past.birth or 0):
-            if past.birth != 0:
-                self._birth = None
-            past.birth = None
 
     def _forget(self) -> None:
         """All that the chain said."""
