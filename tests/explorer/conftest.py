@@ -20,6 +20,7 @@ from tallystick_node.explorer.index.filling import fill
 from tallystick_node.explorer.schema import METADATA, VERSION, progress
 from tallystick_node.explorer.site import Site
 
+from .halves import Held, hold
 from .indexing import index
 from .trading import Traded, trade
 
@@ -114,6 +115,30 @@ def traded_db(traded: Traded, tmp_path: Path) -> Path:
     path = tmp_path / "traded.db"
     asyncio.run(index(traded, f"sqlite+aiosqlite:///{path}"))
     return path
+
+
+@pytest.fixture
+def held(local_chain, deployment, funded_payer, staked_provider) -> Held:
+    """A market on a real chain whose parties hold receipts."""
+    return hold(local_chain, deployment, funded_payer, staked_provider)
+
+
+@pytest.fixture
+def auditor(held: Held, tmp_path: Path) -> Iterator[TestClient]:
+    """A client of an explorer that has indexed `held`, and takes publications."""
+    url = f"sqlite+aiosqlite:///{tmp_path / 'held.db'}"
+    asyncio.run(index(held, url))
+    site = Site(
+        database=reading(url),
+        writing=writing(url),
+        deployment=held.deployment,
+        asset=Asset(symbol="TUSD", decimals=6),
+    )
+    with asked(site) as client:
+        yield client
+        assert client.portal is not None
+        assert site.writing is not None
+        client.portal.call(site.writing.dispose)
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from tallystick_node.explorer.index.indexer import Indexer
 from tallystick_node.explorer.index.writer import Writer
 from tallystick_node.explorer.live import Head
 
+from .halves import Held
 from .trading import Traded
 
 
-async def index(done: Traded, url: str) -> list[Head]:
+async def index(done: Traded | Held, url: str) -> list[Head]:
     """As far as the chain goes; what was published."""
     heads: list[Head] = []
 

@@ -15,11 +15,10 @@ from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import Address, Atoms, Timestamp
 from tallystick.protocol.voucher import Tally
 from tallystick_node.gateway.past import Past
-from tests.gateway.conftest import DOMAIN, Make, World, until
+from tests.gateway.conftest import DOMAIN, World, until
 from tests.gateway.fake_chain import FakeChain
 from tests.gateway.payer import Payer
 from tests.gateway.test_restoring import CAP, bought, code, end_epoch, half, lose, restore
-from tests.gateway.test_rewinds import DOLLARS
 
 PAYER, PROVIDER, SESSION = (Address(bytes([number]) * 20) for number in (1, 2, 3))
 KEY = ChannelKey(payer=PAYER, provider=PROVIDER, session_key=SESSION)
@@ -165,40 +164,6 @@ async def test_a_loss_stays_one_until_the_past_is_known(
     assert await refused_by(world, payer, grant=grant) == "channel-lost"
 
 
-@pytest.mark.parametrize(("before", "served"), [(False, True), (True, False)])
-async def test_dust_that_a_stranger_opens_to_a_new_provider_makes_nobody_s_channel_lost(
-    world: World, monkeypatch: pytest.MonkeyPatch, before: bool, served: bool
-) -> None:
-    """Nothing is served without an offer. With one that is older than the database, nobody can tell the dust
-    from a channel that was served."""
-    old, stranger = world.stranger(), world.stranger()
-
-    def make_new() -> None:
-        lose(world)()
-        world.chain.rewind(0)
-        world.chain.sequence = 0
-        world.chain.deposit(old.wallet.address, 10 * CAP)
-        world.chain.open(stranger.channel, 1)
-        if before:
-            world.post_offer()
-
-    def post_itself() -> None:
-        signed = world.books.sign_offer(world.offer, latest=0, minimum=0)
-        world.offer = signed.message
-        world.chain.post_offer(signed)
-
-    with monkeypatch.context() as patch:
-        if not before:
-            patch.setattr(world, "post_offer", post_itself)
-        await world.restart(make_new)
-    payer = Payer(world.http, DOMAIN, world.offer, world.key.address)
-    payer.wallet, payer.channel = old.wallet, replace(payer.channel, payer=old.wallet.address)
-    grant = payer.grant(CAP, deadline=world.chain.now + 3600)
-    assert (await payer.post(payer.body(), grant=grant)).is_success is served
-    await world.restart(lose(world))
-    assert await refused_by(world, payer, grant=grant) == "channel-lost"
-
-
 def test_an_epoch_whose_beginning_was_not_seen_yet_began_after_all_that_was() -> None:
     past = Past(birth=10, reached=10)
     following = replace(KEY, epoch=1)
@@ -234,64 +199,36 @@ async def test_the_next_epoch_is_served_before_the_close_of_the_last_was_seen(wo
     await payer.complete()
 
 
-def another_key(world: World, payer: Payer) -> Payer:
-    """Of the same account, as a second process makes it."""
-    other = world.stranger()
-    other.wallet = payer.wallet
-    other.channel = replace(other.channel, payer=payer.wallet.address)
-    return other
-
-
-async def begun_anew(world: World, payer: Payer) -> int:
-    """The status of an empty half, which opens the channel's next epoch."""
-    grant = payer.grant(CAP, deadline=world.chain.now + 3600)
-    answer = await restore_of(world, payer, [], grant=grant)
-    await world.cashier.submit_grants()
-    await world.watch.poll()
-    await world.cashier.close_lost()
-    await world.watch.poll()
-    payer.channel = replace(payer.channel, epoch=1)
-    return int(answer.status_code)
-
-
-async def test_a_new_session_key_costs_the_provider_gas_once_an_account(make_world: Make) -> None:
-    world = await make_world(minimum_cap=Atoms(1_000))
+async def test_a_new_session_key_costs_the_provider_gas_once_an_account(world: World) -> None:
     old = await bought(world, 1)
     await world.restart(lose(world))
-    before = world.chain.length
-    assert [await begun_anew(world, another_key(world, old)) for _ in range(5)] == [200, 404, 404, 404, 404]
-    assert (len(world.chain.submitted), world.chain.length - before) == (1, 2), "opened once, closed once"
+    answers, closes = [], 0
+    for _ in range(5):
+        strange = world.stranger()
+        strange.wallet = old.wallet
+        strange.channel = replace(strange.channel, payer=old.wallet.address)
+        grant = strange.grant(1_000, deadline=world.chain.now + 3600)
+        answer = await restore_of(world, strange, [], grant=grant)
+        answers.append(answer.status_code)
+        await world.cashier.submit_grants()
+        await world.watch.poll()
+        before = world.chain.length
+        await world.cashier.close_lost()
+        closes += world.chain.length - before
+        await world.watch.poll()
+    assert answers == [200, 404, 404, 404, 404]
+    assert (len(world.chain.submitted), closes) == (1, 1)
     assert (await restore_of(world, old, half(world, old))).status_code == 200
     await end_epoch(world)
-
-
-async def test_each_channel_that_has_paid_is_worth_one_more_session_key(make_world: Make) -> None:
-    """Two processes of one wallet need a key each, and so on: those that buy make room for others."""
-    world = await make_world(minimum_cap=Atoms(300))
-    old = await bought(world, 4)
-    poor = await bought(world, 1, wallet=old.wallet)
-    await world.cashier.settle(leaving=True)
-    assert (old.tally.amount, poor.tally.amount) == (360, 90)
-    await world.restart(lose(world))
-    first, second, third = (another_key(world, old) for _ in range(3))
-    assert [await begun_anew(world, payer) for payer in (first, second, third)] == [200, 200, 404]
-    for _ in range(4):
-        await first.complete(grant=first.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
-    await world.cashier.submit_grants()
-    await world.watch.poll()
-    third.channel = replace(third.channel, epoch=0)
-    assert await begun_anew(world, third) == 404
-    assert (await first.acknowledge()).status_code == 200
-    third.channel = replace(third.channel, epoch=0)
-    assert await begun_anew(world, third) == 200
-    await third.complete(grant=third.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
 
 
 async def test_what_a_payer_opened_itself_is_closed_for_it(world: World) -> None:
     old = await bought(world, 1)
     await world.restart(lose(world))
     for _ in range(2):
-        strange = another_key(world, old)
+        strange = world.stranger()
+        strange.wallet = old.wallet
+        strange.channel = replace(strange.channel, payer=old.wallet.address)
         world.chain.open(strange.channel, CAP)
         await world.watch.poll()
         assert (await restore_of(world, strange, [])).status_code == 200
@@ -324,30 +261,6 @@ async def test_the_channel_that_brings_most_is_closed_first(
     monkeypatch.setattr(world.chain, "close", lambda key, signed: closed.append(key))
     await world.cashier.close_lost()
     assert closed == [full.channel, empty.channel]
-
-
-@pytest.mark.parametrize(("later", "settled"), [(10**7, []), (10**6, [90])])
-async def test_a_voucher_that_is_not_worth_its_gas_does_not_keep_a_payer_waiting(
-    make_world: Make, later: int, settled: list[int]
-) -> None:
-    """For an interval it waits for cheaper gas; then it is settled for anything less than it brings, or given
-    up, which costs less than settling it would."""
-    world = await make_world(settle_policy=DOLLARS)
-    payer = await bought(world, 1)
-    await world.restart(lose(world))
-    payer.http = world.http
-    world.chain.wei_a_gas = 10**7
-    assert (await restore(payer, half(world, payer))).status_code == 200
-    await end_epoch(world)
-    place = payer.channel.payer, payer.channel.provider, payer.channel.session_key
-    assert world.chain.channels[place].key.epoch == 0
-    world.chain.wei_a_gas = later
-    world.clock.advance(DOLLARS.interval_s)
-    await end_epoch(world)
-    assert [amount for rows in world.chain.settlements for _, amount in rows] == settled
-    payer.channel = replace(payer.channel, epoch=1)
-    payer.tally, payer.receipts = Tally(), {}
-    await payer.complete(grant=payer.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
 
 
 # -------------------------------------------------------------------------------------------------- a cheat's

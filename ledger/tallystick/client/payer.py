@@ -24,7 +24,6 @@ from tallystick.client.mending import catch_up
 from tallystick.client.outcome import EXTENSION, Outcome, OutcomeListener
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.receiver import Receiver
-from tallystick.client.refusals import ROOM
 from tallystick.client.sending import BODY_LIMIT, UNSENT, ChannelGone, Sender, endpoint_of
 from tallystick.client.sinks import Gather, Relay, Sink, with_outcome
 from tallystick.ports import PostedOffer, Recount
@@ -39,6 +38,8 @@ from tallystick.protocol.units import Atoms, Milliseconds, Timestamp, to_hex
 from tallystick.protocol.voucher import request_hash
 from tallystick.protocol.wire import RECEIPT
 
+PATIENCE: Final = 30_000
+"""Milliseconds for which a request waits for room: in a provider's credit, or in the budget."""
 _RESUMING: Final = (0.05, 0.4, 1.0)
 """Seconds before each repetition under the same nonce when an answer is lost on the way."""
 _RESUMING_ALONE: Final = (*_RESUMING, 1.0, 2.0, 4.0)
@@ -117,7 +118,7 @@ class Payer:
         failure: MarketError | None = None
         gone: set[bytes] = set()
         while True:
-            patience = 0
+            busy = False
             ordering = yield from self._ordering(ask, gone)
             for posted in ordering:
                 try:
@@ -125,21 +126,20 @@ class Payer:
                     return
                 except BudgetError as error:
                     failure = failure or error
-                    if isinstance(error, TotalBudgetExceeded) and self.purse.spending()[1] > 0:
-                        patience = ROOM
+                    busy = busy or (isinstance(error, TotalBudgetExceeded) and self.purse.spending()[1] > 0)
                 except ProviderRefused as error:
                     if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
                         raise  # the engine's: another engine would say the same
                     failure = error
-                    patience = max(patience, error.patience)
-                    if not error.patience:
+                    busy = busy or error.busy
+                    if not error.busy:
                         gone.add(posted.offer_hash)
                 except AnswerCut:
                     raise  # to buy it a second time is the caller's to decide
                 except MarketError as error:
                     failure = failure or error
                     gone.add(posted.offer_hash)
-            if self.now() - started >= patience:
+            if not busy or self.now() - started > PATIENCE:
                 raise failure or NoEligibleOffer(f"Nobody offers {ask.model!r} now.", required=ask.model)
             yield Sleep(pause)
             pause = min(pause * 1.6, 0.25)

@@ -3,6 +3,7 @@
 PageError
 ├─ Malformed          400  what was asked for is no number, hash or address
 ├─ NotFound           404
+├─ TooLarge           413  more was sent than is looked at in one answer
 ├─ TooMany            429
 └─ Unavailable        503  what the page needs is not there now
    ├─ IndexEmpty           nothing of the chain was read yet
@@ -29,6 +30,11 @@ class Malformed(PageError):
 class NotFound(PageError):
     status = 404
     code = "not-found"
+
+
+class TooLarge(PageError):
+    status = 413
+    code = "too-large"
 
 
 class TooMany(PageError):

@@ -54,7 +54,7 @@ class Grants:
     def __init__(self, books: Books, chain: ChainReader, policy: GrantPolicy):
         self._books = books
         self._chain = chain
-        self.policy = policy
+        self._policy = policy
         self._one_at_a_time = asyncio.Lock()
         self.submitted: dict[ChannelId, Timestamp] = {}
         """When a grant was last handed in."""
@@ -98,10 +98,10 @@ class Grants:
                 required=self._books.now + INCLUSION_S,
                 actual=grant.deadline,
             )
-        if grant.cap < self.policy.minimum_cap:
+        if grant.cap < self._policy.minimum_cap:
             raise MalformedMessage(
                 "The grant's cap is below what this provider opens a channel for.",
-                required=str(self.policy.minimum_cap),
+                required=str(self._policy.minimum_cap),
             )
 
     async def accept(self, signed: Signed[Grant]) -> Tab:

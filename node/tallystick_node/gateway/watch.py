@@ -26,9 +26,6 @@ from tallystick.chain.events import (
     ReceiptKeySet,
     Settled,
     Skip,
-    Slashed,
-    Staked,
-    UnstakeRequested,
 )
 from tallystick.chain.follower import Update
 from tallystick.crash import point
@@ -119,7 +116,7 @@ class ChainWatch:
     async def _note_birth(self, acted_on: Head) -> None:
         """The database is new. What it cannot know of is what was served before, up to a block that was made
         after it: whatever the chain's node said earlier may have been old. Nothing is to be known where
-        nothing can have been served by then."""
+        nobody had opened a channel to this provider by then."""
         books = self._books
         if self._birth is None:
             head = acted_on if self._mines_on_demand else await self._grants.newest_head()
@@ -181,7 +178,6 @@ class ChainWatch:
         self._books.offers.clear()
         self._books.minimum_sequence = 0
         self._gateway.key_revoked = False
-        self._gateway.staked = self._gateway.slashed = Atoms(0)
         for tab in self._books.tabs.values():
             tab.channel = Channel(key=tab.channel.key)
             tab.closed = False
@@ -223,8 +219,6 @@ class ChainWatch:
                 self._note_skip(event)
             case OfferPosted() | OffersWithdrawn() | ReceiptKeySet() if event.provider == books.provider:
                 self._sell(event)
-            case Staked() | UnstakeRequested() | Slashed() if event.provider == books.provider:
-                self._weigh(event)
             case _:
                 pass
         return ()
@@ -253,27 +247,10 @@ class ChainWatch:
         match event:
             case OfferPosted():
                 books.offers[event.offer_hash] = event.offer
-                if event.offer.sequence not in books.made:
-                    books.past.see_offered(event.block)
             case OffersWithdrawn():
                 books.minimum_sequence = event.minimum_sequence
             case ReceiptKeySet():
                 gateway.key_revoked = event.receipt_key != books.receipt_key
-
-    def _weigh(self, event: Staked | UnstakeRequested | Slashed) -> None:
-        """What is behind what this node signs."""
-        gateway = self._gateway
-        staked, slashed = gateway.staked, gateway.slashed
-
-        def undo() -> None:
-            gateway.staked, gateway.slashed = staked, slashed
-
-        self._journal.note(event.block, undo)
-        gateway.staked = event.staked
-        if isinstance(event, Slashed):
-            taken = Atoms(event.reward + event.burnt)
-            gateway.slashed = Atoms(slashed + taken)
-            log.error("provider.slashed", block=event.block, taken=taken, staked=event.staked)
 
     def _note(self, tab: Tab, event: ChainEvent) -> None:
         channel, closed = tab.channel, tab.closed

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from tallystick_node.explorer.pages import (
     accounts,
     api,
+    audits,
     blocks,
     channels,
     contract,
@@ -22,6 +23,7 @@ from tallystick_node.explorer.pages import (
     search,
     settlements,
     transactions,
+    verify,
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -37,5 +39,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     offers.pages.router,
     search.pages.router,
     contract.pages.router,
+    verify.router,
+    audits.router,
     api.pages.router,
 )

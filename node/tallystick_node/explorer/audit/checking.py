@@ -1,0 +1,162 @@
+"""Receipts and channels checked for a visitor: the chain's word from the index, the rest by the protocol."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tallystick.protocol import audit
+from tallystick.protocol.acknowledgements import of_settlements
+from tallystick.protocol.audit import Step, Verdict
+from tallystick.protocol.documents import (
+    CHANNEL,
+    ChannelDocument,
+    Document,
+    ReceiptDocument,
+    proofs,
+)
+from tallystick.protocol.eip712 import Domain
+from tallystick.protocol.reconcile import ChannelAudit, Half, ManyAudit, halves, reconcile
+from tallystick.protocol.units import ChannelId
+from tallystick_node.explorer.audit import intake
+from tallystick_node.explorer.errors import Malformed, TooLarge
+from tallystick_node.explorer.queries import facts as queries
+from tallystick_node.explorer.values import Amount, Hash, shown
+
+RECEIPTS: Final = 200
+"""Checked step by step in one answer."""
+CHANNELS: Final = 200
+"""Audited in one answer."""
+
+
+@shown
+class CheckedStep:
+    """One thing that was checked."""
+
+    name: str
+    holds: bool | None
+    """None: not wrong, and it cannot be said, or is not so yet."""
+    reason: str
+    inputs: dict[str, str]
+
+    @classmethod
+    def of(cls, step: Step) -> "CheckedStep":
+        return cls(name=step.name, holds=step.holds, reason=step.reason, inputs=dict(step.inputs))
+
+
+@shown
+class CheckedReceipt:
+    """One receipt, step by step."""
+
+    verdict: str
+    """`paid`, `unpaid` or `bad`."""
+    receipt_hash: Hash | None
+    """None: it is no receipt."""
+    channel_id: Hash | None
+    sequence: int | None
+    cost: Amount | None
+    steps: tuple[CheckedStep, ...]
+
+    @classmethod
+    def of(cls, document: ReceiptDocument | None, steps: Iterable[Step]) -> "CheckedReceipt":
+        taken = tuple(steps)
+        receipt = None if document is None else document.signed.message
+        return cls(
+            verdict=audit.verdict(taken).value,
+            receipt_hash=None if receipt is None else receipt.struct_hash(),
+            channel_id=None if receipt is None else receipt.channel_id,
+            sequence=None if receipt is None else receipt.sequence,
+            cost=None if receipt is None else receipt.cost,
+            steps=tuple(map(CheckedStep.of, taken)),
+        )
+
+
+async def receipts(db: AsyncConnection, domain: Domain, block: int, data: Any) -> tuple[CheckedReceipt, ...]:
+    """Of a document or a list of them; a channel's is taken apart. Raises Malformed where that is none, or
+    TooLarge."""
+    found: list[CheckedReceipt] = []
+    for entry in data if isinstance(data, list) else [data]:
+        if isinstance(entry, dict) and entry.get("tallystick") == CHANNEL:
+            (whole,) = intake.documents(entry)
+            assert isinstance(whole, ChannelDocument)
+            for document in await _taken_apart(db, domain, block, whole):
+                found.append(await _receipt(db, domain, block, document))
+        else:
+            read = audit.read(entry)
+            found.append(
+                CheckedReceipt.of(None, [read])
+                if isinstance(read, Step)
+                else await _receipt(db, domain, block, read)
+            )
+        if len(found) > RECEIPTS:
+            raise TooLarge(f"At most {RECEIPTS} receipts at a time; an audit takes whole channels.")
+    return tuple(found)
+
+
+async def _taken_apart(
+    db: AsyncConnection, domain: Domain, block: int, whole: ChannelDocument
+) -> Sequence[ReceiptDocument]:
+    if len(whole.receipts) > RECEIPTS:
+        raise TooLarge(f"At most {RECEIPTS} receipts at a time; an audit takes whole channels.")
+    known = await queries.of_channel(db, domain, block, whole.channel.id, ())
+    settled = of_settlements(whole.acknowledgements, known.settlements)
+    return proofs(whole.domain, whole.receipts, settled, whole.voucher)
+
+
+async def _receipt(
+    db: AsyncConnection, domain: Domain, block: int, document: ReceiptDocument
+) -> CheckedReceipt:
+    known = await queries.of_receipt(db, domain, block, document)
+    return CheckedReceipt.of(document, audit.check(document, known))
+
+
+async def is_paid(db: AsyncConnection, domain: Domain, block: int, document: ReceiptDocument) -> Step | None:
+    """None: it is proven to be paid. Else the step that says why not."""
+    known = await queries.of_receipt(db, domain, block, document)
+    steps = audit.check(document, known)
+    if audit.verdict(steps) is Verdict.PAID:
+        return None
+    wrong = next((step for step in steps if step.holds is False), None)
+    return wrong or next(step for step in reversed(steps) if step.holds is None)
+
+
+# ------------------------------------------------------------------------------------------------ channels
+
+
+async def uploaded(
+    db: AsyncConnection, domain: Domain, block: int, documents: Sequence[Document]
+) -> ManyAudit:
+    """Every channel that these hold receipts of; raises Malformed or TooLarge."""
+    for document in documents:
+        if document.domain not in (None, domain):
+            raise Malformed("One of them is of another market: what is signed for one holds on no other.")
+    given = halves(documents)
+    if len(given) > CHANNELS:
+        raise TooLarge(f"At most {CHANNELS} channels at a time.")
+    return await _audited(db, domain, block, given)
+
+
+async def of_published(
+    db: AsyncConnection, domain: Domain, block: int, channel_ids: Sequence[ChannelId]
+) -> ManyAudit:
+    """These channels, by what was published of them."""
+    given: dict[ChannelId, Half] = {}
+    left = intake.DOCUMENTS
+    for channel_id in channel_ids:
+        texts = await queries.published(db, channel_id, left)
+        left -= len(texts)
+        found = halves(intake.documents([intake.json(text) for text in texts]))
+        given[channel_id] = found.get(channel_id, ((), ()))
+    return await _audited(db, domain, block, given)
+
+
+async def _audited(
+    db: AsyncConnection, domain: Domain, block: int, given: dict[ChannelId, Half]
+) -> ManyAudit:
+    audits: list[ChannelAudit] = []
+    for channel_id, (signed, acknowledgements) in given.items():
+        offers = {item.message.offer_hash for item in signed}
+        known = await queries.of_channel(db, domain, block, channel_id, offers)
+        audits.append(await asyncio.to_thread(reconcile, signed, acknowledgements, channel_id, known))
+    return ManyAudit(channels=audits, block=block)

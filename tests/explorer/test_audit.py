@@ -1,0 +1,309 @@
+"""Receipts verified, channels audited, receipts published: over HTTP, against a real chain's index."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+import pytest
+from fastapi.testclient import TestClient
+
+from tallystick.chain.market import Market
+from tallystick.chain.record import Record
+from tallystick.protocol.documents import document_to_json
+from tallystick.protocol.facts import facts_to_json
+from tallystick.protocol.signed import Key, sign
+from tallystick.protocol.units import to_hex
+from tallystick_node.explorer.audit import intake
+
+from .halves import Held, bad_ones
+
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def posted(client: TestClient, path: str, data: Any) -> Any:
+    answer = client.post(path, content=orjson.dumps(data))
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def form(client: TestClient, path: str, **fields: str) -> Any:
+    return client.post(path, content=urlencode(fields), headers=FORM)
+
+
+def verified(client: TestClient, document: Any) -> Any:
+    (receipt,) = posted(client, "/api/audit/receipt", document_to_json(document))["receipts"]
+    return receipt
+
+
+def first_bad(receipt: Any) -> str:
+    return next(step["name"] for step in receipt["steps"] if step["holds"] is False)
+
+
+def by_names(path: Path) -> dict[str, int]:
+    with sqlite3.connect(path) as db:
+        return {
+            name: db.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+            for name in ("receipts", "published")
+        }
+
+
+# ------------------------------------------------------------------------------------- one receipt
+
+
+def test_receipts_that_were_paid_are_shown_to_be(held: Held, auditor: TestClient) -> None:
+    settled = [verified(auditor, document) for document in held.settled.documents()]
+    closed = [verified(auditor, document) for document in held.closed.documents()]
+
+    assert [item["verdict"] for item in settled] == ["paid"] * 5 + ["unpaid"] * 2
+    assert [item["verdict"] for item in closed] == ["paid"] * 5
+    paid_in = [item["steps"][-1]["inputs"]["paidInBlock"] for item in settled[:5]]
+    assert paid_in == sorted(paid_in)
+    assert len({*paid_in}) == 2
+    assert "closed, by both sides" in closed[4]["steps"][-1]["reason"]
+    assert "Not paid yet" in settled[5]["steps"][-1]["reason"]
+
+
+def test_each_bad_one_is_bad_at_its_step_on_every_way(held: Held, auditor: TestClient) -> None:
+    for name, (document, step) in bad_ones(held).items():
+        receipt = verified(auditor, document)
+        assert (receipt["verdict"], first_bad(receipt)) == ("bad", step), name
+        page = form(auditor, "/verify", document=orjson.dumps(document_to_json(document)).decode())
+        assert page.status_code == 200
+        assert 'data-verdict="bad"' in page.text, name
+        assert f'<li class="bad" data-step="{step}">' in page.text, name
+
+
+def test_the_page_works_without_scripts(held: Held, auditor: TestClient) -> None:
+    assert "Check by this server" in auditor.get("/verify").text
+    text = orjson.dumps(document_to_json(held.settled.documents()[2])).decode()
+
+    page = form(auditor, "/verify", document=text)
+
+    assert 'data-verdict="paid"' in page.text
+    assert page.text.count('<li class="good"') == 8
+    assert "connect-src 'self' https:" in page.headers["content-security-policy"]
+
+
+def test_a_channel_s_document_is_taken_apart(held: Held, auditor: TestClient) -> None:
+    found = posted(auditor, "/api/audit/receipt", document_to_json(held.settled.whole()))["receipts"]
+
+    assert [item["verdict"] for item in found] == ["paid"] * 5 + ["unpaid"] * 2
+    page = form(auditor, "/verify", document=orjson.dumps(document_to_json(held.settled.whole())).decode())
+    assert page.text.count("<summary><span") == 7
+
+
+@pytest.mark.parametrize("text", ["", "x", "{", "[" * 5_000, '{"tallystick": "channel/1"}', "<b>&"])
+def test_what_is_no_document_is_said(auditor: TestClient, text: str) -> None:
+    page = form(auditor, "/verify", document=text)
+
+    assert page.status_code == 400
+    assert "not checked" in page.text
+    assert auditor.post("/api/audit/receipt", content=text).status_code == 400
+
+
+def test_what_is_json_and_no_receipt_fails_at_the_format(auditor: TestClient) -> None:
+    for data in ({}, 7, None, "x", {"tallystick": "receipt/9"}):
+        (receipt,) = posted(auditor, "/api/audit/receipt", data)["receipts"]
+        assert (receipt["verdict"], first_bad(receipt), receipt["receiptHash"]) == ("bad", "format", None)
+    assert posted(auditor, "/api/audit/receipt", [])["receipts"] == []
+
+
+def test_bodies_are_bounded(auditor: TestClient) -> None:
+    for path, most in (
+        ("/api/audit/receipt", intake.BODY),
+        ("/api/audit", intake.BODY),
+        ("/api/receipts", 1 << 20),
+    ):
+        answer = auditor.post(path, content=b" " * (most + 1))
+        assert (answer.status_code, answer.json()["code"]) == (413, "too-large"), path
+    assert form(auditor, "/verify", document=" " * (intake.BODY + 1)).status_code == 413
+    assert auditor.post("/api/audit", content=orjson.dumps([{}] * 5_001)).status_code == 413
+    assert auditor.post("/verify", content=b"x").status_code == 400
+
+
+def test_hostile_words_are_shown_and_not_run(held: Held, auditor: TestClient) -> None:
+    data = document_to_json(held.settled.documents()[0])
+    data["receipt"]["cost"] = "<script>alert(1)</script>"
+
+    page = form(auditor, "/verify", document=orjson.dumps(data).decode())
+
+    assert "<script>alert(1)" not in page.text
+    assert "Receipt.cost is not a uint128." in page.text
+
+
+# ------------------------------------------------------------------------------------- the chain's word
+
+
+def test_the_index_says_what_the_chain_says(held: Held, auditor: TestClient) -> None:
+    record = Record(Market(held.chain.rpc, held.deployment))
+    for half in (held.settled, held.closed):
+        for document in half.documents():
+            receipt, acknowledgement = document.signed.message, document.acknowledgement
+            assert acknowledgement is not None
+            query = urlencode(
+                {
+                    "offer": to_hex(receipt.offer_hash),
+                    "cumulative": receipt.cumulative_cost,
+                    "acknowledgement": to_hex(acknowledgement.struct_hash()),
+                }
+            )
+            told = auditor.get(f"/api/audit/facts/{to_hex(half.key.id)}?{query}").json()
+            known = facts_to_json(record.facts(half.key.id, [receipt.offer_hash]))
+            assert told | {"settlements": None} == known | {"settlements": None}
+            assert [item for item in known["settlements"] if item in told["settlements"]] == told[
+                "settlements"
+            ]
+            assert told["settlements"][-1] == known["settlements"][-1]
+
+
+@pytest.mark.parametrize("query", ["", "?offer=0x00", f"?offer=0x{'0' * 64}&cumulative=-1", "?offer=x"])
+def test_facts_of_nothing(auditor: TestClient, query: str) -> None:
+    assert auditor.get(f"/api/audit/facts/0x{'0' * 64}{query}").status_code == 400
+
+
+# ------------------------------------------------------------------------------------- audits
+
+
+def test_a_channel_and_all_of_them_add_up(held: Held, auditor: TestClient) -> None:
+    documents = [document_to_json(held.settled.whole()), document_to_json(held.closed.whole())]
+
+    audit = posted(auditor, "/api/audit", documents)
+
+    total = held.settled.tally.amount + held.closed.tally.amount
+    assert audit["addsUp"] is True
+    assert (audit["receipts"], audit["amount"]) == (12, str(total))
+    assert audit["unexplained"] == "0"
+    assert int(audit["settled"]) + int(audit["unsettled"]) == total
+    page = form(auditor, "/audit", documents=orjson.dumps(documents).decode())
+    assert page.text.count("adds up") == 3
+    assert "closed the channel at" in page.text
+
+
+def test_gaps_doubles_and_overcharges_are_named(held: Held, auditor: TestClient) -> None:
+    whole = document_to_json(held.settled.whole())
+    gap = {**whole, "receipts": whole["receipts"][:1] + whole["receipts"][2:]}
+    assert _faults(auditor, gap) == {"gap"}
+    again = {**whole, "receipts": [*whole["receipts"], *whole["receipts"]]}
+    assert posted(auditor, "/api/audit", again)["addsUp"] is True
+    twin = document_to_json(bad_ones(held)["overcharged"][0])
+    assert _faults(auditor, [whole, twin]) == {"double"}
+    assert "overcharged" in _faults(auditor, twin)
+    forged = document_to_json(bad_ones(held)["forged"][0])
+    assert _faults(auditor, forged) == {"forged"}
+    page = form(auditor, "/audit", documents=orjson.dumps([whole, twin]).decode())
+    assert 'data-fault="double"' in page.text
+    assert "does not add up" in page.text
+
+
+def _faults(client: TestClient, data: Any) -> set[str]:
+    audit = posted(client, "/api/audit", data)
+    assert audit["addsUp"] is not True
+    return {fault["kind"] for channel in audit["channels"] for fault in channel["faults"]}
+
+
+def test_documents_of_another_market_are_refused(held: Held, auditor: TestClient) -> None:
+    document = document_to_json(bad_ones(held)["another chain"][0])
+
+    assert auditor.post("/api/audit", content=orjson.dumps(document)).status_code == 400
+    page = form(auditor, "/audit", documents=orjson.dumps(document).decode())
+    assert (page.status_code, "another market" in page.text) == (400, True)
+
+
+def test_the_market_is_audited_at_any_block(held: Held, auditor: TestClient) -> None:
+    now = auditor.get("/api/audit/market").json()
+    assert now["conserved"] is True
+    assert now["held"] == now["owed"] != "0"
+    assert auditor.get(f"/api/audit/market?block={now['block']}").json() == now
+    before = auditor.get(f"/api/audit/market?block={held.deployment.block - 1}").json()
+    assert before == {"block": held.deployment.block - 1, "held": "0", "owed": "0", "conserved": True}
+    figures = set()
+    for block in range(held.deployment.block, now["block"] + 1):
+        at = auditor.get(f"/api/audit/market?block={block}").json()
+        assert (at["conserved"], at["block"], at["held"]) == (True, block, at["owed"])
+        figures.add(at["held"])
+    assert len(figures) > 3
+    assert auditor.get(f"/api/audit/market?block={now['block'] + 1}").status_code == 404
+    assert auditor.get("/api/audit/market?block=-1").status_code == 400
+    assert "conserved" in auditor.get("/audit/market").text
+    assert "conserved" in auditor.get("/audit").text
+
+
+# ------------------------------------------------------------------------------------- publication
+
+
+def test_what_was_paid_is_published_once(held: Held, auditor: TestClient, tmp_path: Path) -> None:
+    documents = [document_to_json(item) for item in (*held.settled.documents(), *held.closed.documents())]
+
+    first = posted(auditor, "/api/receipts", documents)
+    again = posted(auditor, "/api/receipts", documents)
+
+    assert (first["kept"], first["known"], len(first["refused"])) == (10, 0, 2)
+    assert {item["step"] for item in first["refused"]} == {"settlement"}
+    assert (again["kept"], again["known"], len(again["refused"])) == (0, 10, 2)
+    assert by_names(tmp_path / "held.db") == {"receipts": 10, "published": 2}
+    page = auditor.get(f"/receipt/{to_hex(held.settled.key.id)}/2")
+    assert page.status_code == 200
+    assert "<script>alert(1)" not in page.text
+    with sqlite3.connect(tmp_path / "held.db") as db:
+        row = db.execute(
+            "SELECT receipts, requests, cost FROM published WHERE channel_id = ?", (held.settled.key.id,)
+        ).fetchone()
+    assert row[:2] == (5, 3)
+    assert int(row[2]) == held.settled.receipts[4].message.cumulative_cost
+
+
+def test_published_receipts_explain_what_was_settled(held: Held, auditor: TestClient) -> None:
+    channel, provider = to_hex(held.settled.key.id), to_hex(held.provider.address)
+    before = auditor.get(f"/api/audit/channel/{channel}").json()
+    assert (before["addsUp"], before["explained"]) == (None, "0")
+
+    posted(auditor, "/api/receipts", [document_to_json(item) for item in held.settled.documents()[:5]])
+
+    after = auditor.get(f"/api/audit/channel/{channel}").json()
+    assert (after["addsUp"], after["unexplained"]) == (True, "0")
+    whole = auditor.get(f"/api/audit/provider/{provider}").json()
+    assert whole["addsUp"] is None
+    assert whole["explained"] == after["settled"]
+    assert len(whole["channels"]) == 2
+    assert auditor.get(f"/audit?channel={channel}").text.count("adds up") == 2
+    assert "not all was given" in auditor.get(f"/audit?provider={provider}").text
+    assert auditor.get(f"/api/audit/channel/0x{'1' * 64}").status_code == 404
+    assert auditor.get(f"/api/audit/provider/0x{'1' * 40}").status_code == 404
+    assert auditor.get("/audit?channel=x").status_code == 400
+
+
+def test_nothing_bad_is_ever_kept(held: Held, auditor: TestClient, tmp_path: Path) -> None:
+    bad = [document_to_json(document) for document, _ in bad_ones(held).values()]
+
+    answer = posted(auditor, "/api/receipts", bad)
+
+    assert (answer["kept"], answer["known"], len(answer["refused"])) == (0, 0, len(bad))
+    assert [item["step"] for item in answer["refused"]] == [step for _, step in bad_ones(held).values()]
+    assert by_names(tmp_path / "held.db")["receipts"] == 0
+
+
+def test_a_channel_s_document_and_too_many_are_not_published(held: Held, auditor: TestClient) -> None:
+    whole = document_to_json(held.settled.whole())
+    one = document_to_json(held.settled.documents()[0])
+
+    for data, status in ((whole, 400), ([one, whole], 400), ([one] * 201, 413), ({}, 400)):
+        assert auditor.post("/api/receipts", content=orjson.dumps(data)).status_code == status
+    again = posted(auditor, "/api/receipts", [one] * 3)
+    assert (again["kept"], again["known"]) == (1, 2)
+
+
+def test_where_nothing_can_be_written_nothing_is_published(client: TestClient) -> None:
+    assert client.post("/api/receipts", content=b"[]").status_code == 503
+
+
+def test_a_key_that_was_never_named_publishes_nothing(held: Held, auditor: TestClient) -> None:
+    document = held.settled.documents()[0]
+    message = document.signed.message
+    signed = sign(message, held.deployment.domain, Key.generate()).signed
+    data = document_to_json(document) | {"signature": to_hex(signed.signature)}
+
+    answer = posted(auditor, "/api/receipts", data)
+
+    assert [item["step"] for item in answer["refused"]] == ["signature"]
