@@ -3,6 +3,7 @@ answer or an error of the chain's; nothing wrong is believed, and once the node 
 
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,6 +73,29 @@ RESULTS: dict[str, Spoil] = {
         for value in (WRONG[at % len(WRONG)], WRONG[(at + 1) % len(WRONG)])
     },
 }
+DEEPEST = 1000
+"""As deep as Python's own recursion goes, and not so deep that it is no JSON."""
+
+
+def _deep(spoil: Spoil) -> Callable[[bytes], tuple[int, bytes]]:
+    """Where `spoil` left a mark, lists in lists."""
+
+    def deepen(body: bytes) -> tuple[int, bytes]:
+        text = json.dumps(spoil(json.loads(body)))
+        return 200, text.replace('"#"', "[" * DEEPEST + "]" * DEEPEST).encode()
+
+    return deepen
+
+
+def _in_results(spoil: Spoil) -> Spoil:
+    def spoilt(answers: Any) -> Any:
+        if isinstance(answers, list):
+            return [spoilt(answer) for answer in answers]
+        return answers | {"result": spoil(answers.get("result"))}
+
+    return spoilt
+
+
 BODIES: dict[str, Callable[[bytes], tuple[int, bytes]]] = {
     "truncated": lambda body: (200, body[: len(body) // 2]),
     "empty": lambda _: (200, b""),
@@ -80,6 +104,8 @@ BODIES: dict[str, Callable[[bytes], tuple[int, bytes]]] = {
     "too many": lambda body: (429, body),
     "not utf-8": lambda _: (200, b'"\xff\xfe"'),
     "nesting": lambda _: (200, b"[" * 100_000),
+    "deep results": _deep(_in_results(lambda _: "#")),
+    "deep errors": _deep(lambda it: it | {"error": {"message": "#"}} if isinstance(it, dict) else "#"),
     "an error that is a list": lambda _: (200, b'{"error": [1], "id": 1}'),
     "an error with odd data": lambda _: (200, b'{"error": {"code": "x", "data": "0xzz", "message": [2]}}'),
     "another's answer": lambda _: (200, b'{"jsonrpc": "2.0", "id": -1, "result": "0x1"}'),
@@ -270,6 +296,24 @@ def test_results_that_are_none(bad: tuple[BadNode, str], program: Program, known
     well_again(program, node)
 
 
+@pytest.fixture
+def shallow() -> Iterator[None]:
+    """As deep as in any program: test tools allow themselves more."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.usefixtures("shallow")
+@pytest.mark.parametrize("name", FIELDS)
+def test_fields_that_are_deep(bad: tuple[BadNode, str], program: Program, name: str) -> None:
+    node, _ = bad
+    node.body = _deep(_in_results(_field(name, "#")))
+    program.ask_all()
+
+
+@pytest.mark.usefixtures("shallow")
 def test_answers_that_are_none(bad: tuple[BadNode, str], program: Program) -> None:
     node, _ = bad
     for name, body in BODIES.items():

@@ -94,6 +94,7 @@ def desk(chain: LocalChain, deployment: Deployment, monkeypatch: pytest.MonkeyPa
     """On a chain that mines when told to. Senders push every half second."""
     monkeypatch.setattr("tallystick.chain.sender._PUSH_S", 0.5)
     monkeypatch.setattr("tallystick.chain.sender._PATIENCE_S", 2.0)
+    monkeypatch.setattr("tallystick.chain.sender._LAG_S", 1.0)
     desk = Desk(chain, deployment)
     chain.rpc.call("evm_setAutomine", False)
     chain.rpc.call("evm_setIntervalMining", 0)

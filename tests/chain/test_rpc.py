@@ -1,14 +1,20 @@
 """What a node may answer, and what becomes of it."""
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import httpx2
 import pytest
 
 from tallystick.chain.errors import ChainUnavailable, RpcError
+from tallystick.chain.line import Line, TooLate
 from tallystick.chain.rpc import Rpc
+from tests.client.tls import certificate
 
 Answer = Callable[[object], tuple[int, bytes]]
 
@@ -123,3 +129,85 @@ def test_a_batch_refused_as_a_whole_is_a_refusal(node) -> None:
     rpc = node(lambda _: (200, b'{"id": null, "error": {"code": -32600, "message": "batch too large"}}'))
     with pytest.raises(RpcError, match="batch too large"):
         rpc.batch([("a", ())])
+
+
+TRICKLES = {
+    "headers": ("http", b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+    "informational answers": ("http", b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "a body": ("http", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b" "),
+    "a body without an end": ("http", b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", b" "),
+    "a TLS handshake": ("https", b"\x16\x03\x03\x3f\x00", b"\x00"),
+}
+
+
+@pytest.mark.parametrize("what", TRICKLES)
+def test_a_node_that_sends_a_little_now_and_then_does_not_hold_a_thread(what: str) -> None:
+    """No single read is late."""
+    scheme, begin, drop = TRICKLES[what]
+    limit_s = 6.0
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def trickle() -> None:
+            connection, _ = server.accept()
+            with connection:
+                until = time.monotonic() + limit_s
+                connection.sendall(begin)
+                try:
+                    while time.monotonic() < until:
+                        connection.sendall(drop)
+                        time.sleep(0.05)
+                except OSError:
+                    pass
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        begun = time.monotonic()
+        rpc = Rpc(f"{scheme}://127.0.0.1:{server.getsockname()[1]}", timeout_s=0.2)
+        with pytest.raises(ChainUnavailable, match=r"no whole answer in 1 seconds|ConnectTimeout"):
+            rpc.call("eth_chainId")
+        assert time.monotonic() - begun < limit_s / 2
+        rpc.close()
+        thread.join()
+
+
+def read_request(connection: socket.socket) -> None:
+    read = b""
+    while not read.endswith(b"{}"):
+        read += connection.recv(10_000)
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_a_kept_connection_is_cut_as_well(tmp_path: Path, encrypted: bool) -> None:
+    """The first answer comes whole; the second trickles, on the same connection."""
+    limit_s = 6.0
+    context, _ = certificate(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            if encrypted:
+                connection = context.wrap_socket(connection, server_side=True)
+            with connection:
+                read_request(connection)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                read_request(connection)
+                until = time.monotonic() + limit_s
+                try:
+                    while time.monotonic() < until:
+                        connection.sendall(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+                        time.sleep(0.05)
+                except OSError:
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http{'s' if encrypted else ''}://127.0.0.1:{server.getsockname()[1]}"
+        trusting = httpx2.create_ssl_context(verify=False)
+        line = Line(trusting, silence_s=0.5, whole_s=1, trust_env=False)
+        assert line.post(url, b"{}", 10) == (200, b"{}")
+        begun = time.monotonic()
+        with pytest.raises(TooLate):
+            line.post(url, b"{}", 10)
+        assert time.monotonic() - begun < limit_s / 2
+        line.close()
+        thread.join()

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -139,6 +140,9 @@ class Flaky(Rpc):
         self.silent: set[str] = set()
         self.refusing: dict[str, RpcError] = {}
         self.receipt: dict[str, object] | None = None
+        self.lag_s = 0.0
+        """For which no receipt is there, since the first was asked for."""
+        self._asked_at = 0.0
 
     def call(self, method: str, *params: object) -> object:
         return self._answered(method, super().call(method, *params))
@@ -152,8 +156,13 @@ class Flaky(Rpc):
             raise self.refusing[method]
         if method in self.silent:  # It did what it was asked, and its answer was lost.
             raise ChainUnavailable("gone")
-        if method == "eth_getTransactionReceipt" and isinstance(answer, dict) and self.receipt:
-            return answer | self.receipt
+        if method == "eth_getTransactionReceipt":
+            now = time.monotonic()
+            self._asked_at = self._asked_at or now
+            if now < self._asked_at + self.lag_s:
+                return None
+            if isinstance(answer, dict) and self.receipt:
+                return answer | self.receipt
         return answer
 
 
@@ -191,6 +200,50 @@ def test_a_node_that_cannot_tell_yet_is_asked_again(flaky: Flaky, deployment, pa
     assert someone.market.asset_balance(someone.address) == 1
 
 
+def test_what_one_node_calls_mined_and_another_has_not_got_is_not_sent_twice(
+    flaky: Flaky, deployment, party
+) -> None:
+    someone = party()
+    flaky.lag_s = 1.6
+    mined = Sender(flaky, deployment.chain_id, someone.key).send(mint(someone))
+    assert someone.market.asset_balance(someone.address) == 1
+    assert mined.gas_used > 0
+
+
+def test_looks_in_quick_succession_are_no_proof_that_another_s_was_mined(
+    flaky: Flaky, deployment, party
+) -> None:
+    someone = party()
+    sender = Sender(flaky, deployment.chain_id, someone.key, timeout_s=0.05)
+    flaky.lag_s = 60
+    with pytest.raises(TransactionUnknown):
+        sender.send(mint(someone))
+    assert [sender.look_up().in_flight for _ in range(6)] == [True] * 6
+    flaky.lag_s = 0
+    assert sender.look_up().found > 0
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (-32603, "Internal error"),
+        (-32000, "request timed out"),
+        (-32005, "daily request count exceeded, request rate limited"),
+        (-32000, "txpool is full"),
+        (-32000, "all upstreams failed: nonce too high"),
+        (0, "502"),
+    ],
+)
+def test_an_error_that_says_nothing_of_the_transaction_leaves_open_whether_it_was_sent(
+    flaky: Flaky, deployment, party, number: int, words: str
+) -> None:
+    """The node had passed it on."""
+    someone = party()
+    flaky.refusing = {"eth_sendRawTransaction": RpcError(words, number=number)}
+    assert Sender(flaky, deployment.chain_id, someone.key).send(mint(someone)).gas_used > 0
+    assert someone.market.asset_balance(someone.address) == 1
+
+
 def test_a_transaction_mined_in_vain_is_failed(flaky: Flaky, deployment, party) -> None:
     someone = party()
     flaky.receipt = {"status": "0x0"}
@@ -212,9 +265,15 @@ def test_a_reason_found_afterwards_is_told(flaky: Flaky, deployment, party) -> N
     ("refusal", "kind"),
     [
         ("insufficient funds for gas * price + value", GasUnaffordable),
+        ("InsufficientFunds, Balance is zero, cannot pay gas", GasUnaffordable),
         ("execution reverted", ContractError),
         ("nonce too low", TransactionReplaced),
+        ("OldNonce, Current nonce: 4, nonce of rejected tx: 3", TransactionReplaced),
         ("transaction type not supported", RpcError),
+        ("intrinsic gas too low: gas 21000, minimum needed 53000", RpcError),
+        ("exceeds block gas limit", RpcError),
+        ("invalid sender", RpcError),
+        ("tx fee (2.10 ether) exceeds the configured cap (1.00 ether)", RpcError),
     ],
 )
 def test_a_node_s_refusal_is_translated(flaky: Flaky, deployment, party, refusal: str, kind: type) -> None:

@@ -2,9 +2,15 @@
 `test_amnesiacs`."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
-from tallystick.protocol.errors import ChannelLost
+from tallystick.protocol.errors import (
+    AcknowledgementMismatch,
+    ChannelLost,
+    ChannelNotOpen,
+    MarketError,
+    WrongEpoch,
+)
 from tallystick.protocol.signed import Key, Signed, sign
 from tallystick.protocol.voucher import Close
 from tallystick.protocol.wire import RESTORE_PATH, signed_to_json
@@ -49,6 +55,28 @@ class ClaimsToHaveForgotten(Cheat):
 
     def promised(self, side: Side) -> object:
         return signed_to_json(self.consent(side))
+
+
+class EndsEveryChannel(Cheat):
+    """Takes the grant and says that the channel takes no more work: the next channel brings another grant. It
+    gains nothing, and the deposit is locked in channels to it."""
+
+    code: ClassVar[type[MarketError]] = ChannelNotOpen
+
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        raise Refused(409, self.code("It is over."))
+
+
+class IsAlwaysAnEpochAhead(EndsEveryChannel):
+    """The same, by what the chain is said to hold."""
+
+    code: ClassVar[type[MarketError]] = WrongEpoch
+
+
+class RemembersAnotherHistory(EndsEveryChannel):
+    """The same, by receipts that there never were."""
+
+    code: ClassVar[type[MarketError]] = AcknowledgementMismatch
 
 
 class ClosesWithoutASignature(ClaimsToHaveForgotten):

@@ -9,9 +9,11 @@ import httpx2
 import pytest
 
 from tallystick.client import mending
+from tallystick.client.evidence import UNPAID
 from tallystick.client.recovering import recover
 from tallystick.client.transport import Transport
 from tallystick.protocol.channel import Channel
+from tallystick.protocol.errors import ChannelNotOpen
 from tallystick.protocol.units import Atoms
 from tallystick.protocol.wire import RESYNC_PATH
 from tests.cheats.amnesiacs import (
@@ -19,6 +21,9 @@ from tests.cheats.amnesiacs import (
     ClosesAtAnotherAmount,
     ClosesNothing,
     ClosesWithoutASignature,
+    EndsEveryChannel,
+    IsAlwaysAnEpochAhead,
+    RemembersAnotherHistory,
     RepeatsAReceiptForEver,
     ShowsItInCrumbs,
     ShowsUnsignedReceipts,
@@ -26,6 +31,8 @@ from tests.cheats.amnesiacs import (
 from tests.cheats.gains import Gain, Gains
 from tests.cheats.providers import Cheat
 from tests.client.conftest import World, chat_body
+from tests.client.serving import Handler
+from tests.client.side import Refused
 
 URL = "https://market/v1/chat/completions"
 
@@ -114,6 +121,47 @@ def test_a_payer_waits_once_for_an_end_that_the_provider_signed_and_never_for_an
     transport.close()
     gains.require(Gain(kind, 0, cheat.gain()))
     assert honest.paid == honest.issued > 0
+
+
+@pytest.mark.parametrize("kind", [EndsEveryChannel, IsAlwaysAnEpochAhead, RemembersAnotherHistory])
+def test_a_provider_that_ends_one_channel_after_another_gets_three_grants(
+    market: World, gains: Gains, kind: type[Cheat]
+) -> None:
+    """And no more from another process of the wallet."""
+    cheat = market.provider(kind)
+    honest = market.provider(price=2_000_000)
+    for _ in range(2):
+        transport = market.transport()
+        for _ in range(3):
+            assert post(transport).status_code == 200
+        transport.close()
+    assert len(cheat.sides) == UNPAID
+    assert honest.worked == 6
+    gains.require(Gain(kind, 0, cheat.gain()))
+    assert honest.paid == honest.issued > 0
+
+
+class Forgetful(Cheat):
+    """Ends its channel now and then, and is paid in between."""
+
+    ends = 0
+
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        if self.ends:
+            self.ends -= 1
+            raise Refused(409, ChannelNotOpen("It is over."))
+        return False
+
+
+def test_a_provider_that_is_paid_in_between_is_not_avoided(market: World) -> None:
+    provider = market.provider(Forgetful)
+    transport = market.transport()
+    for _ in range(2 * UNPAID):
+        provider.ends = UNPAID - 1
+        assert post(transport).status_code == 200
+    transport.close()
+    assert len(provider.sides) > UNPAID
+    assert provider.paid == provider.issued
 
 
 def count_looks(transport: Transport) -> list[None]:

@@ -1,5 +1,7 @@
 """Connections break, callers leave, retries come: nothing is paid twice, and nothing true stays unpaid."""
 
+import itertools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +12,14 @@ import openai
 import pytest
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
+from tallystick.chain.errors import ChainDisputed
 from tallystick.client.outcome import outcome_of
 from tallystick.client.transport import BASE_URL, Transport
+from tallystick.protocol.errors import MarketError
+from tallystick_node.gateway.errors import Busy, ChainStale, Unready
+from tests.client.provider import FakeProvider
+from tests.client.serving import Handler
+from tests.client.side import Refused
 
 URL = "https://market/v1/chat/completions"
 
@@ -117,6 +125,58 @@ def test_a_provider_that_is_gone_is_passed_over_at_once(world: Any, ask: Callabl
         completion = client.chat.completions.create(**ask("one two"))
     assert completion.tallystick["provider"] == "0x" + alive.key.address.hex()
     assert transport_spent(world) == alive.paid > 0
+
+
+class NotNow(FakeProvider):
+    """Cannot sell for the moment, so many times."""
+
+    sulks = 0
+    code = "chain-stale"
+
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        if self.sulks > 0:
+            self.sulks -= 1
+            error = MarketError("Not now.")
+            error.code = self.code  # type: ignore[misc]
+            raise Refused(503, error)
+        return False
+
+
+def test_a_provider_that_cannot_sell_now_is_passed_over_at_once(world: Any, ask: Callable[..., Any]) -> None:
+    sulking = world.provider(NotNow, price=1)
+    sulking.sulks = 1_000
+    ready = world.provider(price=1_000_000)
+    with blocking(world.transport()) as client:
+        completion = client.chat.completions.create(**ask("one two"))
+    assert completion.tallystick["provider"] == "0x" + ready.key.address.hex()
+    assert sulking.sulks == 999
+    assert transport_spent(world) == ready.paid > 0
+
+
+@pytest.mark.parametrize("code", [ChainStale.code, ChainDisputed.code, Busy.code, Unready.code])
+def test_where_nobody_else_serves_one_that_cannot_sell_now_is_asked_again(
+    world: Any, ask: Callable[..., Any], code: str
+) -> None:
+    provider = world.provider(NotNow)
+    provider.sulks, provider.code = 3, code
+    with blocking(world.transport(), max_retries=0) as client:
+        client.chat.completions.create(**ask("one two"))
+    assert provider.worked == 1
+    assert transport_spent(world) == provider.paid == provider.issued
+
+
+def test_nobody_is_waited_for_for_long(world: Any, ask: Callable[..., Any]) -> None:
+    provider = world.provider(NotNow)
+    provider.sulks = 1_000
+    ticks = itertools.count(1000 * int(time.time()), 100)  # a tenth of a second goes by at each look
+    with (
+        blocking(world.transport(now=lambda: next(ticks)), max_retries=0) as client,
+        pytest.raises(openai.APIStatusError) as caught,
+    ):
+        client.chat.completions.create(**ask("one two"))
+    assert (caught.value.status_code, caught.value.code) == (503, "chain-stale")
+    assert 1 < 1_000 - provider.sulks < 50
+    assert transport_spent(world) == 0
 
 
 def test_nobody_can_be_reached(world: Any, ask: Callable[..., Any]) -> None:

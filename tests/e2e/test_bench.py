@@ -2,12 +2,16 @@
 and what they count is right."""
 
 import json
+import os
 import subprocess
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tallystick_node.local.bench.cpu import cpu_seconds
 from tallystick_node.local.bench.gas import TABLE
 from tallystick_node.local.bench.machine import Machine
 from tallystick_node.local.bench.page import as_markdown, as_text
@@ -46,6 +50,19 @@ def figure(value: float, **changes: Any) -> Row:
     return Row(
         **{"section": "load", "name": "latency", "value": value, "unit": "ms", "target": 1.0} | changes
     )
+
+
+def test_the_time_of_threads_that_have_ended_counts() -> None:
+    def work() -> None:
+        until = time.thread_time() + 0.1
+        while time.thread_time() < until:
+            pass
+
+    before = cpu_seconds(os.getpid())
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert cpu_seconds(os.getpid()) >= before + 0.1
 
 
 def test_a_target_is_a_ceiling_unless_it_is_said_to_be_a_floor() -> None:

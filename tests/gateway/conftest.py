@@ -81,6 +81,7 @@ class World:
         self.body_s = 5.0
         self.engine_models: dict[str, str] = {}
         self.model = MODEL
+        self.minimum_cap = Atoms(0)
         self.settle_policy = SettlePolicy(amount=Atoms(10**9), interval_s=900, minimum=Atoms(1))
         self.store: Store | None = None
         self.tls = False
@@ -96,7 +97,7 @@ class World:
             clock=self.clock,
             on_receipt=self.metrics.receipt,
         )
-        self.grants = Grants(self.books, self.chain, GrantPolicy(minimum_cap=Atoms(0)))
+        self.grants = Grants(self.books, self.chain, GrantPolicy(self.minimum_cap))
         self.gateway = Gateway(self.books, self.grants, self.limits)
         self.watch = ChainWatch(self.gateway, self.grants, self.chain)
         self.cashier = Cashier(self.gateway, self.grants, self.chain, self.settle_policy, self.metrics)

@@ -4,14 +4,17 @@ mind."""
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.events import Slashed, Staked, UnstakeRequested
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, verify
-from tallystick.protocol.units import Atoms
+from tallystick.protocol.units import Atoms, Timestamp
 from tallystick.protocol.voucher import Close, Tally, Voucher
 from tallystick.protocol.wire import signed_from_json
 from tallystick_node.config import LimitsConfig, SettleConfig
+from tallystick_node.gateway.gateway import Limits
 from tallystick_node.gateway.settling import SettlePolicy
 from tests.gateway.conftest import DOMAIN, Make, World
 from tests.gateway.payer import Payer
@@ -231,6 +234,44 @@ async def test_another_receipt_key_ends_the_selling(world: World) -> None:
     assert (health.status_code, health.json()["receiptKey"]) == (503, {"ok": False})
     world.chain.set_receipt_key(world.key.address, world.key.address)
     await world.watch.poll()
+    await payer.complete()
+
+
+async def test_a_slashed_stake_ends_the_selling(make_world: Make) -> None:
+    """What is owed may be acknowledged all the while, and a new stake begins it again."""
+    limits = Limits(running=500, unsecured=Atoms(2_000), head_age_s=120, minimum_stake=Atoms(100))
+    world = await make_world(limits=limits)
+    provider = world.key.address
+    world.chain.emit(Staked, provider=provider, amount=Atoms(150), staked=Atoms(150))
+    payer = await world.payer()
+    await payer.complete()
+    slashed = {"provider": provider, "recipient": payer.wallet.address, "exiting": Atoms(0)}
+    before = world.chain.length
+    world.chain.emit(Slashed, **slashed, reward=Atoms(75), burnt=Atoms(75), staked=Atoms(0))
+    with capture_logs() as logs:
+        await world.watch.poll()
+    assert [entry for entry in logs if entry["event"] == "provider.slashed"] == [
+        {"event": "provider.slashed", "log_level": "error", "block": before, "taken": 150, "staked": 0}
+    ]
+    response = await payer.post(payer.body())
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "unready")
+    assert (await payer.acknowledge()).status_code == 200
+    health = await world.http.get("/healthz")
+    stake = {"ok": False, "staked": "0", "required": "100", "slashed": "150"}
+    assert (health.status_code, health.json()["stake"]) == (503, stake)
+    text = (await world.http.get("/metrics")).text
+    assert "tallystick_staked_atoms 0.0\n" in text
+    assert "tallystick_slashed_atoms 150.0\n" in text
+    world.chain.emit(Staked, provider=provider, amount=Atoms(100), staked=Atoms(100))
+    await world.watch.poll()
+    await payer.complete()
+    leaving = {"provider": provider, "exiting": Atoms(1), "exits_at": Timestamp(0)}
+    world.chain.emit(UnstakeRequested, **leaving, staked=Atoms(99))
+    await world.watch.poll()
+    assert (await payer.post(payer.body())).json()["error"]["code"] == "unready"
+    world.chain.rewind(before)  # The chain takes all of it back.
+    await world.watch.poll()
+    assert (world.gateway.staked, world.gateway.slashed) == (150, 0)
     await payer.complete()
 
 

@@ -187,7 +187,7 @@ class Drive:
             return False
         if item.pending is None:
             return True
-        meter.send(b"payload", item.pending, Milliseconds(2))
+        meter.send(b"payload", Milliseconds(2))
         item.pending = None
         if meter.interim_due(reservation.held):
             self.interim(item)
@@ -208,7 +208,7 @@ class Drive:
         usage = {"prompt_tokens": item.input_tokens, "completion_tokens": item.left}
         body = {"choices": [], "usage": usage}
         item.meter.see(body)
-        item.meter.send(b"body", body, Milliseconds(2))
+        item.meter.send(b"body", Milliseconds(2))
         self.end(item, Finish.STOP)
 
     def end(self, item: Running, finish: Finish) -> None:

@@ -15,10 +15,11 @@ from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import Address, Atoms, Timestamp
 from tallystick.protocol.voucher import Tally
 from tallystick_node.gateway.past import Past
-from tests.gateway.conftest import DOMAIN, World, until
+from tests.gateway.conftest import DOMAIN, Make, World, until
 from tests.gateway.fake_chain import FakeChain
 from tests.gateway.payer import Payer
 from tests.gateway.test_restoring import CAP, bought, code, end_epoch, half, lose, restore
+from tests.gateway.test_rewinds import DOLLARS
 
 PAYER, PROVIDER, SESSION = (Address(bytes([number]) * 20) for number in (1, 2, 3))
 KEY = ChannelKey(payer=PAYER, provider=PROVIDER, session_key=SESSION)
@@ -35,6 +36,8 @@ class Node:
         """Of the newest block; zero: now."""
         self.confirmations = 0
         self._told = chain.length
+        self._times: list[int] = []
+        """At which each block was first seen."""
         monkeypatch.setattr(chain, "head", self.head)
         monkeypatch.setattr(chain, "poll", self.poll)
         monkeypatch.setattr(chain, "read_again", self.read_again)
@@ -43,13 +46,16 @@ class Node:
         return self.chain.length if self.newest is None else self.newest
 
     def head(self) -> Head:
+        self._times += [self.chain.now] * (self._length() - len(self._times))
         return Head(number=self._length() - 1, timestamp=self.made_at or Timestamp(self.chain.now))
 
     def poll(self) -> Update:
         end = max(self._length() - self.confirmations, self._told)
         events: tuple[ChainEvent, ...] = self.chain.everything[self._told : end]
         self._told = end
-        head = Head(number=end - 1, timestamp=self.head().timestamp)
+        head = self.head()
+        if self.confirmations:
+            head = Head(number=end - 1, timestamp=Timestamp(self._times[end - 1]))
         return Update(head=head, events=events, rewound_to=None, final=-1)
 
     def read_again(self) -> None:
@@ -164,6 +170,98 @@ async def test_a_loss_stays_one_until_the_past_is_known(
     assert await refused_by(world, payer, grant=grant) == "channel-lost"
 
 
+@pytest.mark.parametrize(("before", "served"), [(False, True), (True, False)])
+async def test_dust_that_a_stranger_opens_to_a_new_provider_makes_nobody_s_channel_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch, before: bool, served: bool
+) -> None:
+    """Nothing is served without an offer. With one that is older than the database, nobody can tell the dust
+    from a channel that was served."""
+    old, stranger = world.stranger(), world.stranger()
+
+    def make_new() -> None:
+        lose(world)()
+        world.chain.rewind(0)
+        world.chain.sequence = 0
+        world.chain.deposit(old.wallet.address, 10 * CAP)
+        world.chain.open(stranger.channel, 1)
+        if before:
+            world.post_offer()
+
+    def post_itself() -> None:
+        signed = world.books.sign_offer(world.offer, latest=0, minimum=0)
+        world.offer = signed.message
+        world.chain.post_offer(signed)
+
+    with monkeypatch.context() as patch:
+        if not before:
+            patch.setattr(world, "post_offer", post_itself)
+        await world.restart(make_new)
+    payer = Payer(world.http, DOMAIN, world.offer, world.key.address)
+    payer.wallet, payer.channel = old.wallet, replace(payer.channel, payer=old.wallet.address)
+    grant = payer.grant(CAP, deadline=world.chain.now + 3600)
+    assert (await payer.post(payer.body(), grant=grant)).is_success is served
+    await world.restart(lose(world))
+    assert await refused_by(world, payer, grant=grant) == "channel-lost"
+
+
+async def test_a_witness_that_names_an_absurd_height_keeps_nobody_from_selling(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = await bought(world, 1)
+    Node(world.chain, monkeypatch)
+    absurd = Head(number=10**12, timestamp=Timestamp(world.chain.now + 60))
+    monkeypatch.setattr(world.chain, "head", lambda: absurd)
+    await world.restart(lose(world))
+    assert await refused_by(world, old) == "channel-lost"
+    assert (await bought(world, 1)).tally.count == 1
+
+
+async def test_old_deposits_that_the_chain_moves_to_later_blocks_stay_old(world: World) -> None:
+    """The database was dated by a block that the chain then took back."""
+    before = world.chain.length
+    payer = await bought(world, 1)
+    await world.restart(lose(world))
+    dated = world.books.past.birth
+    assert dated is not None
+    world.chain.rewind(before)
+    for _ in range(dated + 2 - before):
+        world.chain.deposit(Key.generate().address, 1)
+    world.chain.deposit(payer.wallet.address, 10 * CAP)
+    world.chain.open(payer.channel, CAP)
+    await world.watch.poll()
+    assert world.books.past.birth == world.chain.length - 1
+    await world.restart()
+    assert await refused_by(world, payer) == "channel-lost"
+
+
+async def test_a_first_channel_that_the_chain_moves_to_earlier_blocks_is_seen(world: World) -> None:
+    """There was nothing to forget, as the chain stood when the database was new."""
+    for _ in range(2):
+        world.chain.deposit(Key.generate().address, 1)
+    await world.restart(lose(world))
+    assert world.books.past.birth == 0
+    payer = world.stranger()
+    world.chain.rewind(1)
+    world.chain.deposit(payer.wallet.address, 10 * CAP)
+    world.chain.open(payer.channel, CAP)
+    await world.watch.poll()
+    assert await refused_by(world, payer) == "channel-lost"
+
+
+async def test_a_chain_that_takes_back_the_first_blocks_of_a_new_provider_changes_nothing(
+    world: World,
+) -> None:
+    for _ in range(2):
+        world.chain.deposit(Key.generate().address, 1)
+    await world.restart(lose(world))
+    world.chain.rewind(1)
+    for _ in range(3):
+        world.chain.deposit(Key.generate().address, 1)
+    await world.watch.poll()
+    assert world.books.past.birth == 0
+    await bought(world, 1)
+
+
 def test_an_epoch_whose_beginning_was_not_seen_yet_began_after_all_that_was() -> None:
     past = Past(birth=10, reached=10)
     following = replace(KEY, epoch=1)
@@ -199,36 +297,64 @@ async def test_the_next_epoch_is_served_before_the_close_of_the_last_was_seen(wo
     await payer.complete()
 
 
-async def test_a_new_session_key_costs_the_provider_gas_once_an_account(world: World) -> None:
+def another_key(world: World, payer: Payer) -> Payer:
+    """Of the same account, as a second process makes it."""
+    other = world.stranger()
+    other.wallet = payer.wallet
+    other.channel = replace(other.channel, payer=payer.wallet.address)
+    return other
+
+
+async def begun_anew(world: World, payer: Payer) -> int:
+    """The status of an empty half, which opens the channel's next epoch."""
+    grant = payer.grant(CAP, deadline=world.chain.now + 3600)
+    answer = await restore_of(world, payer, [], grant=grant)
+    await world.cashier.submit_grants()
+    await world.watch.poll()
+    await world.cashier.close_lost()
+    await world.watch.poll()
+    payer.channel = replace(payer.channel, epoch=1)
+    return int(answer.status_code)
+
+
+async def test_a_new_session_key_costs_the_provider_gas_once_an_account(make_world: Make) -> None:
+    world = await make_world(minimum_cap=Atoms(1_000))
     old = await bought(world, 1)
     await world.restart(lose(world))
-    answers, closes = [], 0
-    for _ in range(5):
-        strange = world.stranger()
-        strange.wallet = old.wallet
-        strange.channel = replace(strange.channel, payer=old.wallet.address)
-        grant = strange.grant(1_000, deadline=world.chain.now + 3600)
-        answer = await restore_of(world, strange, [], grant=grant)
-        answers.append(answer.status_code)
-        await world.cashier.submit_grants()
-        await world.watch.poll()
-        before = world.chain.length
-        await world.cashier.close_lost()
-        closes += world.chain.length - before
-        await world.watch.poll()
-    assert answers == [200, 404, 404, 404, 404]
-    assert (len(world.chain.submitted), closes) == (1, 1)
+    before = world.chain.length
+    assert [await begun_anew(world, another_key(world, old)) for _ in range(5)] == [200, 404, 404, 404, 404]
+    assert (len(world.chain.submitted), world.chain.length - before) == (1, 2), "opened once, closed once"
     assert (await restore_of(world, old, half(world, old))).status_code == 200
     await end_epoch(world)
+
+
+async def test_each_channel_that_has_paid_is_worth_one_more_session_key(make_world: Make) -> None:
+    """Two processes of one wallet need a key each, and so on: those that buy make room for others."""
+    world = await make_world(minimum_cap=Atoms(300))
+    old = await bought(world, 4)
+    poor = await bought(world, 1, wallet=old.wallet)
+    await world.cashier.settle(leaving=True)
+    assert (old.tally.amount, poor.tally.amount) == (360, 90)
+    await world.restart(lose(world))
+    first, second, third = (another_key(world, old) for _ in range(3))
+    assert [await begun_anew(world, payer) for payer in (first, second, third)] == [200, 200, 404]
+    for _ in range(4):
+        await first.complete(grant=first.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
+    await world.cashier.submit_grants()
+    await world.watch.poll()
+    third.channel = replace(third.channel, epoch=0)
+    assert await begun_anew(world, third) == 404
+    assert (await first.acknowledge()).status_code == 200
+    third.channel = replace(third.channel, epoch=0)
+    assert await begun_anew(world, third) == 200
+    await third.complete(grant=third.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
 
 
 async def test_what_a_payer_opened_itself_is_closed_for_it(world: World) -> None:
     old = await bought(world, 1)
     await world.restart(lose(world))
     for _ in range(2):
-        strange = world.stranger()
-        strange.wallet = old.wallet
-        strange.channel = replace(strange.channel, payer=old.wallet.address)
+        strange = another_key(world, old)
         world.chain.open(strange.channel, CAP)
         await world.watch.poll()
         assert (await restore_of(world, strange, [])).status_code == 200
@@ -261,6 +387,30 @@ async def test_the_channel_that_brings_most_is_closed_first(
     monkeypatch.setattr(world.chain, "close", lambda key, signed: closed.append(key))
     await world.cashier.close_lost()
     assert closed == [full.channel, empty.channel]
+
+
+@pytest.mark.parametrize(("later", "settled"), [(10**7, []), (10**6, [90])])
+async def test_a_voucher_that_is_not_worth_its_gas_does_not_keep_a_payer_waiting(
+    make_world: Make, later: int, settled: list[int]
+) -> None:
+    """For an interval it waits for cheaper gas; then it is settled for anything less than it brings, or given
+    up, which costs less than settling it would."""
+    world = await make_world(settle_policy=DOLLARS)
+    payer = await bought(world, 1)
+    await world.restart(lose(world))
+    payer.http = world.http
+    world.chain.wei_a_gas = 10**7
+    assert (await restore(payer, half(world, payer))).status_code == 200
+    await end_epoch(world)
+    place = payer.channel.payer, payer.channel.provider, payer.channel.session_key
+    assert world.chain.channels[place].key.epoch == 0
+    world.chain.wei_a_gas = later
+    world.clock.advance(DOLLARS.interval_s)
+    await end_epoch(world)
+    assert [amount for rows in world.chain.settlements for _, amount in rows] == settled
+    payer.channel = replace(payer.channel, epoch=1)
+    payer.tally, payer.receipts = Tally(), {}
+    await payer.complete(grant=payer.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
 
 
 # -------------------------------------------------------------------------------------------------- a cheat's

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -250,6 +251,21 @@ async def test_an_older_copy_is_noticed(world: World) -> None:
 async def test_a_copy_without_its_log_of_starts_is_noticed(world: World) -> None:
     payer = await bought(world)
     await world.restart((world.folder / "node.db.lock").unlink)
+    payer.http = world.http
+    assert code(await payer.post(payer.body())) == "channel-lost"
+
+
+async def test_a_copy_from_before_starts_were_counted_is_noticed(world: World) -> None:
+    """What an earlier version of the program had made, put back without anything beside it."""
+    payer = await bought(world)
+
+    def make_older() -> None:
+        with sqlite3.connect(world.folder / "node.db") as db:
+            db.execute("PRAGMA user_version = 0")
+        db.close()
+        (world.folder / "node.db.lock").unlink()
+
+    await world.restart(make_older)
     payer.http = world.http
     assert code(await payer.post(payer.body())) == "channel-lost"
 

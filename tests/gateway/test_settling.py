@@ -36,14 +36,17 @@ POLICY = SettlePolicy(
 numbers = st.integers(0, 255)
 
 
-def position(number: int, unsettled: int, *, closes_in: int | None = None, since: int = 0) -> Position:
+def position(
+    number: int, unsettled: int, *, closes_in: int | None = None, since: int = 0, lost: bool = False
+) -> Position:
     return Position(
         channel_id=ChannelId(bytes([*number.to_bytes(2, "big"), *bytes(30)])),
         acknowledged=Atoms(unsettled + 77),
         settled=Atoms(77),
         since=Timestamp(since),
-        closing=closes_in is not None,
+        closing=lost or closes_in is not None,
         closes_at=Timestamp(0 if closes_in is None else NOW + closes_in),
+        lost=lost,
     )
 
 
@@ -56,6 +59,7 @@ def positions(draw: st.DrawFn) -> list[Position]:
             draw(st.one_of(st.integers(0, 200), st.integers(0, 10**8))),
             closes_in=draw(st.none() | st.integers(1, 2 * HOUR)),
             since=draw(st.sampled_from([0, NOW])),
+            lost=draw(st.booleans()),
         )
         for number in range(count)
     ]
@@ -131,7 +135,8 @@ def test_gas_never_takes_all_that_a_settlement_brings(
 def test_while_nothing_presses_gas_takes_its_share_at_most(
     items: list[Position], policy: SettlePolicy, price: int
 ) -> None:
-    planned = made(items, policy, price)
+    """Nothing has a deadline, and nobody waits for it."""
+    planned = made([replace(item, lost=False) for item in items], policy, price)
     if planned.rows and not planned.pressing:
         assert costs(len(planned.rows), price, policy) <= brings(planned, items) * policy.gas_share * 10**18
         most = planned.highest_gas_price
@@ -188,12 +193,21 @@ AT_30_GWEI = (SETTLE_GAS + ROW_GAS) * 30 * GWEI * 3_000 * DOLLAR // 10**18
         (position(0, 100 * DOLLAR), 30, True, None),
         (position(0, AT_30_GWEI + 10, closes_in=60), 30, False, None),
         (position(0, AT_30_GWEI - 10, closes_in=60), 30, False, Wait.WORTHLESS),
+        (position(0, AT_30_GWEI - 10, since=NOW - 899, lost=True), 30, False, Wait.GAS_PRICE),
+        (position(0, AT_30_GWEI - 10, since=NOW - 900, lost=True), 30, False, Wait.WORTHLESS),
+        (position(0, AT_30_GWEI + 10, since=NOW - 899, lost=True), 30, False, Wait.GAS_PRICE),
+        (position(0, AT_30_GWEI + 10, since=NOW - 900, lost=True), 30, False, None),
     ],
 )
 def test_in_dollars(item: Position, gwei: int, leaving: bool, reason: Wait | None) -> None:
     planned = made([item], POLICY, gwei * GWEI, leaving=leaving)
     assert dict(planned.waiting) == ({} if reason is None else {item.channel_id: reason})
     assert bool(planned.rows) is (reason is None)
+
+
+def test_what_somebody_waits_for_has_no_deadline() -> None:
+    """It takes no other transaction's place."""
+    assert not made([position(0, 100 * DOLLAR, lost=True)], POLICY, 300 * GWEI).pressing
 
 
 def test_a_patient_row_rides_along_where_the_journey_is_paid() -> None:

@@ -11,7 +11,7 @@ from tallystick_node.store.starts import Entry, may_have_forgotten
 @pytest.mark.parametrize(
     ("count", "last", "boot", "forgotten"),
     [
-        (0, None, "a", False),
+        (0, None, "a", True),
         (2, None, "a", True),
         (2, Entry(2, "a", "process"), "b", False),
         (2, Entry(4, "a", "process"), "a", True),
@@ -26,7 +26,12 @@ from tallystick_node.store.starts import Entry, may_have_forgotten
 def test_what_the_log_of_starts_gives_away(
     count: int, last: Entry | None, boot: str, forgotten: bool
 ) -> None:
-    assert may_have_forgotten(count, last, boot) is forgotten
+    assert may_have_forgotten(count, last, boot, empty=False) is forgotten
+
+
+def test_what_has_nothing_in_it_has_forgotten_nothing_unless_it_was_started_before() -> None:
+    assert may_have_forgotten(0, None, "a", empty=True) is False
+    assert may_have_forgotten(2, None, "a", empty=True) is True
 
 
 def killed(store: SqliteStore) -> None:

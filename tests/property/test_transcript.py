@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.receipt import Finish
-from tallystick.protocol.transcript import Transcript
+from tallystick.protocol.transcript import Counts, Transcript
 from tallystick.protocol.units import ZERO_HASH, Hash32
 
 SEEN = (
@@ -72,11 +72,14 @@ def seen(transcript):
     return {name: getattr(transcript, name) for name in SEEN}
 
 
-def provider_side(transcript, chunk):
-    """Makes the payload of the chunk, and returns it."""
+def provider_side(transcript, counts, chunk):
+    """Counts the chunk before it is sent, makes its payload, and returns that."""
     payload = json.dumps(chunk).encode()
+    before = seen(transcript)
+    packed = counts.add(chunk)
+    assert seen(transcript) == before
     transcript.add_payload(payload)
-    transcript.add_counts(chunk)
+    transcript.follow(counts, packed)
     return payload
 
 
@@ -87,20 +90,20 @@ def payer_side(transcript, payload):
 
 @given(hashes, st.lists(hostile_chunks, max_size=6))
 def test_payer_and_provider_agree_after_every_payload(request_hash, chunks):
-    provider, payer = Transcript(request_hash), Transcript(request_hash)
+    counts, provider, payer = Counts(), Transcript(request_hash), Transcript(request_hash)
 
     for chunk in chunks:
-        payer_side(payer, provider_side(provider, chunk))
+        payer_side(payer, provider_side(provider, counts, chunk))
         assert seen(payer) == seen(provider)
 
 
 @given(hashes, st.lists(hostile_chunks, max_size=6))
 def test_whatever_comes_counts_are_counts_and_never_fall(request_hash, chunks):
-    transcript = Transcript(request_hash)
+    counts, transcript = Counts(), Transcript(request_hash)
     before = seen(transcript)
 
     for chunk in chunks:
-        provider_side(transcript, chunk)
+        provider_side(transcript, counts, chunk)
         now = seen(transcript)
         assert now["output_tokens"] >= before["output_tokens"] >= 0
         assert now["input_tokens"] >= before["input_tokens"] >= 0

@@ -5,12 +5,14 @@ Chain and gateway are real; the gateway signs what it should not.
 
 import json
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from tallystick.chain.deployment import Deployment
@@ -37,6 +39,15 @@ class Den:
     tally: Tally
     market: Market
     kind: Path
+    node: str
+    """Its URL."""
+
+    def stake_seen(self) -> dict[str, Any]:
+        """By the node."""
+        health = httpx2.get(f"{self.node}/healthz", verify=False, trust_env=False)
+        stake: dict[str, Any] = health.json()["stake"]
+        assert health.is_success is stake["ok"]
+        return stake
 
     def cheat(self, kind: str) -> None:
         """From now on, with a stake to lose."""
@@ -86,9 +97,17 @@ def den(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Den]:
             env={"TALLYSTICK_PASSWORD": PASSWORD},
         )
         stack.enter_context(node)
-        node.wait_ready(answers(f"https://127.0.0.1:{port}/healthz"), timeout_s=60)
+        url = f"https://127.0.0.1:{port}"
+        node.wait_ready(answers(f"{url}/healthz"), timeout_s=60)
         market = Market(chain.rpc, Deployment.load(folder / "home" / "deployment.json"))
-        yield Den(tally, market, kind)
+        yield Den(tally, market, kind, url)
+
+
+def until(reached: Callable[[], bool], limit_s: float = 20) -> None:
+    deadline = time.monotonic() + limit_s
+    while not reached():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.1)
 
 
 def only(found: list[Any]) -> Any:
@@ -122,6 +141,14 @@ def test_an_overcharge_costs_the_provider_its_stake(den: Den, alone: Tally, tmp_
     report = tally.json("fraud", "report", file, "--yes", "--wallet", "alice")
     assert (report["reward"], report["burnt"]) == (str(STAKE // 2), str(STAKE // 2))
     assert den.staked() == 0
+    until(lambda: not den.stake_seen()["ok"])
+    assert den.stake_seen() == {"ok": False, "staked": "0", "required": str(STAKE), "slashed": str(STAKE)}
+    (stake,) = [
+        check
+        for check in tally("doctor", "--json", "--wallet", "bob").data["checks"]
+        if check["name"] == "stake"
+    ]
+    assert (stake["ok"], "it was slashed" in stake["text"]) == (False, True)
     assert den.market.asset_balance(BURNT) - burnt == STAKE // 2
     after = tally.json("balance", "--wallet", "alice")
     assert int(after["earned"]) - int(before["earned"]) == STAKE // 2
@@ -133,6 +160,7 @@ def test_an_overcharge_costs_the_provider_its_stake(den: Den, alone: Tally, tmp_
     assert (again.status, "proven before" in again.err) == (1, True)
     assert only(tally.json("fraud", "list", "--wallet", "alice"))["standing"] == "proven before"
     den.cheat("honest")
+    until(lambda: den.stake_seen()["ok"])
     assert tally("fraud", "report", file, "--yes", "--wallet", "dave").status == 1
     assert den.staked() == STAKE
 

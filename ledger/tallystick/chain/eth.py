@@ -6,7 +6,7 @@ have been sent must come out as unknown. It would also be a second connection, w
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from web3 import Web3
 from web3.exceptions import Web3Exception
@@ -16,6 +16,11 @@ from web3.types import RPCEndpoint, RPCResponse
 
 from tallystick.chain.errors import ChainUnavailable
 from tallystick.chain.rpc import Rpc
+
+_UNREADABLE: Final = (
+    *(Web3Exception, ValueError, TypeError, LookupError, AttributeError, OverflowError),
+    RecursionError,  # Lists in lists, a thousand deep.
+)
 
 
 class RpcProvider(JSONBaseProvider):
@@ -42,7 +47,7 @@ def understood() -> Iterator[None]:
     ChainUnavailable. What the `Rpc` raises passes."""
     try:
         yield
-    except (Web3Exception, ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise ChainUnavailable(
             f"The chain's node gave an answer that cannot be read ({type(error).__name__})."
         ) from error

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from tallystick.chain.contracts import Call
 from tallystick.chain.errors import ChainUnavailable, RpcError
@@ -29,6 +29,29 @@ class Answer(Enum):
     """It is, or may be, on its way."""
     NONCE_USED = auto()
     UNDERPRICED = auto()
+
+
+_TAKEN: Final = ("already", "known transaction")
+"""This very one."""
+_UNDERPRICED: Final = (
+    *("underpriced", "less than block base fee", "gas price below"),
+    *("fee too low", "could not replace existing"),  # Erigon.
+    *("feetoolow", "replacementnotallowed"),  # Nethermind.
+)
+_NONCE_USED: Final = ("nonce too low", "nonce is too low", "nonce below", "oldnonce")
+_REFUSED: Final = (
+    *("insufficient funds", "insufficientfunds", "exceeds account balance", "exceeds the configured cap"),
+    *("intrinsic gas", "intrinsicgas", "floor data gas", "gas required exceeds allowance"),
+    *("exceeds block gas limit", "gas limit too high", "gas limit is too high", "gaslimitexceeded"),
+    *("oversized data", "initcode", "maxtxsizeexceeded", "negative value", "int256overflow"),
+    *("invalid sender", "failedtoresolvesender", "senderiscontract", "sender not an eoa"),
+    *("invalid chain id", "replay-protected", "type not supported", "unsupported transaction type"),
+    *("max priority fee per gas higher", "nonce has max value", "rlp", "failed to decode", "revert"),
+)
+"""Of what is not valid, and never will be as it is: geth's words, Erigon's, Nethermind's, Reth's, Besu's and
+Anvil's."""
+_NEVER_RUN: Final = (-32601, -32602)
+"""JSON-RPC's own numbers: no such method, no such parameters."""
 
 
 class Pool:
@@ -109,21 +132,19 @@ class Pool:
             eth.call(self._request(call), block)
 
     def submit(self, raw: bytes) -> Answer:
-        """Raises RpcError where the node refuses it for good."""
+        """Raises RpcError where the node refuses it for good. Any other word of its own (it is busy, it timed
+        out, its pool is full, another node behind it failed) leaves open whether the transaction went out:
+        whoever waits finds out."""
         try:
             with self._asking() as eth:
                 eth.send_raw_transaction(raw)
         except ChainUnavailable:
-            return Answer.TAKEN  # It may have been: whoever waits finds out.
+            return Answer.TAKEN
         except RpcError as error:
-            text = error.message.lower()
-            if "already" in text or "known transaction" in text:
-                return Answer.TAKEN  # This very one.
-            if "underpriced" in text or "less than block base fee" in text:
-                return Answer.UNDERPRICED
-            if "nonce" in text:
-                return Answer.NONCE_USED
-            raise
+            answer = _understood(error)
+            if answer is None:
+                raise
+            return answer
         return Answer.TAKEN
 
     def _request(self, call: Call) -> "TxParams":
@@ -131,3 +152,21 @@ class Pool:
         if call.to is not None:
             request["to"] = self._web3.to_checksum_address(call.to)
         return request
+
+
+def _understood(error: RpcError) -> Answer | None:
+    """What a node meant that did not simply take a transaction; None: it never will."""
+    text = error.message.lower()
+
+    def says(words: Iterable[str]) -> bool:
+        return any(word in text for word in words)
+
+    if says(_TAKEN):
+        return Answer.TAKEN
+    if says(_UNDERPRICED):
+        return Answer.UNDERPRICED
+    if says(_NONCE_USED):
+        return Answer.NONCE_USED
+    if error.data or error.number in _NEVER_RUN or says(_REFUSED):
+        return None
+    return Answer.TAKEN

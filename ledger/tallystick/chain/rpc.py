@@ -5,21 +5,26 @@ RpcError, and within a time: a node that sends a byte now and then does not hold
 """
 
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from itertools import count
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import httpx2
 import orjson
 
 from tallystick.chain.errors import ChainUnavailable, RpcError
+from tallystick.chain.line import Line, TooLate, TooLong
+
+if TYPE_CHECKING:
+    import ssl
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _WHOLE: Final = 6
-"""An answer that has begun may take so many times as long as the node may be silent."""
-_SHOWN: Final = 300
+"""A call may take so many times as long as the node may be silent."""
+_SHOWN: Final = 200
 """Characters of a node's own words."""
 _LONGEST: Final = 256 << 20
 """Bytes of one answer: a hundred thousand logs take a third of it."""
@@ -34,7 +39,8 @@ class Rpc:
         self._ids = count(1)
         self._lock = threading.Lock()
         self._timeout_s = timeout_s
-        self._client: httpx2.Client | None = None
+        self._lines: list[Line] = []
+        self._idle: list[Line] = []
 
     def call(self, method: str, *params: Any) -> Any:
         """The result of one method, as JSON."""
@@ -62,8 +68,9 @@ class Rpc:
         return [self._result(answer) for answer in ordered]
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
+        with self._lock:
+            for line in self._lines:
+                line.close()
 
     @property
     def place(self) -> str:
@@ -77,16 +84,40 @@ class Rpc:
     def _request(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
         return {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
 
-    def _http(self) -> httpx2.Client:
-        with self._lock:  # Made on first use: an SSL context takes a while.
-            if self._client is None:
-                loopback = urlsplit(self.url).hostname in _LOOPBACK
-                self._client = httpx2.Client(timeout=self._timeout_s, trust_env=not loopback)
-            return self._client
+    @property
+    def _is_near(self) -> bool:
+        return urlsplit(self.url).hostname in _LOOPBACK
+
+    @cached_property
+    def _context(self) -> "ssl.SSLContext":
+        """Of all lines: it takes a while."""
+        return httpx2.create_ssl_context(trust_env=not self._is_near)
+
+    @contextmanager
+    def _line(self) -> Iterator[Line]:
+        """That nobody else uses meanwhile."""
+        with self._lock:
+            line = self._idle.pop() if self._idle else self._new_line()
+        try:
+            yield line
+        finally:
+            with self._lock:
+                self._idle.append(line)
+
+    def _new_line(self) -> Line:
+        whole_s = _WHOLE * self._timeout_s
+        line = Line(self._context, silence_s=self._timeout_s, whole_s=whole_s, trust_env=not self._is_near)
+        self._lines.append(line)
+        return line
 
     def _post(self, body: Any) -> Any:
         try:
-            status, content = self._exchange(orjson.dumps(body))
+            with self._line() as line:
+                status, content = line.post(self.url, orjson.dumps(body), _LONGEST)
+        except TooLate as error:
+            raise self._nonsense(f"no whole answer in {_WHOLE * self._timeout_s:.0f} seconds") from error
+        except TooLong as error:
+            raise self._nonsense(f"more than {_LONGEST} bytes") from error
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, LookupError) as error:
             raise ChainUnavailable(
                 f"The chain's node at {self.place} does not answer ({type(error).__name__}). Is it running, "
@@ -104,20 +135,6 @@ class Rpc:
             )
         return answer
 
-    def _exchange(self, body: bytes) -> tuple[int, bytes]:
-        """Status and content. The client's own time-out is between two reads; this one is for them all."""
-        deadline = time.monotonic() + _WHOLE * self._timeout_s
-        headers = {"Content-Type": "application/json"}
-        content = bytearray()
-        with self._http().stream("POST", self.url, content=body, headers=headers) as response:
-            for part in response.iter_bytes():
-                content += part
-                if len(content) > _LONGEST:
-                    raise self._nonsense(f"more than {_LONGEST} bytes")
-                if time.monotonic() > deadline:
-                    raise self._nonsense(f"no whole answer in {_WHOLE * self._timeout_s:.0f} seconds")
-        return response.status_code, bytes(content)
-
     def _nonsense(self, what: str) -> ChainUnavailable:
         return ChainUnavailable(f"The node at {self.place} answered {what}.")
 
@@ -128,10 +145,10 @@ class Rpc:
                 raise self._nonsense("neither a result nor an error")
             return answer["result"]
         if not isinstance(error, dict):
-            raise RpcError(f"The node refused: {str(error)[:_SHOWN]}", number=0)
+            raise RpcError(f"The node refused: {shown(error)}", number=0)
         number = error.get("code")
         raise RpcError(
-            f"The node refused: {str(error.get('message'))[:_SHOWN]}",
+            f"The node refused: {shown(error.get('message'))}",
             number=number if isinstance(number, int) else 0,
             data=_revert_data(error.get("data")),
         )
@@ -147,6 +164,14 @@ def _revert_data(data: object) -> bytes:
         return b""
 
 
+def shown(answer: object) -> str:
+    """The beginning of what a node said, for an error's sentence: it may be lists in lists without end."""
+    try:
+        return str(answer)[:_SHOWN]
+    except RecursionError:
+        return f"a deeply nested {type(answer).__name__}"
+
+
 def quantity(answer: object, *, bits: int = 256) -> int:
     """A number as nodes write it, `0x…`; raises ChainUnavailable where it is none, or absurd."""
     if isinstance(answer, str) and answer.startswith("0x") and 2 < len(answer) <= 2 + bits // 4:
@@ -157,4 +182,4 @@ def quantity(answer: object, *, bits: int = 256) -> int:
         else:
             if 0 <= value < 1 << bits:
                 return value
-    raise ChainUnavailable(f"The node answered {str(answer)[:80]!r} where a number was asked for.")
+    raise ChainUnavailable(f"The node answered {shown(answer)!r} where a number was asked for.")

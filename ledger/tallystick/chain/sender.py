@@ -44,7 +44,9 @@ _DEAREST: Final = 16
 _PATIENCE_S: Final = 20.0
 """For others' transactions of this key to be mined, before the first of ours is sent."""
 _MISSES: Final = 4
-"""Looks that find a nonce used and none of its transactions, before another's was mined: nodes lag."""
+"""Looks that find a nonce used and none of its transactions, before another's was mined."""
+_LAG_S: Final = 15.0
+"""And how long they must have gone on: behind one address may be many nodes, seconds behind one another."""
 _REMEMBERED: Final = 64
 """Mined flights, for the day on which the chain takes them back."""
 
@@ -67,6 +69,18 @@ class Flight:
     """In which one of them was mined."""
     pushes: int = 0
     misses: int = 0
+    missed_since: float = 0.0
+
+    def is_replaced(self, mined: int, now: float) -> bool:
+        """Notes a look that found none of them mined, and so many of the key's: whether another program's
+        was, under this nonce."""
+        if mined <= self.nonce:
+            self.misses = 0
+            return False
+        if self.misses == 0:
+            self.missed_since = now
+        self.misses += 1
+        return self.misses >= _MISSES and now - self.missed_since >= _LAG_S
 
 
 class Sender:
@@ -253,8 +267,7 @@ class Sender:
                 if receipt is not None:
                     flight.block = receipt.mined.block
                     return receipt
-                flight.misses = flight.misses + 1 if mined > flight.nonce else 0
-                if flight.misses >= _MISSES and time.monotonic() - begun > 1:
+                if flight.is_replaced(mined, time.monotonic()):
                     with self._lock:
                         self._flights.pop(flight.nonce, None)
                         self._next = None
@@ -331,10 +344,10 @@ class Sender:
         receipt, mined = self._node.receipt(flight.raws)
         if receipt is not None:
             moved, flight.block = flight.block != receipt.mined.block, receipt.mined.block
+            flight.misses = 0
             return Look(in_flight=False, found=receipt.mined.block if moved else 0)
         flight.block = None
-        flight.misses = flight.misses + 1 if mined > flight.nonce else 0
-        if flight.misses >= _MISSES:
+        if flight.is_replaced(mined, time.monotonic()):
             del self._flights[flight.nonce]
             return Look(in_flight=False, found=self._node.newest_block())
         if mined <= flight.nonce:

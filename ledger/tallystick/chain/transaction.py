@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tallystick.chain.contracts import Call, contract_error
 from tallystick.chain.errors import ChainError, ChainUnavailable, GasUnaffordable, RpcError
 from tallystick.chain.events import ChainEvent, event_of
+from tallystick.chain.rpc import shown
 from tallystick.ports import Signer
 from tallystick.protocol.units import Address, Hash32
 
@@ -142,7 +143,7 @@ def _event(log: "LogReceipt") -> ChainEvent | None:
 def whole(answer: object, *, bits: int = 256) -> int:
     """A number that web3 has read; raises ChainUnavailable where it is none, or absurd."""
     if not isinstance(answer, int) or isinstance(answer, bool) or not 0 <= answer < 1 << bits:
-        raise ChainUnavailable(f"The node answered {str(answer)[:80]!r} where a number was asked for.")
+        raise ChainUnavailable(f"The node answered {shown(answer)!r} where a number was asked for.")
     return answer
 
 
@@ -151,7 +152,7 @@ def refusal(error: RpcError) -> ChainError:
     if error.data:
         return contract_error(error.data)
     text = error.message.lower()
-    if "insufficient funds" in text:
+    if "insufficient funds" in text or "insufficientfunds" in text:
         return GasUnaffordable(
             "The sending wallet holds too little of the chain's own coin for this transaction. Send it some "
             "(on a local chain: tally faucet)."

@@ -36,14 +36,14 @@ class ProviderRefused(PayerError):
 
     code = "provider-refused"
 
-    def __init__(self, message: str, *, status: int, body: bytes, reason: str, busy: bool):
+    def __init__(self, message: str, *, status: int, body: bytes, reason: str, patience: int = 0):
         super().__init__(message)
         self.status = status
         self.body = body
         self.reason = reason
         """The wire code of the refusal; empty where the engine, not the market, refused."""
-        self.busy = busy
-        """It will pass: the credit is used by requests that run, or by receipts not yet acknowledged."""
+        self.patience = patience
+        """Milliseconds for which to ask again where nobody else serves; zero: it does not pass."""
 
 
 class AnswerCut(PayerError):

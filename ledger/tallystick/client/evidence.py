@@ -10,7 +10,7 @@ from threading import RLock
 from typing import Final
 
 import orjson
-from sqlalchemy import ColumnElement, RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, exists, func, insert, select, union, update
 from sqlalchemy.engine import Connection
 
 from tallystick.client.books import Books, receipt_of, text_of
@@ -26,6 +26,11 @@ from tallystick.protocol.units import Address, Hash32, Milliseconds
 
 AVOIDED_FOR: Final = 7 * 24 * 3600 * 1000
 """Milliseconds for which a provider that signed a false receipt gets no request."""
+UNPAID: Final = 3
+"""Channels in a row that a provider's word ended before a receipt on them was paid, and that are not known to
+have ended on chain: each leaves it a grant, which keeps a part of the deposit from others."""
+_UNPAID_FOR: Final = 24 * 3600 * 1000
+"""Milliseconds for which such a provider gets no request."""
 _AVOIDED_KNOWN_FOR: Final = 1_000
 """Milliseconds before another process's evidence is looked for."""
 
@@ -109,6 +114,10 @@ class Evidence:
             )
         )
 
+    def look_again(self) -> None:
+        """At whom to avoid: a channel has ended."""
+        self._avoided_at = None
+
     def refused(self) -> list[Refused]:
         """All of it, oldest first."""
         query = (
@@ -138,14 +147,40 @@ class Evidence:
         )
 
     def avoided(self) -> frozenset[Address]:
-        """Providers that signed a false receipt not long ago."""
+        """Providers that signed a false receipt not long ago, or ended one channel after another unpaid."""
         now = self._now()
         if self._avoided_at is None or now - self._avoided_at > _AVOIDED_KNOWN_FOR:
-            query = select(evidence.c.provider).where(evidence.c.refused_at > now - AVOIDED_FOR)
+            liars = select(evidence.c.provider).where(evidence.c.refused_at > now - AVOIDED_FOR)
             with self._books.begin() as database:
-                self._avoided = frozenset(Address(row.provider) for row in database.execute(query))
+                found = database.execute(union(liars, _unpaid(since=now - _UNPAID_FOR)))
+                self._avoided = frozenset(Address(row.provider) for row in found)
             self._avoided_at = now
         return self._avoided
+
+
+def _unpaid(*, since: int) -> Select[tuple[bytes]]:
+    """Providers with so many such channels, opened since then and after the last one that was paid on."""
+    following, paying = channels.alias(), channels.alias()
+    went_on = exists().where(
+        following.c.session_key == channels.c.session_key, following.c.epoch == channels.c.epoch + 1
+    )
+    last_paid = (
+        select(func.max(paying.c.opened_at))
+        .where(paying.c.provider == channels.c.provider, paying.c.count > 0)
+        .scalar_subquery()
+    )
+    return (
+        select(channels.c.provider)
+        .where(
+            channels.c.state != "open",
+            channels.c.count == 0,
+            channels.c.opened_at > func.max(since, func.coalesce(last_paid, 0)),
+            exists().where(requests.c.channel_id == channels.c.id),
+            ~went_on,
+        )
+        .group_by(channels.c.provider)
+        .having(func.count() >= UNPAID)
+    )
 
 
 def _offer_named(database: Connection, provider: Address, offer_hash: Hash32) -> Offer | None:

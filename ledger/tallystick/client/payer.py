@@ -24,6 +24,7 @@ from tallystick.client.mending import catch_up
 from tallystick.client.outcome import EXTENSION, Outcome, OutcomeListener
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.receiver import Receiver
+from tallystick.client.refusals import ROOM
 from tallystick.client.sending import BODY_LIMIT, UNSENT, ChannelGone, Sender, endpoint_of
 from tallystick.client.sinks import Gather, Relay, Sink, with_outcome
 from tallystick.ports import PostedOffer, Recount
@@ -38,8 +39,6 @@ from tallystick.protocol.units import Atoms, Milliseconds, Timestamp, to_hex
 from tallystick.protocol.voucher import request_hash
 from tallystick.protocol.wire import RECEIPT
 
-PATIENCE: Final = 30_000
-"""Milliseconds for which a request waits for room: in a provider's credit, or in the budget."""
 _RESUMING: Final = (0.05, 0.4, 1.0)
 """Seconds before each repetition under the same nonce when an answer is lost on the way."""
 _RESUMING_ALONE: Final = (*_RESUMING, 1.0, 2.0, 4.0)
@@ -118,7 +117,7 @@ class Payer:
         failure: MarketError | None = None
         gone: set[bytes] = set()
         while True:
-            busy = False
+            patience = 0
             ordering = yield from self._ordering(ask, gone)
             for posted in ordering:
                 try:
@@ -126,20 +125,21 @@ class Payer:
                     return
                 except BudgetError as error:
                     failure = failure or error
-                    busy = busy or (isinstance(error, TotalBudgetExceeded) and self.purse.spending()[1] > 0)
+                    if isinstance(error, TotalBudgetExceeded) and self.purse.spending()[1] > 0:
+                        patience = ROOM
                 except ProviderRefused as error:
                     if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
                         raise  # the engine's: another engine would say the same
                     failure = error
-                    busy = busy or error.busy
-                    if not error.busy:
+                    patience = max(patience, error.patience)
+                    if not error.patience:
                         gone.add(posted.offer_hash)
                 except AnswerCut:
                     raise  # to buy it a second time is the caller's to decide
                 except MarketError as error:
                     failure = failure or error
                     gone.add(posted.offer_hash)
-            if not busy or self.now() - started > PATIENCE:
+            if self.now() - started >= patience:
                 raise failure or NoEligibleOffer(f"Nobody offers {ask.model!r} now.", required=ask.model)
             yield Sleep(pause)
             pause = min(pause * 1.6, 0.25)

@@ -9,6 +9,12 @@ from tallystick.client.errors import ProviderRefused
 from tallystick.protocol.errors import CreditExceeded, MalformedMessage
 from tallystick.protocol.wire import Terms
 
+ROOM: Final = 30_000
+"""Milliseconds for which a request waits for room: in a provider's credit, or in the budget."""
+_PASSING: Final = 5_000
+"""The same for a provider that cannot sell for the moment."""
+_PASSES: Final = frozenset({"chain-stale", "chain-disputed", "busy", "unready"})
+"""A gateway's codes for that. Nothing is wrong with the request."""
 _MARKET: Final = "tallystick_error"
 
 
@@ -24,10 +30,14 @@ class Refusal:
     terms: Terms | None
 
     def error(self) -> ProviderRefused:
-        busy = self.code == CreditExceeded.code and (
+        patience = _PASSING if self.code in _PASSES else 0
+        if self.code == CreditExceeded.code and (
             self.terms is None or self.terms.owed + self.terms.reserved > 0
+        ):
+            patience = ROOM
+        return ProviderRefused(
+            self.message, status=self.status, body=self.body, reason=self.code, patience=patience
         )
-        return ProviderRefused(self.message, status=self.status, body=self.body, reason=self.code, busy=busy)
 
 
 def read_refusal(status: int, body: bytes) -> Refusal:

@@ -26,28 +26,25 @@ _FINISHES: Final[Mapping[str, Finish]] = {
 TEXTLESS_ALLOWANCE: Final = Tokens(64)
 """Tokens that leave no text, at most, where no ids show them: the end, a stop string, markers."""
 _TEXTS: Final = ("content", "text", "reasoning", "reasoning_content", "refusal")
+_IDS: Final = 1 << 32
 _CALLS: Final = ("tool_calls", "function_call")
 
 
-class Transcript:
-    """One answer so far. Counts are of this request, all choices and prompts together."""
+class Counts:
+    """Of one answer so far, all choices and prompts of its request together."""
 
     __slots__ = (
         "_bytes",
         "_deltas",
-        "_ids",
-        "_ids_count",
         "_used",
         "cached_input_tokens",
         "finish",
+        "ids",
         "input_tokens",
         "output_tokens",
-        "response_hash",
     )
 
-    def __init__(self, request_hash: Hash32):
-        self.response_hash = request_hash
-        """h₀ = requestHash, hₖ = keccak(hₖ₋₁ ‖ keccak(payloadₖ))."""
+    def __init__(self) -> None:
         self.input_tokens = Tokens(0)
         """As the engine counts them, cached ones included; zero until it says."""
         self.cached_input_tokens = Tokens(0)
@@ -59,45 +56,39 @@ class Transcript:
         made of stays true."""
         self.finish: Finish | None = None
         """Why the last choice to end ended; None while none has."""
-        self._ids = sha3.keccak_256()
-        self._ids_count = 0
+        self.ids = 0
+        """Token ids that came."""
         self._used = 0
         self._deltas = 0
         self._bytes = 0
         """Of text that came without ids: a token has at least one."""
 
-    @property
-    def tokens_hash(self) -> Hash32:
-        """keccak over the output token ids, 4 bytes big-endian each, as they came; zero where none came."""
-        return Hash32(self._ids.copy().digest()) if self._ids_count else ZERO_HASH
-
-    def add_payload(self, payload: bytes) -> None:
-        """The raw content of one `data:` line, or the one body. `[DONE]` is framing, not content."""
-        self.response_hash = keccak(self.response_hash + keccak(payload))
-
-    def add_counts(self, chunk: object) -> None:
-        """The same payload, parsed. What has not the shape of an answer counts nothing."""
+    def add(self, chunk: object) -> bytes:
+        """A payload, parsed; its output token ids, 4 bytes big-endian each. What has not the shape of an
+        answer counts nothing."""
         if not isinstance(chunk, dict):
-            return
+            return b""
+        packed = b""
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):
-                self._add_choice(choice)
+                packed += self._add_choice(choice)
         prompt_ids = chunk.get("prompt_token_ids")
         if isinstance(prompt_ids, list):
             self.input_tokens = Tokens(max(self.input_tokens, len(prompt_ids)))
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._add_usage(usage)
-        counted = self._ids_count or self._borne_out() or self._deltas
-        self.output_tokens = Tokens(max(self.output_tokens, counted))
+        counted = self.ids or self._borne_out() or self._deltas
+        if counted > self.output_tokens:
+            self.output_tokens = Tokens(counted)
+        return packed
 
-    def _add_choice(self, choice: Mapping[str, Any]) -> None:
+    def _add_choice(self, choice: Mapping[str, Any]) -> bytes:
         ids = choice.get("token_ids")
-        if isinstance(ids, list) and all(type(item) is int and 0 <= item < 1 << 32 for item in ids):
-            self._ids.update(b"".join(item.to_bytes(4, "big") for item in ids))
-            self._ids_count += len(ids)
-        if not self._ids_count:
+        packed = _packed(ids) if isinstance(ids, list) else b""
+        self.ids += len(packed) // 4
+        if not self.ids:
             self._bytes += _size(choice) + _size(choice.get("delta")) + _size(choice.get("message"))
         delta = choice.get("delta")
         if choice.get("text") or (
@@ -107,6 +98,7 @@ class Transcript:
         reason = choice.get("finish_reason")
         if isinstance(reason, str):
             self.finish = _FINISHES.get(reason, Finish.OTHER)
+        return packed
 
     def _borne_out(self) -> int:
         """The usage, where a text came that can have so many tokens: a number alone is no delivery."""
@@ -119,6 +111,48 @@ class Transcript:
         if isinstance(details, dict):
             cached = _count(details.get("cached_tokens"))
             self.cached_input_tokens = Tokens(min(self.input_tokens, max(self.cached_input_tokens, cached)))
+
+
+class Transcript(Counts):
+    """The counts, and what they are counts of."""
+
+    __slots__ = ("_ids", "response_hash")
+
+    def __init__(self, request_hash: Hash32):
+        super().__init__()
+        self.response_hash = request_hash
+        """h₀ = requestHash, hₖ = keccak(hₖ₋₁ ‖ keccak(payloadₖ))."""
+        self._ids = sha3.keccak_256()
+
+    @property
+    def tokens_hash(self) -> Hash32:
+        """keccak over the output token ids, 4 bytes big-endian each, as they came; zero where none came."""
+        return Hash32(self._ids.copy().digest()) if self.ids else ZERO_HASH
+
+    def add_payload(self, payload: bytes) -> None:
+        """The raw content of one `data:` line, or the one body. `[DONE]` is framing, not content."""
+        self.response_hash = keccak(self.response_hash + keccak(payload))
+
+    def add_counts(self, chunk: object) -> None:
+        """The same payload, parsed."""
+        self._ids.update(self.add(chunk))
+
+    def follow(self, counts: Counts, packed: bytes) -> None:
+        """The same payload, counted: `counts` with it, and the ids in it. Instead of `add_counts`, always."""
+        self.input_tokens = counts.input_tokens
+        self.cached_input_tokens = counts.cached_input_tokens
+        self.output_tokens = counts.output_tokens
+        self.finish = counts.finish
+        self.ids = counts.ids
+        self._ids.update(packed)
+
+
+def _packed(ids: list[Any]) -> bytes:
+    """None of them where one is no id."""
+    for item in ids:
+        if type(item) is not int or not 0 <= item < _IDS:
+            return b""
+    return b"".join([item.to_bytes(4, "big") for item in ids])
 
 
 def _size(said: object) -> int:

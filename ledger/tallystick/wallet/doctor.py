@@ -64,6 +64,7 @@ def _checks(desk: "Desk", engines: list[str], endpoints: list[str]) -> Iterator[
     yield _check("keystore", lambda: _keystore(desk))
     yield _check("wallet", lambda: _wallet(desk))
     yield _check("offers", lambda: _offers(desk))
+    yield from _stake(desk)
     yield _check("anvil", lambda: str(find_anvil()), optional=True)
     for url in engines:
         trouble = engine_trouble(url)
@@ -135,6 +136,32 @@ def _wallet(desk: "Desk") -> str:
 def _offers(desk: "Desk") -> str:
     found = desk.market.offers()
     return f"{len(found)} hold now, of {len({posted.offer.provider for posted in found})} providers"
+
+
+def _stake(desk: "Desk") -> Iterator[Check]:
+    """Of a wallet that ever offered anything: payers see no offer without it."""
+    from tallystick.protocol.errors import MarketError
+    from tallystick.wallet.money import show_exactly
+
+    try:
+        own, market = desk.wallet.address, desk.market
+        if not any(market.offers_of(own)):
+            return
+        staked, required = market.stake(own).staked, market.minimum_stake()
+    except MarketError:
+        return  # Said above.
+    held = f"{show_exactly(staked, desk.asset)} are staked"
+    needed = f"and the market's minimum is {show_exactly(required, desk.asset)}"
+    if staked >= required:
+        yield Check("stake", True, f"{held}, {needed}")
+        return
+    yield Check(
+        "stake",
+        False,
+        f"{held}, {needed}: payers do not see your offers, and your node does not sell. If you did not take "
+        "it out, it was slashed: before you stake again, find out what signed falsely and name another "
+        "receipt key.",
+    )
 
 
 def _endpoint(desk: "Desk", url: str) -> Check:

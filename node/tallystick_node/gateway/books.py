@@ -22,7 +22,7 @@ from tallystick.protocol.errors import (
 from tallystick.protocol.offer import SALT_BITS, Offer, fresh_sequence
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, Signed, Verified, sign
-from tallystick.protocol.units import Address, ChannelId, Hash32, Timestamp, to_hex
+from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Timestamp, to_hex
 from tallystick.protocol.voucher import Close, Voucher
 from tallystick.protocol.wire import receipt_text
 from tallystick_node.gateway.errors import ChainStale
@@ -57,6 +57,8 @@ class Books:
         self.unsettled_since: dict[ChannelId, Timestamp] = {}
         self._signed: dict[int, Hash32] = {}
         """Offers that this process signed, by sequence: never two with one."""
+        self.made: set[int] = set()
+        """Sequences of those that nobody had signed before."""
         self._key = key
         self._on_receipt = on_receipt
         self._wakes: dict[Address, list[asyncio.Event]] = {}
@@ -187,9 +189,15 @@ class Books:
 
     def sign_close(self, tab: Tab) -> Signed[Close]:
         """At what is acknowledged. The tab must be refusing, and saved so."""
+        return self._close_at(tab, tab.acknowledged.amount)
+
+    def sign_end(self, tab: Tab) -> Signed[Close]:
+        """At what is settled: it pays nothing, so that anyone may send it, and gives up the rest."""
+        return self._close_at(tab, tab.channel.settled)
+
+    def _close_at(self, tab: Tab, amount: Atoms) -> Signed[Close]:
         assert tab.refusing
-        close = Close(channel_id=tab.id, cumulative_amount=tab.acknowledged.amount)
-        return sign(close, self.domain, self._key).signed
+        return sign(Close(channel_id=tab.id, cumulative_amount=amount), self.domain, self._key).signed
 
     def sign_offer(self, offer: Offer, *, latest: int, minimum: int) -> Signed[Offer]:
         """Under a sequence that was never signed for; `latest` and `minimum` are the chain's."""
@@ -199,6 +207,7 @@ class Books:
         )
         fresh = replace(offer, sequence=sequence)
         self._signed[sequence] = fresh.struct_hash()
+        self.made.add(sequence)
         return sign(fresh, self.domain, self._key).signed
 
     def posted_offers(self) -> list[tuple[Hash32, Signed[Offer]]]:

@@ -166,27 +166,34 @@ class Cashier:
 
     async def close_lost(self) -> None:
         """Channels of which we have forgotten something and whose payer has handed over its half: once that
-        is settled the channel is closed at it, so that it can go on in its next epoch; those that were worth
-        most before others. Raises ChainError."""
-        lost = [tab for tab in self._books.tabs.values() if self._is_lost(tab)]
+        is settled, or not worth it, the channel is closed, so that it can go on in its next epoch; those that
+        were worth most before others. Raises ChainError."""
+        lost = [tab for tab in self._books.tabs.values() if self._has_to_end(tab)]
         for tab in sorted(lost, key=lambda tab: -tab.acknowledged.amount):
             if not await self.is_clear():
                 return
             self._closing[tab.id] = self._books.now
             point("epoch.closing")
+            settled = tab.channel.settled
             try:
-                await asyncio.to_thread(self._settlement.close, tab.channel.key, self._books.sign_close(tab))
+                await asyncio.to_thread(self._settlement.close, tab.channel.key, self._books.sign_end(tab))
             except ChainError as error:  # One that fails again and again is in nobody's way.
                 log.warning("channel.not-ended", channel=to_hex(tab.id), error=str(error))
                 continue
             point("epoch.closed")
-            log.info("channel.ended", channel=to_hex(tab.id), total=tab.acknowledged.amount)
+            log.info(
+                "channel.ended",
+                channel=to_hex(tab.id),
+                total=settled,
+                given_up=max(0, tab.acknowledged.amount - settled),
+            )
 
-    def _is_lost(self, tab: Tab) -> bool:
-        """And can be closed at what is acknowledged, which is settled."""
+    def _has_to_end(self, tab: Tab) -> bool:
+        """It is lost, and all that is acknowledged is settled, but for what is not worth its gas."""
         if not (tab.lost and tab.refusing) or tab.closed or tab.channel.status is Status.NONE:
             return False
-        if tab.channel.settled < min(tab.acknowledged.amount, max(tab.channel.cap, tab.granted)):
+        is_whole = tab.channel.settled >= min(tab.acknowledged.amount, max(tab.channel.cap, tab.granted))
+        if not is_whole and (tab.id, Wait.WORTHLESS) not in self._told:
             return False
         return self._books.now - self._closing.get(tab.id, Timestamp(0)) >= _SHOWN_S
 
@@ -217,6 +224,7 @@ class Cashier:
                 since=self._books.unsettled_since.get(tab.id, self._books.now),
                 closing=tab.refusing or tab.channel.closes_at != 0,
                 closes_at=tab.channel.closes_at,
+                lost=tab.lost and tab.refusing,
             )
 
     def _presented_lately(self, tab: Tab) -> Atoms:

@@ -63,6 +63,8 @@ class Limits:
     unsecured: Atoms
     head_age_s: int
     """A chain whose newest block is older is not sold by."""
+    minimum_stake: Atoms = Atoms(0)
+    """With less, payers do not see the provider's offers, and what it signs has little behind it."""
     clocks_apart_s: int = 30
     """What this machine's clock and the chain's may differ by: a new database is dated so much later."""
 
@@ -78,6 +80,10 @@ class Gateway:
         self.key_revoked = False
         """The provider named another receipt key on chain: what this node signs is worth nothing to a
         payer."""
+        self.staked = Atoms(0)
+        """By the provider, without what is on its way out."""
+        self.slashed = Atoms(0)
+        """Ever: rewards and what was burnt."""
         self.chain_disputed = False
         """The chain's node and its witnesses contradict one another."""
         self.head = Head(number=0, timestamp=Timestamp(0))
@@ -199,6 +205,12 @@ class Gateway:
         if self.key_revoked:
             raise Unready("The provider has named another receipt key than this node's.")
         self.require_chain()
+        if not self.is_staked:
+            raise Unready(
+                "The provider's stake is below the market's minimum.",
+                required=self.limits.minimum_stake,
+                actual=self.staked,
+            )
         if len(self.running) >= self.limits.running:
             raise Busy(
                 "As many requests run as this node allows.",
@@ -217,6 +229,10 @@ class Gateway:
                 required=self.limits.head_age_s,
                 actual=age,
             )
+
+    @property
+    def is_staked(self) -> bool:
+        return self.staked >= self.limits.minimum_stake
 
     @property
     def head_age_s(self) -> int:

@@ -15,7 +15,7 @@ import structlog
 from tallystick.chain.errors import ChainError
 from tallystick.crash import point
 from tallystick.ports import Account as ChainAccount
-from tallystick.ports import ChainReader, Head
+from tallystick.ports import ChainReader
 from tallystick.protocol.channel import Channel, ChannelKey, Status
 from tallystick.protocol.errors import (
     ChannelNotOpen,
@@ -54,7 +54,7 @@ class Grants:
     def __init__(self, books: Books, chain: ChainReader, policy: GrantPolicy):
         self._books = books
         self._chain = chain
-        self._policy = policy
+        self.policy = policy
         self._one_at_a_time = asyncio.Lock()
         self.submitted: dict[ChannelId, Timestamp] = {}
         """When a grant was last handed in."""
@@ -98,10 +98,10 @@ class Grants:
                 required=self._books.now + INCLUSION_S,
                 actual=grant.deadline,
             )
-        if grant.cap < self._policy.minimum_cap:
+        if grant.cap < self.policy.minimum_cap:
             raise MalformedMessage(
                 "The grant's cap is below what this provider opens a channel for.",
-                required=str(self._policy.minimum_cap),
+                required=str(self.policy.minimum_cap),
             )
 
     async def accept(self, signed: Signed[Grant]) -> Tab:
@@ -140,10 +140,6 @@ class Grants:
             return await asyncio.to_thread(self._chain.is_receipt_key, provider, address(key))
         except ChainError as error:
             raise ChainStale("The chain cannot be asked about this receipt.") from error
-
-    async def newest_head(self) -> Head:
-        """Raises ChainError."""
-        return await asyncio.to_thread(self._chain.head)
 
     async def drop_impossible(self, tabs: Iterable[Tab]) -> list[Tab]:
         """Of those whose grant the chain is said to have skipped, which anyone can bring about: the grant

@@ -13,7 +13,7 @@ from typing import Any
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import MINIMUM_INTERIM_COST, cost_up
 from tallystick.protocol.receipt import Finish, Receipt
-from tallystick.protocol.transcript import Transcript
+from tallystick.protocol.transcript import Counts, Transcript
 from tallystick.protocol.units import Atoms, Hash32, Milliseconds, Tokens
 from tallystick_node.gateway.admission import Bounds, cost_bound_up, extended, window_tokens
 from tallystick_node.gateway.tab import Account, Reservation, Tab
@@ -47,7 +47,9 @@ class Meter:
         self._request_hash = request_hash
         self._received_at = received_at
         self._first_token_at = Milliseconds(0)
-        self._seen = Transcript(request_hash)
+        self._seen = Counts()
+        self._unsent = b""
+        """Token ids in what was seen last."""
         self._sent = Transcript(request_hash)
         self._billed_output = 0
         self._input_billed = False
@@ -56,13 +58,13 @@ class Meter:
     # -------------------------------------------------------------------------------------------- counting
 
     def see(self, chunk: Mapping[str, Any]) -> None:
-        """The engine said this; it is not sent yet."""
-        self._seen.add_counts(chunk)
+        """The engine said this; it is not sent yet, and all that it said before is."""
+        self._unsent = self._seen.add(chunk)
 
-    def send(self, payload: bytes, chunk: Mapping[str, Any], now: Milliseconds) -> None:
-        """`payload` is sent, and `chunk` is what it says."""
+    def send(self, payload: bytes, now: Milliseconds) -> None:
+        """What was seen last is sent, as `payload`."""
         self._sent.add_payload(payload)
-        self._sent.add_counts(chunk)
+        self._sent.follow(self._seen, self._unsent)
         if not self._first_token_at and self._sent.output_tokens:
             self._first_token_at = now
 
@@ -121,12 +123,15 @@ class Meter:
 
     def interim_due(self, held: Atoms) -> bool:
         """Half of what is held is used, and it is worth a receipt."""
-        if not self.interim_possible():
-            return False
-        return 2 * self.charge().cost >= held and not self.covered(held)
+        cost = self.charge().cost
+        return 2 * cost >= held and self._is_worth_one(cost) and not self.covered(held)
 
     def interim_possible(self) -> bool:
-        return self.delivered and self.charge().cost >= MINIMUM_INTERIM_COST
+        return self._is_worth_one(self.charge().cost)
+
+    def _is_worth_one(self, cost: Atoms) -> bool:
+        """A receipt in mid-stream."""
+        return self.delivered and cost >= MINIMUM_INTERIM_COST
 
     def receipt(self, tab: Tab, reservation: Reservation, finish: Finish, now: Milliseconds) -> Receipt:
         """The next receipt of the channel, over everything sent so far. What it bills is billed from here

@@ -41,6 +41,8 @@ class Metrics:
         self._disputed = self._gauge("chain_disputed", "1: the chain's nodes contradict one another.")
         self._rewinds = self._gauge("chain_rewinds", "How often the chain took blocks back.")
         self._head_age = self._gauge("chain_head_age_seconds", "Age of the newest block known.")
+        self._staked = self._gauge("staked_atoms", "Behind what the provider signs.")
+        self._slashed = self._gauge("slashed_atoms", "Ever taken for fraud.")
         self._channels = self._gauge("channels", "Channels known.")
         self.engine_up = True
         """As of the last look."""
@@ -76,6 +78,8 @@ class Metrics:
         self._head_age.set(gateway.head_age_s)
         self._disputed.set(gateway.chain_disputed)
         self._rewinds.set(gateway.rewinds)
+        self._staked.set(gateway.staked)
+        self._slashed.set(gateway.slashed)
         self._channels.set(len(tabs))
         return generate_latest(self.registry)
 
@@ -88,6 +92,7 @@ class Metrics:
             and self.database_up
             and not gateway.draining
             and not gateway.key_revoked
+            and gateway.is_staked
         )
         return healthy, {
             "status": "ok" if healthy else "unavailable",
@@ -100,6 +105,12 @@ class Metrics:
             "engine": {"ok": self.engine_up},
             "database": {"ok": self.database_up},
             "receiptKey": {"ok": not gateway.key_revoked},
+            "stake": {
+                "ok": gateway.is_staked,
+                "staked": str(gateway.staked),
+                "required": str(gateway.limits.minimum_stake),
+                "slashed": str(gateway.slashed),
+            },
             "draining": gateway.draining,
             "running": len(gateway.running),
         }

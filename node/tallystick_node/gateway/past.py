@@ -21,7 +21,9 @@ class Past:
     reached: int = -1
     """The newest block of which every event was seen."""
     _first_opened: int | None = None
-    """When a channel of this provider was first opened."""
+    """When a channel of this provider was first opened, by itself or by anybody else."""
+    _first_offered: int | None = None
+    """When an offer was first posted that this process did not make."""
     _deposits: dict[Address, int] = field(default_factory=dict)
     """Each payer's first."""
     _begun: dict[ChannelId, int] = field(default_factory=dict)
@@ -33,13 +35,18 @@ class Past:
     def see_opened(self, block: int) -> None:
         self._first_opened = min(block, block if self._first_opened is None else self._first_opened)
 
+    def see_offered(self, block: int) -> None:
+        """By another process, which may have served under it."""
+        self._first_offered = min(block, block if self._first_offered is None else self._first_offered)
+
     def see_closed(self, key: ChannelKey, block: int) -> None:
         following = replace(key, epoch=key.epoch + 1).id
         self._begun[following] = min(block, self._begun.get(following, block))
 
     def is_empty(self, block: int) -> bool:
-        """Whether the provider had no channel by then."""
-        return self._first_opened is None or self._first_opened > block
+        """Whether nothing can have been served by then: the provider had no channel, or no offer but this
+        process's own. Anybody can open a channel to it for dust; nobody else can make it offer."""
+        return any(first is None or first > block for first in (self._first_opened, self._first_offered))
 
     def may_hold(self, key: ChannelKey) -> bool | None:
         """Whether receipts may have been issued on a channel of which the database holds none; None while too

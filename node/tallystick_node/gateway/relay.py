@@ -143,7 +143,6 @@ class Relay:
             content = await reply.read()
         finally:
             reply.release()
-        chunk = _parsed(content)
         answer = Answer(
             status=reply.status,
             media_type=reply.media_type,
@@ -152,8 +151,8 @@ class Relay:
         )
         meter = running.meter
         if reply.status == 200:
-            meter.see(chunk)
-            meter.send(content, chunk, self._books.clock.milliseconds())
+            meter.see(_parsed(content))
+            meter.send(content, self._books.clock.milliseconds())
         if not meter.delivered:
             await self._drop(running, answer)
             return answer
@@ -182,8 +181,7 @@ class Relay:
                     if payload == DONE:
                         complete = True
                         break
-                    chunk = _parsed(payload)
-                    meter.see(chunk)
+                    meter.see(_parsed(payload))
                     if not input_known and meter.input_known:
                         input_known = True
                         self._shrink(running)
@@ -195,7 +193,7 @@ class Relay:
                             yield block
                     if running.ending is not None:
                         break
-                    meter.send(payload, chunk, clock.milliseconds())
+                    meter.send(payload, clock.milliseconds())
                     out.append(b"data: %b\n\n" % payload)
                 if out:
                     yield running.add(b"".join(out))

@@ -113,7 +113,7 @@ class Restorer:
         AcknowledgementMismatch, VoucherExceedsCap :
             The two halves do not fit together.
         ChannelUnknown :
-            There is nothing to put together, and we have opened one such channel for this account already.
+            There is nothing to put together, and we have opened such channels for this account already.
         ChainStale :
             It cannot be said yet whether anything is forgotten.
         """
@@ -136,17 +136,20 @@ class Restorer:
         }
 
     def _require_worth_opening(self, tab: Tab) -> None:
-        """What the chain does not know we open and close at our own cost, once an account: new session keys
-        cost a payer nothing."""
+        """What the chain does not know we open and close at our own cost. Session keys cost a payer nothing:
+        we do it once an account, and once more for each of its channels that has paid what makes one worth
+        opening."""
         if tab.issued.count or tab.channel.status is not Status.NONE:
             return
-        others = self._books.account(tab).tabs.values()
-        if any(
-            other.lost and other.refusing and not other.issued.count for other in others if other is not tab
-        ):
+        others = [other for other in self._books.account(tab).tabs.values() if other is not tab]
+        unused = sum(other.lost and other.refusing and not other.issued.count for other in others)
+        paying = sum(other.paid >= self._grants.policy.minimum_cap for other in others)
+        if unused > paying:
             raise ChannelUnknown(
                 "The chain knows no such channel, and you show no receipt of it. Go on with your other "
-                "channel, or open this one yourself."
+                "channels until one more has paid its way, or open this one yourself.",
+                required=unused,
+                actual=paying,
             )
 
     async def _take_back(self, tab: Tab, forgotten: Sequence[Signed[Receipt]], wanted: int) -> None:

@@ -100,6 +100,7 @@ class Node:
                 running=limits.running,
                 unsecured=unsecured,
                 head_age_s=limits.head_age_s,
+                minimum_stake=provider.market.minimum_stake(),
                 clocks_apart_s=limits.clocks_apart_s,
             ),
         )

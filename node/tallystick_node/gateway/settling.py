@@ -37,6 +37,8 @@ class Position:
     """No more work is taken on it."""
     closes_at: Timestamp = Timestamp(0)
     """When the payer may take the rest back; zero while it has not asked for it."""
+    lost: bool = False
+    """Its payer cannot go on before this is settled or given up."""
 
     @property
     def unsettled(self) -> Atoms:
@@ -50,7 +52,8 @@ class SettlePolicy:
     amount: Atoms
     """Settle a channel at once when so much is not settled."""
     interval_s: int
-    """Settle it after this time whatever the amount. Keep it far under the contract's close notice."""
+    """Settle it after this time whatever the amount. Keep it far under the contract's close notice. A lost
+    channel waits so long for cheaper gas."""
     minimum: Atoms
     """Less is not worth its gas, while there may be more."""
     coin_price: Atoms = Atoms(0)
@@ -67,7 +70,7 @@ class Wait(StrEnum):
     GAS_PRICE = "gas-price"
     """Gas would take too large a share. It gets cheaper, or the amount grows."""
     WORTHLESS = "worthless"
-    """It must be settled now or never, and gas costs more than it brings."""
+    """It must be settled now or never, and gas costs more than it brings. A lost channel ends without it."""
     NEXT = "next"
     """The settlement is full."""
 
@@ -119,11 +122,13 @@ def plan(
     """
     wanted = sorted(due(positions, policy, now=now, leaving=leaving), key=lambda item: -item.unsettled)
     pressing = [item for item in wanted if _presses(item, policy, now, leaving)]
-    patient = [item for item in wanted if item not in pressing]
+    others = [item for item in wanted if not _presses(item, policy, now, leaving)]
+    final = pressing + [item for item in others if _has_waited(item, policy, now)]
+    patient = [item for item in others if not _has_waited(item, policy, now)]
     if policy.coin_price == 0:
-        return _cut(pressing, patient, None, {})
+        return _cut([*final, *patient], None, {}, pressing=bool(pressing))
     row = _atoms_up(ROW_GAS, gas_price, policy)
-    worth = [item for item in pressing if item.unsettled > row]
+    worth = [item for item in final if item.unsettled > row]
     cheap = [item for item in patient if row * 1000 <= policy.gas_share * item.unsettled]
     prices = []
     if worth and (highest := _break_even(worth, policy, 1000)) >= gas_price:
@@ -132,13 +137,19 @@ def plan(
         prices.append(highest)
     if not prices:
         worth, cheap = [], []
-    waiting = {item.channel_id: Wait.WORTHLESS for item in pressing if item not in worth}
+    waiting = {item.channel_id: Wait.WORTHLESS for item in final if item not in worth}
     waiting |= {item.channel_id: Wait.GAS_PRICE for item in patient if item not in cheap}
-    return _cut(worth, cheap, max(prices, default=None), waiting)
+    in_haste = any(_presses(item, policy, now, leaving) for item in worth)
+    return _cut([*worth, *cheap], max(prices, default=None), waiting, pressing=in_haste)
 
 
 def _presses(position: Position, policy: SettlePolicy, now: Timestamp, leaving: bool) -> bool:
     return position.closes_at != 0 and (leaving or now >= position.closes_at - policy.closing_margin_s)
+
+
+def _has_waited(position: Position, policy: SettlePolicy, now: Timestamp) -> bool:
+    """Long enough for its payer, who can do nothing about the price of gas."""
+    return position.lost and now - position.since >= policy.interval_s
 
 
 def _atoms_up(gas: int, gas_price: int, policy: SettlePolicy) -> Atoms:
@@ -156,15 +167,11 @@ def _break_even(items: Sequence[Position], policy: SettlePolicy, share: int) -> 
 
 
 def _cut(
-    pressing: Sequence[Position],
-    patient: Sequence[Position],
-    highest: int | None,
-    waiting: Mapping[ChannelId, Wait],
+    items: Sequence[Position], highest: int | None, waiting: Mapping[ChannelId, Wait], *, pressing: bool
 ) -> Plan:
-    items = [*pressing, *patient]
     return Plan(
         rows=tuple(item.channel_id for item in items[:ROWS]),
-        pressing=bool(pressing),
+        pressing=pressing,
         highest_gas_price=highest,
         waiting=dict(waiting) | {item.channel_id: Wait.NEXT for item in items[ROWS:]},
     )

@@ -91,6 +91,11 @@ class Tab:
         return Atoms(self.issued.amount + self.reserved)
 
     @property
+    def paid(self) -> Atoms:
+        """Settled, or acknowledged and sure to be."""
+        return max(self.channel.settled, min(self.acknowledged.amount, self.channel.cap))
+
+    @property
     def unopened(self) -> bool:
         """We signed its close, because it may be one that we have forgotten, and the chain has not seen
         it."""

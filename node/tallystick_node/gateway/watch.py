@@ -26,6 +26,9 @@ from tallystick.chain.events import (
     ReceiptKeySet,
     Settled,
     Skip,
+    Slashed,
+    Staked,
+    UnstakeRequested,
 )
 from tallystick.chain.follower import Update
 from tallystick.crash import point
@@ -91,7 +94,7 @@ class ChainWatch:
         self._began = self._books.now
         """A database that is new was not there before."""
         self._birth: int | None = None
-        """The first block that was seen to be later, until the books have come to it."""
+        """The first block that was seen to be later, by this process."""
 
     async def poll(self) -> None:
         """Raises ChainError; nothing is lost by it."""
@@ -115,18 +118,18 @@ class ChainWatch:
 
     async def _note_birth(self, acted_on: Head) -> None:
         """The database is new. What it cannot know of is what was served before, up to a block that was made
-        after it: whatever the chain's node said earlier may have been old. Nothing is to be known where
-        nobody had opened a channel to this provider by then."""
+        after it. The first such block that is acted on will do, since its own time says when it was made;
+        what a node tells of newer ones is not asked for, as any height can be told. Nothing is to be known
+        where nothing can have been served by then."""
         books = self._books
         if self._birth is None:
-            head = acted_on if self._mines_on_demand else await self._grants.newest_head()
-            if not self._mines_on_demand and not self._is_later(head):
+            if not self._mines_on_demand and not self._is_later(acted_on):
                 return
-            self._birth = head.number
+            self._birth = acted_on.number
         if acted_on.number < self._birth:
             return
         whole = books.past.is_empty(self._birth) and not books.store.forgetful
-        birth = 0 if whole else self._birth
+        birth = 0 if whole else acted_on.number
         await books.store.save(Born(block=birth))
         books.past.birth = birth
         if birth:
@@ -158,8 +161,7 @@ class ChainWatch:
         it."""
         closed = {tab.id for tab in self._books.tabs.values() if tab.closed}
         log.warning("chain.rewound", block=block)
-        if self._birth is not None and block < self._birth:
-            self._birth = None  # What it counted may have moved to a later block.
+        self._date_again(block)
         self._gateway.rewinds += 1
         if block < 0:
             self._forget()
@@ -172,12 +174,22 @@ class ChainWatch:
             self._books.wake(tab)
         return {channel_id: tab for channel_id, tab in tabs.items() if (channel_id in closed) != tab.closed}
 
+    def _date_again(self, block: int) -> None:
+        """Where the database was dated by a block that the chain took back: what was in earlier ones may be
+        in later ones now. Where there was nothing before it, there may be now."""
+        past = self._books.past
+        if block < max(self._birth or 0, past.birth or 0):
+            if past.birth != 0:
+                self._birth = None
+            past.birth = None
+
     def _forget(self) -> None:
         """All that the chain said."""
         self._journal = Journal()
         self._books.offers.clear()
         self._books.minimum_sequence = 0
         self._gateway.key_revoked = False
+        self._gateway.staked = self._gateway.slashed = Atoms(0)
         for tab in self._books.tabs.values():
             tab.channel = Channel(key=tab.channel.key)
             tab.closed = False
@@ -219,6 +231,8 @@ class ChainWatch:
                 self._note_skip(event)
             case OfferPosted() | OffersWithdrawn() | ReceiptKeySet() if event.provider == books.provider:
                 self._sell(event)
+            case Staked() | UnstakeRequested() | Slashed() if event.provider == books.provider:
+                self._weigh(event)
             case _:
                 pass
         return ()
@@ -247,10 +261,27 @@ class ChainWatch:
         match event:
             case OfferPosted():
                 books.offers[event.offer_hash] = event.offer
+                if event.offer.sequence not in books.made:
+                    books.past.see_offered(event.block)
             case OffersWithdrawn():
                 books.minimum_sequence = event.minimum_sequence
             case ReceiptKeySet():
                 gateway.key_revoked = event.receipt_key != books.receipt_key
+
+    def _weigh(self, event: Staked | UnstakeRequested | Slashed) -> None:
+        """What is behind what this node signs."""
+        gateway = self._gateway
+        staked, slashed = gateway.staked, gateway.slashed
+
+        def undo() -> None:
+            gateway.staked, gateway.slashed = staked, slashed
+
+        self._journal.note(event.block, undo)
+        gateway.staked = event.staked
+        if isinstance(event, Slashed):
+            taken = Atoms(event.reward + event.burnt)
+            gateway.slashed = Atoms(slashed + taken)
+            log.error("provider.slashed", block=event.block, taken=taken, staked=event.staked)
 
     def _note(self, tab: Tab, event: ChainEvent) -> None:
         channel, closed = tab.channel, tab.closed

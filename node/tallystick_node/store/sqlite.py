@@ -44,6 +44,7 @@ from tallystick_node.store.statements import (
     CHANNELS,
     DELETE_PARTS,
     DROP_UNBILLED,
+    EMPTY,
     END_CUT_OFF,
     END_STREAM,
     FORGET,
@@ -118,7 +119,8 @@ class SqliteStore:
         """Counts this start."""
         (count,) = self._db.execute("PRAGMA user_version").fetchone()
         last = self._starts.read()
-        if may_have_forgotten(count, last, boot()):
+        (empty,) = self._db.execute(EMPTY).fetchone()
+        if may_have_forgotten(count, last, boot(), empty=bool(empty)):
             self.lose_all()
         highest = max(count, last.count if last else 0)
         self._count(highest + 1 + highest % 2)

@@ -1,7 +1,8 @@
 """The log of a database's starts, a small file beside it that tells the original from a copy.
 
 The database counts its starts and its clean ends, and the log, which is also the lock, repeats the count.
-A database that is behind its log, or has none, is an older copy or was moved without it; one that was not
+A database that is behind its log, or has none, is an older copy or was moved without it, even one that was
+made before starts were counted, unless there is nothing in it; one that was not
 ended cleanly before the machine itself started anew has perhaps lost its last commits with the power, unless
 each was on the disk before it counted. A copy of both, put back before the next start, looks like the
 original: that is for its operator to say.
@@ -57,11 +58,11 @@ class StartLog:
         os.close(self._descriptor)
 
 
-def may_have_forgotten(count: int, last: Entry | None, boot: str) -> bool:
+def may_have_forgotten(count: int, last: Entry | None, boot: str, *, empty: bool) -> bool:
     """Whether the database, which has counted so far, may lack what was once saved to it; `boot` is the
     running system's."""
     if last is None:
-        return count > 0
+        return count > 0 or not empty
     same_boot = boot == last.boot != _NOT_SAID
     lost_power = count % 2 == 1 and last.durability != "power" and not same_boot
     return count < last.count or lost_power

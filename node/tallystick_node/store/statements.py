@@ -122,6 +122,7 @@ ANSWER_BYTES: Final = "SELECT coalesce(sum(length(content)), 0) FROM parts"
 BIRTH: Final = "SELECT block FROM birth"
 _BORN: Final = "INSERT OR REPLACE INTO birth (id, block) VALUES (1, :block)"
 FORGET: Final = "INSERT OR REPLACE INTO birth (id, block) VALUES (1, -1)"
+EMPTY: Final = "SELECT NOT EXISTS (SELECT 1 FROM channels) AND NOT EXISTS (SELECT 1 FROM birth)"
 LOSE_ALL: Final = "UPDATE channels SET lost = 1 WHERE NOT closed"
 
 _Row = tuple[str, Mapping[str, Any]]

@@ -62,6 +62,7 @@ class Frame:
     read: Read | None
     """None where the database was not asked."""
     now: int
+    """Unix seconds of this server's clock, or the chain's where that is ahead: notices end by the chain's."""
 
     @property
     def at(self) -> "Read | Head | None":
@@ -205,14 +206,15 @@ def frame_of(request: Request, *, csv: bool, twin: bool) -> Frame:
     path = request.scope.get("raw_path", request.url.path.encode()).decode("ascii", "replace")
     query = f"?{request.url.query}" if request.url.query else ""
     api = f"/api{path}" if path != "/" else "/api/overview"
+    read: Read | None = getattr(request.state, "read", None)
     return Frame(
         path=path,
         asked=dict(request.query_params),
         twin=f"{api}{query}" if twin else None,
         csv=f"{api}.csv{query}" if csv else None,
         site=site,
-        read=getattr(request.state, "read", None),
-        now=int(site.now()),
+        read=read,
+        now=max(int(site.now()), read.timestamp if read else 0),
     )
 
 

@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Query, Request
 
 from tallystick_node.explorer.charts import Chart
 from tallystick_node.explorer.errors import NotFound
 from tallystick_node.explorer.pages.asking import FEW
 from tallystick_node.explorer.pages.frame import PROBLEMS, Db, Pages
+from tallystick_node.explorer.pages.home import terms_of
 from tallystick_node.explorer.pages.provider_charts import (
     CHARTS,
     Earnings,
@@ -19,11 +20,12 @@ from tallystick_node.explorer.pages.provider_charts import (
 )
 from tallystick_node.explorer.paging import Cutting
 from tallystick_node.explorer.queries import channels, disputes, settlements
+from tallystick_node.explorer.queries import offers as offer_queries
 from tallystick_node.explorer.queries import providers as queries
+from tallystick_node.explorer.queries.offers import Offered
 from tallystick_node.explorer.queries.rows import (
     Channel,
     Fraud,
-    Offer,
     Provider,
     ProviderHour,
     ReceiptKey,
@@ -42,7 +44,7 @@ class ProviderPage:
     provider: Provider
     receipt_keys: tuple[ReceiptKey, ...]
     """Every one that it named, the newest first."""
-    offers: Listing[Offer]
+    offers: Listing[Offered]
     """Every version, the newest first."""
     prices: tuple[queries.Prices, ...]
     """Of each model over time."""
@@ -70,11 +72,6 @@ class ProviderPage:
         """By model; `/api/provider/…/prices?model=…` has the figures."""
         return [(prices.model, price_chart(prices, self.asked_at)) for prices in self.prices[:CHARTS]]
 
-    @property
-    def standing(self) -> set[bytes]:
-        """The newest offer of each model."""
-        return {prices.newest for prices in self.prices}
-
 
 @pages.table("/providers", "providers.html")
 async def providers(db: Db, cut: Cutting) -> Listing[Provider]:
@@ -83,17 +80,18 @@ async def providers(db: Db, cut: Cutting) -> Listing[Provider]:
 
 
 @pages.page("/provider/{address}", "provider.html")
-async def provider(address: Address, db: Db, cut: Cutting, site: TheSite) -> ProviderPage:
+async def provider(request: Request, address: Address, db: Db, cut: Cutting, site: TheSite) -> ProviderPage:
     """One provider: stake, offers, earnings, and what can be seen of its work."""
     found = await queries.provider(db, address)
     if found is None:
         raise NotFound("This address never was a provider of the market.")
     hours = await queries.hours(db, address)
-    now = int(site.now())
+    terms = terms_of(request, site)
+    now = terms.now
     return ProviderPage(
         provider=found,
         receipt_keys=await queries.receipt_keys(db, address),
-        offers=await queries.offers(db, cut, address),
+        offers=await offer_queries.offers(db, cut, terms, every=True, provider=address),
         prices=await queries.prices(db, address),
         hours=tuple(hour for hour in hours if hour.hour > now - queries.YEAR),
         paid=sum(hour.paid for hour in hours),

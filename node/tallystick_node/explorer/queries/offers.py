@@ -122,9 +122,13 @@ def _offered(row: Row[Any], terms: Terms) -> Offered:
     return Offered(**vars(offer), staked=row.staked, standing=standing)
 
 
-async def offers(connection: AsyncConnection, cut: Cut, terms: Terms, *, every: bool) -> Listing[Offered]:
-    """Newest first: those that hold, or every version."""
+async def offers(
+    connection: AsyncConnection, cut: Cut, terms: Terms, *, every: bool, provider: Address | None = None
+) -> Listing[Offered]:
+    """Newest first: those that hold, or every version; of all providers, or of one."""
     statement = _select().where(*cut.below(_TABLE.block, _TABLE.log_index))
+    if provider is not None:
+        statement = statement.where(_TABLE.provider == provider)
     if not every:
         statement = statement.where(_holds(terms))
     statement = statement.order_by(_TABLE.block.desc(), _TABLE.log_index.desc()).limit(cut.asked)

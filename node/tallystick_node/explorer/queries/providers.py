@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
-from tallystick_node.explorer.queries.rows import Offer, Provider, ProviderHour, ReceiptKey
-from tallystick_node.explorer.values import Address, Amount, Hash, Listing, shown
+from tallystick_node.explorer.queries.rows import Provider, ProviderHour, ReceiptKey
+from tallystick_node.explorer.values import Address, Amount, Listing, shown
 
 _TABLE = schema.providers.c
 HOUR = 3_600
@@ -55,8 +55,6 @@ class Prices:
 
     model: str
     prices: tuple[Price, ...]
-    newest: Hash
-    """The offer that holds, unless it was withdrawn or has expired."""
 
 
 @shown
@@ -96,19 +94,6 @@ async def receipt_keys(connection: AsyncConnection, address: Address) -> tuple[R
     return tuple(ReceiptKey.of(row) for row in await connection.execute(statement))
 
 
-async def offers(connection: AsyncConnection, cut: Cut, address: Address) -> Listing[Offer]:
-    """Every version, the newest first."""
-    table = schema.offers.c
-    statement = (
-        Offer.select()
-        .where(table.provider == address, *cut.below(table.block, table.log_index))
-        .order_by(table.block.desc(), table.log_index.desc())
-        .limit(cut.asked)
-    )
-    rows = [Offer.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda offer: (offer.block, offer.log_index))
-
-
 async def hours(connection: AsyncConnection, address: Address) -> tuple[ProviderHour, ...]:
     """What it was paid in each hour that brought something, oldest first."""
     table = schema.provider_hours.c
@@ -120,17 +105,12 @@ async def prices(connection: AsyncConnection, address: Address) -> tuple[Prices,
     """Of each of its models over time, the model posted last first."""
     table = schema.offers.c
     columns = (table.timestamp, table.input_price, table.cached_input_price, table.output_price)
-    statement = select(table.model, table.offer_hash, *columns).where(table.provider == address)
+    statement = select(table.model, *columns).where(table.provider == address)
     newest_first = statement.order_by(table.block.desc(), table.log_index.desc()).limit(VERSIONS)
     prices: dict[str, list[Price]] = {}
-    newest: dict[str, bytes] = {}
-    for model, offer_hash, at, *three in await connection.execute(newest_first):
-        newest.setdefault(model, offer_hash)
+    for model, at, *three in await connection.execute(newest_first):
         prices.setdefault(model, []).append(Price.of(at, *three))
-    return tuple(
-        Prices(model=model, prices=tuple(found[::-1]), newest=newest[model])
-        for model, found in prices.items()
-    )
+    return tuple(Prices(model=model, prices=tuple(found[::-1])) for model, found in prices.items())
 
 
 async def explained(connection: AsyncConnection, address: Address) -> Explained:

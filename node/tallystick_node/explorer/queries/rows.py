@@ -3,9 +3,10 @@
 They know no statement.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import fields
-from typing import Any, ClassVar, Final, Self
+from functools import cache
+from typing import Any, ClassVar, Final, Self, cast
 
 import orjson
 from sqlalchemy import Row, Select, Table, select
@@ -26,15 +27,25 @@ class Record:
     """A row of one table. Subclasses are frozen dataclasses whose fields are its columns."""
 
     TABLE: ClassVar[Table]
+    JSON: ClassVar[frozenset[str]] = frozenset()
+    """Columns that are JSON text."""
 
     @classmethod
     def select(cls) -> Select[Any]:
-        return select(*(cls.TABLE.c[field.name] for field in fields(cls)))  # type: ignore[arg-type]
+        return select(*(cls.TABLE.c[name] for name in _names(cast(Hashable, cls))))
 
     @classmethod
     def of(cls, row: Row[Any]) -> Self:
-        """From a row that holds these columns, perhaps among others."""
-        return cls(**{field.name: row._mapping[cls.TABLE.c[field.name]] for field in fields(cls)})  # type: ignore[arg-type]
+        """From a row that begins with what `select` asks for."""
+        values = dict(zip(_names(cast(Hashable, cls)), row, strict=False))
+        for name in cls.JSON:
+            values[name] = orjson.loads(values[name])
+        return cls(**values)
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 @shown
@@ -93,6 +104,7 @@ class Transaction(Record):
 @shown
 class Event(Record):
     TABLE = schema.events
+    JSON = frozenset({"arguments"})
     block: int
     log_index: int
     position: int
@@ -104,11 +116,6 @@ class Event(Record):
     provider: Address | None
     channel_id: Hash | None
     timestamp: int
-
-    @classmethod
-    def of(cls, row: Row[Any]) -> Self:
-        values = {field.name: row._mapping[cls.TABLE.c[field.name]] for field in fields(cls)}
-        return cls(**values | {"arguments": orjson.loads(values["arguments"])})
 
     @property
     def told(self) -> tuple[Argument, ...]:
@@ -244,6 +251,7 @@ class Settlement(Record):
 @shown
 class Fraud(Record):
     TABLE = schema.frauds
+    JSON = frozenset({"evidence"})
     block: int
     log_index: int
     transaction_hash: Hash
@@ -255,11 +263,6 @@ class Fraud(Record):
     reward: Amount
     burnt: Amount
     timestamp: int
-
-    @classmethod
-    def of(cls, row: Row[Any]) -> Self:
-        values = {field.name: row._mapping[cls.TABLE.c[field.name]] for field in fields(cls)}
-        return cls(**values | {"evidence": orjson.loads(values["evidence"])})
 
     @property
     def told(self) -> tuple[Argument, ...]:

@@ -1,6 +1,8 @@
-"""Which core a process runs on, and how long it ran. Linux only: it reads /proc."""
+"""Which core a process runs on, and how long it ran. Linux only: it reads /proc, and knows its clocks."""
 
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -12,15 +14,14 @@ def cores() -> list[int]:
 def pin(pid: int, cpu: int) -> None:
     """All its threads, and those to come."""
     for task in Path(f"/proc/{pid}/task").iterdir():
-        os.sched_setaffinity(int(task.name), {cpu})
+        with suppress(ProcessLookupError):  # It has just ended.
+            os.sched_setaffinity(int(task.name), {cpu})
 
 
 def cpu_seconds(pid: int) -> float:
-    """That all its threads have run for, which is what it costs whoever else the machine works for."""
-    nanoseconds = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        nanoseconds += int((task / "schedstat").read_text().split()[0])
-    return nanoseconds / 1e9
+    """That all its threads have run for, those too that have ended, which is what it costs whoever else the
+    machine works for."""
+    return time.clock_gettime((~pid << 3) | 2)  # Its CPU clock: what `clock_getcpuclockid` answers.
 
 
 def rss_bytes(pid: int) -> int:
