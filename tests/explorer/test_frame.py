@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from tallystick_node.explorer.app import make_app
 from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.guard import Buckets, Limit, neighbourhood
 from tallystick_node.explorer.site import Site
@@ -89,3 +90,19 @@ def test_a_bucket_forgets_who_was_silent_longest() -> None:
 def test_a_household_has_one_bucket() -> None:
     assert neighbourhood("2001:db8::1") == neighbourhood("2001:db8::ffff:2")
     assert neighbourhood("192.0.2.1") != neighbourhood("192.0.2.2")
+
+
+def test_a_defect_says_nothing_of_itself_and_is_as_safe_as_a_page(site: Site) -> None:
+    def broken() -> float:
+        raise AssertionError("secret of the code")
+
+    app = make_app(replace(site, now=broken), limit=None)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        page, twin = client.get("/"), client.get("/api/overview")
+        assert client.portal is not None
+        client.portal.call(site.database.dispose)
+    for answer in (page, twin):
+        assert answer.status_code == 500
+        assert "secret" not in answer.text
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert twin.json()["code"] == "defect"

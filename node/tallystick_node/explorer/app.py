@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 
 from tallystick_node.explorer.errors import Malformed, NotFound, PageError
-from tallystick_node.explorer.guard import Buckets, Headers, Limit, RateLimit
+from tallystick_node.explorer.guard import SAFE, Buckets, Headers, Limit, RateLimit
 from tallystick_node.explorer.pages import ROUTERS
 from tallystick_node.explorer.pages.frame import render
 from tallystick_node.explorer.site import Site
@@ -28,9 +28,10 @@ _TITLES: Final = {
     400: "That is no number, hash or address",
     404: "Nothing here",
     429: "Too many requests",
-    500: "A defect of the explorer",
     503: "Not now",
 }
+
+_DEFECT: Final = "A defect of the explorer. What it knows is unharmed; other pages may work."
 
 
 class Explorer(FastAPI):
@@ -69,6 +70,7 @@ def make_app(site: Site, *, limit: Limit | None = Limit()) -> FastAPI:
     app.add_exception_handler(PageError, _page_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _defect)
     return app
 
 
@@ -110,6 +112,14 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     message = f"{first['loc'][-1]}: {first['msg']}."
     return _answer(request, Malformed.status, Malformed.code, message, {})
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    """What no page meant to raise. The server logs it; it comes past our headers, and needs no template."""
+    if request.url.path.startswith("/api/"):
+        body = orjson.dumps({"code": "defect", "message": _DEFECT})
+        return Response(body, 500, SAFE, media_type="application/json")
+    return Response(_DEFECT, 500, SAFE, media_type="text/plain; charset=utf-8")
 
 
 def _answer(request: Request, status: int, code: str, message: str, headers: dict[str, str]) -> Response:

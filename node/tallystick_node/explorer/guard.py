@@ -24,6 +24,13 @@ CSP: Final = _CSP.format(connect="'self'")
 VERIFY_CSP: Final = _CSP.format(connect="'self' https: http://127.0.0.1:* http://localhost:*")
 """There the browser may ask a node of the visitor's own choice."""
 VERIFY: Final = "/verify"
+SAFE: Final = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""Of every answer, but that `/verify` has another policy."""
 Refuse = Callable[[Request, Exception], Awaitable[Response]]
 _LASTING: Final = "public, max-age=86400"
 """Of static files: their addresses change with what they hold."""
@@ -44,10 +51,9 @@ class Headers:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["Content-Security-Policy"] = VERIFY_CSP if path == VERIFY else CSP
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers["Referrer-Policy"] = "no-referrer"
-                headers["Cross-Origin-Opener-Policy"] = "same-origin"
+                headers.update(SAFE)
+                if path == VERIFY:
+                    headers["Content-Security-Policy"] = VERIFY_CSP
                 static = path.startswith("/static/") and message["status"] == 200
                 headers.setdefault("Cache-Control", _LASTING if static else "no-cache")
             await send(message)
