@@ -2,8 +2,9 @@
 by reading it anew; no code but the writer's changes them.
 
 Amounts are decimal text of one width, because 128 bits do not fit SQLite's integers: text of one width sorts
-as numbers do. They are never summed in SQL: whoever writes keeps totals. Hashes, ids and addresses are bytes.
-Where something is on the chain is (block, log_index), and lists are read from there downwards, by key.
+as numbers do. SQL sums no more of them than their digits (queries/sums.py): whoever writes keeps totals.
+Hashes, ids and addresses are bytes. Where something is on the chain is (block, log_index), and lists are read
+from there downwards, by key.
 """
 
 from collections.abc import Iterable
@@ -27,7 +28,7 @@ from sqlalchemy.types import TypeDecorator
 
 VERSION: Final = 1
 """Of these tables. A database of another version is filled anew."""
-_DIGITS: Final = 39
+DIGITS: Final = 39
 """Of 2**128 − 1."""
 _WIDE_DIGITS: Final = 78
 """Of 2**256 − 1."""
@@ -42,13 +43,13 @@ class Amount(TypeDecorator[int]):
 
     def __init__(self, *, wide: bool = False):
         self.wide = wide
-        super().__init__(_WIDE_DIGITS if wide else _DIGITS)
+        super().__init__(_WIDE_DIGITS if wide else DIGITS)
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
         if value is None:
             return None
         assert 0 <= value < 1 << (256 if self.wide else 128), value
-        return f"{value:0{_WIDE_DIGITS if self.wide else _DIGITS}d}"
+        return f"{value:0{_WIDE_DIGITS if self.wide else DIGITS}d}"
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
         return None if value is None else int(value)

@@ -10,7 +10,7 @@ BY_DAY_FROM: Final = 15
 """Days from which on a chart has a point a day rather than one an hour."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Tally:
     """What came in an hour or a day that begins at `at`; `locked` and `staked` are what was at its end."""
 

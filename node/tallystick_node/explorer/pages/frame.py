@@ -149,40 +149,61 @@ class Pages:
         """HTML, JSON, and CSV of the answer's `rows`."""
         return lambda query: self._add(path, template, query, table=True)
 
-    def _add(self, path: str, template: str, query: Query, *, table: bool) -> Query:
-        answer = get_type_hints(query, include_extras=True)["return"]
-        adapter = TypeAdapter(answer)
-        found = Annotated[Any, Depends(query)]
-        name = query.__name__
+    def data(self, path: str) -> Callable[[Query], Query]:
+        """JSON alone, at exactly this path."""
+        return lambda query: self._twin(path, query)
 
-        async def html(request: Request, page: found) -> Response:
+    def _add(self, path: str, template: str, query: Query, *, table: bool) -> Query:
+        async def html(request: Request, page: Annotated[Any, Depends(query)]) -> Response:
             return render(request, template, {"page": page}, csv=table)
 
-        async def twin(page: found) -> Response:
-            return Response(adapter.dump_json(page, by_alias=True), media_type="application/json")
-
-        async def sheet(page: found) -> Response:
-            lines = csv_lines(row_type(answer), page.rows)
-            return StreamingResponse(lines, media_type="text/csv; charset=utf-8")
-
-        summary = (query.__doc__ or name).strip().splitlines()[0]
-        about: dict[str, Any] = {"summary": summary, "responses": PROBLEMS}
+        name = query.__name__
         self.router.add_api_route(path, html, include_in_schema=False, response_class=HTMLResponse, name=name)
         api = f"/api{path}" if path != "/" else "/api/overview"
         if table:
-            rows: dict[int | str, Any] = {
-                200: {"content": {"text/csv": {}}, "description": "The same rows as CSV"}
-            }
-            self.router.add_api_route(
-                f"{api}.csv",
-                sheet,
-                operation_id=f"{name}_csv",
-                response_class=Response,
-                summary=f"{summary} (CSV)",
-                responses={**PROBLEMS, **rows},
-            )
-        self.router.add_api_route(api, twin, operation_id=name, response_model=answer, **about)
+            self._sheet(f"{api}.csv", query)
+        return self._twin(api, query)
+
+    def _sheet(self, path: str, query: Query) -> None:
+        row = row_type(_answer(query))
+
+        async def sheet(page: Annotated[Any, Depends(query)]) -> Response:
+            return StreamingResponse(csv_lines(row, page.rows), media_type="text/csv; charset=utf-8")
+
+        rows: dict[int | str, Any] = {200: {"content": {"text/csv": {}}, "description": "The rows as CSV"}}
+        self.router.add_api_route(
+            path,
+            sheet,
+            operation_id=f"{query.__name__}_csv",
+            response_class=Response,
+            summary=f"{_summary(query)} (CSV)",
+            responses={**PROBLEMS, **rows},
+        )
+
+    def _twin(self, path: str, query: Query) -> Query:
+        answer = _answer(query)
+        adapter = TypeAdapter(answer)
+
+        async def twin(page: Annotated[Any, Depends(query)]) -> Response:
+            return Response(adapter.dump_json(page, by_alias=True), media_type="application/json")
+
+        self.router.add_api_route(
+            path,
+            twin,
+            operation_id=query.__name__,
+            response_model=answer,
+            summary=_summary(query),
+            responses=PROBLEMS,
+        )
         return query
+
+
+def _answer(query: Callable[..., Any]) -> Any:
+    return get_type_hints(query, include_extras=True)["return"]
+
+
+def _summary(query: Callable[..., Any]) -> str:
+    return (query.__doc__ or query.__name__).strip().splitlines()[0]
 
 
 def render(

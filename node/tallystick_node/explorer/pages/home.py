@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tallystick_node.explorer.charts import Chart, Curve, chart
 from tallystick_node.explorer.live import Head
-from tallystick_node.explorer.pages.frame import PROBLEMS, Db, Pages
+from tallystick_node.explorer.pages.frame import Db, Pages
 from tallystick_node.explorer.paging import Cut, Cutting
 from tallystick_node.explorer.queries import home as queries
 from tallystick_node.explorer.queries import hours as hour_queries
@@ -135,7 +135,7 @@ async def hours(db: Db, cut: Cutting) -> Listing[Hour]:
     return await hour_queries.hours(db, cut)
 
 
-@pages.router.get("/api/series", operation_id="series", responses=PROBLEMS)
+@pages.data("/api/series")
 async def series(request: Request, db: Db, site: TheSite, days: Days = 7) -> Series:
     """What charts are drawn from: a step an hour, or a day where more than two weeks are asked for."""
     tallies = await hour_queries.tallies(db, days, terms_of(request, site).now)

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Query, Request
 from fastapi.responses import RedirectResponse, Response
 
-from tallystick_node.explorer.pages.frame import PROBLEMS, Db, Pages, render
+from tallystick_node.explorer.pages.frame import Db, Pages, render
 from tallystick_node.explorer.queries import search as queries
 from tallystick_node.explorer.queries.search import LONGEST, Hit
 from tallystick_node.explorer.values import shown
@@ -40,8 +40,8 @@ async def search(request: Request, db: Db, q: Word = "") -> Response:
     return render(request, "search.html", {"page": Hits(query=q, hits=hits)})
 
 
-@pages.router.get("/api/search", operation_id="search", responses=PROBLEMS)
-async def search_twin(db: Db, q: Word = "") -> Hits:
+@pages.data("/api/search")
+async def find(db: Db, q: Word = "") -> Hits:
     """Everything that is called so."""
     return Hits(query=q, hits=await queries.search(db, q))
 

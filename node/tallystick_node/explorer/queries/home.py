@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.queries.rows import Block
+from tallystick_node.explorer.queries.sums import parts_of, together
 from tallystick_node.explorer.values import Amount, shown
 
 NEWEST: Final = 8
@@ -70,7 +71,8 @@ async def totals(connection: AsyncConnection) -> Totals:
     counts = (hours.transactions, hours.settlements, hours.opened, hours.closed, hours.settle_gas)
     sums = select(*(func.coalesce(func.sum(column), 0) for column in counts))
     transactions, settlements, channels, closed, settle_gas = (await connection.execute(sums)).one()
-    amounts = (await connection.execute(select(hours.settled, hours.deposited))).all()
+    settled = (await connection.execute(select(*parts_of(hours.settled)))).one()
+    deposited = (await connection.execute(select(*parts_of(hours.deposited)))).one()
     newest = select(hours.locked, hours.staked).order_by(hours.hour.desc()).limit(1)
     level = (await connection.execute(newest)).first()
     staked = select(func.count()).select_from(schema.providers).where(providers.staked > 0)
@@ -80,8 +82,8 @@ async def totals(connection: AsyncConnection) -> Totals:
         channels=int(channels),
         closed=int(closed),
         settle_gas=int(settle_gas),
-        settled=sum(amount for amount, _ in amounts),
-        deposited=sum(amount for _, amount in amounts),
+        settled=together(settled),
+        deposited=together(deposited),
         locked=level.locked if level else 0,
         staked=level.staked if level else 0,
         providers=(await connection.execute(staked)).scalar_one(),
@@ -93,15 +95,15 @@ async def sold(connection: AsyncConnection) -> Sold:
     counts = (published.requests, published.input_tokens, published.output_tokens)
     sums = select(*(func.coalesce(func.sum(column), 0) for column in counts))
     requests, input_tokens, output_tokens = (await connection.execute(sums)).one()
-    costs = select(published.cost, channels.settled).join_from(
+    cost = case((published.cost < channels.settled, published.cost), else_=channels.settled)
+    costs = select(*parts_of(cost)).join_from(
         schema.published, schema.channels, published.channel_id == channels.channel_id
     )
-    rows = (await connection.execute(costs)).all()
     return Sold(
         requests=int(requests),
         input_tokens=int(input_tokens),
         output_tokens=int(output_tokens),
-        atoms=sum(min(row.cost, row.settled) for row in rows),
+        atoms=together((await connection.execute(costs)).one()),
     )
 
 

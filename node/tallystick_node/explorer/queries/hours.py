@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
@@ -14,7 +13,7 @@ from tallystick_node.explorer.series import DAY, Tally, filled, step_of
 from tallystick_node.explorer.values import Amount, Listing, shown
 
 _TABLE = schema.hours.c
-_COLUMNS = [_TABLE[field.name] for field in fields(Tally) if field.name != "at"]
+_COLUMNS = [_TABLE.hour if field.name == "at" else _TABLE[field.name] for field in fields(Tally)]
 
 
 @shown
@@ -51,13 +50,9 @@ async def tallies(connection: AsyncConnection, days: int, now: int) -> Sequence[
     start = now - days * DAY
     step = step_of(days)
     start -= start % step
-    statement = select(_TABLE.hour, *_COLUMNS)
+    statement = select(*_COLUMNS)
     inside = statement.where(_TABLE.hour >= start, _TABLE.hour <= now).order_by(_TABLE.hour)
     earlier = statement.where(_TABLE.hour < start).order_by(_TABLE.hour.desc()).limit(1)
     before = (await connection.execute(earlier)).first()
-    rows = [_tally(row) for row in await connection.execute(inside)]
-    return filled(rows, before=_tally(before) if before else None, start=start, end=now, step=step)
-
-
-def _tally(row: Row[Any]) -> Tally:
-    return Tally(at=row[0], **dict(zip((column.name for column in _COLUMNS), row[1:], strict=True)))
+    rows = [Tally(*row) for row in await connection.execute(inside)]
+    return filled(rows, before=Tally(*before) if before else None, start=start, end=now, step=step)

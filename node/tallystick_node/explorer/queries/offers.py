@@ -31,7 +31,7 @@ _SIDE_BY_SIDE: Final = 200
 _HISTORY: Final = 500
 """Versions that a price history is drawn from."""
 _WITHDRAWALS: Final = 2_000
-_OBSERVED: Final = 2_000
+_OBSERVED: Final = 1_000
 """Newest receipts of a model that its speeds are taken from."""
 _INTERIM: Final = 0
 
