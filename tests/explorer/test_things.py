@@ -21,6 +21,7 @@ from tallystick_node.explorer.queries import (
     settlements,
     transactions,
 )
+from tallystick_node.explorer.queries.explained import explained
 from tests.explorer import small
 from tests.explorer.small import ALICE, BOB, CARL, DORA, HOUR, NOW, START, hash_of
 
@@ -185,10 +186,10 @@ async def test_a_receipt_and_the_settlement_that_paid_it(connection: AsyncConnec
 async def test_what_the_published_receipts_explain_is_no_more_than_was_settled(
     connection: AsyncConnection,
 ) -> None:
-    found = await providers.explained(connection, CARL)
+    found = await explained(connection, CARL)
     assert (found.receipts, found.requests) == (3, 2)
     assert found.atoms == 150, "The third receipt was never paid."
-    assert (await providers.explained(connection, DORA)).receipts == 0
+    assert (await explained(connection, DORA)).receipts == 0
 
 
 async def test_uptime_counts_hours_from_the_first_offer(connection: AsyncConnection) -> None:

@@ -16,6 +16,7 @@ from tallystick_node.explorer.queries import hours as hour_queries
 from tallystick_node.explorer.queries import offers as offer_queries
 from tallystick_node.explorer.queries import settlements as settlement_queries
 from tallystick_node.explorer.queries import transactions as transaction_queries
+from tallystick_node.explorer.queries.explained import Explained, explained
 from tallystick_node.explorer.queries.hours import Hour
 from tallystick_node.explorer.queries.offers import ModelRow, Terms
 from tallystick_node.explorer.queries.rows import Block, Settlement, Transaction
@@ -37,7 +38,7 @@ class Overview:
     totals: queries.Totals
     gas_per_settlement: int
     """Of all settle transactions, by settled rows; rounded up."""
-    sold: queries.Sold
+    sold: Explained
     gas_per_request: int | None
     """The gas of the settlements that the published receipts explain, by their requests; rounded up."""
     conservation: queries.Conservation | None
@@ -113,16 +114,16 @@ async def overview(request: Request, db: Db, site: TheSite, days: Days = 7) -> O
     )
 
 
-async def _totals(request: Request, db: Db, site: Site) -> tuple[queries.Totals, queries.Sold]:
+async def _totals(request: Request, db: Db, site: Site) -> tuple[queries.Totals, Explained]:
     """They change with a block; what was published since then is counted with the next one."""
 
-    async def ask() -> tuple[queries.Totals, queries.Sold]:
-        return await queries.totals(db), await queries.sold(db)
+    async def ask() -> tuple[queries.Totals, Explained]:
+        return await queries.totals(db), await explained(db)
 
     return await site.kept.get("totals", request.state.read.hash, ask)
 
 
-def gas_per_request(totals: queries.Totals, sold: queries.Sold) -> int | None:
+def gas_per_request(totals: queries.Totals, sold: Explained) -> int | None:
     """Rounded up. Of the gas of all settlements, the part of what the receipts explain: by atoms."""
     if not sold.requests or not totals.settled:
         return None

@@ -22,6 +22,7 @@ from tallystick_node.explorer.paging import Cutting
 from tallystick_node.explorer.queries import channels, disputes, settlements
 from tallystick_node.explorer.queries import offers as offer_queries
 from tallystick_node.explorer.queries import providers as queries
+from tallystick_node.explorer.queries.explained import Explained, explained
 from tallystick_node.explorer.queries.offers import Offered
 from tallystick_node.explorer.queries.rows import (
     Channel,
@@ -52,7 +53,7 @@ class ProviderPage:
     """Of the last year, in which it was paid, oldest first."""
     paid: Amount
     """By channels, in all."""
-    explained: queries.Explained
+    explained: Explained
     uptime: queries.Uptime | None
     channels: Listing[Channel]
     """The last; `/channels?provider=…` has all."""
@@ -95,7 +96,7 @@ async def provider(request: Request, address: Address, db: Db, cut: Cutting, sit
         prices=await queries.prices(db, address),
         hours=tuple(hour for hour in hours if hour.hour > now - queries.YEAR),
         paid=sum(hour.paid for hour in hours),
-        explained=await queries.explained(db, address),
+        explained=await explained(db, address),
         uptime=await queries.uptime(db, address, hours, now),
         channels=await channels.channels(db, FEW, provider=address),
         settlements=await settlements.settlements(db, FEW, settlements.Only(provider=address)),

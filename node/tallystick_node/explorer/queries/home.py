@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
@@ -41,21 +41,6 @@ class Totals:
 
 
 @shown
-class Sold:
-    """What the published receipts say was bought, and which part of what was settled they explain."""
-
-    requests: int
-    input_tokens: int
-    output_tokens: int
-    atoms: Amount
-    """The sum of their costs, in each channel no more than it has settled."""
-
-    @property
-    def tokens(self) -> int:
-        return self.input_tokens + self.output_tokens
-
-
-@shown
 class Conservation:
     """INV-1 at a block: what the asset's transfers left with the market, and what its events have it owe."""
 
@@ -87,23 +72,6 @@ async def totals(connection: AsyncConnection) -> Totals:
         locked=level.locked if level else 0,
         staked=level.staked if level else 0,
         providers=(await connection.execute(staked)).scalar_one(),
-    )
-
-
-async def sold(connection: AsyncConnection) -> Sold:
-    published, channels = schema.published.c, schema.channels.c
-    counts = (published.requests, published.input_tokens, published.output_tokens)
-    sums = select(*(func.coalesce(func.sum(column), 0) for column in counts))
-    requests, input_tokens, output_tokens = (await connection.execute(sums)).one()
-    cost = case((published.cost < channels.settled, published.cost), else_=channels.settled)
-    costs = select(*parts_of(cost)).join_from(
-        schema.published, schema.channels, published.channel_id == channels.channel_id
-    )
-    return Sold(
-        requests=int(requests),
-        input_tokens=int(input_tokens),
-        output_tokens=int(output_tokens),
-        atoms=together((await connection.execute(costs)).one()),
     )
 
 

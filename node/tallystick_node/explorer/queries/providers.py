@@ -22,20 +22,6 @@ VERSIONS = 500
 
 
 @shown
-class Explained:
-    """Which part of what a provider was paid the published receipts account for."""
-
-    channels: int
-    """With published receipts."""
-    receipts: int
-    requests: int
-    input_tokens: int
-    output_tokens: int
-    atoms: Amount
-    """The sum of the receipts' costs, in each channel no more than it has settled."""
-
-
-@shown
 class Price:
     """From that moment on, atoms per million tokens."""
 
@@ -111,31 +97,6 @@ async def prices(connection: AsyncConnection, address: Address) -> tuple[Prices,
     for model, at, *three in await connection.execute(newest_first):
         prices.setdefault(model, []).append(Price.of(at, *three))
     return tuple(Prices(model=model, prices=tuple(found[::-1])) for model, found in prices.items())
-
-
-async def explained(connection: AsyncConnection, address: Address) -> Explained:
-    published, channels = schema.published.c, schema.channels.c
-    statement = (
-        select(
-            published.receipts,
-            published.requests,
-            published.input_tokens,
-            published.output_tokens,
-            published.cost,
-            channels.settled,
-        )
-        .join_from(schema.published, schema.channels, published.channel_id == channels.channel_id)
-        .where(published.provider == address)
-    )
-    rows = (await connection.execute(statement)).all()
-    return Explained(
-        channels=len(rows),
-        receipts=sum(row.receipts for row in rows),
-        requests=sum(row.requests for row in rows),
-        input_tokens=sum(row.input_tokens for row in rows),
-        output_tokens=sum(row.output_tokens for row in rows),
-        atoms=sum(min(row.cost, row.settled) for row in rows),
-    )
 
 
 async def uptime(
