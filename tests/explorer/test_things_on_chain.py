@@ -10,12 +10,14 @@ from fastapi.testclient import TestClient
 
 from tallystick.chain.market import Asset
 from tallystick.chain.rpc import Rpc
+from tallystick.protocol.documents import document_to_json
 from tallystick.protocol.units import Atoms
 from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.node import Node
 from tallystick_node.explorer.site import Site
 
 from .conftest import asked
+from .halves import Held
 from .test_hostile import Markup
 from .trading import Traded
 
@@ -145,3 +147,53 @@ def test_a_csv_file_has_what_the_list_has(client: TestClient) -> None:
         assert len(rows) == len(twin) > 0, path
         for row, other in zip(rows, twin, strict=True):
             assert row.keys() == other.keys()
+
+
+def test_what_is_published_stands_on_every_page_that_it_explains(held: Held, auditor: TestClient) -> None:
+    """Five of seven receipts of one channel are settled; of another three, and its close paid two more."""
+    for half in (held.settled, held.closed):
+        documents = [document_to_json(document) for document in half.documents()]
+        assert auditor.post("/api/receipts", json=documents).status_code == 200
+    settled, closed = (f"0x{half.key.id.hex()}" for half in (held.settled, held.closed))
+    costs = [signed.message.cost for signed in held.settled.receipts[:5]]
+
+    page = auditor.get(f"/api/channel/{settled}").json()
+    assert [receipt["sequence"] for receipt in page["receipts"]] == [4, 3, 2, 1, 0]
+    assert page["published"]["cost"] == page["channel"]["settled"] == str(sum(costs))
+    assert "They explain 100.0 %" in auditor.get(f"/channel/{settled}").text
+
+    second, first = auditor.get(f"/api/settlements?channel={settled}").json()["rows"]
+    for row, sequences in ((first, [2, 1, 0]), (second, [4, 3])):
+        under = auditor.get(f"/api/settlement/{row['block']}/{row['logIndex']}").json()["receipts"]["rows"]
+        assert [receipt["sequence"] for receipt in under] == sequences
+        assert sum(int(receipt["cost"]) for receipt in under) == int(row["paid"])
+
+    for sequence in range(5):
+        receipt = auditor.get(f"/api/receipt/{settled}/{sequence}").json()
+        assert receipt["settlement"]["block"] == (first if sequence < 3 else second)["block"]
+        assert receipt["working"]["agrees"]
+        assert receipt["published"]["receipt"]["sequence"] == str(sequence)
+        assert 'action="/verify"' in auditor.get(f"/receipt/{settled}/{sequence}").text
+    assert auditor.get(f"/receipt/{settled}/5").status_code == 404, (
+        "It was not settled, so nobody may publish it."
+    )
+
+    last = auditor.get(f"/api/receipt/{closed}/4").json()
+    assert (last["settlement"], last["closed"]["channelId"]) == (None, closed)
+    assert "the close of its channel" in auditor.get(f"/receipt/{closed}/4").text
+    by_close = sum(signed.message.cost for signed in held.closed.receipts[3:])
+    assert auditor.get(f"/api/channel/{closed}").json()["closePaid"] == str(by_close)
+    assert "by the close itself" in auditor.get(f"/channel/{closed}").text
+
+    provider = auditor.get(f"/api/provider/0x{held.provider.address.hex()}").json()
+    assert provider["explained"]["receipts"] == 10
+    assert provider["explained"]["atoms"] == provider["paid"] == provider["provider"]["earned"]
+
+
+def test_a_published_receipt_is_verified_at_a_click(held: Held, auditor: TestClient) -> None:
+    documents = [document_to_json(document) for document in held.settled.documents()]
+    auditor.post("/api/receipts", json=documents)
+    page = Markup(auditor.get(f"/receipt/0x{held.settled.key.id.hex()}/0").text)
+    (document,) = [attributes["value"] for tag, attributes in page.tags if attributes.get("type") == "hidden"]
+    answer = auditor.post("/verify", data={"document": document})
+    assert 'data-verdict="paid"' in answer.text

@@ -24,6 +24,8 @@ class ChannelPage:
     channel: Channel
     left: Amount
     """What it can still pay."""
+    close_paid: Amount | None
+    """What its close paid beyond its settlements: only its payer can have it so. None: it is not closed."""
     lives: tuple[Channel, ...]
     """Of the same key between the same two, this one included, the last first."""
     life: Listing[queries.Moment]
@@ -62,6 +64,7 @@ async def channel(
     return ChannelPage(
         channel=found,
         left=found.left,
+        close_paid=await queries.paid_by_close(db, found) if found.closed_at else None,
         lives=await queries.epochs(db, found),
         life=await queries.life(db, cut, id),
         published=await queries.published(db, id),

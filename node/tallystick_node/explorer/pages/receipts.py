@@ -11,9 +11,9 @@ from tallystick.protocol.units import MTOK
 from tallystick_node.explorer.errors import NotFound
 from tallystick_node.explorer.pages.asking import Sequence
 from tallystick_node.explorer.pages.frame import Db, Pages
+from tallystick_node.explorer.queries import channels, settlements
 from tallystick_node.explorer.queries import receipts as queries
-from tallystick_node.explorer.queries import settlements
-from tallystick_node.explorer.queries.rows import Offer, PublishedReceipt, Settlement
+from tallystick_node.explorer.queries.rows import Channel, Offer, PublishedReceipt, Settlement
 from tallystick_node.explorer.values import Amount, Hash, shown
 
 pages = Pages()
@@ -71,7 +71,9 @@ class ReceiptPage:
     speed: Speed | None
     """None: no token was delivered."""
     settlement: Settlement | None
-    """That paid it; none: nothing has yet."""
+    """That paid it."""
+    closed: Channel | None
+    """Its channel, where its close paid what no settlement had. Neither: nothing has paid it yet."""
 
     @property
     def document(self) -> str:
@@ -88,6 +90,9 @@ async def receipt(channel: Hash, sequence: Sequence, db: Db) -> ReceiptPage:
             "No such receipt was published here. Payer and provider hold it: either may publish it."
         )
     found = printed.receipt
+    settlement = await settlements.that_paid(db, channel, found.cumulative_cost)
+    ended = await channels.channel(db, channel) if settlement is None else None
+    paid_then = ended is not None and ended.closed_at > 0 and ended.settled >= found.cumulative_cost
     offer = await queries.offer(db, found.offer_hash)
     return ReceiptPage(
         receipt=found,
@@ -96,7 +101,8 @@ async def receipt(channel: Hash, sequence: Sequence, db: Db) -> ReceiptPage:
         offer=offer,
         working=None if offer is None else working(found, offer),
         speed=speed(found),
-        settlement=await settlements.that_paid(db, channel, found.cumulative_cost),
+        settlement=settlement,
+        closed=ended if paid_then else None,
     )
 
 

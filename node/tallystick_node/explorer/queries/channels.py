@@ -1,6 +1,6 @@
 """Channels, and the whole life of one."""
 
-from sqlalchemy import and_
+from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
@@ -73,6 +73,14 @@ async def life(connection: AsyncConnection, cut: Cut, channel_id: Hash) -> Listi
         for row in await connection.execute(statement)
     ]
     return cut.listing(rows, lambda moment: (moment.event.block, moment.event.log_index))
+
+
+async def paid_by_close(connection: AsyncConnection, channel: Channel) -> int:
+    """Of a closed channel: what was settled in the end, without what settlements had."""
+    table = schema.settlements.c
+    newest = select(table.settled).where(table.channel_id == channel.channel_id)
+    before = await connection.scalar(newest.order_by(table.block.desc(), table.log_index.desc()).limit(1))
+    return channel.settled - (before or 0)
 
 
 async def published(connection: AsyncConnection, channel_id: Hash) -> Published | None:
