@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from tallystick_node.explorer.app import make_app
 from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.guard import Buckets, Limit, neighbourhood
+from tallystick_node.explorer.live import Head
 from tallystick_node.explorer.site import Site
 from tests.explorer.conftest import asked
 
@@ -106,3 +107,19 @@ def test_a_defect_says_nothing_of_itself_and_is_as_safe_as_a_page(site: Site) ->
         assert "secret" not in answer.text
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
     assert twin.json()["code"] == "defect"
+
+
+def test_an_index_that_lags_says_so_on_every_page_and_fails_its_health(
+    client: TestClient, site: Site
+) -> None:
+    assert client.get("/api/health").json() == {"block": 120, "behind": 0}
+    assert client.portal is not None
+    client.portal.call(site.live.publish, Head(block=120, timestamp=0, chain_head=140))
+    assert client.get("/api/health").json() == {"block": 120, "behind": 20}
+    assert "blocks behind its node" not in client.get("/").text
+    client.portal.call(site.live.publish, Head(block=120, timestamp=0, chain_head=1_141))
+    behind = client.get("/api/health")
+    assert (behind.status_code, behind.json()["code"]) == (503, "index-behind")
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "The index is 1,021 blocks behind its node." in page.text

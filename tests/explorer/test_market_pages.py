@@ -281,3 +281,9 @@ def test_the_api_page_lists_every_route_of_the_document(market: TestClient) -> N
     assert document["paths"]["/api/model/{name}"]["get"]["parameters"][0]["in"] == "path"
     names = [told["operationId"] for methods in document["paths"].values() for told in methods.values()]
     assert len(names) == len(set(names))
+
+
+def test_a_word_with_a_nul_is_looked_for_as_it_is_kept(market: TestClient) -> None:
+    """PostgreSQL would refuse the question."""
+    assert market.get("/model/a%00b").status_code == 404
+    assert market.get("/search?q=a%00b").status_code == 200

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from tallystick_node.explorer.errors import Malformed, NotFound, PageError
 from tallystick_node.explorer.guard import SAFE, Buckets, Headers, Limit, RateLimit
+from tallystick_node.explorer.live import BEHIND
 from tallystick_node.explorer.pages import ROUTERS
 from tallystick_node.explorer.pages.frame import render
 from tallystick_node.explorer.site import Site
@@ -84,7 +85,7 @@ def _templates(site: Site) -> Environment:
         auto_reload=False,
     )
     environment.filters.update(filters(site.asset))
-    environment.globals.update(static=_static, asset=site.asset, deployment=site.deployment)
+    environment.globals.update(static=_static, tolerated=BEHIND, asset=site.asset, deployment=site.deployment)
     return environment
 
 

@@ -7,6 +7,7 @@ PageError
 ├─ TooMany            429
 └─ Unavailable        503  what the page needs is not there now
    ├─ IndexEmpty           nothing of the chain was read yet
+   ├─ IndexBehind          the index lacks more blocks than a few (asked by /api/health alone)
    └─ ListenersFull        as many listen to /live as may
 """
 
@@ -51,6 +52,10 @@ class Unavailable(PageError):
 
 class IndexEmpty(Unavailable):
     code = "index-empty"
+
+
+class IndexBehind(Unavailable):
+    code = "index-behind"
 
 
 class ListenersFull(Unavailable):

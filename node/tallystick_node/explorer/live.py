@@ -11,6 +11,8 @@ from typing import Final
 
 from tallystick_node.explorer.errors import ListenersFull
 
+BEHIND: Final = 20
+"""Blocks that the index may lack before pages say so."""
 LISTENERS: Final = 256
 """At once. Each costs a connection."""
 

@@ -145,6 +145,14 @@ def percent(part_: int, whole: int) -> str:
     return f"{part_ * 1000 // whole / 10:.1f} %" if whole else "–"
 
 
+def _amount(value: int, unit: str, text: str) -> Markup:
+    return Markup('<span class="amount" title="{:,} {}">{}</span>').format(value, unit, text)
+
+
+def _with_unit(atoms: int, text: str, asset: Asset) -> Markup:
+    return Markup('{} <span class="unit">{}</span>').format(_amount(atoms, "atoms", text), asset.symbol)
+
+
 def filters(asset: Asset) -> Mapping[str, Any]:
     """What templates call them."""
 
@@ -152,22 +160,23 @@ def filters(asset: Asset) -> Mapping[str, Any]:
         """Without the unit it is for a column, where all have as many decimals."""
         if value is None:
             return "–"
-        text = decimal(value, asset.decimals, least=2 if unit else DECIMALS)
-        if not unit:
-            return Markup('<span class="amount" title="{:,} atoms">{}</span>').format(value, text)
-        return Markup(
-            '<span class="amount" title="{:,} atoms">{}</span> <span class="unit">{}</span>'
-        ).format(value, text, asset.symbol)
+        if unit:
+            return _with_unit(value, decimal(value, asset.decimals), asset)
+        return _amount(value, "atoms", decimal(value, asset.decimals, least=DECIMALS))
+
+    def headline(value: int) -> Markup:
+        """For a figure that is read at a glance: of what is large two decimals are enough."""
+        rest = 10 ** max(0, asset.decimals - 2) if value >= 100 * 10**asset.decimals else 1
+        return _with_unit(value, decimal(value // rest * rest, asset.decimals), asset)
 
     def wei(value: int | None) -> Markup | str:
         if value is None:
             return "–"
-        return Markup('<span class="amount" title="{:,} wei">{}</span>').format(
-            value, decimal(value, WEI_DECIMALS)
-        )
+        return _amount(value, "wei", decimal(value, WEI_DECIMALS))
 
     return {
         "atoms": atoms,
+        "headline": headline,
         "wei": wei,
         "time": time_,
         "day": day,

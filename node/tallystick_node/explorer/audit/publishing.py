@@ -21,6 +21,7 @@ from tallystick.protocol.units import ChannelId
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.audit.checking import is_paid
 from tallystick_node.explorer.index import tables
+from tallystick_node.explorer.index.facts import plain
 from tallystick_node.explorer.queries import facts as queries
 from tallystick_node.explorer.values import Hash, shown
 
@@ -84,7 +85,7 @@ async def _row(db: AsyncConnection, domain: Domain, block: int, document: Receip
     row = {name: getattr(receipt, name) for name in Receipt.__slots__ if name in columns}
     return row | {
         "struct_hash": receipt.struct_hash(),
-        "model": known.offers[receipt.offer_hash].offer.model.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        "model": plain(known.offers[receipt.offer_hash].offer.model),
         "provider": known.channel.provider,
         "payer": known.channel.payer,
         "acknowledgement_hash": acknowledgement.struct_hash(),

@@ -8,7 +8,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
 from tallystick_node.explorer.charts import Chart, Curve, chart
-from tallystick_node.explorer.live import Head
+from tallystick_node.explorer.errors import IndexBehind
+from tallystick_node.explorer.live import BEHIND, Head
 from tallystick_node.explorer.pages.frame import Db, Pages
 from tallystick_node.explorer.paging import Cut, Cutting
 from tallystick_node.explorer.queries import home as queries
@@ -134,6 +135,26 @@ def gas_per_request(totals: queries.Totals, sold: Explained) -> int | None:
 async def hours(db: Db, cut: Cutting) -> Listing[Hour]:
     """What came in each hour, newest first."""
     return await hour_queries.hours(db, cut)
+
+
+@shown
+class Health:
+    """The index follows its node."""
+
+    block: int
+    """The newest that was read."""
+    behind: int
+    """Blocks that the node has and the index lacks."""
+
+
+@pages.data("/api/health")
+async def health(request: Request, db: Db, site: TheSite) -> Health:
+    """Whether the index follows its node: 503 where it is empty, or more than 20 blocks behind."""
+    read, head = request.state.read, site.live.head
+    behind = max(0, head.chain_head - read.block) if head else 0
+    if behind > BEHIND:
+        raise IndexBehind(f"The index is {behind:,} blocks behind its node.")
+    return Health(block=read.block, behind=behind)
 
 
 @pages.data("/api/series")

@@ -9,6 +9,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from tallystick_node.explorer import prices
 from tallystick_node.explorer.charts import Chart, Curve, chart
 from tallystick_node.explorer.errors import NotFound
+from tallystick_node.explorer.index.facts import plain
 from tallystick_node.explorer.pages.frame import Db, Pages
 from tallystick_node.explorer.pages.home import terms_of
 from tallystick_node.explorer.paging import Cutting
@@ -100,6 +101,7 @@ async def models(request: Request, db: Db, site: TheSite) -> Listing[ModelRow]:
 async def model(request: Request, db: Db, site: TheSite, name: str) -> Model:
     """One model: its offers side by side, and its price over time."""
     terms = terms_of(request, site)
+    name = plain(name)
     posted, withdrawn = await queries.history(db, name)
     if not posted:
         raise NotFound("Nobody ever offered a model of this name.")

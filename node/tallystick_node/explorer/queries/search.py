@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick.protocol.units import to_hex
 from tallystick_node.explorer import schema
+from tallystick_node.explorer.index.facts import plain
 from tallystick_node.explorer.values import shown
 
 Kind = Literal[
@@ -93,8 +94,8 @@ _ADDRESSES: Final = (
 
 async def search(connection: AsyncConnection, word: str) -> Sequence[Hit]:
     """Everything that is called so, exact matches first."""
-    word = word.strip()[:LONGEST]
-    if not word or "\0" in word:
+    word = plain(word.strip()[:LONGEST])
+    if not word:
         return ()
     hits = [hit async for hit in _exact(connection, word)]
     if not hits:
