@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from tallystick.chain import contracts
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Asset
 from tallystick.protocol.units import Address
 from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.node import Node
+from tallystick_node.explorer.pages.provider_charts import earnings, earnings_chart
+from tallystick_node.explorer.queries.rows import ProviderHour
 from tallystick_node.explorer.site import Site
 from tests.explorer import small
 from tests.explorer.conftest import asked
@@ -105,3 +108,32 @@ def test_a_table_is_a_csv_too(market: TestClient, path: str) -> None:
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert answer.headers["content-type"].startswith("text/csv")
     assert len(rows) == len(market.get(f"/api{path}").json()["rows"])
+
+
+def test_every_function_that_changes_the_market_is_said_to_be_for_something(market: TestClient) -> None:
+    templates = market.app.state.templates  # type: ignore[attr-defined]
+    told = templates.get_template("things.html").module.CALLS
+    entries = contracts.market().interface.entries
+    functions = [entry for entry in entries if entry["type"] == "function"]
+    changing = {entry["name"] for entry in functions if entry["stateMutability"] not in ("view", "pure")}
+    assert set(told) == changing
+
+
+def test_a_chart_of_one_hour_has_a_line() -> None:
+    hour = ProviderHour(hour=small.START, settlements=1, paid=9)
+    for now in (small.START + 60, small.START - 60):
+        found = earnings([hour], now)
+        assert found.at == (small.START - small.HOUR, small.START)
+        assert found.paid == (0, 9)
+        assert earnings_chart(found) is not None
+
+
+def test_a_chart_of_a_year_has_a_point_a_day_and_all_that_was_paid() -> None:
+    hours = [ProviderHour(hour=small.START + n * 7 * small.HOUR, settlements=1, paid=n) for n in range(1_000)]
+    found = earnings(hours, hours[-1].hour + 5)
+    assert len(found.at) == 292
+    assert sum(found.paid) == sum(range(1_000))
+
+
+def test_nothing_earned_is_no_chart() -> None:
+    assert earnings_chart(earnings([], small.NOW)) is None

@@ -46,6 +46,11 @@ class Argument:
     def number(self) -> int:
         return int(self.value)
 
+    @property
+    def empty(self) -> bool:
+        """A hash of nothing: the contract has zero where there is none."""
+        return self.kind == "hash" and not any(self.bytes)
+
 
 @shown
 class SettleRow:

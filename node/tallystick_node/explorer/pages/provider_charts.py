@@ -33,12 +33,12 @@ class PriceColumns:
 
 
 def earnings(hours: Sequence[ProviderHour], now: int) -> Earnings:
-    """Without gaps, from the first hour that is given to now."""
+    """Without gaps, from the first hour that is given to now; two points at least, or there is no line."""
     if not hours:
         return Earnings(at=(), paid=(), settlements=())
     step = DAY if now - hours[0].hour >= BY_DAY_FROM * DAY else HOUR
-    start = hours[0].hour - hours[0].hour % step
-    at = tuple(range(start, max(now, hours[-1].hour) + 1, step))
+    start, end = hours[0].hour - hours[0].hour % step, max(now, hours[-1].hour)
+    at = tuple(range(start if start + step <= end else start - step, end + 1, step))
     paid, settlements = dict.fromkeys(at, 0), dict.fromkeys(at, 0)
     for hour in hours:
         place = hour.hour - hour.hour % step
@@ -48,7 +48,7 @@ def earnings(hours: Sequence[ProviderHour], now: int) -> Earnings:
 
 
 def earnings_chart(found: Earnings) -> Chart | None:
-    if len(found.at) < 2:
+    if not found.at:
         return None
     points = tuple(zip(found.at, found.paid, strict=True))
     return chart([Curve("paid", points)], start=found.at[0], end=found.at[-1])

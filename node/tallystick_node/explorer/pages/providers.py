@@ -106,19 +106,19 @@ async def provider(request: Request, address: Address, db: Db, cut: Cutting, sit
 
 
 @pages.router.get("/api/provider/{address}/earnings", operation_id="earnings", responses=PROBLEMS)
-async def earnings_over_time(address: Address, db: Db, site: TheSite) -> Earnings:
+async def earnings_over_time(request: Request, address: Address, db: Db, site: TheSite) -> Earnings:
     """What a provider was paid over the last year, a column each."""
-    now = int(site.now())
+    now = terms_of(request, site).now
     hours = await queries.hours(db, address)
     return earnings([hour for hour in hours if hour.hour > now - queries.YEAR], now)
 
 
 @pages.router.get("/api/provider/{address}/prices", operation_id="prices", responses=PROBLEMS)
 async def prices_over_time(
-    address: Address, model: Annotated[str, Query(max_length=128)], db: Db, site: TheSite
+    request: Request, address: Address, model: Annotated[str, Query(max_length=128)], db: Db, site: TheSite
 ) -> PriceColumns:
     """The prices that a provider offered a model at, a column each."""
     for found in await queries.prices(db, address):
         if found.model == model:
-            return price_columns(found, int(site.now()))
+            return price_columns(found, terms_of(request, site).now)
     raise NotFound("This provider never offered a model of that name.")

@@ -1,7 +1,7 @@
 """`/transactions` and `/tx/…`: what was called, what it logged, what it cost."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Query
 
@@ -19,6 +19,8 @@ from tallystick_node.explorer.told import ROWS, Argument, SettleRow, Told, call_
 from tallystick_node.explorer.values import Address, Amount, Bytes, Hash, Listing, shown
 
 pages = Pages()
+_BUILT_IN: Final = {1: "recover a signer", 2: "SHA-256", 4: "copy"}
+"""Contracts of every chain, by address; the market asks the first for signatures."""
 EVENTS = 200
 """Of one transaction shown; its block's page has them all."""
 
@@ -69,7 +71,7 @@ class TracedCall:
 
     frame: Frame
     contract: str | None
-    """market or asset, where it is one of these."""
+    """market, asset or chain (one that every chain has built in), where it is one of these."""
     function: str | None
     """Its name, where the ABI has it."""
 
@@ -177,6 +179,7 @@ def _named(frame: Frame, site: Site) -> TracedCall:
     elif frame.callee == site.deployment.asset:
         name, functions = "asset", contracts.asset().interface.functions
     else:
-        return TracedCall(frame=frame, contract=None, function=None)
+        built_in = _BUILT_IN.get(int.from_bytes(frame.callee or b"", "big"))
+        return TracedCall(frame=frame, contract=built_in and "chain", function=built_in)
     called = next((key for key, (selector, _) in functions.items() if selector == frame.input[:4]), None)
     return TracedCall(frame=frame, contract=name, function=called)
