@@ -1,5 +1,6 @@
 """Receipts verified, channels audited, receipts published: over HTTP, against a real chain's index."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -7,16 +8,24 @@ from urllib.parse import urlencode
 
 import orjson
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 
-from tallystick.chain.market import Market
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.market import Asset, Market
 from tallystick.chain.record import Record
 from tallystick.protocol.documents import document_to_json
 from tallystick.protocol.facts import facts_to_json
 from tallystick.protocol.signed import Key, sign
-from tallystick.protocol.units import to_hex
+from tallystick.protocol.units import Address, to_hex
 from tallystick_node.explorer.audit import intake
+from tallystick_node.explorer.database import reading
+from tallystick_node.explorer.errors import Malformed, TooLarge, Unavailable
+from tallystick_node.explorer.pages import audits
+from tallystick_node.explorer.queries import facts
+from tallystick_node.explorer.site import Site
 
+from .conftest import asked
 from .halves import Held, bad_ones
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -294,6 +303,24 @@ def test_a_channel_s_document_and_too_many_are_not_published(held: Held, auditor
     assert (again["kept"], again["known"]) == (1, 2)
 
 
+def test_without_an_index_a_browser_can_verify_all_the_same(tmp_path: Path) -> None:
+    deployment = Deployment(
+        chain_id=31337,
+        market=Address(b"\1" * 20),
+        asset=Address(b"\2" * 20),
+        lens=Address(b"\3" * 20),
+        block=1,
+    )
+    site = Site(
+        database=reading(f"sqlite+aiosqlite:///{tmp_path / 'none.db'}"),
+        deployment=deployment,
+        asset=Asset(symbol="TUSD", decimals=6),
+    )
+    with asked(site) as alone:
+        assert "Check in this browser" in alone.get("/verify").text
+        assert form(alone, "/verify", document="{}").status_code == 503
+
+
 def test_where_nothing_can_be_written_nothing_is_published(client: TestClient) -> None:
     assert client.post("/api/receipts", content=b"[]").status_code == 503
 
@@ -307,3 +334,84 @@ def test_a_key_that_was_never_named_publishes_nothing(held: Held, auditor: TestC
     answer = posted(auditor, "/api/receipts", data)
 
     assert [item["step"] for item in answer["refused"]] == ["signature"]
+
+
+# ------------------------------------------------------------------------------------- bounds, addresses
+
+
+def test_a_published_receipt_is_verified_at_an_address(held: Held, auditor: TestClient) -> None:
+    posted(auditor, "/api/receipts", [document_to_json(item) for item in held.settled.documents()[:3]])
+    channel = to_hex(held.settled.key.id)
+
+    page = auditor.get(f"/verify?channel={channel}&sequence=2")
+
+    assert 'data-verdict="paid"' in page.text
+    assert "&#34;tallystick&#34;: &#34;receipt/1&#34;" in page.text
+    paid_in = verified(auditor, held.settled.documents()[2])["steps"][-1]["inputs"]["paidIn"]
+    assert f'href="/tx/{paid_in}"' in page.text
+    link = f"/verify?channel={channel}&amp;sequence=2"
+    assert link in auditor.get(f"/receipt/{channel}/2").text
+    assert auditor.get(f"/verify?channel={channel}&sequence=9").status_code == 404
+    assert auditor.get("/verify?channel=0x00").status_code == 400
+
+
+def test_a_provider_s_page_says_where_it_ends(
+    held: Held, auditor: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = to_hex(held.provider.address)
+    monkeypatch.setattr(audits, "_PAYMENTS", 1)
+    few = auditor.get(f"/api/audit/provider/{provider}").json()
+    assert (len(few["channels"]), few["more"]) == (1, True)
+    monkeypatch.setattr(facts, "SETTLEMENTS", 1)
+    answer = auditor.get(f"/api/audit/channel/{to_hex(held.settled.key.id)}")
+    assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
+
+
+async def test_only_so_much_is_looked_at_and_held_at_a_time() -> None:
+    taken = intake.Intake()
+    looked_at, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def send(size: int) -> None:
+        async with taken.body(request(size)) as raw:
+            assert len(raw) == size
+            looked_at.release()
+            await go_on.wait()
+
+    sending = [asyncio.ensure_future(send(10)) for _ in range(10)]
+    for _ in range(2):
+        await looked_at.acquire()
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await send(1)
+    go_on.set()
+    await asyncio.gather(*sending)
+    await send(intake.BODY)
+    with pytest.raises(TooLarge):
+        await send(intake.BODY + 1)
+
+
+async def test_slow_and_many_senders_are_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = intake.Intake()
+    monkeypatch.setattr(intake, "_HELD", 100)
+    with pytest.raises(Unavailable):
+        async with taken.body(request(101)):
+            raise AssertionError
+    async with taken.body(request(100)):
+        pass
+    monkeypatch.setattr(intake, "_READ_S", 0.01)
+    with pytest.raises(Malformed):
+        async with taken.body(request(10, ends=False)):
+            raise AssertionError
+    async with taken.body(request(100)):
+        pass
+
+
+def request(size: int, *, ends: bool = True) -> Request:
+    messages = [{"type": "http.request", "body": b"x" * size, "more_body": not ends}]
+
+    async def receive() -> Any:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    return Request({"type": "http", "method": "POST", "headers": []}, receive)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Asset
+from tallystick_node.explorer.audit.intake import Intake
 from tallystick_node.explorer.kept import Kept
 from tallystick_node.explorer.live import Live
 from tallystick_node.explorer.node import Node
@@ -31,6 +32,7 @@ class Site:
     """The same, asked for what is not indexed; none: only the index is shown."""
     live: Live = field(default_factory=Live)
     kept: Kept = field(default_factory=Kept)
+    intake: Intake = field(default_factory=Intake)
     now: Callable[[], float] = time.time
     """Unix seconds."""
 

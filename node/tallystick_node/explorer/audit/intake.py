@@ -1,6 +1,8 @@
-"""What visitors send, within bounds: a form, or JSON."""
+"""What visitors send, within bounds: a form, or JSON. What is looked at takes turns."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -9,29 +11,81 @@ from fastapi import Request
 
 from tallystick.protocol.documents import Document, documents_from_json
 from tallystick.protocol.errors import MalformedMessage
-from tallystick_node.explorer.errors import Malformed, TooLarge
+from tallystick_node.explorer.errors import Malformed, TooLarge, Unavailable
 
 BODY: Final = 8 << 20
 """Bytes: some four thousand receipts with proofs, or eight thousand of channels' documents."""
 DOCUMENTS: Final = 5_000
+_HELD: Final = 64 << 20
+"""Bytes of all bodies at a time."""
+_READ_S: Final = 30
+_AT_A_TIME: Final = 2
+"""Looked at: each may take a core for a second."""
+_WAITING: Final = 8
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
-async def body(request: Request, most: int = BODY) -> bytes:
-    """Raises TooLarge before more than that is held."""
-    pieces = bytearray()
-    async for piece in request.stream():
-        pieces += piece
-        if len(pieces) > most:
-            raise TooLarge(f"At most {most:,} bytes at a time.")
-    return bytes(pieces)
+class Intake:
+    """Of one explorer."""
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._waiting = 0
+        self._turns = asyncio.Semaphore(_AT_A_TIME)
+
+    @asynccontextmanager
+    async def body(self, request: Request, most: int = BODY) -> AsyncIterator[bytes]:
+        """What was sent, in its turn to be looked at; held until the end of the block.
+
+        Raises
+        ------
+        TooLarge :
+            Before more than `most` bytes are held.
+        Malformed :
+            It did not come in time.
+        Unavailable :
+            Too much comes in, or waits for its turn.
+        """
+        pieces = bytearray()
+        try:
+            await self._read(request, pieces, most)
+            async with self._turn():
+                yield bytes(pieces)
+        finally:
+            self._held -= len(pieces)
+
+    async def _read(self, request: Request, pieces: bytearray, most: int) -> None:
+        try:
+            async with asyncio.timeout(_READ_S):
+                async for piece in request.stream():
+                    if len(pieces) + len(piece) > most:
+                        raise TooLarge(f"At most {most:,} bytes at a time.")
+                    if self._held + len(piece) > _HELD:
+                        raise Unavailable("Others send too much at the moment.")
+                    pieces += piece
+                    self._held += len(piece)
+        except TimeoutError as error:
+            raise Malformed(f"What is sent has to be here within {_READ_S} seconds.") from error
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._waiting >= _WAITING:
+            raise Unavailable("Others are being looked at.")
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._turns.release()
 
 
-async def form(request: Request) -> Mapping[str, str]:
-    """The fields of a form that a page sent without scripts; raises Malformed or TooLarge."""
+def form(request: Request, raw: bytes) -> Mapping[str, str]:
+    """The fields of a form that a page sent without scripts; raises Malformed."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise Malformed("This page takes what its own form sends; programs use the JSON twin.")
-    raw = await body(request)
     try:
         return dict(parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=20))
     except ValueError as error:

@@ -1,21 +1,25 @@
 """`/audit`: channels and providers held against what the chain paid, the market's conservation, and the
 publication of receipts."""
 
+import asyncio
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import TypeAdapter
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tallystick.protocol.documents import ReceiptDocument
+from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.reconcile import ChannelAudit, Fault, ManyAudit, Row
 from tallystick.protocol.units import ChannelId, address, hash32
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.audit import checking, intake
 from tallystick_node.explorer.audit.publishing import Publication, publish
 from tallystick_node.explorer.errors import Malformed, NotFound, PageError, TooLarge, Unavailable
-from tallystick_node.explorer.pages.frame import PROBLEMS, Db, Pages, render
+from tallystick_node.explorer.pages.frame import Db, Pages, render
+from tallystick_node.explorer.pages.sent import TAKES_JSON, Sent, ToPublish
 from tallystick_node.explorer.queries import facts as fact_queries
 from tallystick_node.explorer.queries.home import Conservation
 from tallystick_node.explorer.site import TheSite
@@ -23,8 +27,9 @@ from tallystick_node.explorer.values import Address, Amount, Hash, shown
 
 pages = Pages()
 router: Final[APIRouter] = pages.router
+_PAYMENTS: Final = 5_000
+"""Of a provider that are held against receipts on one page."""
 _PUBLISHED_AT_A_TIME: Final = 200
-_PUBLISHED_BYTES: Final = 1 << 20
 BlockAsked = Annotated[int | None, Query(ge=0, lt=2**63, description="At this block instead of the newest")]
 
 
@@ -174,11 +179,10 @@ async def audit(
 
 
 @router.post("/audit", include_in_schema=False, response_class=HTMLResponse)
-async def audit_form(request: Request, db: Db, site: TheSite) -> Response:
+async def audit_form(request: Request, raw: Sent, db: Db, site: TheSite) -> Response:
     """Of documents that were pasted."""
-    text = (await intake.form(request)).get("documents", "")
     try:
-        page = await _uploaded(request, db, site, intake.json(text))
+        page = await _uploaded(request, db, site, intake.form(request, raw).get("documents", ""))
     except PageError as error:
         values = {"market": await _market(db, request), "trouble": str(error)}
         return render(request, "audit.html", values, twin=False, status=error.status)
@@ -190,16 +194,15 @@ async def audit_form(request: Request, db: Db, site: TheSite) -> Response:
     operation_id="audit",
     response_model=Audit,
     summary="Audits every channel that these documents hold receipts of",
-    responses={**PROBLEMS, 413: {"description": "Too much at a time"}},
-    openapi_extra={"requestBody": {"content": {"application/json": {"schema": {}}}, "required": True}},
+    **TAKES_JSON,
 )
-async def audit_twin(request: Request, db: Db, site: TheSite) -> Response:
-    page = await _uploaded(request, db, site, intake.json(await intake.body(request)))
+async def audit_twin(request: Request, raw: Sent, db: Db, site: TheSite) -> Response:
+    page = await _uploaded(request, db, site, raw)
     return Response(_AUDIT.dump_json(page, by_alias=True), media_type="application/json")
 
 
-async def _uploaded(request: Request, db: Db, site: TheSite, data: Any) -> Audit:
-    documents = intake.documents(data)
+async def _uploaded(request: Request, db: Db, site: TheSite, text: bytes | str) -> Audit:
+    documents = await asyncio.to_thread(lambda: intake.documents(intake.json(text)))
     found = await checking.uploaded(db, site.deployment.domain, request.state.read.block, documents)
     return Audit.of(found, "the documents that were given")
 
@@ -224,10 +227,9 @@ async def audited_provider(request: Request, provider: Address, db: Db, site: Th
     table = schema.providers.c
     if (await db.execute(select(table.address).where(table.address == provider))).first() is None:
         raise NotFound("There is no such provider.")
-    ids = await fact_queries.channels_of(db, provider, checking.CHANNELS + 1)
-    kept = ids[: checking.CHANNELS]
-    found = await checking.of_published(db, site.deployment.domain, request.state.read.block, kept)
-    return Audit.of(found, "what was published of the provider's channels", more=len(ids) > len(kept))
+    ids, more = await fact_queries.channels_of(db, provider, checking.CHANNELS, _PAYMENTS)
+    found = await checking.of_published(db, site.deployment.domain, request.state.read.block, ids)
+    return Audit.of(found, "what was published of the provider's channels", more=more)
 
 
 # -------------------------------------------------------------------------------- the market
@@ -259,18 +261,21 @@ async def _market(db: Db, request: Request, block: int | None = None) -> Conserv
     operation_id="publish",
     response_model=Publication,
     summary="Publishes receipts: documents of receipts that are proven to be paid",
-    responses={**PROBLEMS, 413: {"description": "Too much at a time"}},
-    openapi_extra={"requestBody": {"content": {"application/json": {"schema": {}}}, "required": True}},
+    **TAKES_JSON,
 )
-async def published(request: Request, db: Db, site: TheSite) -> Response:
+async def published(request: Request, raw: ToPublish, db: Db, site: TheSite) -> Response:
     if site.writing is None:
         raise Unavailable("Nothing can be published at this explorer.")
-    data = intake.json(await intake.body(request, _PUBLISHED_BYTES))
+    done = await _published(request, db, site.writing, site.deployment.domain, intake.json(raw))
+    return Response(_PUBLICATION.dump_json(done, by_alias=True), media_type="application/json")
+
+
+async def _published(
+    request: Request, db: Db, writing: AsyncEngine, domain: Domain, data: Any
+) -> Publication:
     documents = [item for item in intake.documents(data) if isinstance(item, ReceiptDocument)]
     if len(documents) < (len(data) if isinstance(data, list) else 1):
         raise Malformed("Documents of receipts are published, one by one: a channel's is for an audit.")
     if len(documents) > _PUBLISHED_AT_A_TIME:
         raise TooLarge(f"At most {_PUBLISHED_AT_A_TIME} receipts at a time.")
-    block = request.state.read.block
-    done = await publish(db, site.writing, site.deployment.domain, block, documents)
-    return Response(_PUBLICATION.dump_json(done, by_alias=True), media_type="application/json")
+    return await publish(db, writing, domain, request.state.read.block, documents)

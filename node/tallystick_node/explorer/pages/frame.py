@@ -13,6 +13,7 @@ Its template knows the answer as `page`, and as `frame` where it stands (see `ba
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Final, TypeVar, get_args, get_type_hints
 from urllib.parse import urlencode
@@ -131,6 +132,8 @@ async def _read(connection: AsyncConnection) -> Read:
     return Read(found.block, found.hash, found.timestamp)
 
 
+connected = asynccontextmanager(_connection)
+"""The same for a page that may do without."""
 Db = Annotated[AsyncConnection, Depends(_connection)]
 """A page's parameter: one connection, and on it one state of the index."""
 

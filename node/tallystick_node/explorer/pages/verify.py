@@ -1,5 +1,6 @@
 """`/verify`: one receipt, step by step; by this server, or in the visitor's browser with no trust in it."""
 
+from json import dumps
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
@@ -9,9 +10,11 @@ from pydantic import TypeAdapter
 from tallystick.protocol.facts import facts_to_json
 from tallystick_node.explorer.audit import checking, intake
 from tallystick_node.explorer.audit.checking import CheckedReceipt
-from tallystick_node.explorer.errors import PageError
-from tallystick_node.explorer.pages.frame import PROBLEMS, Db, render
+from tallystick_node.explorer.errors import NotFound, PageError
+from tallystick_node.explorer.pages.frame import PROBLEMS, Db, connected, render
+from tallystick_node.explorer.pages.sent import TAKES_JSON, Sent
 from tallystick_node.explorer.queries import facts as queries
+from tallystick_node.explorer.queries import receipts as receipt_queries
 from tallystick_node.explorer.site import TheSite
 from tallystick_node.explorer.values import Hash, shown
 
@@ -31,14 +34,30 @@ _CHECKED: Final = TypeAdapter(Checked)
 
 
 @router.get("/verify", include_in_schema=False, response_class=HTMLResponse)
-async def verify(request: Request) -> Response:
-    return _page(request, document="")
+async def verify(
+    request: Request,
+    site: TheSite,
+    channel: Annotated[str | None, Query(pattern=_HASH)] = None,
+    sequence: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+) -> Response:
+    """Of a receipt that was published here where one is named, else of what is pasted: a browser that asks a
+    node needs nothing of the index."""
+    if channel is None:
+        return _page(request, document="")
+    async with connected(request) as db:
+        printed = await receipt_queries.receipt(db, bytes.fromhex(channel[2:]), sequence)
+        if printed is None:
+            raise NotFound("No such receipt was published here.")
+        data = intake.json(printed.text)
+        page = await _check(request, db, site, data)
+    document = dumps(data, indent=2)  # In letters that turn nothing around.
+    return _page(request, document=document, page=page)
 
 
 @router.post("/verify", include_in_schema=False, response_class=HTMLResponse)
-async def verify_form(request: Request, db: Db, site: TheSite) -> Response:
+async def verify_form(request: Request, raw: Sent, db: Db, site: TheSite) -> Response:
     """The same without scripts."""
-    text = (await intake.form(request)).get("document", "")
+    text = intake.form(request, raw).get("document", "")
     try:
         page = await _check(request, db, site, intake.json(text))
     except PageError as error:
@@ -63,11 +82,10 @@ def _page(
     operation_id="verify",
     response_model=Checked,
     summary="Checks a receipt's document, or a list of them, step by step",
-    responses={**PROBLEMS, 413: {"description": "Too much at a time"}},
-    openapi_extra={"requestBody": {"content": {"application/json": {"schema": {}}}, "required": True}},
+    **TAKES_JSON,
 )
-async def verify_twin(request: Request, db: Db, site: TheSite) -> Response:
-    page = await _check(request, db, site, intake.json(await intake.body(request)))
+async def verify_twin(request: Request, raw: Sent, db: Db, site: TheSite) -> Response:
+    page = await _check(request, db, site, intake.json(raw))
     return Response(_CHECKED.dump_json(page, by_alias=True), media_type="application/json")
 
 

@@ -14,9 +14,10 @@ from tallystick.protocol.facts import Facts, Posted, Settlement
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.units import Address, Atoms, AtomsPerMTok, ChannelId, Hash32, Timestamp, Tokens
 from tallystick_node.explorer import schema
+from tallystick_node.explorer.errors import TooLarge
 
 SETTLEMENTS: Final = 20_000
-"""Of one channel that an audit reads, the oldest."""
+"""Of one channel that an audit reads, at most."""
 _REPLACED: Final = "\N{REPLACEMENT CHARACTER}"
 """What a text column may hold in the place of what no database keeps."""
 _KEYS: Final = 1_000
@@ -60,11 +61,13 @@ async def of_place(
 async def of_channel(
     db: AsyncConnection, domain: Domain, block: int, channel_id: bytes, offer_hashes: Iterable[bytes]
 ) -> Facts:
-    """All of the channel's payments, and these offers."""
+    """All of the channel's payments, and these offers; raises TooLarge."""
     table = schema.settlements.c
     statement = select(schema.settlements).where(table.channel_id == channel_id)
-    statement = statement.order_by(table.block, table.log_index).limit(SETTLEMENTS)
+    statement = statement.order_by(table.block, table.log_index).limit(SETTLEMENTS + 1)
     settlements = [_settlement(row) for row in await db.execute(statement)]
+    if len(settlements) > SETTLEMENTS:
+        raise TooLarge(f"A channel with more than {SETTLEMENTS:,} payments is audited from the shell.")
     return await _facts(db, domain, block, channel_id, offer_hashes, settlements)
 
 
@@ -205,9 +208,21 @@ async def published(db: AsyncConnection, channel_id: bytes, most: int) -> list[s
     return [row.text for row in rows]
 
 
-async def channels_of(db: AsyncConnection, provider: bytes, most: int) -> list[ChannelId]:
-    """Of a provider, those that paid, the newest first."""
+async def channels_of(
+    db: AsyncConnection, provider: bytes, most: int, payments: int
+) -> tuple[list[ChannelId], bool]:
+    """Of a provider, those that paid, the newest first, with no more than so many payments together; and
+    whether there are others. The first is always one of them."""
     table = schema.channels.c
-    statement = select(table.channel_id).where(table.provider == provider, table.settled > 0)
-    rows = await db.execute(statement.order_by(table.opened_block.desc(), table.channel_id).limit(most))
-    return [ChannelId(row.channel_id) for row in rows]
+    statement = select(table.channel_id, table.settlements).where(
+        table.provider == provider, table.settled > 0
+    )
+    ordered = statement.order_by(table.opened_block.desc(), table.channel_id).limit(most + 1)
+    rows = (await db.execute(ordered)).all()
+    found: list[ChannelId] = []
+    for row in rows[:most]:
+        payments -= row.settlements
+        if payments < 0 and found:
+            break
+        found.append(ChannelId(row.channel_id))
+    return found, len(found) < len(rows)

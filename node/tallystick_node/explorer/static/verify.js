@@ -29,7 +29,13 @@ const stepOf = ({ name, holds, reason, inputs }) => {
   const [kind, words] = WORDS[holds];
   const item = make("li", "", kind);
   item.dataset.step = name;
-  item.append(make("b", name[0].toUpperCase() + name.slice(1)), " ", make("span", words, "soft"), make("div", reason, "wrap"));
+  const told = make("div", reason, "wrap");
+  if (holds && inputs.paidIn) {
+    const link = make("a", inputs.paidIn, "hash wrap");
+    link.href = `/tx/${inputs.paidIn}`;
+    told.append(" Transaction ", link);
+  }
+  item.append(make("b", name[0].toUpperCase() + name.slice(1)), " ", make("span", words, "soft"), told);
   const values = make("dl", "", "facts");
   for (const [input, value] of Object.entries(inputs)) {
     const line = make("div");
@@ -98,17 +104,5 @@ const check = async () => {
   result.scrollIntoView({ block: "nearest" });
 };
 
-const take = async (file) => {
-  if (file) text.value = await file.text();
-};
-
 document.getElementById("alone").hidden = false;
-document.getElementById("file-field").hidden = false;
 document.getElementById("check").addEventListener("click", check);
-document.getElementById("file").addEventListener("change", (event) => take(event.target.files[0]));
-text.addEventListener("dragover", (event) => event.preventDefault());
-text.addEventListener("drop", (event) => {
-  if (!event.dataTransfer.files.length) return;
-  event.preventDefault();
-  take(event.dataTransfer.files[0]);
-});
