@@ -17,12 +17,14 @@ from sqlalchemy import create_engine, update
 
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Asset
+from tallystick.chain.rpc import Rpc
 from tallystick.protocol.units import Address
 from tallystick_node import listening
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.app import make_app
 from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.live import Head, Live
+from tallystick_node.explorer.node import Node
 from tallystick_node.explorer.site import Site
 from tests.explorer import small
 
@@ -38,6 +40,8 @@ class Explorer:
     def __init__(self, database: Path):
         self.database = database
         self.port = 0
+        self.rpc: Rpc | None = None
+        """The node behind it, if there is one."""
 
     @property
     def url(self) -> str:
@@ -59,10 +63,13 @@ class Explorer:
         address = Address(small.MARKET)
         site = Site(
             database=reading(f"sqlite+aiosqlite:///{self.database}"),
-            deployment=Deployment(chain_id=31337, market=address, asset=address, lens=address, block=1),
+            deployment=Deployment(
+                chain_id=31337, market=address, asset=Address(small.ASSET), lens=address, block=1
+            ),
             asset=Asset(symbol="TUSD", decimals=6),
             now=lambda: small.NOW,
             live=self._live,
+            node=None if self.rpc is None else Node(self.rpc),
         )
         listener = listening.listener("127.0.0.1", self.port)
         self.port = listener.getsockname()[1]
@@ -75,6 +82,8 @@ class Explorer:
         await serving
         listener.close()
         await site.database.dispose()
+        if site.node is not None:
+            await site.node.close()
 
     def read_block(self, number: int) -> None:
         """As if the indexer had read one: what it settled, and that it was read."""
