@@ -203,7 +203,12 @@ def _place(event: ChainEvent, timestamp: int) -> Row:
 
 def arguments(event: ChainEvent) -> dict[str, Any]:
     """As the contract names them; numbers in decimal, bytes in hex, a reason by its name."""
-    return {camel: _written(getattr(event, name)) for name, camel in _ARGUMENTS[type(event).__name__]}
+    return {name: _written(value) for name, value in named_values(event).items()}
+
+
+def named_values(event: ChainEvent) -> dict[str, Any]:
+    """As the contract names them, and as they are."""
+    return {camel: getattr(event, name) for name, camel in _ARGUMENTS[type(event).__name__]}
 
 
 def _named(kind: type[ChainEvent]) -> tuple[tuple[str, str], ...]:

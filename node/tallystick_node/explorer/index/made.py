@@ -104,21 +104,25 @@ class _Payer:
 
 def made_blocks(settlements: int, seed: int = 1) -> Iterator[MarketBlock]:
     """Numbered from 1 without a gap."""
-    return _Maker(settlements, seed).blocks()
+    market = MadeMarket(seed, providers=max(6, min(60, settlements // 2_000)))
+    yield from market.opening()
+    while market.settlements < settlements:
+        yield market.traded()
 
 
-class _Maker(BlockMaker):
-    def __init__(self, settlements: int, seed: int):
+class MadeMarket(BlockMaker):
+    """Providers and payers who do as they please, block after block."""
+
+    def __init__(self, seed: int, providers: int = 6):
         super().__init__(seed, pace_s=_PACE_S)
-        self._wanted = settlements
-        self._made = 0
-        count = max(6, min(60, settlements // 2_000))
-        self._providers = [self._new_provider() for _ in range(count)]
-        self._popularity = [1 / (rank + 1) for rank in range(count)]
+        self.settlements = 0
+        self._providers = [self._new_provider() for _ in range(providers)]
+        self._popularity = [1 / (rank + 1) for rank in range(providers)]
         self._payers: list[_Payer] = []
         self._by_address: dict[Address, _Payer] = {}
 
-    def blocks(self) -> Iterator[MarketBlock]:
+    def opening(self) -> Iterator[MarketBlock]:
+        """Everybody comes, and everything happens once."""
         for provider in self._providers:
             self._found(provider)
             for _ in provider.models:
@@ -133,11 +137,12 @@ class _Maker(BlockMaker):
                 if self.sent:
                     break
             yield self.mined()
+
+    def traded(self) -> MarketBlock:
         names, weights = [*_WEIGHTS, "seldom"], [*_WEIGHTS.values(), 1]
-        while self._made < self._wanted:
-            for name in self.rng.choices(names, weights, k=self.rng.randint(1, 3)):
-                getattr(self, self.rng.choice(_SELDOM[:-1]) if name == "seldom" else name)()
-            yield self.mined()
+        for name in self.rng.choices(names, weights, k=self.rng.randint(1, 3)):
+            getattr(self, self.rng.choice(_SELDOM[:-1]) if name == "seldom" else name)()
+        return self.mined()
 
     # ------------------------------------------------------------------------------------------- providers
 
@@ -331,7 +336,7 @@ class _Maker(BlockMaker):
         self.transact(
             provider.sender, self._settle_data(provider, rows), events, gas=27_000 + 14_900 * len(rows)
         )
-        self._made += len(open_ones)
+        self.settlements += len(open_ones)
 
     def _sample(self, provider: _Provider) -> list[_Channel]:
         size = min(len(provider.channels), self.rng.randint(*_ROWS))

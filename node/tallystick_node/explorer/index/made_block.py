@@ -32,8 +32,14 @@ class BlockMaker:
         self._seed = seed
         self._pace_s = pace_s
         self._number = 0
+        self._parent = bytes(32)
         self._salt = 0
         self._begin()
+
+    def part_ways(self, seed: int) -> None:
+        """What comes now comes on another chain."""
+        self._seed = seed
+        self.rng = Random(seed)
 
     def _begin(self) -> None:
         self._events: list[ChainEvent] = []
@@ -48,11 +54,12 @@ class BlockMaker:
     def mined(self) -> MarketBlock:
         """All that was sent since the one before."""
         self._number += 1
+        parent, self._parent = self._parent, self.hash()
         self.time += self.rng.randint(1, 2 * self._pace_s)
         block = MarketBlock(
             number=self._number,
-            hash=self._block_hash(self._number),
-            parent=self._block_hash(self._number - 1),
+            hash=self._parent,
+            parent=parent,
             timestamp=self.time,
             base_fee=self.rng.randint(5, 60) * 10**7,
             gas_used=sum(item.gas_used for item in self._transactions),
@@ -64,9 +71,6 @@ class BlockMaker:
         )
         self._begin()
         return block
-
-    def _block_hash(self, number: int) -> bytes:
-        return blake2b(f"block {self._seed} {number}".encode(), digest_size=32).digest()
 
     def hash(self) -> Hash32:
         self._salt += 1

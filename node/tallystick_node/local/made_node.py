@@ -1,0 +1,225 @@
+"""A node in memory that tells of made blocks as a real one does, and takes some back when it is told to.
+
+Its transactions are the market's alone.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from tallystick.chain import contracts
+from tallystick.chain.abi import encode, type_of
+from tallystick.chain.errors import ChainUnavailable, RpcError
+from tallystick.chain.events import (
+    ChainEvent,
+    Deposited,
+    Exited,
+    OfferPosted,
+    Slashed,
+    Staked,
+    Unstaked,
+    Withdrawn,
+)
+from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.units import to_hex
+from tallystick_node.explorer.index.facts import MarketBlock, Transaction, named_values
+from tallystick_node.explorer.index.made_block import DEPLOYMENT, MARKET
+
+_TRANSFER: Final = keccak(b"Transfer(address,address,uint256)")
+_ELSEWHERE: Final = bytes(31) + b"\1"
+"""Where the asset comes from and goes to, as a word."""
+_EVENTS: Final = {entry.name: (topic, entry) for topic, entry in contracts.market().interface.events.items()}
+
+
+class MadeNode:
+    """As an `Rpc`. Block 0 is empty, and nobody's."""
+
+    place = "a made node"
+
+    def __init__(self, blocks: Iterable[MarketBlock] = (), chain_id: int = DEPLOYMENT.chain_id):
+        self.blocks: list[MarketBlock] = [
+            MarketBlock(number=0, hash=bytes(32), parent=bytes(32), timestamp=1)
+        ]
+        self.blocks += blocks
+        self.chain_id = chain_id
+        self.lag = 0
+        """Blocks that it has not got yet."""
+        self.gone = False
+        self._told: dict[bytes, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
+
+    @property
+    def seen(self) -> Sequence[MarketBlock]:
+        return self.blocks[: max(1, len(self.blocks) - self.lag)]
+
+    def call(self, method: str, *params: Any) -> Any:
+        return self.batch([(method, params)])[0]
+
+    def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        if self.gone:
+            raise ChainUnavailable("The node is gone.")
+        return [self.answer(method, *params) for method, params in requests]
+
+    def answer(self, method: str, *params: Any) -> Any:
+        match method:
+            case "eth_chainId":
+                return hex(self.chain_id)
+            case "eth_getBlockByNumber":
+                return self._block(*params)
+            case "eth_getLogs":
+                return self._logs(params[0])
+            case "eth_getTransactionReceipt":
+                return self._receipt(params[0])
+            case "eth_call":
+                return self._failing(params[0])
+        raise RpcError("the method does not exist", number=-32601)
+
+    # ------------------------------------------------------------------------------------------- answers
+
+    def _block(self, number: str, whole: bool) -> dict[str, Any] | None:
+        seen = self.seen
+        at = len(seen) - 1 if number == "latest" else int(number, 16)
+        if at >= len(seen):
+            return None
+        block = seen[at]
+        transactions = self._transactions(block)
+        return {
+            "number": hex(block.number),
+            "hash": to_hex(block.hash),
+            "parentHash": to_hex(block.parent),
+            "timestamp": hex(block.timestamp),
+            "baseFeePerGas": hex(block.base_fee),
+            "gasUsed": hex(block.gas_used),
+            "transactions": transactions if whole else [item["hash"] for item in transactions],
+        }
+
+    def _logs(self, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+        if "blockHash" in wanted:
+            blocks = [block for block in self.seen if to_hex(block.hash) == wanted["blockHash"]]
+            if not blocks:
+                raise RpcError("unknown block", number=-32000)
+        else:
+            blocks = list(self.seen[int(wanted["fromBlock"], 16) : int(wanted["toBlock"], 16) + 1])
+        return [log for block in blocks for log in self.told(block)[1] if _fits(log, wanted)]
+
+    def _receipt(self, name: str) -> dict[str, Any] | None:
+        for block in reversed(self.seen):
+            for receipt in self.told(block)[0]:
+                if receipt["transactionHash"] == name:
+                    return receipt
+        return None
+
+    def _failing(self, call: dict[str, Any]) -> str:
+        for block in reversed(self.seen):
+            for item in block.transactions:
+                if to_hex(item.input) == call["data"] and to_hex(item.sender) == call["from"] and item.error:
+                    raise RpcError("execution reverted", number=3, data=_revert(item.error))
+        return "0x"
+
+    # ------------------------------------------------------------------------------------------- blocks
+
+    def _transactions(self, block: MarketBlock) -> list[dict[str, Any]]:
+        return [
+            {
+                "hash": to_hex(item.hash),
+                "from": to_hex(item.sender),
+                "to": to_hex(MARKET),
+                "input": to_hex(item.input),
+                "gas": hex(2 * item.gas_used),
+                "value": "0x0",
+            }
+            for item in block.transactions
+        ]
+
+    def told(self, block: MarketBlock) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Receipts, and logs."""
+        if block.hash not in self._told:
+            logs: list[dict[str, Any]] = []
+            receipts = []
+            for item in block.transactions:
+                events = [event for event in block.events if event.transaction == item.hash]
+                own = list(_logs_of(block, events))
+                logs += own
+                receipts.append(_receipt_of(block, item, own))
+            self._told[block.hash] = receipts, logs
+        return self._told[block.hash]
+
+
+def _receipt_of(block: MarketBlock, item: Transaction, logs: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "transactionHash": to_hex(item.hash),
+        "blockHash": to_hex(block.hash),
+        "status": hex(item.succeeded),
+        "gasUsed": hex(item.gas_used),
+        "effectiveGasPrice": hex(item.gas_price),
+        "logs": logs,
+    }
+
+
+def _logs_of(block: MarketBlock, events: Sequence[ChainEvent]) -> Iterable[dict[str, Any]]:
+    """The market's, then what they moved of the asset."""
+    for event in events:
+        topics, data = log_of(event)
+        yield _log(block, event, MARKET, topics, data, event.log_index)
+    for atoms in filter(None, map(_moved, events)):
+        ends = (_ELSEWHERE, MARKET.rjust(32, b"\0"))
+        topics = [_TRANSFER, *(ends if atoms > 0 else ends[::-1])]
+        last = events[-1]
+        yield _log(block, last, DEPLOYMENT.asset, topics, abs(atoms).to_bytes(32, "big"), last.log_index + 1)
+
+
+def _moved(event: ChainEvent) -> int:
+    match event:
+        case Deposited() | Staked():
+            return event.amount
+        case Exited() | Unstaked() | Withdrawn():
+            return -event.amount
+        case Slashed():
+            return -event.burnt
+        case _:
+            return 0
+
+
+def log_of(event: ChainEvent) -> tuple[list[bytes], bytes]:
+    """Topics and data of an event of the market's."""
+    topic, entry = _EVENTS[type(event).__name__]
+    values = {name: _value(event, value) for name, value in named_values(event).items()}
+    indexed = [parameter for parameter in entry.inputs if parameter["indexed"]]
+    plain = [parameter for parameter in entry.inputs if not parameter["indexed"]]
+    words = [encode([type_of(parameter)], [values[parameter["name"]]]) for parameter in indexed]
+    data = encode(list(map(type_of, plain)), [values[parameter["name"]] for parameter in plain])
+    return [topic, *words], data
+
+
+def _value(event: ChainEvent, value: Any) -> Any:
+    if isinstance(event, OfferPosted) and value is event.offer:
+        return event.offer.values()
+    return int(value) if isinstance(value, int) else value
+
+
+def _log(
+    block: MarketBlock, event: ChainEvent, address: bytes, topics: Sequence[bytes], data: bytes, index: int
+) -> dict[str, Any]:
+    return {
+        "address": to_hex(address),
+        "topics": [to_hex(topic) for topic in topics],
+        "data": to_hex(data),
+        "blockNumber": hex(block.number),
+        "blockHash": to_hex(block.hash),
+        "logIndex": hex(index),
+        "transactionHash": to_hex(event.transaction),
+    }
+
+
+def _fits(log: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    pairs = zip(wanted["topics"], log["topics"], strict=False)
+    return log["address"] == wanted["address"] and all(some is None or topic in some for some, topic in pairs)
+
+
+def _revert(error: str) -> bytes:
+    """What a contract returns for an error that `reason` wrote."""
+    found = re.match(r"(\w+)\((.*?)\):", error)
+    assert found is not None, error
+    errors = contracts.market().interface.errors.items()
+    selector, entry = next(item for item in errors if item[1].name == found[1])
+    values = [int(part.partition("=")[2]) for part in found[2].split(", ") if part]
+    return selector + encode(entry.types, values)
