@@ -141,6 +141,9 @@ class Balanced:
     def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         return self.rng.choice(self.nodes).batch(requests)
 
+    def outcomes(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        return self.rng.choice(self.nodes).outcomes(requests)
+
 
 @dataclass
 class Transcript:

@@ -19,6 +19,7 @@ from tallystick_node.explorer.guard import Limit
 from tallystick_node.explorer.index.filling import fill
 from tallystick_node.explorer.schema import METADATA, VERSION, progress
 from tallystick_node.explorer.site import Site
+from tallystick_node.local.postgres import running
 
 from .halves import Held, hold
 from .indexing import index
@@ -115,6 +116,13 @@ def traded_db(traded: Traded, tmp_path: Path) -> Path:
     path = tmp_path / "traded.db"
     asyncio.run(index(traded, f"sqlite+aiosqlite:///{path}"))
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server's address for SQLAlchemy, without the driver's name."""
+    with running() as address:
+        yield address
 
 
 @pytest.fixture

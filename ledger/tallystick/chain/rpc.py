@@ -54,6 +54,14 @@ class Rpc:
 
     def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         """The results of many, in order, in one round trip; raises the first error."""
+        outcomes = self.outcomes(requests)
+        for outcome in outcomes:
+            if isinstance(outcome, RpcError):
+                raise outcome
+        return outcomes
+
+    def outcomes(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """The same, each refusal in its place as an RpcError; raises one where the whole batch is refused."""
         if not requests:
             return []
         body = [self._request(method, params) for method, params in requests]
@@ -65,7 +73,7 @@ class Rpc:
             ordered = [by_id[item["id"]] for item in body]
         except (TypeError, KeyError) as error:
             raise self._nonsense("a part of a batch only") from error
-        return [self._result(answer) for answer in ordered]
+        return [self._outcome(answer) for answer in ordered]
 
     def close(self) -> None:
         with self._lock:
@@ -137,6 +145,12 @@ class Rpc:
 
     def _nonsense(self, what: str) -> ChainUnavailable:
         return ChainUnavailable(f"The node at {self.place} answered {what}.")
+
+    def _outcome(self, answer: dict[str, Any]) -> Any:
+        try:
+            return self._result(answer)
+        except RpcError as error:
+            return error
 
     def _result(self, answer: dict[str, Any]) -> Any:
         error = answer.get("error")

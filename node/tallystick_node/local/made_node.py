@@ -55,9 +55,22 @@ class MadeNode:
         return self.batch([(method, params)])[0]
 
     def batch(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        outcomes = self.outcomes(requests)
+        for outcome in outcomes:
+            if isinstance(outcome, RpcError):
+                raise outcome
+        return outcomes
+
+    def outcomes(self, requests: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
         if self.gone:
             raise ChainUnavailable("The node is gone.")
-        return [self.answer(method, *params) for method, params in requests]
+        return [self._outcome(method, *params) for method, params in requests]
+
+    def _outcome(self, method: str, *params: Any) -> Any:
+        try:
+            return self.answer(method, *params)
+        except RpcError as error:
+            return error
 
     def answer(self, method: str, *params: Any) -> Any:
         match method:
@@ -65,12 +78,16 @@ class MadeNode:
                 return hex(self.chain_id)
             case "eth_getBlockByNumber":
                 return self._block(*params)
+            case "eth_getBlockByHash":
+                return next(
+                    (self._json(block) for block in self.seen if to_hex(block.hash) == params[0]), None
+                )
             case "eth_getLogs":
                 return self._logs(params[0])
             case "eth_getTransactionReceipt":
                 return self._receipt(params[0])
             case "eth_call":
-                return self._failing(params[0])
+                return self._failing(params[0], params[1]["blockHash"])
         raise RpcError("the method does not exist", number=-32601)
 
     # ------------------------------------------------------------------------------------------- answers
@@ -80,7 +97,9 @@ class MadeNode:
         at = len(seen) - 1 if number == "latest" else int(number, 16)
         if at >= len(seen):
             return None
-        block = seen[at]
+        return self._json(seen[at], whole)
+
+    def _json(self, block: MarketBlock, whole: bool = False) -> dict[str, Any]:
         transactions = self._transactions(block)
         return {
             "number": hex(block.number),
@@ -108,11 +127,14 @@ class MadeNode:
                     return receipt
         return None
 
-    def _failing(self, call: dict[str, Any]) -> str:
-        for block in reversed(self.seen):
-            for item in block.transactions:
-                if to_hex(item.input) == call["data"] and to_hex(item.sender) == call["from"] and item.error:
-                    raise RpcError("execution reverted", number=3, data=_revert(item.error))
+    def _failing(self, call: dict[str, Any], parent: str) -> str:
+        """Run anew on the block before its own."""
+        if not any(to_hex(block.hash) == parent for block in self.seen):
+            raise RpcError("header not found", number=-32000)
+        child = next(block for block in self.blocks if to_hex(block.parent) == parent)
+        for item in child.transactions:
+            if to_hex(item.input) == call["data"] and to_hex(item.sender) == call["from"] and item.error:
+                raise RpcError("execution reverted", number=3, data=_revert(item.error))
         return "0x"
 
     # ------------------------------------------------------------------------------------------- blocks

@@ -214,7 +214,7 @@ class MarketReader:
             call=call_name(recipient, self._deployment.market, data),
             input=data,
             succeeded=succeeded,
-            error=None if succeeded else self._reasons.of(asked, receipt, block.number),
+            error=None if succeeded else self._reasons.of(asked, receipt, block),
             gas_used=quantity(receipt["gasUsed"], bits=63),
             gas_price=quantity(receipt["effectiveGasPrice"], bits=64),
         )
