@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer.errors import IndexEmpty
 from tallystick_node.explorer.live import Head
+from tallystick_node.explorer.paging import CSV
 from tallystick_node.explorer.schema import VERSION, progress
 from tallystick_node.explorer.site import Site, site_of
 from tallystick_node.explorer.values import Listing, shown
@@ -170,10 +171,20 @@ class Pages:
     def _sheet(self, path: str, query: Query) -> None:
         row = row_type(_answer(query))
 
-        async def sheet(page: Annotated[Any, Depends(query)]) -> Response:
-            return StreamingResponse(csv_lines(row, page.rows), media_type="text/csv; charset=utf-8")
+        async def sheet(request: Request, page: Annotated[Any, Depends(query)]) -> Response:
+            headers = {}
+            if page.older is not None:
+                following = urlencode({**request.query_params, "before": page.older})
+                headers["Link"] = f'<{request.url.path}?{following}>; rel="next"'
+            lines = csv_lines(row, page.rows)
+            return StreamingResponse(lines, headers=headers, media_type="text/csv; charset=utf-8")
 
-        rows: dict[int | str, Any] = {200: {"content": {"text/csv": {}}, "description": "The rows as CSV"}}
+        rows: dict[int | str, Any] = {
+            200: {
+                "content": {"text/csv": {}},
+                "description": f"The rows as CSV, {CSV:,} at most; a `Link` of `next` where there are more",
+            }
+        }
         self.router.add_api_route(
             path,
             sheet,
