@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -26,6 +26,8 @@ from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.live import Head, Live
 from tallystick_node.explorer.node import Node
 from tallystick_node.explorer.site import Site
+from tallystick_node.local.market import LocalMarket
+from tests.browser.shop import Shop
 from tests.explorer import small
 
 
@@ -127,9 +129,13 @@ class Visitor:
         """What the test itself brought about."""
         self.problems = [problem for problem in self.problems if text not in problem]
 
-    def leave(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
         for context in self._contexts:
             context.close()
+        assert not self.problems
 
 
 @pytest.fixture
@@ -156,9 +162,17 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """Two providers, twenty requests, all settled, and an explorer."""
+    with LocalMarket(folder=tmp_path_factory.mktemp("shop"), provider_count=2) as market:
+        shop = Shop(market)
+        shop.buy(20)
+        shop.url = market.start_explorer()
+        yield shop
+
+
 @pytest.fixture
 def visitor(chromium: Browser, explorer: Explorer) -> Iterator[Visitor]:
-    visitor = Visitor(chromium, explorer.url)
-    yield visitor
-    visitor.leave()
-    assert not visitor.problems
+    with Visitor(chromium, explorer.url) as visitor:
+        yield visitor

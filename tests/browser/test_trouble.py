@@ -1,0 +1,129 @@
+"""What a visitor sees while things go wrong: nothing there yet, a node that goes away, a chain that takes
+back, a stranger's words."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tallystick.chain.local import LocalChain, deploy
+from tallystick.chain.market import Market
+from tallystick.chain.sender import Sender
+from tallystick.protocol.signed import sign
+from tallystick.protocol.units import Atoms
+from tallystick_node.local.process import free_ports
+from tests.browser.conftest import Visitor
+from tests.browser.shop import ExplorerProcess
+from tests.chain.test_market import an_offer
+
+pytestmark = pytest.mark.e2e
+STAKE = Atoms(100_000_000)
+
+
+class Chain(LocalChain):
+    """With a market on it, and an explorer of it."""
+
+    explorer: ExplorerProcess
+
+    def provider(self, number: int) -> Market:
+        """Staked, with a receipt key, which is its wallet's."""
+        key = self.keys[number]
+        market = Market(self.rpc, self.deployment, Sender(self.rpc, self.deployment.chain_id, key))
+        market.mint(STAKE)
+        market.add_stake(STAKE)
+        market.set_receipt_key(key.address)
+        return market
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[Chain]:
+    with Chain(state=tmp_path / "chain.json", port=free_ports(1)[0]) as chain:
+        chain.deployment = deploy(chain.rpc, chain.keys[0])
+        chain.deployment.save(tmp_path / "deployment.json")
+        chain.explorer = ExplorerProcess(tmp_path, chain.url, tmp_path / "deployment.json")
+        with chain.explorer.start():
+            yield chain
+
+
+@pytest.fixture
+def guest(chromium: Browser, chain: Chain) -> Iterator[Visitor]:
+    with Visitor(chromium, chain.explorer.url) as guest:
+        yield guest
+
+
+def test_an_empty_market_is_no_error(chain: Chain, guest: Visitor) -> None:
+    page = guest.open("/")
+    for path in ("/", "/models", "/providers", "/offers", "/channels", "/settlements", "/disputes"):
+        page.goto(path)
+        expect(page.locator("h1")).not_to_be_empty()
+    page.goto("/")
+    expect(page.locator("#conserved")).to_contain_text("every atom accounted for")
+
+
+def test_a_node_that_goes_away_and_returns(chain: Chain, guest: Visitor) -> None:
+    page = guest.open("/")
+    chain.provider(1)
+    page.goto("/providers")
+    chain.stop()
+    page.reload()
+    expect(page.locator("main")).to_contain_text("0x")  # What was read is still there to be seen.
+    page.goto("/")
+    chain.start()
+    chain.provider(2)
+    expect(page.locator("#figures")).to_contain_text("2 providers", timeout=20_000)
+
+
+def test_a_chain_that_takes_back_what_somebody_looks_at(chain: Chain, guest: Visitor) -> None:
+    """As deep as the provider's three transactions, while the page stays open."""
+    page = guest.open("/")
+    chain.provider(1)
+    page.goto("/")
+    expect(page.locator("#figures")).to_contain_text("1 provider", timeout=20_000)
+    before = chain.rpc.call("evm_snapshot")
+    chain.provider(2)
+    expect(page.locator("#figures")).to_contain_text("2 providers", timeout=20_000)
+    chain.rpc.call("evm_revert", before)
+    chain.rpc.call("anvil_mine", "0x10")
+    expect(page.locator("#figures")).to_contain_text("1 provider", timeout=20_000)
+    expect(page.locator("#conserved")).to_contain_text("every atom accounted for")
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{7*7}} {% raw %} ${7*7}",
+    "javascript:alert(1)//",
+    "\u202egnp.exe\u2066 right to left",
+    '=HYPERLINK("http://evil.example")',
+    "a" * 128,
+)
+
+
+def test_a_strangers_words_are_shown_and_never_run(chain: Chain, guest: Visitor) -> None:
+    """In every place that shows a model or an endpoint. What a script would do, the `Visitor` tells of."""
+    market, key = chain.provider(1), chain.keys[1]
+    for number, words in enumerate(HOSTILE, start=1):
+        offer = replace(an_offer(key.address, number, words), endpoint=words)
+        market.post_offer(sign(offer, chain.deployment.domain, key).signed)
+    page = guest.open("/")
+    page.goto("/")
+    expect(page.locator("#models")).to_contain_text("<script>alert(1)</script>", timeout=20_000)
+    expect(page.locator("#models")).to_contain_text("{{7*7}} {% raw %}")
+    provider = "0x" + key.address.hex()
+    for path in ("/", "/offers", "/models", f"/provider/{provider}", f"/account/{provider}"):
+        page.goto(path)
+    page.goto("/models")
+    links = page.locator("main tbody a")
+    hrefs = [link.get_attribute("href") for link in links.all()]
+    for href in hrefs:
+        assert href is not None
+        assert href.startswith("/")
+        page.goto(href)
+        expect(page.locator("h1")).not_to_be_empty()
+    for words in HOSTILE:
+        page.goto("/")
+        page.locator("#q").fill(words)
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).not_to_be_empty()
