@@ -103,7 +103,9 @@ class Explorer:
 class Visitor:
     """A browser that knows nothing yet, and what it complained of."""
 
-    def __init__(self, browser: Browser, url: str):
+    def __init__(self, browser: Browser, url: str, *, also: str = ""):
+        """`also`: what else may be asked."""
+        self._also = also
         self.problems: list[str] = []
         self._browser = browser
         self._url = url
@@ -122,7 +124,7 @@ class Visitor:
         return page
 
     def _asked(self, url: str) -> None:
-        if not url.startswith((self._url, "data:")):
+        if not url.startswith((self._url, "data:", self._also or self._url)):
             self.problems.append(f"asked {url}")
 
     def forgive(self, text: str) -> None:

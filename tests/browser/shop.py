@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,3 +90,10 @@ class ExplorerProcess:
         running = Process("explorer", command, log=self.folder / "explorer.log")
         running.wait_ready(answers(self.url + "/static/app.css"), timeout_s=30)
         return running
+
+    def wait_for(self, block: int) -> None:
+        """Returns once the index is so far."""
+        deadline = time.monotonic() + 20
+        while httpx2.get(f"{self.url}/api/audit/market?block={block}", trust_env=False).status_code != 200:
+            assert time.monotonic() < deadline, (self.folder / "explorer.log").read_text()
+            time.sleep(0.1)
