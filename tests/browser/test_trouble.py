@@ -65,6 +65,7 @@ def test_an_empty_market_is_no_error(chain: Chain, guest: Visitor) -> None:
 def test_a_node_that_goes_away_and_returns(chain: Chain, guest: Visitor) -> None:
     page = guest.open("/")
     chain.provider(1)
+    chain.explorer.wait_for(int(chain.rpc.call("eth_blockNumber"), 16))
     page.goto("/providers")
     chain.stop()
     page.reload()
