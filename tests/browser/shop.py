@@ -1,8 +1,6 @@
 """A real market that ran, explorers over real chains."""
 
 import asyncio
-import os
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -48,17 +46,6 @@ class Shop:
         )
         async with openai_client(transport) as client:
             await buy(client, model="echo", requests=requests, parallel=8)
-
-    def publish(self) -> None:
-        """The payer's receipts, as a person does it."""
-        tally = Path(sys.executable).with_name("tally")
-        subprocess.run(
-            [tally, "receipts", "--last", "10000", "--publish", self.url],
-            env=os.environ | self.market.environment,
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
 
     def api(self, path: str) -> Any:
         answer = httpx2.get(f"{self.url}/api{path}", trust_env=False)

@@ -220,6 +220,7 @@ def _keep(market: LocalMarket, console: Console) -> None:
     for provider in market.providers:
         market.start_gateway(provider)
     explorer = market.start_explorer()
+    market.publish_receipts(explorer)
     console.print("\nThe market stays up until Ctrl-C.\n")
     console.print(f"  explorer   {explorer}   every atom of it, in a browser")
     console.print(f"  chain      {market.chain.url}")

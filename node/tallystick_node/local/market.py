@@ -4,7 +4,9 @@ Everything runs as it would elsewhere, in processes of its own and over TLS; onl
 money worthless. It sells nothing itself.
 """
 
+import os
 import secrets
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -29,6 +31,7 @@ CREDIT: Final = Atoms(50_000)
 GAS: Final = 10**20
 """Wei."""
 _READY_S: Final = 30.0
+_PUBLISH_S: Final = 120
 _LIGHT_SCRYPT: Final = 1 << 12
 """These keys guard nothing, and a strong one costs a second each."""
 
@@ -194,6 +197,14 @@ class LocalMarket:
         url = f"http://127.0.0.1:{port}"
         explorer.wait_ready(answers(url), timeout_s=_READY_S)
         return url
+
+    def publish_receipts(self, explorer: str) -> None:
+        """The payer's, as a person does it: only they say how many requests and tokens were paid for."""
+        tally = Path(sys.executable).with_name("tally")
+        command = [str(tally), "receipts", "--last", "100000", "--publish", explorer]
+        subprocess.run(
+            command, env=os.environ | self.environment, check=True, capture_output=True, timeout=_PUBLISH_S
+        )
 
     # ------------------------------------------------------------------------------------------- setting up
 
