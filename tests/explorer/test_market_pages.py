@@ -101,6 +101,7 @@ def test_missing_atoms_are_red(tmp_path_factory: pytest.TempPathFactory, site: S
 
 
 def test_charts_are_drawn_on_the_server_and_from_the_series(market: TestClient) -> None:
+    assert market.get("/api/overview").json()["days"] == 1, "The market is ten hours old."
     page = market.get("/?days=1").text
     assert page.count("<svg") == 4
     assert 'data-chart="/api/series?days=1"' in page

@@ -95,9 +95,11 @@ def terms_of(request: Request, site: TheSite) -> Terms:
 
 
 @pages.page("/", "home.html")
-async def overview(request: Request, db: Db, site: TheSite, days: Days = 7) -> Overview:
+async def overview(request: Request, db: Db, site: TheSite, days: Days | None = None) -> Overview:
     """The market at a glance."""
     terms, newest = terms_of(request, site), Cut(limit=queries.NEWEST)
+    if days is None:  # Of a young market a week would be all but empty.
+        days = 1 if await hour_queries.age(db, terms.now) <= 1 else 7
     totals, sold = await _totals(request, db, site)
     models = await site.kept.get("models", request.state.read.hash, lambda: offer_queries.models(db, terms))
     return Overview(

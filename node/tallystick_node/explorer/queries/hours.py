@@ -45,6 +45,12 @@ async def hours(connection: AsyncConnection, cut: Cut) -> Listing[Hour]:
     return cut.listing(rows, lambda hour: (hour.hour,))
 
 
+async def age(connection: AsyncConnection, now: int) -> int:
+    """Days since anything came, rounded up; zero while nothing did."""
+    first = await connection.scalar(select(_TABLE.hour).order_by(_TABLE.hour).limit(1))
+    return 0 if first is None else max(1, -(-(now - first) // DAY))
+
+
 async def tallies(connection: AsyncConnection, days: int, now: int) -> Sequence[Tally]:
     """So many days up to now without a gap, oldest first."""
     start = now - days * DAY
