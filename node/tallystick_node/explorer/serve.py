@@ -111,6 +111,7 @@ async def _run(options: Options, site: Site, indexer: Indexer) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listener = listening.listener(options.host, options.port)
     server = listening.server(make_app(site))
+    listening.keep_what_is_made()
     print(f"explorer http://{listening.written(listener)}", flush=True)  # noqa: T201
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     indexing, stopping = asyncio.create_task(indexer.run()), asyncio.create_task(stop.wait())

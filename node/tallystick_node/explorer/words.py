@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tallystick.chain.market import Asset
 from tallystick.protocol.units import MTOK, to_hex
@@ -19,6 +19,15 @@ WEI_DECIMALS: Final = 18
 CLIP: Final = 48
 """Characters of a stranger's words."""
 _LAST_YEAR: Final = 253_402_300_799
+
+
+_SPACE: Final = Markup(" ")
+
+
+def tag(name: str, content: str, **attributes: str) -> Markup:
+    """An element with this text in it, escaped as its attributes are. Of `class_` the line is left out."""
+    written = "".join(f' {key.rstrip("_")}="{escape(value)}"' for key, value in attributes.items())
+    return Markup(f"<{name}{written}>{escape(content)}</{name}>")
 
 
 def decimal(atoms: int, decimals: int, *, least: int = 2) -> str:
@@ -44,11 +53,9 @@ def time_(seconds: int | None) -> Markup | str:
     if not seconds:
         return "–"
     if seconds > _LAST_YEAR:
-        return Markup('<span title="unix {}">never</span>').format(seconds)
+        return tag("span", "never", title=f"unix {seconds}")
     text = utc(seconds)
-    return Markup('<time datetime="{}Z" title="{} UTC, unix {}">{}</time>').format(
-        text.replace(" ", "T"), text, seconds, text
-    )
+    return tag("time", text, datetime=_iso(text), title=f"{text} UTC, unix {seconds}")
 
 
 def date(seconds: int) -> Markup | str:
@@ -56,9 +63,7 @@ def date(seconds: int) -> Markup | str:
     if seconds > _LAST_YEAR:
         return time_(seconds)
     text = utc(seconds)
-    return Markup('<time datetime="{}Z" title="{} UTC">{}</time>').format(
-        text.replace(" ", "T"), text, text[:10]
-    )
+    return tag("time", text[:10], datetime=_iso(text), title=f"{text} UTC")
 
 
 def moment(milliseconds: int) -> Markup | str:
@@ -67,7 +72,11 @@ def moment(milliseconds: int) -> Markup | str:
     if seconds > _LAST_YEAR:
         return str(milliseconds)
     text = f"{utc(seconds)}.{rest:03d}"
-    return Markup('<time datetime="{}Z">{}</time>').format(text.replace(" ", "T"), text)
+    return tag("time", text, datetime=_iso(text))
+
+
+def _iso(text: str) -> str:
+    return f"{text.replace(' ', 'T')}Z"
 
 
 def span(seconds: int) -> str:
@@ -90,13 +99,13 @@ def hash_(value: bytes | None, path: str = "", whole: bool = False) -> Markup | 
         return "–"
     text, shown = to_hex(value), to_hex(value) if whole else short(value)
     if not path:
-        return Markup('<span class="hash" title="{}">{}</span>').format(text, shown)
-    return Markup('<a class="hash" href="{}{}" title="{}">{}</a>').format(path, text, text, shown)
+        return tag("span", shown, class_="hash", title=text)
+    return tag("a", shown, class_="hash", href=f"{path}{text}", title=text)
 
 
 def words(text: str, clip: int = CLIP) -> Markup:
     """A stranger's words: escaped, on one line, cut, and not able to turn the direction of what follows."""
-    return Markup('<bdi class="words" title="{}">{}</bdi>').format(visible(text), plain(text, clip))
+    return tag("bdi", plain(text, clip), class_="words", title=visible(text))
 
 
 def plain(text: str, clip: int = CLIP) -> str:
@@ -146,11 +155,11 @@ def percent(part_: int, whole: int) -> str:
 
 
 def _amount(value: int, unit: str, text: str) -> Markup:
-    return Markup('<span class="amount" title="{:,} {}">{}</span>').format(value, unit, text)
+    return tag("span", text, class_="amount", title=f"{value:,} {unit}")
 
 
 def _with_unit(atoms: int, text: str, asset: Asset) -> Markup:
-    return Markup('{} <span class="unit">{}</span>').format(_amount(atoms, "atoms", text), asset.symbol)
+    return _amount(atoms, "atoms", text) + _SPACE + tag("span", asset.symbol, class_="unit")
 
 
 def filters(asset: Asset) -> Mapping[str, Any]:

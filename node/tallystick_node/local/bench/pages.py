@@ -177,7 +177,9 @@ async def _serve(database: Path) -> None:
     )
     listener = listening.listener("127.0.0.1", 0)
     print(f"http://{listening.written(listener)}", flush=True)  # noqa: T201
-    await listening.server(make_app(site, limit=None)).serve(sockets=[listener])
+    server = listening.server(make_app(site, limit=None))
+    listening.keep_what_is_made()
+    await server.serve(sockets=[listener])
 
 
 if __name__ == "__main__":
