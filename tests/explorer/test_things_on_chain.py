@@ -173,7 +173,11 @@ def test_what_is_published_stands_on_every_page_that_it_explains(held: Held, aud
         assert receipt["settlement"]["block"] == (first if sequence < 3 else second)["block"]
         assert receipt["working"]["agrees"]
         assert receipt["published"]["receipt"]["sequence"] == str(sequence)
-        assert 'action="/verify"' in auditor.get(f"/receipt/{settled}/{sequence}").text
+        text = auditor.get(f"/receipt/{settled}/{sequence}").text
+        assert 'action="/verify"' in text
+        signed = held.settled.receipts[sequence]
+        for value in (signed.signature, signed.message.request_hash, signed.message.response_hash):
+            assert f"0x{value.hex()}</bdi>" in text
     assert auditor.get(f"/receipt/{settled}/5").status_code == 404, (
         "It was not settled, so nobody may publish it."
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -17,6 +17,8 @@ from tallystick_node.explorer.queries.rows import Channel, Offer, PublishedRecei
 from tallystick_node.explorer.values import Amount, Hash, shown
 
 pages = Pages()
+SIGNED: Final = ("requestHash", "responseHash", "tokensHash", "signature")
+"""Members of a published document that no column has."""
 
 
 @shown
@@ -74,6 +76,13 @@ class ReceiptPage:
     """That paid it."""
     closed: Channel | None
     """Its channel, where its close paid what no settlement had. Neither: nothing has paid it yet."""
+
+    @property
+    def signed(self) -> dict[str, str]:
+        """What else was signed, by its name in the document, and the signature."""
+        message = self.published.get("receipt")
+        named = {**message, **self.published} if isinstance(message, dict) else self.published
+        return {name: str(named[name]) for name in SIGNED if name in named}
 
     @property
     def document(self) -> str:
