@@ -4,6 +4,7 @@ it, table by table. In both databases."""
 import asyncio
 import contextlib
 import pickle
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -84,9 +85,18 @@ class Index:
         self.engine: AsyncEngine = writing(self._url)
         self.indexer = Indexer(self._rpc, DEPLOYMENT, Writer(self.engine, DEPLOYMENT), self._heard)
         self.heads: list[Head] = []
+        self._told = asyncio.Event()
 
     async def _heard(self, head: Head) -> None:
         self.heads.append(head)
+        self._told.set()
+
+    async def until(self, heard: Callable[[Head], bool]) -> None:
+        """The newest head is such a one."""
+        async with asyncio.timeout(20):
+            while not self.heads or not heard(self.heads[-1]):
+                self._told.clear()
+                await self._told.wait()
 
     async def stop(self) -> None:
         await self.engine.dispose()

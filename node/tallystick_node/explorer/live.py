@@ -26,6 +26,10 @@ class Head:
     """Unix seconds, of that block."""
     chain_head: int
     """The node's newest block, as last heard."""
+    trouble: str | None = None
+    """Why the index does not go on; what it holds is so all the same."""
+    balance: int | None = None
+    """Atoms of the asset that the market holds at `block`, as the asset itself says; None: not asked yet."""
 
     @property
     def behind(self) -> int:

@@ -3,9 +3,14 @@
 Its transactions are the market's alone.
 """
 
+import gc
 import re
+import sys
 from collections.abc import Iterable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
+
+import orjson
 
 from tallystick.chain import contracts
 from tallystick.chain.abi import encode, type_of
@@ -23,6 +28,7 @@ from tallystick.chain.events import (
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import to_hex
 from tallystick_node.explorer.index.facts import MarketBlock, Transaction, named_values
+from tallystick_node.explorer.index.made import made_blocks
 from tallystick_node.explorer.index.made_block import DEPLOYMENT, MARKET
 
 _TRANSFER: Final = keccak(b"Transfer(address,address,uint256)")
@@ -45,6 +51,9 @@ class MadeNode:
         self.lag = 0
         """Blocks that it has not got yet."""
         self.gone = False
+        self.balance = 0
+        """Atoms that the market holds, as the asset says."""
+        self._receipts: dict[str, dict[str, Any]] = {}
         self._told: dict[bytes, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
 
     @property
@@ -87,7 +96,7 @@ class MadeNode:
             case "eth_getTransactionReceipt":
                 return self._receipt(params[0])
             case "eth_call":
-                return self._failing(params[0], params[1]["blockHash"])
+                return self._called(params[0], params[1]["blockHash"])
         raise RpcError("the method does not exist", number=-32601)
 
     # ------------------------------------------------------------------------------------------- answers
@@ -121,16 +130,22 @@ class MadeNode:
         return [log for block in blocks for log in self.told(block)[1] if _fits(log, wanted)]
 
     def _receipt(self, name: str) -> dict[str, Any] | None:
-        for block in reversed(self.seen):
-            for receipt in self.told(block)[0]:
-                if receipt["transactionHash"] == name:
-                    return receipt
-        return None
+        if name not in self._receipts:
+            for block in self.blocks:
+                self.told(block)
+        receipt = self._receipts.get(name)
+        at = None if receipt is None else int(receipt["blockNumber"], 16)
+        seen = self.seen
+        if receipt is None or at is None or at >= len(seen) or to_hex(seen[at].hash) != receipt["blockHash"]:
+            return None
+        return receipt
 
-    def _failing(self, call: dict[str, Any], parent: str) -> str:
-        """Run anew on the block before its own."""
+    def _called(self, call: dict[str, Any], parent: str) -> str:
+        """The asset's balance; else a transaction, run anew on the block before its own."""
         if not any(to_hex(block.hash) == parent for block in self.seen):
             raise RpcError("header not found", number=-32000)
+        if call["to"] == to_hex(DEPLOYMENT.asset):
+            return to_hex(self.balance.to_bytes(32, "big"))
         child = next(block for block in self.blocks if to_hex(block.parent) == parent)
         for item in child.transactions:
             if to_hex(item.input) == call["data"] and to_hex(item.sender) == call["from"] and item.error:
@@ -163,6 +178,7 @@ class MadeNode:
                 logs += own
                 receipts.append(_receipt_of(block, item, own))
             self._told[block.hash] = receipts, logs
+            self._receipts |= {receipt["transactionHash"]: receipt for receipt in receipts}
         return self._told[block.hash]
 
 
@@ -170,6 +186,7 @@ def _receipt_of(block: MarketBlock, item: Transaction, logs: list[dict[str, Any]
     return {
         "transactionHash": to_hex(item.hash),
         "blockHash": to_hex(block.hash),
+        "blockNumber": hex(block.number),
         "status": hex(item.succeeded),
         "gasUsed": hex(item.gas_used),
         "effectiveGasPrice": hex(item.gas_price),
@@ -245,3 +262,44 @@ def _revert(error: str) -> bytes:
     selector, entry = next(item for item in errors if item[1].name == found[1])
     values = [int(part.partition("=")[2]) for part in found[2].split(", ") if part]
     return selector + encode(entry.types, values)
+
+
+def serve(node: MadeNode) -> None:
+    """Over HTTP, on a free port of loopback, until it is ended; tells its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            asked = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            calls = asked if isinstance(asked, list) else [asked]
+            outcomes = node.outcomes([(call["method"], call["params"]) for call in calls])
+            answers = [_answer(call, outcome) for call, outcome in zip(calls, outcomes, strict=True)]
+            body = orjson.dumps(answers if isinstance(asked, list) else answers[0])
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    for block in node.blocks:
+        node.told(block)  # Beforehand: whoever asks is measured, and not this.
+    gc.freeze()
+    print(f"http://127.0.0.1:{server.server_port}", flush=True)  # noqa: T201
+    server.serve_forever()
+
+
+def _answer(call: dict[str, Any], outcome: Any) -> dict[str, Any]:
+    answer = {"jsonrpc": "2.0", "id": call["id"]}
+    if isinstance(outcome, RpcError):
+        return answer | {
+            "error": {"code": outcome.number, "message": str(outcome), "data": to_hex(outcome.data)}
+        }
+    return answer | {"result": outcome}
+
+
+if __name__ == "__main__":
+    serve(MadeNode(made_blocks(int(sys.argv[1]))))

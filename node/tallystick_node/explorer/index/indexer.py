@@ -6,6 +6,7 @@ asked again.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -14,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.errors import ChainError
 from tallystick.chain.rpc import Rpc
-from tallystick_node.explorer.index.reading import MarketReader, Stretch
+from tallystick_node.explorer.index.reading import MarketReader, Stretch, balance_at
 from tallystick_node.explorer.index.writer import Writer
 from tallystick_node.explorer.live import Head
 
@@ -47,17 +48,20 @@ class Indexer:
         self._poll_s = poll_s
         self._reader: MarketReader | None = None
         """None: what the database holds is to be looked up first."""
-        self._error: str | None = None
+        self._trouble: str | None = None
         self._head: Head | None = None
+        self._compared = ""
+        """Hash of the block at which the market's balance was last asked for."""
 
     async def run(self) -> None:
         """Until it is cancelled; raises IndexMisplaced."""
         while True:
             try:
-                pause = 0.0 if await self.step() else self._poll_s
-                if self._error is not None:
-                    log.info("index.recovered", after=self._error)
-                    self._error = None
+                more = await self.step()
+                pause = 0.0 if more else self._poll_s
+                if not more:
+                    await self._compare_balance()
+                self._went_on()
             except (ChainError, SQLAlchemyError, OSError) as error:
                 await self._failed(error)
                 pause = max(self._poll_s, _PATIENCE_S)
@@ -71,7 +75,9 @@ class Indexer:
         stretch = await asyncio.to_thread(self._reader.read)
         if stretch.blocks or stretch.moved:
             await self._write(self._reader, stretch)
-        await self._tell(self._reader, stretch)
+        last = self._reader.last
+        if last is not None:
+            await self._tell(Head(last.number, last.timestamp, stretch.latest.number))
         return bool(stretch.blocks) and stretch.blocks[-1].number < stretch.latest.number
 
     async def _write(self, reader: MarketReader, stretch: Stretch) -> None:
@@ -80,23 +86,41 @@ class Indexer:
         reader.took(stretch)
         self._reader = reader
         if stretch.moved:
-            base = -1 if stretch.base is None else stretch.base.number
-            log.warning("index.chain-moved", back_to=base)
+            log.warning("index.chain-moved", back_to=-1 if stretch.base is None else stretch.base.number)
         if stretch.blocks:
             log.debug("index.read", block=stretch.blocks[-1].number, of=stretch.latest.number)
 
-    async def _tell(self, reader: MarketReader, stretch: Stretch) -> None:
-        last = reader.last
-        if last is not None:
-            await self._publish_head(Head(last.number, last.timestamp, stretch.latest.number))
+    async def _compare_balance(self) -> None:
+        """What the transfers add up to, and what the asset says: a node that keeps transfers to itself, or an
+        asset whose balances change without any, shows here."""
+        last = self._reader.last if self._reader else None
+        if last is None or last.hash == self._compared:
+            return
+        balance = await asyncio.to_thread(balance_at, self._rpc, self._deployment, last)
+        self._compared = last.hash
+        if balance is None:  # The node does not say.
+            return
+        if balance != (held := await self._writer.held()):
+            log.warning("index.balance-differs", block=last.number, asset=balance, transfers=held)
+        if self._head is not None:
+            await self._tell(replace(self._head, balance=balance))
 
-    async def _failed(self, error: Exception) -> None:
-        text = str(error).splitlines()[0]
-        if text != self._error:
-            log.warning("index.stopped", reason=text)
-            self._error = text
-
-    async def _publish_head(self, head: Head) -> None:
+    async def _tell(self, head: Head) -> None:
+        if head.balance is None and self._head is not None and self._head.block == head.block:
+            head = replace(head, balance=self._head.balance)
         if head != self._head:
             self._head = head
             await self._publish(head)
+
+    def _went_on(self) -> None:
+        if self._trouble is not None:
+            log.info("index.goes-on", after=self._trouble)
+            self._trouble = None
+
+    async def _failed(self, error: Exception) -> None:
+        text = str(error).splitlines()[0]
+        if text != self._trouble:
+            log.warning("index.stopped", reason=text)
+            self._trouble = text
+        if self._head is not None:
+            await self._tell(replace(self._head, trouble=text))

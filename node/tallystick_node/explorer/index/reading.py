@@ -13,7 +13,7 @@ from typing import Any, Final
 from tallystick.chain import contracts
 from tallystick.chain.blocks import KEPT, MOVED, Block, LogFilter, NodeBlocks, read_block
 from tallystick.chain.deployment import Deployment
-from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.errors import ChainUnavailable, RpcError
 from tallystick.chain.events import ChainEvent, read_event
 from tallystick.chain.rpc import Rpc, quantity
 from tallystick.chain.trail import Trail
@@ -272,6 +272,17 @@ def _whole(answer: Any, number: int) -> _Whole:
         raise ChainUnavailable("The node gave a block without its transactions.")
     base_fee = quantity(answer.get("baseFeePerGas") or "0x0", bits=64)
     return _Whole(block, base_fee, quantity(answer["gasUsed"], bits=63), tuple(transactions))
+
+
+def balance_at(rpc: Rpc, deployment: Deployment, block: Block) -> int | None:
+    """Atoms of the asset that the market holds after `block`, as the asset says; None where the node cannot
+    tell, of this block or at all. Raises ChainUnavailable."""
+    asset = contracts.asset().interface
+    call = {"to": to_hex(deployment.asset), "data": to_hex(asset.call("balanceOf", [deployment.market]))}
+    (answer,) = rpc.outcomes([("eth_call", (call, {"blockHash": block.hash}))])
+    if isinstance(answer, RpcError):
+        return None
+    return quantity(answer)
 
 
 def final_of(blocks: Sequence[MarketBlock], latest: Block) -> int:

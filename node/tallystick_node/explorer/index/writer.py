@@ -48,6 +48,11 @@ class Writer:
         self._standing: Standing | None = None
         """What is known of the tables without asking them; None: nothing is."""
 
+    async def held(self) -> int:
+        """Atoms that the asset's transfers have left with the market, as far as was written."""
+        async with self._engine.connect() as db:
+            return (await _totals(db)).held
+
     async def open(self) -> tuple[Block, ...]:
         """Makes the tables where they are missing, or of another version. The newest blocks that are written
         and can be gone back to, each the parent of the next; raises IndexMisplaced."""
