@@ -123,3 +123,13 @@ def test_an_index_that_lags_says_so_on_every_page_and_fails_its_health(
     page = client.get("/")
     assert page.status_code == 200
     assert "The index is 1,021 blocks behind its node." in page.text
+
+
+def test_an_index_that_does_not_go_on_says_why_on_every_page(client: TestClient, site: Site) -> None:
+    assert client.portal is not None
+    trouble = "The node refused: <script>."
+    client.portal.call(site.live.publish, Head(block=120, timestamp=0, chain_head=120, trouble=trouble))
+    page = client.get("/").text
+    assert "The index does not go on: The node refused: &lt;script&gt;. What is shown" in page
+    client.portal.call(site.live.publish, Head(block=120, timestamp=0, chain_head=120))
+    assert "does not go on" not in client.get("/").text

@@ -1,7 +1,9 @@
 """The index of a real chain says what the contract says."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,3 +112,28 @@ async def test_a_restart_reads_nothing_twice(traded: Traded, tables: Tables, tmp
     for name in before:
         if name not in ("progress", "blocks", "undo"):  # An empty block may have come.
             assert grown[name] == before[name]
+
+
+async def test_what_a_real_chain_takes_back_leaves_nothing(
+    traded: Traded, funded_payer: Callable[..., Any], tmp_path: Path
+) -> None:
+    live, fresh = (f"sqlite+aiosqlite:///{tmp_path}/{name}.db" for name in ("live", "fresh"))
+    rpc = traded.chain.rpc
+    snapshot = rpc.call("evm_snapshot")
+    funded_payer(5)
+    traded.fail(traded.payers[0], "exit", traded.payers[0].address)
+    await index(traded, live)
+    rpc.call("evm_revert", snapshot)
+    stays = funded_payer(7)
+    for _ in range(6):
+        rpc.call("evm_mine")
+    await index(traded, live)  # Restarted, too.
+    await index(traded, fresh)
+    ours, theirs = Tables(tmp_path / "live.db"), Tables(tmp_path / "fresh.db")
+    assert stays.address in ours.by(schema.accounts, "address")
+    for table in schema.CHAIN_TABLES:
+        if table is not schema.progress and table is not schema.undo and table is not schema.blocks:
+            assert ours.rows(table) == theirs.rows(table), table.name
+    newest = min(tables.rows(schema.progress)[0].block for tables in (ours, theirs))
+    there = [row for row in theirs.rows(schema.blocks) if row.number <= newest]
+    assert [row for row in ours.rows(schema.blocks) if row.number <= newest][-10:] == there[-10:]

@@ -78,6 +78,12 @@ class Frame:
         return max(0, head.chain_head - self.at.block) if head and self.at else 0
 
     @property
+    def trouble(self) -> str | None:
+        """Why the index does not go on, while there is something to be shown all the same."""
+        head = self.site.live.head
+        return head.trouble if head and self.at else None
+
+    @property
     def age(self) -> int:
         """Seconds since that block."""
         return max(0, self.now - self.at.timestamp) if self.at else 0
