@@ -45,6 +45,17 @@ def require_adds_up(report: dict[str, Any], *, providers: int, requests: int) ->
     assert all(row["paid"] == row["earned"] and row["transactions"] <= 1 for row in rows)
 
 
+def assert_every_atom_is_explained(explorer: str) -> None:
+    """The demo has published its receipts, and they come to what was settled."""
+    providers = httpx2.get(f"{explorer}/api/providers", trust_env=False).json()["rows"]
+    assert len(providers) == 3
+    for row in providers:
+        address = row.get("address") or row["provider"]["address"]
+        audit = httpx2.get(f"{explorer}/api/audit/provider/{address}", trust_env=False).json()
+        assert (audit["addsUp"], audit["unexplained"]) == (True, "0"), audit
+        assert int(audit["settled"]) > 0
+
+
 def left_running(run: str) -> list[str]:
     """Command lines of processes that the demo started: chains, engines and gateways alike."""
     mark = f"{MARK}={run}".encode()
@@ -100,6 +111,7 @@ def test_a_demo_that_is_stopped_leaves_nothing(run: str, number: signal.Signals)
             for line in running.stdout:
                 if found := re.search(r"explorer +(http://\S+)", line):
                     assert "The market" in httpx2.get(found[1], trust_env=False).text
+                    assert_every_atom_is_explained(found[1])
                 if "tally pay" in line:
                     break
             assert len(left_running(run)) >= 9, "three engines, three gateways, explorer, chain, demo"

@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tallystick.chain.local import LocalChain, deploy
+from tallystick.chain.rpc import Rpc
 from tallystick_node.local.engines import EngineKind, start_engine, wait_for_engine
 from tallystick_node.local.process import Process, answers, free_ports
 
@@ -147,9 +149,34 @@ def audits(tally: Tally, folder: Path, spent: int) -> None:
     told = tally("audit", "channel", theirs, "--json")
     assert (told.status, told.data["addsUp"]) == (1, None)
     assert told.data["channels"][0]["faults"][0]["kind"] == "gap"
+    publishes(tally, folder, channel)
     again = tally("receipts", "--from-provider", "--channel", channel, "--wallet", "bob")
     assert "somebody else's" not in again.out
     assert again.status == 1
+
+
+def publishes(tally: Tally, folder: Path, channel: str) -> None:
+    """To an explorer, which takes each receipt once and knows from them what the atoms bought."""
+    (port,) = free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "tallystick_node.cli", "explorer", "--port", str(port)]
+    command += ["--rpc", tally.rpc, "--deployment", str(tally.home / "deployment.json")]
+    command += ["--database", f"sqlite+aiosqlite:///{folder / 'explorer.db'}"]
+    with closing(Rpc(tally.rpc)) as rpc:
+        head = rpc.call("eth_blockNumber")
+    with Process("explorer", command, log=folder / "explorer") as explorer:
+        read = answers(f"{url}/api/audit/market?block={int(head, 16)}")
+        explorer.wait_ready(read, timeout_s=60)
+        ours = ("receipts", "--publish", url, "--wallet", "alice")
+        assert tally.json(*ours)["published"] == {"kept": 2, "known": 0, "refused": 0}
+        theirs = (*ours, "--from-provider", "--channel", channel)
+        assert tally.json(*theirs)["published"] == {"kept": 0, "known": 2, "refused": 0}
+        audit = httpx2.get(f"{url}/api/audit/channel/{channel}", trust_env=False).json()
+        assert (audit["addsUp"], audit["unexplained"]) == (True, "0")
+        told = tally("receipts", "--publish", url, "--wallet", "alice").out
+        assert "0 published, 2 known there before, 0 refused." in told
+    told = tally("receipts", "--publish", url, "--wallet", "alice")
+    assert (told.status, "does not answer" in told.err) == (1, True)
 
 
 def close(tally: Tally, provider: str) -> dict[str, str]:

@@ -187,7 +187,7 @@ class LocalMarket:
             provider.running.stop()
 
     def start_explorer(self) -> str:
-        """Its URL, once its pages show the market."""
+        """Its URL, once it has read as far as the chain goes now: receipts are held against what it knows."""
         (port,) = free_ports(1)
         command = [sys.executable, "-m", "tallystick_node.cli", "explorer", "--port", str(port)]
         command += ["--rpc", self.chain.url, "--deployment", str(self.deployment_file)]
@@ -195,7 +195,8 @@ class LocalMarket:
         explorer = Process("explorer", command, log=self.folder / "explorer.log")
         self._stack.callback(explorer.stop)
         url = f"http://127.0.0.1:{port}"
-        explorer.wait_ready(answers(url), timeout_s=_READY_S)
+        head = self.market_of(self.payer).head().number
+        explorer.wait_ready(answers(f"{url}/api/audit/market?block={head}"), timeout_s=_READY_S)
         return url
 
     def publish_receipts(self, explorer: str) -> None:
