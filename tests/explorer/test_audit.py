@@ -415,3 +415,15 @@ def request(size: int, *, ends: bool = True) -> Request:
         return messages.pop()
 
     return Request({"type": "http", "method": "POST", "headers": []}, receive)
+
+
+def test_channels_of_many_payments_come_to_the_same(
+    held: Held, auditor: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = [*held.settled.documents(), *held.closed.documents()]
+    documents += [document for document, _ in bad_ones(held).values()]
+    data = [document_to_json(document) for document in documents]
+    shared = posted(auditor, "/api/audit/receipt", data)
+    monkeypatch.setattr(facts, "_FEW", 0)
+
+    assert posted(auditor, "/api/audit/receipt", data) == shared

@@ -17,6 +17,7 @@ from tallystick.protocol.documents import (
     proofs,
 )
 from tallystick.protocol.eip712 import Domain
+from tallystick.protocol.facts import Facts
 from tallystick.protocol.reconcile import ChannelAudit, Half, ManyAudit, halves, reconcile
 from tallystick.protocol.units import ChannelId
 from tallystick_node.explorer.audit import intake
@@ -75,23 +76,24 @@ class CheckedReceipt:
 async def receipts(db: AsyncConnection, domain: Domain, block: int, data: Any) -> tuple[CheckedReceipt, ...]:
     """Of a document or a list of them; a channel's is taken apart. Raises Malformed where that is none, or
     TooLarge."""
-    found: list[CheckedReceipt] = []
+    found: list[ReceiptDocument | Step] = []
     for entry in data if isinstance(data, list) else [data]:
         if isinstance(entry, dict) and entry.get("tallystick") == CHANNEL:
             (whole,) = intake.documents(entry)
             assert isinstance(whole, ChannelDocument)
-            for document in await _taken_apart(db, domain, block, whole):
-                found.append(await _receipt(db, domain, block, document))
+            found += await _taken_apart(db, domain, block, whole)
         else:
-            read = audit.read(entry)
-            found.append(
-                CheckedReceipt.of(None, [read])
-                if isinstance(read, Step)
-                else await _receipt(db, domain, block, read)
-            )
+            found.append(audit.read(entry))
         if len(found) > RECEIPTS:
             raise TooLarge(f"At most {RECEIPTS} receipts at a time; an audit takes whole channels.")
-    return tuple(found)
+    documents = [item for item in found if isinstance(item, ReceiptDocument)]
+    known = iter(await queries.of_receipts(db, domain, block, documents))
+    return tuple(
+        CheckedReceipt.of(None, [item])
+        if isinstance(item, Step)
+        else CheckedReceipt.of(item, audit.check(item, next(known)))
+        for item in found
+    )
 
 
 async def _taken_apart(
@@ -104,16 +106,8 @@ async def _taken_apart(
     return proofs(whole.domain, whole.receipts, settled, whole.voucher)
 
 
-async def _receipt(
-    db: AsyncConnection, domain: Domain, block: int, document: ReceiptDocument
-) -> CheckedReceipt:
-    known = await queries.of_receipt(db, domain, block, document)
-    return CheckedReceipt.of(document, audit.check(document, known))
-
-
-async def is_paid(db: AsyncConnection, domain: Domain, block: int, document: ReceiptDocument) -> Step | None:
+def unpaid_step(document: ReceiptDocument, known: Facts) -> Step | None:
     """None: it is proven to be paid. Else the step that says why not."""
-    known = await queries.of_receipt(db, domain, block, document)
     steps = audit.check(document, known)
     if audit.verdict(steps) is Verdict.PAID:
         return None

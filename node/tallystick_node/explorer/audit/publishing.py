@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tallystick.protocol.documents import ReceiptDocument, document_to_json
 from tallystick.protocol.eip712 import Domain
+from tallystick.protocol.facts import Facts
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.units import ChannelId
 from tallystick_node.explorer import schema
-from tallystick_node.explorer.audit.checking import is_paid
+from tallystick_node.explorer.audit.checking import unpaid_step
 from tallystick_node.explorer.index import tables
-from tallystick_node.explorer.index.facts import plain
 from tallystick_node.explorer.queries import facts as queries
 from tallystick_node.explorer.values import Hash, shown
 
@@ -63,29 +63,29 @@ async def publish(
     """Those that are proven to be paid are kept; sending one again changes nothing."""
     proven: list[_Proven] = []
     refused: list[RefusedReceipt] = []
-    for document in documents:
+    facts = await queries.of_receipts(reading, domain, block, documents)
+    for document, known in zip(documents, facts, strict=True):
         hashed = document.signed.message.struct_hash()
-        if (why := await is_paid(reading, domain, block, document)) is None:
-            proven.append(_Proven(document, await _row(reading, domain, block, document)))
+        if (why := unpaid_step(document, known)) is None:
+            proven.append(_Proven(document, _row(document, known)))
         else:
             refused.append(RefusedReceipt(receipt_hash=hashed, step=why.name, reason=why.reason))
     async with _WRITING, writing.begin() as db:
         kept, doubles = await _keep(db, proven)
     refused += doubles
-    known = len(proven) - kept - len(doubles)
-    return Publication(kept=kept, known=known, refused=tuple(refused))
+    before = len(proven) - kept - len(doubles)
+    return Publication(kept=kept, known=before, refused=tuple(refused))
 
 
-async def _row(db: AsyncConnection, domain: Domain, block: int, document: ReceiptDocument) -> dict[str, Any]:
+def _row(document: ReceiptDocument, known: Facts) -> dict[str, Any]:
     receipt, acknowledgement = document.signed.message, document.acknowledgement
-    known = await queries.of_receipt(db, domain, block, document)
     assert acknowledgement is not None, "it is proven to be acknowledged"
     assert known.channel is not None, "its channel is known"
     columns = {column.name for column in schema.receipts.c}
     row = {name: getattr(receipt, name) for name in Receipt.__slots__ if name in columns}
     return row | {
         "struct_hash": receipt.struct_hash(),
-        "model": plain(known.offers[receipt.offer_hash].offer.model),
+        "model": known.offers[receipt.offer_hash].offer.model.replace("\0", "\N{REPLACEMENT CHARACTER}"),
         "provider": known.channel.provider,
         "payer": known.channel.payer,
         "acknowledgement_hash": acknowledgement.struct_hash(),

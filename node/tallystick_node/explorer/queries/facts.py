@@ -1,5 +1,6 @@
 """What the index holds of the chain's word about receipts, as audits take it."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -18,15 +19,41 @@ from tallystick_node.explorer.errors import TooLarge
 
 SETTLEMENTS: Final = 20_000
 """Of one channel that an audit reads, at most."""
+_FEW: Final = 500
+"""Payments of a channel that are read for all of its receipts together."""
 _REPLACED: Final = "\N{REPLACEMENT CHARACTER}"
 """What a text column may hold in the place of what no database keeps."""
 _KEYS: Final = 1_000
 """Of one provider, the oldest: naming one costs a transaction."""
 
 
-async def of_receipt(db: AsyncConnection, domain: Domain, block: int, document: ReceiptDocument) -> Facts:
-    """Enough to check this receipt: of its channel's payments the one that carried its acknowledgement, the
-    first that came to as much, and the last."""
+async def of_receipts(
+    db: AsyncConnection, domain: Domain, block: int, documents: Sequence[ReceiptDocument]
+) -> list[Facts]:
+    """Enough to check each of these, in their order: what they share is read once."""
+    offers: dict[ChannelId, set[bytes]] = defaultdict(set)
+    for document in documents:
+        offers[document.signed.message.channel_id].add(document.signed.message.offer_hash)
+    shared = {
+        channel_id: await of_channel(db, domain, block, channel_id, named)
+        for channel_id, named in offers.items()
+        if await _payments(db, channel_id) <= _FEW
+    }
+    return [
+        shared.get(document.signed.message.channel_id) or await _of_receipt(db, domain, block, document)
+        for document in documents
+    ]
+
+
+async def _payments(db: AsyncConnection, channel_id: bytes) -> int:
+    table = schema.channels.c
+    statement = select(table.settlements).where(table.channel_id == channel_id)
+    return (await db.execute(statement)).scalar() or 0
+
+
+async def _of_receipt(db: AsyncConnection, domain: Domain, block: int, document: ReceiptDocument) -> Facts:
+    """Of its channel's payments the one that carried its acknowledgement, the first that came to as much, and
+    the last."""
     receipt, acknowledgement = document.signed.message, document.acknowledgement
     hashed = None if acknowledgement is None else acknowledgement.struct_hash()
     return await of_place(
