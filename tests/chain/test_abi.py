@@ -3,12 +3,14 @@
 import contextlib
 
 import pytest
+from eth_abi.exceptions import DecodingError
 from eth_utils.abi import event_abi_to_log_topic, function_abi_to_4byte_selector
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.chain import contracts
 from tallystick.chain.abi import AbiError, Entry, decode, encode, type_of
+from tallystick.chain.codec import CODEC
 
 INTERFACES = [contract.interface for contract in (contracts.market(), contracts.lens(), contracts.asset())]
 TYPES = sorted(
@@ -99,3 +101,25 @@ def test_a_call_shows_its_structs_by_their_fields() -> None:
     assert dict(call.arguments) == {
         "openings": [{"provider": b"\1" * 20, "sessionKey": b"\2" * 20, "cap": 5}]
     }
+
+
+WORDS = ["address", "bytes32", "uint8", "uint24", "uint40", "uint64", "uint96", "uint128", "uint256"]
+
+
+def outcome(read, types, data):
+    try:
+        return read(types, data)
+    except (AbiError, DecodingError):
+        return "refused"
+
+
+@given(
+    types=st.lists(st.sampled_from(WORDS), max_size=6),
+    sizes=st.lists(st.integers(0, 32), max_size=7),
+    cut=st.integers(0, 3),
+    seed=st.randoms(use_true_random=False),
+)
+def test_single_words_are_read_as_eth_abi_reads_them(types, sizes, cut, seed) -> None:
+    data = b"".join(seed.randbytes(size).rjust(32, b"\0") for size in sizes)
+    data = data[: len(data) - cut] if cut < len(data) else data
+    assert outcome(decode, types, data) == outcome(CODEC.decode, types, data)

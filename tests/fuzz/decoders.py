@@ -532,5 +532,9 @@ ELSEWHERE = {
     "engine.openai_server.load": "no decoder",
     "tokenizer.decode": "token ids of the demo's own engine",
     "client.tokenizers.load_tokenizers": "one's own folders",
+    "explorer.answers.read": "what the explorer's node answers a visitor: tests/explorer/test_node.py",
+    "explorer.index.reading.read": "blocks, logs and receipts: tests/explorer/test_trouble.py bends them",
+    "explorer.index.tables.load": "a row of one's own database",
+    "explorer.prices.read": "a row of one's own database",
 }
 """What is named like a decoder and is not on the list, and why."""

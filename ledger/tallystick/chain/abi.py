@@ -3,10 +3,11 @@
 Values are `codec`'s: addresses are 20 bytes, structs and arrays are tuples. It knows no contract and no node.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property, partial
+from typing import Any, TypeAlias, cast
 
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import Hash32
@@ -59,6 +60,9 @@ def encode(types: Sequence[str], values: Sequence[Any]) -> bytes:
 
 def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
     """`abi.decode`; raises AbiError."""
+    readers = _word_readers(tuple(types))
+    if readers is not None:
+        return _words(readers, data)
     from eth_abi.exceptions import DecodingError
 
     from tallystick.chain.codec import CODEC
@@ -67,6 +71,48 @@ def decode(types: Sequence[str], data: bytes) -> tuple[Any, ...]:
         return CODEC.decode(types, data)
     except (DecodingError, OverflowError) as error:  # An absurd length overflows before it is found too long.
         raise AbiError(str(error)) from error
+
+
+_Reader: TypeAlias = Callable[[bytes], Any]
+"""Of one word."""
+
+
+def _words(readers: Sequence[_Reader], data: bytes) -> tuple[Any, ...]:
+    """Most of what is read are a few single words, a million times over."""
+    if len(data) < 32 * len(readers):
+        raise AbiError(f"{len(data)} bytes, and {len(readers)} words are promised")
+    return tuple(reader(data[32 * at : 32 * at + 32]) for at, reader in enumerate(readers))
+
+
+@cache
+def _word_readers(types: tuple[str, ...]) -> tuple[_Reader, ...] | None:
+    """None where one of them is no single word."""
+    readers = tuple(map(_word_reader, types))
+    return None if None in readers else cast(tuple[_Reader, ...], readers)
+
+
+@cache
+def _word_reader(kind: str) -> _Reader | None:
+    if kind == "bytes32":
+        return bytes
+    if kind == "address":
+        return _address
+    if found := re.fullmatch(r"uint(\d+)", kind):
+        return partial(_uint, int(found[1]))
+    return None
+
+
+def _address(word: bytes) -> bytes:
+    if any(word[:12]):
+        raise AbiError(f"{word.hex()} is no address")
+    return word[12:]
+
+
+def _uint(bits: int, word: bytes) -> int:
+    value = int.from_bytes(word, "big")
+    if value >> bits:
+        raise AbiError(f"{value} is no uint{bits}")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +195,24 @@ class Interface:
 
     def log(self, topics: Sequence[bytes], data: bytes) -> tuple[str, dict[str, Any]] | None:
         """An event's name and values, or None where this contract declares no such event; raises AbiError."""
-        entry = self.events.get(topics[0]) if topics else None
-        if entry is None:
+        found = self._logs.get(topics[0]) if topics else None
+        if found is None:
             return None
-        indexed = [parameter for parameter in entry.inputs if parameter["indexed"]]
-        plain = [parameter for parameter in entry.inputs if not parameter["indexed"]]
-        words = decode([type_of(parameter) for parameter in indexed], b"".join(topics[1:]))
-        rest = decode([type_of(parameter) for parameter in plain], data)
-        found = {
-            parameter["name"]: value
-            for parameters, values in ((indexed, words), (plain, rest))
-            for parameter, value in zip(parameters, values, strict=True)
-        }
-        return entry.name, {name: found[name] for name in entry.names}
+        entry, indexed, plain, places = found
+        values = (*decode(indexed, b"".join(topics[1:])), *decode(plain, data))
+        return entry.name, {name: values[place] for name, place in places}
+
+    @cached_property
+    def _logs(
+        self,
+    ) -> dict[bytes, tuple[Entry, tuple[str, ...], tuple[str, ...], tuple[tuple[str, int], ...]]]:
+        """By topic: the event, types of what is indexed and of what is not, and where among these in turn
+        each of its values stands."""
+        found = {}
+        for topic, entry in self.events.items():
+            indexed = [parameter for parameter in entry.inputs if parameter["indexed"]]
+            plain = [parameter for parameter in entry.inputs if not parameter["indexed"]]
+            order = [parameter["name"] for parameter in (*indexed, *plain)]
+            places = tuple((name, order.index(name)) for name in entry.names)
+            found[topic] = entry, tuple(map(type_of, indexed)), tuple(map(type_of, plain)), places
+        return found

@@ -159,28 +159,27 @@ class _Folding:
             assert before is None or isinstance(before, Provider)
             totals.staked += row.staked - (0 if before is None else before.staked)
 
+    def _change(self, row: Account | Provider | Channel, **changed: Any) -> None:
+        self._put(replace(row, last_block=self._block.number, **changed))
+
     def _add(self, table: str, row: Row) -> None:
         self.changes.added.setdefault(table, []).append(row)
 
     def _account(self, address: bytes) -> Account:
         number = self._block.number
         found = self._standing.find(Account, address)
-        if found is None:
-            return Account(address=address, first_block=number, last_block=number)
-        return replace(found, last_block=number)
+        return found or Account(address=address, first_block=number, last_block=number)
 
     def _provider(self, address: bytes) -> Provider:
         number = self._block.number
         found = self._standing.find(Provider, address)
-        if found is None:
-            return Provider(address=address, first_block=number, last_block=number)
-        return replace(found, last_block=number)
+        return found or Provider(address=address, first_block=number, last_block=number)
 
     def _channel(self, channel_id: bytes) -> Channel:
         found = self._standing.find(Channel, channel_id)
         if found is None:
             raise _incoherent(f"channel {channel_id.hex()} was never opened")
-        return replace(found, last_block=self._block.number)
+        return found
 
     def end(self) -> None:
         """The block itself, its part of the hour, and what there is at the end of it."""
@@ -245,13 +244,13 @@ class _Folding:
         account = self._account(event.payer)
         match event:
             case Deposited():
-                self._put(replace(account, free=event.free, deposited=account.deposited + event.amount))
+                self._change(account, free=event.free, deposited=account.deposited + event.amount)
                 self._count(deposited=event.amount)
             case ExitRequested():
-                self._put(replace(account, free=event.free, exiting=event.exiting, exits_at=event.exits_at))
+                self._change(account, free=event.free, exiting=event.exiting, exits_at=event.exits_at)
             case Exited():
                 left = account.exiting - event.amount
-                self._put(replace(account, exiting=left, exits_at=0, exited=account.exited + event.amount))
+                self._change(account, exiting=left, exits_at=0, exited=account.exited + event.amount)
 
     def _stake_event(
         self, event: Staked | UnstakeRequested | Unstaked | Slashed, before: ChainEvent | None
@@ -259,23 +258,19 @@ class _Folding:
         provider = self._provider(event.provider)
         match event:
             case Staked():
-                self._put(replace(provider, staked=event.staked))
+                self._change(provider, staked=event.staked)
             case UnstakeRequested():
-                self._put(
-                    replace(provider, staked=event.staked, exiting=event.exiting, exits_at=event.exits_at)
-                )
+                self._change(provider, staked=event.staked, exiting=event.exiting, exits_at=event.exits_at)
             case Unstaked():
-                self._put(replace(provider, exiting=provider.exiting - event.amount, exits_at=0))
+                self._change(provider, exiting=provider.exiting - event.amount, exits_at=0)
             case Slashed():
-                self._put(
-                    replace(
-                        provider,
-                        staked=event.staked,
-                        exiting=event.exiting,
-                        exits_at=provider.exits_at if event.exiting else 0,
-                        slashed=provider.slashed + event.reward + event.burnt,
-                        slashes=provider.slashes + 1,
-                    )
+                self._change(
+                    provider,
+                    staked=event.staked,
+                    exiting=event.exiting,
+                    exits_at=provider.exits_at if event.exiting else 0,
+                    slashed=provider.slashed + event.reward + event.burnt,
+                    slashes=provider.slashes + 1,
                 )
                 self._add("frauds", facts.fraud_row(event, self._block.timestamp, before))
 
@@ -283,20 +278,20 @@ class _Folding:
         provider, timestamp = self._provider(event.provider), self._block.timestamp
         match event:
             case ReceiptKeySet():
-                self._put(replace(provider, receipt_key=event.receipt_key))
+                self._change(provider, receipt_key=event.receipt_key)
                 self._add("receipt_keys", facts.receipt_key_row(event, timestamp))
             case OfferPosted():
-                self._put(replace(provider, offers=provider.offers + 1))
+                self._change(provider, offers=provider.offers + 1)
                 self._add("offers", facts.offer_row(event, timestamp))
                 self._count(offers=1)
             case OffersWithdrawn():
-                self._put(replace(provider, minimum_sequence=event.minimum_sequence))
+                self._change(provider, minimum_sequence=event.minimum_sequence)
             case Earned():
                 earned = provider.earned + event.amount
-                self._put(replace(provider, balance=event.balance, earned=earned))
+                self._change(provider, balance=event.balance, earned=earned)
             case Withdrawn():
                 left, withdrawn = provider.balance - event.amount, provider.withdrawn + event.amount
-                self._put(replace(provider, balance=left, withdrawn=withdrawn))
+                self._change(provider, balance=left, withdrawn=withdrawn)
 
     def _channel_event(
         self, event: ChannelOpened | CapRaised | Settled | CloseRequested | ChannelClosed
@@ -306,12 +301,12 @@ class _Folding:
                 self._open(event)
             case CapRaised():
                 channel = self._channel(event.channel_id)
-                self._put(replace(channel, cap=event.cap))
+                self._change(channel, cap=event.cap)
                 self._draw(self._account(channel.payer), event.cap - channel.cap)
             case Settled():
                 self._settle(event)
             case CloseRequested():
-                self._put(replace(self._channel(event.channel_id), closes_at=event.closes_at))
+                self._change(self._channel(event.channel_id), closes_at=event.closes_at)
             case ChannelClosed():
                 self._close(event)
 
@@ -331,7 +326,7 @@ class _Folding:
         )
         account, provider = self._account(event.payer), self._provider(event.provider)
         self._draw(replace(account, channels=account.channels + 1), event.cap)
-        self._put(replace(provider, channels=provider.channels + 1))
+        self._change(provider, channels=provider.channels + 1)
         self._count(opened=1)
 
     def _draw(self, account: Account, atoms: int) -> None:
@@ -339,12 +334,12 @@ class _Folding:
         exiting = account.exiting - max(0, atoms - account.free)
         free = max(0, account.free - atoms)
         exits_at = account.exits_at if exiting or atoms <= account.free else 0
-        self._put(replace(account, free=free, exiting=exiting, exits_at=exits_at))
+        self._change(account, free=free, exiting=exiting, exits_at=exits_at)
 
     def _settle(self, event: Settled) -> None:
         channel = self._channel(event.channel_id)
         paid = event.settled - channel.settled
-        self._put(replace(channel, settled=event.settled, settlements=channel.settlements + 1))
+        self._change(channel, settled=event.settled, settlements=channel.settlements + 1)
         self._paid(channel, paid, settlements=1)
         position, timestamp = self._positions[event.transaction], self._block.timestamp
         parties: dict[str, Any] = {"payer": channel.payer, "provider": channel.provider}
@@ -353,27 +348,25 @@ class _Folding:
 
     def _close(self, event: ChannelClosed) -> None:
         channel = self._channel(event.channel_id)
-        self._put(
-            replace(
-                channel,
-                settled=event.settled,
-                returned=event.returned,
-                closes_at=0,
-                closed_block=self._block.number,
-                closed_at=self._block.timestamp,
-            )
+        self._change(
+            channel,
+            settled=event.settled,
+            returned=event.returned,
+            closes_at=0,
+            closed_block=self._block.number,
+            closed_at=self._block.timestamp,
         )
         if event.settled > channel.settled:
             self._paid(channel, event.settled - channel.settled, settlements=0)
         account = self._account(channel.payer)
-        self._put(replace(account, free=account.free + event.returned))
+        self._change(account, free=account.free + event.returned)
         self._count(closed=1)
 
     def _paid(self, channel: Channel, atoms: int, *, settlements: int) -> None:
         """What was locked is the provider's. The `Earned` that follows says what its balance is."""
         account, provider = self._account(channel.payer), self._provider(channel.provider)
-        self._put(replace(account, paid=account.paid + atoms))
-        self._put(replace(provider, settlements=provider.settlements + settlements))
+        self._change(account, paid=account.paid + atoms)
+        self._change(provider, settlements=provider.settlements + settlements)
         key = provider_hour_key(channel.provider, self._block.hour)
         hour = self._standing.find(ProviderHour, key) or ProviderHour(
             provider=channel.provider, hour=self._block.hour
