@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Table, create_engine, insert
+from sqlalchemy import Table, create_engine, insert, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Asset
@@ -23,6 +25,7 @@ from tallystick_node.local.postgres import running
 
 from .halves import Held, hold
 from .indexing import index
+from .small import Small
 from .trading import Traded, trade
 
 Write = Callable[..., None]
@@ -123,6 +126,31 @@ def postgres() -> Iterator[str]:
     """A PostgreSQL server's address for SQLAlchemy, without the driver's name."""
     with running() as address:
         yield address
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def small_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The small market in either database; to be read only."""
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("small") / "explorer.db"
+        Small().write(f"sqlite:///{path}")
+        yield f"sqlite+aiosqlite:///{path}"
+        return
+    address = request.getfixturevalue("postgres")
+    name = f"small_{uuid4().hex}"
+    asyncio.run(_written(f"postgresql+asyncpg://{address}", name))
+    yield f"postgresql+asyncpg://{address.replace('/postgres?', f'/{name}?')}"
+
+
+async def _written(url: str, name: str) -> None:
+    server = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    async with server.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    await server.dispose()
+    engine = create_async_engine(make_url(url).set(database=name))
+    async with engine.begin() as connection:
+        await connection.run_sync(Small().insert)
+    await engine.dispose()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ with a last payment; a slash, a refused report, a skipped row; published receipt
 import json
 from typing import Any, Final
 
-from sqlalchemy import Engine, Table, create_engine, insert
+from sqlalchemy import Connection, Table, create_engine, insert
 
 from tallystick.chain import contracts
 from tallystick.protocol.channel import ChannelKey
@@ -77,16 +77,17 @@ class Small:
         self.rows[table].append(row)
 
     def write(self, url: str) -> None:
+        """Into a database that is empty, by a driver that is not asynchronous."""
         engine = create_engine(url)
-        schema.METADATA.create_all(engine)
-        self._insert(engine)
+        with engine.begin() as connection:
+            self.insert(connection)
         engine.dispose()
 
-    def _insert(self, engine: Engine) -> None:
-        with engine.begin() as connection:
-            for table, rows in self.rows.items():
-                if rows:
-                    connection.execute(insert(table), rows)
+    def insert(self, connection: Connection) -> None:
+        schema.METADATA.create_all(connection)
+        for table, rows in self.rows.items():
+            if rows:
+                connection.execute(insert(table), rows)
 
     def _fill(self) -> None:
         self._chain()

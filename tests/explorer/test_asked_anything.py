@@ -30,7 +30,7 @@ from tallystick_node.explorer.pages import (
 )
 from tests.explorer import small
 from tests.explorer.small import hash_of
-from tests.explorer.test_thing_pages import asking
+from tests.explorer.test_thing_pages import asking_at
 
 CHECKS: Final = [status_code_conformance, content_type_conformance, response_schema_conformance]
 ROUTES: Final = [
@@ -72,8 +72,8 @@ RPC: Final = Absent()
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    with asking(small.Small(), tmp_path_factory.mktemp("small"), Node(RPC)) as client:
+def market(small_url: str) -> Iterator[TestClient]:
+    with asking_at(small_url, Node(RPC)) as client:
         client.follow_redirects = False
         yield client
 

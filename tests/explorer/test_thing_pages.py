@@ -72,12 +72,16 @@ def asking(market: small.Small, folder: Path, node: Node | None = None) -> Itera
     """A client of the explorer of such a market. Nothing can be written through it."""
     path = folder / "explorer.db"
     market.write(f"sqlite:///{path}")
-    address = Address(small.MARKET)
+    with asking_at(f"sqlite+aiosqlite:///{path}", node) as client:
+        yield client
+
+
+@contextmanager
+def asking_at(url: str, node: Node | None = None) -> Iterator[TestClient]:
+    market, asset = Address(small.MARKET), Address(small.ASSET)
     site = Site(
-        database=reading(f"sqlite+aiosqlite:///{path}"),
-        deployment=Deployment(
-            chain_id=31337, market=address, asset=Address(small.ASSET), lens=address, block=1
-        ),
+        database=reading(url),
+        deployment=Deployment(chain_id=31337, market=market, asset=asset, lens=market, block=1),
         asset=Asset(symbol="TUSD", decimals=6),
         node=node,
         now=lambda: small.NOW,
@@ -87,8 +91,8 @@ def asking(market: small.Small, folder: Path, node: Node | None = None) -> Itera
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    with asking(small.Small(), tmp_path_factory.mktemp("small")) as client:
+def market(small_url: str) -> Iterator[TestClient]:
+    with asking_at(small_url) as client:
         yield client
 
 

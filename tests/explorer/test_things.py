@@ -1,7 +1,6 @@
 """The queries of single things and their lists, over a small market that holds every case once."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -30,10 +29,8 @@ TERMS = offers.Terms(now=NOW, minimum_stake=1)
 
 
 @pytest.fixture
-async def connection(tmp_path: Path) -> AsyncIterator[AsyncConnection]:
-    path = tmp_path / "explorer.db"
-    small.Small().write(f"sqlite:///{path}")
-    engine = reading(f"sqlite+aiosqlite:///{path}")
+async def connection(small_url: str) -> AsyncIterator[AsyncConnection]:
+    engine = reading(small_url)
     async with engine.connect() as opened:
         yield opened
     await engine.dispose()
