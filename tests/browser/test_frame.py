@@ -81,6 +81,11 @@ def test_no_page_is_wider_than_a_phone(visitor: Visitor, path: str) -> None:
     visitor.forgive("404 (Not Found)")
 
 
+def test_a_phone_shows_where_one_is(visitor: Visitor) -> None:
+    page = visitor.open("/contract", **PHONE)
+    expect(page.locator(".top nav [aria-current]")).to_be_in_viewport(ratio=1)
+
+
 def test_every_page_works_without_javascript(visitor: Visitor) -> None:
     page = visitor.open("/", java_script_enabled=False)
     assert page.locator("figure svg").count() == 4

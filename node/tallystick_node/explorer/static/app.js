@@ -9,6 +9,10 @@
     document.dispatchEvent(new Event("theme"));
   });
 
+  // On a phone the pages' names are wider than it is.
+  const nav = document.querySelector(".top nav"), here = nav.querySelector("[aria-current]");
+  if (here) nav.scrollLeft = here.offsetLeft - nav.offsetLeft - (nav.clientWidth - here.offsetWidth) / 2;
+
   const search = document.getElementById("q");
   const suggestions = document.getElementById("suggestions");
   document.addEventListener("keydown", (event) => {
