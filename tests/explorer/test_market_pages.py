@@ -14,6 +14,7 @@ from tallystick.chain.market import Asset
 from tallystick.protocol.units import Address
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.database import reading
+from tallystick_node.explorer.live import Head, Live
 from tallystick_node.explorer.site import Site
 from tests.explorer import small
 from tests.explorer.conftest import asked
@@ -74,6 +75,7 @@ def test_the_overview_totals_what_the_hours_hold(market: TestClient) -> None:
         "block": 100,
         "held": "1000000000",
         "owed": "1000000000",
+        "balance": None,
         "conserved": True,
     }
     assert "tallies" not in found
@@ -288,3 +290,19 @@ def test_a_word_with_a_nul_is_looked_for_as_it_is_kept(market: TestClient) -> No
     """PostgreSQL would refuse the question."""
     assert market.get("/model/a%00b").status_code == 404
     assert market.get("/search?q=a%00b").status_code == 200
+
+
+@pytest.mark.parametrize(("balance", "conserved"), [(10**9, True), (10**9 + 1, True), (10**9 - 1, False)])
+def test_the_asset_s_own_word_counts_too(
+    tmp_path_factory: pytest.TempPathFactory, site: Site, balance: int, conserved: bool
+) -> None:
+    path = tmp_path_factory.mktemp("balance") / "explorer.db"
+    filled().write(f"sqlite:///{path}")
+    live = Live()
+    live.head = Head(block=100, timestamp=NOW, chain_head=100, balance=balance)
+    over = replace(site, database=reading(f"sqlite+aiosqlite:///{path}"), live=live, now=lambda: NOW)
+    with asked(over) as client:
+        page, found = client.get("/").text, client.get("/api/overview").json()["conservation"]
+    assert (found["balance"], found["conserved"]) == (str(balance), conserved)
+    assert ("the asset says otherwise" in page) == (balance != 10**9)
+    assert ("atoms are missing" in page) != conserved

@@ -7,7 +7,7 @@ PageError
 ├─ TooMany            429
 └─ Unavailable        503  what the page needs is not there now
    ├─ IndexEmpty           nothing of the chain was read yet
-   ├─ IndexBehind          the index lacks more blocks than a few (asked by /api/health alone)
+   ├─ IndexBehind          the index stands still, or lacks more than a few blocks (/api/health)
    └─ ListenersFull        as many listen to /live as may
 """
 

@@ -21,8 +21,8 @@ from tallystick_node.explorer.errors import Malformed, NotFound, PageError, TooL
 from tallystick_node.explorer.pages.frame import Db, Pages, render
 from tallystick_node.explorer.pages.sent import TAKES_JSON, Sent, ToPublish
 from tallystick_node.explorer.queries import facts as fact_queries
-from tallystick_node.explorer.queries.home import Conservation
-from tallystick_node.explorer.site import TheSite
+from tallystick_node.explorer.queries.home import Conservation, conservation
+from tallystick_node.explorer.site import TheSite, site_of
 from tallystick_node.explorer.values import Address, Amount, Hash, shown
 
 pages = Pages()
@@ -246,11 +246,7 @@ async def _market(db: Db, request: Request, block: int | None = None) -> Conserv
     at = newest if block is None else block
     if at > newest:
         raise NotFound(f"The index has come to block {newest}.")
-    table = schema.blocks.c
-    statement = select(table.held, table.owed).where(table.number <= at)
-    row = (await db.execute(statement.order_by(table.number.desc()).limit(1))).first()
-    held, owed = (0, 0) if row is None else (row.held, row.owed)
-    return Conservation(block=at, held=held, owed=owed, conserved=held >= owed)
+    return await conservation(db, at, site_of(request).live.head)
 
 
 # -------------------------------------------------------------------------------- publication

@@ -42,7 +42,7 @@ class Overview:
     sold: Explained
     gas_per_request: int | None
     """The gas of the settlements that the published receipts explain, by their requests; rounded up."""
-    conservation: queries.Conservation | None
+    conservation: queries.Conservation
     models: Sequence[ModelRow]
     blocks: Sequence[Block]
     settlements: Sequence[Settlement]
@@ -107,7 +107,7 @@ async def overview(request: Request, db: Db, site: TheSite, days: Days | None = 
         gas_per_settlement=totals.gas_per_settlement,
         sold=sold,
         gas_per_request=gas_per_request(totals, sold),
-        conservation=await queries.conservation(db),
+        conservation=await queries.conservation(db, request.state.read.block, site.live.head),
         models=models[:MODELS],
         blocks=await queries.newest_blocks(db),
         settlements=(await settlement_queries.settlements(db, newest, settlement_queries.Only())).rows,
@@ -151,9 +151,11 @@ class Health:
 
 @pages.data("/api/health")
 async def health(request: Request, db: Db, site: TheSite) -> Health:
-    """Whether the index follows its node: 503 where it is empty, or more than 20 blocks behind."""
+    """Whether the index follows its node: 503 where it is empty, stands still, or lags by over 20 blocks."""
     read, head = request.state.read, site.live.head
     behind = max(0, head.chain_head - read.block) if head else 0
+    if head is not None and head.trouble is not None:
+        raise IndexBehind(f"The index does not go on: {head.trouble}")
     if behind > BEHIND:
         raise IndexBehind(f"The index is {behind:,} blocks behind its node.")
     return Health(block=read.block, behind=behind)

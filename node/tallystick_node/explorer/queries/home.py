@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
+from tallystick_node.explorer.live import Head
 from tallystick_node.explorer.queries.rows import Block
 from tallystick_node.explorer.queries.sums import parts_of, together
 from tallystick_node.explorer.values import Amount, shown
@@ -47,8 +48,10 @@ class Conservation:
     block: int
     held: Amount
     owed: Amount
+    balance: Amount | None
+    """What the asset itself says that the market holds; none: it was not asked at that block."""
     conserved: bool
-    """It holds at least what it owes: anybody may send it more."""
+    """It holds at least what it owes, by either: anybody may send it more."""
 
 
 async def totals(connection: AsyncConnection) -> Totals:
@@ -75,14 +78,15 @@ async def totals(connection: AsyncConnection) -> Totals:
     )
 
 
-async def conservation(connection: AsyncConnection) -> Conservation | None:
-    """At the newest block that is kept; None: the market has none."""
+async def conservation(connection: AsyncConnection, at: int, head: Head | None) -> Conservation:
+    """At a block that was read. `head` may know what the asset says of the newest."""
     table = schema.blocks.c
-    statement = select(table.number, table.held, table.owed).order_by(table.number.desc()).limit(1)
-    row = (await connection.execute(statement)).first()
-    if row is None:
-        return None
-    return Conservation(block=row.number, held=row.held, owed=row.owed, conserved=row.held >= row.owed)
+    statement = select(table.held, table.owed).where(table.number <= at)
+    row = (await connection.execute(statement.order_by(table.number.desc()).limit(1))).first()
+    held, owed = (0, 0) if row is None else (row.held, row.owed)
+    balance = head.balance if head is not None and head.block == at else None
+    least = held if balance is None else min(held, balance)
+    return Conservation(block=at, held=held, owed=owed, balance=balance, conserved=least >= owed)
 
 
 async def newest_blocks(connection: AsyncConnection) -> Sequence[Block]:

@@ -9,7 +9,6 @@ import asyncio
 import json
 import random
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,8 +19,7 @@ from tallystick_node.explorer import schema
 from tallystick_node.explorer.database import writing
 from tallystick_node.explorer.index.filling import fill
 from tallystick_node.local.bench.page import as_text
-from tallystick_node.local.bench.pages import SECTION, measure_pages
-from tallystick_node.local.bench.row import Row
+from tallystick_node.local.bench.pages import measure_pages
 
 _RECEIPTS: Final = 10
 """Of each channel that has any."""
@@ -34,8 +32,10 @@ def main() -> int:
     options = _parse()
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as folder:
         database = options.database or Path(folder) / "explorer.db"
-        rows = [] if database.exists() else [_fill(database, options.settlements)]
-        rows += measure_pages(database, options.each)
+        if not database.exists():
+            _fill(database, options.settlements)
+            _publish(database)
+        rows = measure_pages(database, options.each)
     print(as_text(rows))  # noqa: T201
     if options.json:
         options.json.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n", "utf-8")
@@ -57,18 +57,13 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _fill(database: Path, settlements: int) -> Row:
+def _fill(database: Path, settlements: int) -> None:
     async def filled() -> None:
         engine = writing(f"sqlite+aiosqlite:///{database}")
         await fill(engine, settlements)
         await engine.dispose()
 
-    begun = time.perf_counter()
     asyncio.run(filled())
-    rate = settlements / (time.perf_counter() - begun)
-    _publish(database)
-    note = f"{settlements:,} of them, made and written by one process"
-    return Row(section=SECTION, name="settlements made and indexed", value=rate, unit="1/s", note=note)
 
 
 def _publish(database: Path) -> None:
