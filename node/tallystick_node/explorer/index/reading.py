@@ -27,6 +27,9 @@ _BLOCKS: Final = 16
 """In one batch."""
 _STEP: Final = 256
 """Blocks in one stretch, at most; fewer where so many are too much for the node or the network."""
+_GAS: Final = 300_000_000
+"""Used in one stretch, at most but for its last batch: a log takes two thousand, so that its logs fit into
+memory."""
 _RECEIPTS: Final = 64
 """In one batch."""
 
@@ -141,6 +144,8 @@ class MarketReader:
             found += [_whole(answer, number) for number, answer in pairs if answer is not None]
             if None in answers:
                 break  # Another machine, which lags, answered this time.
+            if sum(whole.gas_used for whole in found) > _GAS:
+                break
         blocks = ([] if base is None else [base]) + [whole.block for whole in found]
         if not found or any(child.parent != parent.hash for parent, child in pairwise(blocks)):
             raise ChainUnavailable(MOVED)

@@ -5,6 +5,7 @@ Whatever happens, the tables are what reading the chain anew would make of them.
 note of what they found, by which they are undone; where the chain goes back further, everything is read anew.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -174,6 +175,7 @@ async def _fold_all(
     added: dict[str, list[Row]] = {}
     changed: set[Place] = set()
     for block in blocks:
+        await asyncio.sleep(0)  # Pages are shown meanwhile.
         changes = fold(standing, block)
         changed.update(changes.found)
         if block.number > final:
