@@ -1,10 +1,13 @@
 """The queries of single things and their lists, over a small market that holds every case once."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy import false, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tallystick_node.explorer import schema
 from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.errors import Malformed
 from tallystick_node.explorer.paging import Cut
@@ -21,8 +24,9 @@ from tallystick_node.explorer.queries import (
     transactions,
 )
 from tallystick_node.explorer.queries.explained import explained
+from tallystick_node.explorer.queries.rows import Transaction
 from tests.explorer import small
-from tests.explorer.small import ALICE, BOB, CARL, DORA, HOUR, NOW, START, hash_of
+from tests.explorer.small import ALICE, BOB, CARL, DORA, EVE, HOUR, NOW, START, hash_of
 
 ALL = Cut(limit=1_000)
 TERMS = offers.Terms(now=NOW, minimum_stake=1)
@@ -227,3 +231,37 @@ async def test_slashes_refused_reports_and_skips(connection: AsyncConnection) ->
     assert [event.name for event in (await events.named(connection, ALL, "RowSkipped")).rows] == [
         "RowSkipped"
     ]
+
+
+async def test_what_failed_is_found_without_looking_at_what_succeeded(tmp_path: Path) -> None:
+    """A list of failed transactions, and one of refused reports, whatever else is in the table."""
+    path = tmp_path / "explorer.db"
+    market = small.Small()
+    for number in range(60):
+        call = ("slashOvercharge", "exit", "slash")[number % 3]
+        market.sent(200 + number, 0, call, EVE, succeeded=False, error="No.")
+    market.write(f"sqlite:///{path}")
+    engine = reading(f"sqlite+aiosqlite:///{path}")
+    plans: list[str] = []
+    async with engine.connect() as connection:
+        found, cut = [], Cut(limit=7)
+        while True:
+            page = await disputes.refused_reports(connection, cut)
+            found += page.rows
+            if page.older is None:
+                break
+            cut = Cut(page.older, 7)
+        assert len(found) == 41
+        assert found == sorted(found, key=lambda sent: (sent.block, sent.position), reverse=True)
+        assert {sent.call for sent in found} == {"slashOvercharge", "slash"}
+        table = schema.transactions.c
+        for where in ((), (table.call == "slash",)):
+            statement = Transaction.select().where(table.succeeded == false(), *where)
+            ordered = statement.order_by(table.block.desc(), table.position.desc())
+            query = str(ordered.compile(connection.sync_connection, compile_kwargs={"literal_binds": True}))
+            plans += [row[3] for row in await connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
+    await engine.dispose()
+    assert [plan.rpartition("USING INDEX ")[2].split(" ")[0] for plan in plans] == [
+        "transactions_failed",
+        "transactions_failed_calls",
+    ], plans

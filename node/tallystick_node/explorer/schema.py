@@ -23,6 +23,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -122,6 +123,12 @@ newest 64, for reorganisations. `transactions` and `events` are the market's, `t
 from the market. `held` is what those have left with the market after the block, `owed` what the market's
 events have it owe (INV-1). Anybody may send the market more than it owes."""
 
+
+def _of_failed(name: str, *columns: str) -> Index:
+    """An index of the few that failed: the others have no part in it."""
+    return Index(name, *columns, sqlite_where=text("succeeded = 0"), postgresql_where=text("NOT succeeded"))
+
+
 transactions: Final = Table(
     "transactions",
     METADATA,
@@ -142,7 +149,8 @@ transactions: Final = Table(
     PrimaryKeyConstraint("block", "position"),
     Index("transactions_hash", "hash", unique=True),
     Index("transactions_sender", "sender", "block", "position"),
-    Index("transactions_failed", "succeeded", "block", "position"),
+    _of_failed("transactions_failed", "block", "position"),
+    _of_failed("transactions_failed_calls", "call", "block", "position"),
 )
 """Those that were sent to the market or that made it log something. `call` is the function's name, empty
 where it is none of the market's; `error` why it failed, empty where the node cannot say; `gas_price` and

@@ -26,17 +26,21 @@ async def frauds(connection: AsyncConnection, cut: Cut, *, provider: Address | N
 
 
 async def refused_reports(connection: AsyncConnection, cut: Cut) -> Listing[Transaction]:
-    """Reports of fraud that the contract refused, newest first: their `error` says why."""
+    """Reports of fraud that the contract refused, newest first: their `error` says why.
+
+    Each function is asked for by itself, so that other transactions that fail, however many, cost nothing.
+    """
     table = schema.transactions.c
-    statement = (
-        Transaction.select()
-        .where(
-            table.succeeded == false(),
-            table.call.in_(REPORTS),
-            *cut.below(table.block, table.position),
-        )
-        .order_by(table.block.desc(), table.position.desc())
-        .limit(cut.asked)
-    )
-    rows = [Transaction.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda sent: (sent.block, sent.position))
+    failed = Transaction.select().where(table.succeeded == false(), *cut.below(table.block, table.position))
+    newest_first = failed.order_by(table.block.desc(), table.position.desc()).limit(cut.asked)
+    rows = [
+        Transaction.of(row)
+        for call in REPORTS
+        for row in await connection.execute(newest_first.where(table.call == call))
+    ]
+    rows.sort(key=_place, reverse=True)
+    return cut.listing(rows[: cut.asked], _place)
+
+
+def _place(sent: Transaction) -> tuple[int, int]:
+    return sent.block, sent.position
