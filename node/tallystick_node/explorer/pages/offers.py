@@ -143,7 +143,9 @@ async def offer(request: Request, db: Db, site: TheSite, offer_hash: Hash) -> Of
     terms = terms_of(request, site)
     found = await queries.postings(db, offer_hash, terms)
     if not found:
-        raise NotFound("No offer of this hash was posted.")
+        raise NotFound(
+            "An offer of this hash was never posted. One that was only shown can still prove a fraud."
+        )
     rivals = await queries.of_model(db, found[0].model, terms)
     return OfferPage(
         offer=found[0],
