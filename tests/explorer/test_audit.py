@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,9 +18,9 @@ from tallystick.chain.record import Record
 from tallystick.protocol.documents import document_to_json
 from tallystick.protocol.facts import facts_to_json
 from tallystick.protocol.signed import Key, sign
-from tallystick.protocol.units import Address, to_hex
+from tallystick.protocol.units import Address, Atoms, to_hex
 from tallystick_node.explorer.audit import intake
-from tallystick_node.explorer.database import reading
+from tallystick_node.explorer.database import reading, writing
 from tallystick_node.explorer.errors import Malformed, TooLarge, Unavailable
 from tallystick_node.explorer.pages import audits
 from tallystick_node.explorer.queries import facts
@@ -27,6 +28,7 @@ from tallystick_node.explorer.site import Site
 
 from .conftest import asked
 from .halves import Held, bad_ones
+from .indexing import index
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
@@ -428,3 +430,29 @@ def test_channels_of_many_payments_come_to_the_same(
     monkeypatch.setattr(facts, "_FEW", 0)
 
     assert posted(auditor, "/api/audit/receipt", data) == shared
+
+
+def test_what_no_database_holds_is_refused_and_the_rest_is_kept(held: Held, tmp_path: Path) -> None:
+    """A provider may sign any 64 bits as a time, and a payer in league with it may have that settled."""
+    half = held.settled
+    receipt = replace(half.receipts[0].message, sequence=half.tally.count, finished_at=1 << 63)
+    receipt = replace(receipt, cumulative_cost=Atoms(half.tally.amount + receipt.cost))
+    half.tally = half.tally.append(receipt)
+    half.receipts.append(sign(receipt, held.deployment.domain, held.receipt_key).signed)
+    held.settle(half, nonce=9)
+    url = f"sqlite+aiosqlite:///{tmp_path / 'held.db'}"
+    asyncio.run(index(held, url))
+    site = Site(
+        database=reading(url),
+        writing=writing(url),
+        deployment=held.deployment,
+        asset=Asset(symbol="TUSD", decimals=6),
+    )
+    with asked(site) as client:
+        found = posted(client, "/api/receipts", [document_to_json(item) for item in half.documents()])
+        assert client.portal is not None
+        assert site.writing is not None
+        client.portal.call(site.writing.dispose)
+    (refused,) = found["refused"]
+    assert (found["kept"], refused["step"]) == (7, "range")
+    assert str(1 << 63) in refused["reason"]

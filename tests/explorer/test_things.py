@@ -209,6 +209,22 @@ async def test_uptime_forgives_a_clock_that_is_behind(connection: AsyncConnectio
     assert (found.hours, found.seen) == (1, 0)
 
 
+async def test_uptime_counts_no_hour_that_has_not_come(tmp_path: Path) -> None:
+    """A receipt's times are its provider's own: it may sign hours that are far off, or long gone."""
+    market = small.Small()
+    receipt = market.rows[schema.receipts][0]
+    for number, at in enumerate(((NOW + HOUR) * 1_000, 2**63 - 1, 0, START * 1_000 - 1)):
+        market.put(schema.receipts, **{**receipt, "sequence": 100 + number, "finished_at": at})
+    path = tmp_path / "explorer.db"
+    market.write(f"sqlite:///{path}")
+    engine = reading(f"sqlite+aiosqlite:///{path}")
+    async with engine.connect() as connection:
+        found = await providers.uptime(connection, CARL, await providers.hours(connection, CARL), NOW)
+    await engine.dispose()
+    assert found is not None
+    assert (found.hours, found.seen) == (11, 5)
+
+
 async def test_a_provider_with_its_keys_offers_and_hours(connection: AsyncConnection) -> None:
     provider = await providers.provider(connection, CARL)
     assert provider is not None

@@ -25,6 +25,7 @@ from tallystick_node.explorer.index import tables
 from tallystick_node.explorer.queries import facts as queries
 from tallystick_node.explorer.values import Hash, shown
 
+_HELD = 1 << 63
 _WRITING = asyncio.Lock()
 """One publication at a time: each adds to its channels' totals."""
 
@@ -66,15 +67,25 @@ async def publish(
     facts = await queries.of_receipts(reading, domain, block, documents)
     for document, known in zip(documents, facts, strict=True):
         hashed = document.signed.message.struct_hash()
-        if (why := unpaid_step(document, known)) is None:
-            proven.append(_Proven(document, _row(document, known)))
-        else:
+        if (why := unpaid_step(document, known)) is not None:
             refused.append(RefusedReceipt(receipt_hash=hashed, step=why.name, reason=why.reason))
+        elif beyond := _beyond(document.signed.message):
+            refused.append(RefusedReceipt(receipt_hash=hashed, step="range", reason=beyond))
+        else:
+            proven.append(_Proven(document, _row(document, known)))
     async with _WRITING, writing.begin() as db:
         kept, doubles = await _keep(db, proven)
     refused += doubles
     before = len(proven) - kept - len(doubles)
     return Publication(kept=kept, known=before, refused=tuple(refused))
+
+
+def _beyond(receipt: Receipt) -> str | None:
+    """What a provider may sign and no database holds: 64 bits of which it needs one for a sign."""
+    for name in ("sequence", "received_at", "first_token_at", "finished_at"):
+        if (value := getattr(receipt, name)) >= _HELD:
+            return f"{name} is {value}, and a number from {_HELD} on is not kept."
+    return None
 
 
 def _row(document: ReceiptDocument, known: Facts) -> dict[str, Any]:

@@ -109,7 +109,8 @@ async def uptime(
     if posted is None:
         return None
     since, end = posted - posted % HOUR, now - now % HOUR
-    seen = {hour.hour for hour in paid if hour.settlements} | await _hours_of_receipts(connection, address)
+    receipts = await _hours_of_receipts(connection, address, since, end)
+    seen = receipts | {hour.hour for hour in paid if hour.settlements}
     return Uptime(
         since=since,
         hours=max(1, (end - since) // HOUR + 1),
@@ -117,22 +118,25 @@ async def uptime(
     )
 
 
-async def _hours_of_receipts(connection: AsyncConnection, address: Address) -> set[int]:
-    """In which one of its published receipts ended.
+async def _hours_of_receipts(connection: AsyncConnection, address: Address, since: int, end: int) -> set[int]:
+    """In which one of its published receipts ended, from one hour to another.
 
     One look into the index an hour rather than one row a receipt: from each hour to the first receipt after
-    it.
+    it. A receipt's times are its provider's own: those beyond now would be looks without end.
     """
     table = schema.receipts.c
+    last = (end + HOUR) * 1_000
 
     def next_after(milliseconds: object) -> object:
         return (
             select(func.min(table.finished_at))
-            .where(table.provider == address, table.finished_at >= milliseconds)
+            .where(table.provider == address, table.finished_at >= milliseconds, table.finished_at < last)
             .scalar_subquery()
         )
 
-    steps = select(cast(next_after(literal(0)), BigInteger).label("at")).cte("steps", recursive=True)
+    steps = select(cast(next_after(literal(since * 1_000)), BigInteger).label("at")).cte(
+        "steps", recursive=True
+    )
     end_of_hour = (steps.c.at // _HOUR_MS + 1) * _HOUR_MS
     steps = steps.union_all(select(cast(next_after(end_of_hour), BigInteger)).where(steps.c.at.is_not(None)))
     found = await connection.execute(select(steps.c.at).where(steps.c.at.is_not(None)))
