@@ -219,6 +219,38 @@ async def test_an_opening_that_was_taken_back_leaves_the_grant(world: World) -> 
     assert world.chain.settlements == [[(payer.channel.id, 90)]]
 
 
+async def test_a_grant_that_was_mined_and_taken_back_is_handed_in_again_at_once(world: World) -> None:
+    """Another transaction may have its nonce now: nobody waits for it, least of all a node that leaves."""
+    payer = await owing(world, grant=True)
+    await world.cashier.submit_grants()
+    await world.watch.poll()
+    world.chain.rewind(1)
+    world.chain.empty_blocks = 9
+    world.chain.deposit(payer.wallet.address, 50_000)
+    await world.watch.poll()
+    for _ in range(3):
+        left = not await world.cashier.finish()
+        await world.watch.poll()
+    assert not left
+    assert len(world.chain.submitted) == 2
+    assert world.chain.settlements == [[(payer.channel.id, 90)]]
+
+
+async def test_a_grant_that_is_not_mined_yet_is_not_handed_in_again_by_a_chain_that_moves(
+    world: World,
+) -> None:
+    world.chain.holds_grants = True
+    await owing(world, grant=True)
+    await world.cashier.submit_grants()
+    world.chain.rewind(1)
+    world.chain.empty_blocks = 9
+    await world.watch.poll()
+    for _ in range(3):
+        assert not await world.cashier.finish()
+        await world.watch.poll()
+    assert len(world.chain.submitted) == 1
+
+
 async def test_a_close_request_that_was_taken_back_reopens(world: World) -> None:
     payer = await owing(world)
     before = world.chain.length

@@ -205,6 +205,8 @@ class Cashier:
             self._rewinds = rewinds
             for presented in self._presented.values():
                 presented.at = Timestamp(0)
+            for channel_id in self._opened:  # Mined, and perhaps no more: another may have its nonce.
+                self._grants.submitted.pop(channel_id, None)
         self.expect(look.found)
         return look.in_flight
 
