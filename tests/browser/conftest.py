@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from sqlalchemy import create_engine, update
 
 from tallystick.chain.deployment import Deployment
@@ -29,6 +29,9 @@ from tallystick_node.explorer.site import Site
 from tallystick_node.local.market import LocalMarket
 from tests.browser.shop import Shop
 from tests.explorer import small
+
+expect.set_options(timeout=30_000)
+"""Milliseconds, as everything else of a browser has: machines that run this are shared."""
 
 
 class Explorer:
