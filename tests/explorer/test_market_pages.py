@@ -86,8 +86,8 @@ def test_requests_and_tokens_are_those_of_published_receipts_and_say_what_they_e
 ) -> None:
     found = market.get("/api/overview").json()
     assert found["sold"]["atoms"] == "150", "No more than the channel has settled."
-    assert found["sold"]["requests"] == 2
-    assert found["gasPerRequest"] == -(-120_002 * 150 // (550 * 2))
+    assert found["sold"]["requests"] == 1
+    assert found["gasPerRequest"] == -(-120_002 * 150 // 550)
     assert "27.2 % of the settled atoms have published receipts" in market.get("/").text
 
 

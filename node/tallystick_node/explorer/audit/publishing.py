@@ -1,13 +1,15 @@
 """Receipts that a party publishes here: checked before any is kept, kept once, and counted with its channel.
 
-Only one that is proven to be paid is kept, so that nobody can fill the table but by paying on chain. It
-writes through the index's own engine, each time in one short transaction of its own tables.
+Only one that is proven to be paid is kept, for atoms that no other one of its channel is for: whatever payer
+and provider sign between them, their receipts come to no more than they paid on chain. It writes through the
+index's own engine, each time in one short transaction of its own tables.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -18,7 +20,7 @@ from tallystick.protocol.documents import ReceiptDocument, document_to_json
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.facts import Facts
 from tallystick.protocol.receipt import Finish, Receipt
-from tallystick.protocol.units import ChannelId
+from tallystick.protocol.units import ChannelId, to_hex
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.audit.checking import unpaid_step
 from tallystick_node.explorer.index import tables
@@ -28,6 +30,7 @@ from tallystick_node.explorer.values import Hash, shown
 _HELD = 1 << 63
 _WRITING = asyncio.Lock()
 """One publication at a time: each adds to its channels' totals."""
+_Row = dict[str, Any]
 
 
 @shown
@@ -50,8 +53,9 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class _Proven:
-    document: ReceiptDocument
-    row: dict[str, Any]
+    row: _Row
+    settled: int
+    """Atoms, of its channel."""
 
 
 async def publish(
@@ -72,11 +76,11 @@ async def publish(
         elif beyond := _beyond(document.signed.message):
             refused.append(RefusedReceipt(receipt_hash=hashed, step="range", reason=beyond))
         else:
-            proven.append(_Proven(document, _row(document, known)))
+            proven.append(_Proven(_row(document, known), known.settled))
     async with _WRITING, writing.begin() as db:
-        kept, doubles = await _keep(db, proven)
-    refused += doubles
-    before = len(proven) - kept - len(doubles)
+        kept, spoken_against = await _keep(db, proven)
+    refused += spoken_against
+    before = len(proven) - kept - len(spoken_against)
     return Publication(kept=kept, known=before, refused=tuple(refused))
 
 
@@ -88,7 +92,7 @@ def _beyond(receipt: Receipt) -> str | None:
     return None
 
 
-def _row(document: ReceiptDocument, known: Facts) -> dict[str, Any]:
+def _row(document: ReceiptDocument, known: Facts) -> _Row:
     receipt, acknowledgement = document.signed.message, document.acknowledgement
     assert acknowledgement is not None, "it is proven to be acknowledged"
     assert known.channel is not None, "its channel is known"
@@ -105,25 +109,68 @@ def _row(document: ReceiptDocument, known: Facts) -> dict[str, Any]:
 
 
 async def _keep(db: AsyncConnection, proven: Sequence[_Proven]) -> tuple[int, list[RefusedReceipt]]:
-    """How many are new; and those whose place another receipt has, which proves that its provider cheats."""
-    table = schema.receipts.c
-    new: dict[tuple[bytes, int], dict[str, Any]] = {}
-    doubles: list[RefusedReceipt] = []
+    """How many are new; and those that what is published already speaks against."""
+    new: dict[ChannelId, list[_Row]] = defaultdict(list)
+    counts: dict[ChannelId, int] = {}
+    refused: list[RefusedReceipt] = []
     for item in proven:
-        place = item.row["channel_id"], item.row["sequence"]
-        held = new[place]["struct_hash"] if place in new else None
-        if held is None:
-            where = table.channel_id == place[0], table.sequence == place[1]
-            held = (await db.execute(select(table.struct_hash).where(*where))).scalar()
-        if held is None:
-            new[place] = item.row
-        elif held != item.row["struct_hash"]:
-            reason = f"Another receipt was published in its place: 0x{held.hex()}. Two prove a fraud."
-            doubles.append(RefusedReceipt(receipt_hash=item.row["struct_hash"], step="place", reason=reason))
-    if new:
-        await db.execute(insert(schema.receipts), list(new.values()))
-        await _count(db, list(new.values()))
-    return len(new), doubles
+        row, channel_id = item.row, item.row["channel_id"]
+        if channel_id not in counts:
+            counts[channel_id] = await _published(db, channel_id)
+        before, after = await _beside(db, row, new[channel_id])
+        if before is not None and before["struct_hash"] == row["struct_hash"]:
+            continue
+        count = counts[channel_id] + len(new[channel_id])
+        if (objection := _objection(row, before, after, count=count, settled=item.settled)) is None:
+            new[channel_id].append(row)
+        else:
+            step, reason = objection
+            refused.append(RefusedReceipt(receipt_hash=row["struct_hash"], step=step, reason=reason))
+    added = [row for rows in new.values() for row in rows]
+    if added:
+        await db.execute(insert(schema.receipts), added)
+        await _count(db, added)
+    return len(added), refused
+
+
+def _objection(
+    row: _Row, before: _Row | None, after: _Row | None, *, count: int, settled: int
+) -> tuple[str, str] | None:
+    """Step and reason. Receipts of a channel follow on one another, so that no atom pays for two; and there
+    are no more of them than atoms, so that even those that cost nothing are paid for."""
+    if before is not None and before["sequence"] == row["sequence"]:
+        held = to_hex(before["struct_hash"])
+        return "place", f"Another receipt was published in its place: {held}. Two prove a fraud."
+    begins, ends = row["cumulative_cost"] - row["cost"], row["cumulative_cost"]
+    overlaps = before is not None and begins < before["cumulative_cost"]
+    if overlaps or (after is not None and ends > after["cumulative_cost"] - after["cost"]):
+        return (
+            "place",
+            "Another receipt of its channel was published for the same atoms: one of them is wrong.",
+        )
+    if count >= settled:
+        return "settlement", f"As many receipts of its channel were published as it settled atoms: {settled}."
+    return None
+
+
+async def _beside(db: AsyncConnection, row: _Row, new: Sequence[_Row]) -> tuple[_Row | None, _Row | None]:
+    """In its channel, the last receipt up to its place, and the first after it."""
+    table, sequence = schema.receipts.c, row["sequence"]
+    columns = select(table.sequence, table.struct_hash, table.cost, table.cumulative_cost)
+    ours = columns.where(table.channel_id == row["channel_id"]).limit(1)
+    asked = (
+        ours.where(table.sequence <= sequence).order_by(table.sequence.desc()),
+        ours.where(table.sequence > sequence).order_by(table.sequence),
+    )
+    rows = [dict(found) for one in asked for found in (await db.execute(one)).mappings()] + [*new]
+    place = itemgetter("sequence")
+    before = max((item for item in rows if place(item) <= sequence), key=place, default=None)
+    return before, min((item for item in rows if place(item) > sequence), key=place, default=None)
+
+
+async def _published(db: AsyncConnection, channel_id: ChannelId) -> int:
+    table = schema.published.c
+    return await db.scalar(select(table.receipts).where(table.channel_id == channel_id)) or 0
 
 
 async def _count(db: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
