@@ -306,3 +306,18 @@ def test_the_asset_s_own_word_counts_too(
     assert (found["balance"], found["conserved"]) == (str(balance), conserved)
     assert ("the asset says otherwise" in page) == (balance != 10**9)
     assert ("atoms are missing" in page) != conserved
+
+
+def test_an_offer_that_expires_leaves_the_overview_without_a_block(
+    tmp_path_factory: pytest.TempPathFactory, site: Site
+) -> None:
+    path = tmp_path_factory.mktemp("expiring") / "explorer.db"
+    rows = filled()
+    rows.rows[schema.offers][0]["valid_until"] = NOW + 60
+    rows.write(f"sqlite:///{path}")
+    clock = [NOW]
+    over = replace(site, database=reading(f"sqlite+aiosqlite:///{path}"), now=lambda: clock[0])
+    with asked(over) as client:
+        assert MODEL in {row["model"] for row in client.get("/api/overview").json()["models"]}
+        clock[0] += 60
+        assert MODEL not in {row["model"] for row in client.get("/api/overview").json()["models"]}

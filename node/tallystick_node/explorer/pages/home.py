@@ -29,6 +29,8 @@ pages = Pages()
 
 MODELS: Final = 8
 """Shown with their prices."""
+KEPT_S: Final = 60
+"""What changes without a block: offers that expire, receipts that are published."""
 Days = Annotated[int, Query(ge=1, le=3_660, description="Length of the charts, up to now")]
 
 
@@ -100,8 +102,9 @@ async def overview(request: Request, db: Db, site: TheSite, days: Days | None = 
     terms, newest = terms_of(request, site), Cut(limit=queries.NEWEST)
     if days is None:  # Of a young market a week would be all but empty.
         days = 1 if await hour_queries.age(db, terms.now) <= 1 else 7
-    totals, sold = await _totals(request, db, site)
-    models = await site.kept.get("models", request.state.read.hash, lambda: offer_queries.models(db, terms))
+    version = request.state.read.hash, terms.now // KEPT_S
+    totals, sold = await _totals(db, site, version)
+    models = await site.kept.get("models", version, lambda: offer_queries.models(db, terms))
     return Overview(
         totals=totals,
         gas_per_settlement=totals.gas_per_settlement,
@@ -117,13 +120,11 @@ async def overview(request: Request, db: Db, site: TheSite, days: Days | None = 
     )
 
 
-async def _totals(request: Request, db: Db, site: Site) -> tuple[queries.Totals, Explained]:
-    """They change with a block; what was published since then is counted with the next one."""
-
+async def _totals(db: Db, site: Site, version: tuple[bytes, int]) -> tuple[queries.Totals, Explained]:
     async def ask() -> tuple[queries.Totals, Explained]:
         return await queries.totals(db), await explained(db)
 
-    return await site.kept.get("totals", request.state.read.hash, ask)
+    return await site.kept.get("totals", version, ask)
 
 
 def gas_per_request(totals: queries.Totals, sold: Explained) -> int | None:
