@@ -1,6 +1,7 @@
 """A node that goes away or lies: nothing wrong is written, it is said, and the index goes on afterwards."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tallystick.chain.errors import ChainError
+from tallystick.chain.errors import ChainError, ChainUnavailable, RpcError
 from tallystick_node.local.made_node import MadeNode
 
 from .test_exactness import Chain, Index, require_same
@@ -113,6 +114,51 @@ async def test_events_that_do_not_add_up_are_not_written(tmp_path: Path) -> None
     with pytest.raises(ChainError, match="does not add up"):
         await index.catch_up()
     assert (await index.tables())["events"] == []
+    await index.stop()
+
+
+class Limited(MadeNode):
+    """Takes few questions at a time."""
+
+    def outcomes(self, requests: Any) -> list[Any]:
+        if len(requests) > 6:
+            raise RpcError("too many requests in a batch", number=-32005)
+        return super().outcomes(requests)
+
+
+async def test_a_node_that_takes_few_questions_at_a_time_is_asked_fewer(tmp_path: Path) -> None:
+    chain = Chain(11)
+    node = Limited()
+    node.blocks = chain.node.blocks
+    index = Index(node, f"sqlite+aiosqlite:///{tmp_path}/index.db")
+    top = chain.node.blocks[-1].number
+    for _ in range(200):
+        with contextlib.suppress(ChainError):
+            await index.indexer.step()
+    assert index.heads[-1].block == top
+    await require_same(index, chain, f"sqlite+aiosqlite:///{tmp_path}/fresh.db")
+    await index.stop()
+
+
+class Dumb(MadeNode):
+    """Never gets to the end of running a transaction."""
+
+    def _called(self, call: Any, parent: str) -> str:
+        raise ChainUnavailable("no answer within the time")
+
+
+async def test_a_reason_that_never_comes_does_not_hold_up_the_index(tmp_path: Path) -> None:
+    chain = Chain(12)
+    node = Dumb()
+    node.blocks = chain.node.blocks
+    index = Index(node, f"sqlite+aiosqlite:///{tmp_path}/index.db")
+    top = chain.node.blocks[-1].number
+    for _ in range(200):
+        with contextlib.suppress(ChainUnavailable):
+            await index.indexer.step()
+    assert index.heads[-1].block == top
+    rows = (await index.tables())["transactions"]
+    assert any(not row[7] for row in rows)
     await index.stop()
 
 

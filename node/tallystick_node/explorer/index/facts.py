@@ -40,6 +40,10 @@ PROOFS: Mapping[type[ChainEvent], str] = {
 """What each proof proves; the event after one says what it cost."""
 
 
+_REASON: Final = 2_000
+"""Characters: an asset may say what it likes, at any length."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
     """One that was sent to the market, or that made it log something."""
@@ -271,4 +275,4 @@ def _names() -> dict[bytes, str]:
 def reason(error: ContractError) -> str:
     """Why a transaction failed: the error with its arguments, and what that means."""
     given = ", ".join(f"{name}={_written(value)}" for name, value in error.arguments.items())
-    return plain(f"{error.name}({given}): {error.sentence}")
+    return plain(f"{error.name}({given}): {error.sentence}")[:_REASON]

@@ -27,6 +27,8 @@ _BLOCKS: Final = 16
 """In one batch."""
 _STEP: Final = 256
 """Blocks in one stretch, at most; fewer where so many are too much for the node or the network."""
+_WAIT: Final = 30
+"""Stretches for which a node that could not give so many blocks is asked for fewer."""
 _GAS: Final = 300_000_000
 """Used in one stretch, at most but for its last batch: a log takes two thousand, so that its logs fit into
 memory."""
@@ -82,6 +84,8 @@ class MarketReader:
         self._trail = Trail(self._node, known)
         self._reasons = Reasons(rpc)
         self._step = _BLOCKS
+        self._wait = 0
+        """Stretches until more blocks are asked for again."""
 
     def read(self) -> Stretch:
         """The next stretch of the chain.
@@ -129,10 +133,13 @@ class MarketReader:
             AttributeError,
         ) as error:  # What it gave is not of this form.
             raise ChainUnavailable(f"The node gave a block that cannot be read ({error!r}).") from error
-        except ChainUnavailable:
-            self._step = max(1, self._step // 2)
+        except (ChainUnavailable, RpcError):
+            self._step, self._wait = max(1, self._step // 2), _WAIT
             raise
-        self._step = min(_STEP, 2 * self._step)
+        if self._wait:
+            self._wait -= 1
+        else:
+            self._step = min(_STEP, 2 * self._step)
         return blocks
 
     def _wholes(self, base: Block | None, first: int, until: int) -> list[_Whole]:
@@ -187,8 +194,9 @@ class MarketReader:
         """By transaction; each tells of the very logs that its block told of."""
         asked = [(part, item["hash"]) for part in parts for _, item in part.transactions]
         found: dict[str, Mapping[str, Any]] = {}
-        for start in range(0, len(asked), _RECEIPTS):
-            some = asked[start : start + _RECEIPTS]
+        size = min(_RECEIPTS, 4 * self._step)  # Fewer, where the node gave up on more blocks.
+        for start in range(0, len(asked), size):
+            some = asked[start : start + size]
             answers = self._rpc.batch([("eth_getTransactionReceipt", (name,)) for _, name in some])
             for (part, name), receipt in zip(some, answers, strict=True):
                 if receipt is None or receipt["blockHash"] != part.whole.block.hash:
@@ -221,7 +229,7 @@ class MarketReader:
             succeeded=succeeded,
             error=None if succeeded else self._reasons.of(asked, receipt, block),
             gas_used=quantity(receipt["gasUsed"], bits=63),
-            gas_price=quantity(receipt["effectiveGasPrice"], bits=64),
+            gas_price=quantity(receipt.get("effectiveGasPrice") or asked["gasPrice"], bits=64),
         )
 
 

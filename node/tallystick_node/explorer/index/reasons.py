@@ -1,5 +1,6 @@
 """Why a transaction failed: its receipt does not say, so the node is asked to run it again."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from tallystick_node.explorer.index.facts import reason
 
 _TRACER: Final = {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": True}}
 _NO_SUCH_METHOD: Final = -32601
+_TRIES: Final = 10
+"""A node that cannot run one transaction within its time must not hold up all that come after it."""
 
 
 class Reasons:
@@ -24,9 +27,23 @@ class Reasons:
     def __init__(self, rpc: Rpc):
         self._rpc = rpc
         self._traces = True
+        self._tries: Counter[str] = Counter()
+        """By transaction, of those that are not answered yet."""
 
     def of(self, asked: Mapping[str, Any], receipt: Mapping[str, Any], block: Block) -> str | None:
-        """None: it cannot be found out. Raises ChainUnavailable."""
+        """None: it cannot be found out. Raises ChainUnavailable, but not for ever."""
+        name = asked["hash"]
+        self._tries[name] += 1
+        try:
+            found = self._found(asked, receipt, block)
+        except ChainUnavailable:
+            if self._tries[name] < _TRIES:
+                raise
+            found = None
+        del self._tries[name]
+        return found
+
+    def _found(self, asked: Mapping[str, Any], receipt: Mapping[str, Any], block: Block) -> str | None:
         data = self._traced(asked, block) if self._traces else None
         if data is None:
             data = self._repeated(asked, block)
