@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 CONNECTIONS = 8
 """At once. Each of SQLite's is a thread."""
 STATEMENT_TIMEOUT_MS = 10_000
+PATIENCE_S = 10
+"""Waited for one of the connections."""
 
 
 def reading(url: str) -> AsyncEngine:
@@ -21,7 +23,7 @@ def reading(url: str) -> AsyncEngine:
     if parsed.get_backend_name() == "sqlite":
         assert parsed.database, "A database in memory has no second reader."
         parsed = parsed.set(database=f"file:{parsed.database}", query={"mode": "ro", "uri": "true"})
-        engine = create_async_engine(parsed, pool_size=CONNECTIONS, max_overflow=0)
+        engine = create_async_engine(parsed, pool_size=CONNECTIONS, max_overflow=0, pool_timeout=PATIENCE_S)
         event.listen(engine.sync_engine, "begin", _begin)
         return engine
     options = {
@@ -32,6 +34,7 @@ def reading(url: str) -> AsyncEngine:
         parsed,
         pool_size=CONNECTIONS,
         max_overflow=0,
+        pool_timeout=PATIENCE_S,
         isolation_level="REPEATABLE READ",
         connect_args=_server_settings(options),
     )

@@ -102,6 +102,12 @@ def neighbourhood(address: str) -> str:
     return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
+def asking(scope: Scope) -> str:
+    """Who asks, for limits; empty where it is not known."""
+    client = scope.get("client")
+    return "" if client is None else neighbourhood(client[0])
+
+
 class RateLimit:
     """Refuses who asks too much. Static files are free: they are cached."""
 
@@ -111,9 +117,9 @@ class RateLimit:
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client = scope.get("client")
         counts = scope["type"] == "http" and not scope["path"].startswith("/static/")
-        if not counts or client is None or self._buckets.take(neighbourhood(client[0])):
+        who = asking(scope)
+        if not counts or not who or self._buckets.take(who):
             await self._app(scope, receive, send)
             return
         response = await self._refuse(Request(scope), TooMany("Ask again in a second."))

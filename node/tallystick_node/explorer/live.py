@@ -4,6 +4,7 @@ It outlives the indexer. A listener that is slow misses blocks rather than keep 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ BEHIND: Final = 20
 """Blocks that the index may lack before pages say so."""
 LISTENERS: Final = 256
 """At once. Each costs a connection."""
+_SHARE: Final = 4
+"""Nobody has more places than all of them over so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Live:
     def __init__(self, listeners: int = LISTENERS):
         self.head: Head | None = None
         self._free = listeners
+        self._share = max(1, listeners // _SHARE)
+        self._places: Counter[str] = Counter()
         self._changed = asyncio.Condition()
         self._ended = False
 
@@ -59,15 +64,18 @@ class Live:
             self._changed.notify_all()
 
     @asynccontextmanager
-    async def listen(self) -> AsyncIterator[AsyncIterator[Head]]:
+    async def listen(self, who: str = "") -> AsyncIterator[AsyncIterator[Head]]:
         """Heads, the present one first, each newer than the one before; raises ListenersFull."""
-        if self._free <= 0:
+        if self._free <= 0 or self._places[who] >= self._share:
             raise ListenersFull("As many pages listen for new blocks as may. This one shows what it has.")
         self._free -= 1
+        self._places[who] += 1
         try:
             yield self._heads()
         finally:
             self._free += 1
+            self._places[who] -= 1
+            self._places += Counter()  # Who has none is forgotten.
 
     async def _heads(self) -> AsyncIterator[Head]:
         seen: Head | None = None

@@ -77,9 +77,12 @@ async def receipts(db: AsyncConnection, domain: Domain, block: int, data: Any) -
     """Of a document or a list of them; a channel's is taken apart. Raises Malformed where that is none, or
     TooLarge."""
     found: list[ReceiptDocument | Step] = []
-    for entry in data if isinstance(data, list) else [data]:
+    entries = data if isinstance(data, list) else [data]
+    if len(entries) > RECEIPTS:
+        raise TooLarge(f"At most {RECEIPTS} documents at a time.")
+    for entry in entries:
         if isinstance(entry, dict) and entry.get("tallystick") == CHANNEL:
-            (whole,) = intake.documents(entry)
+            (whole,) = await asyncio.to_thread(intake.documents, entry)
             assert isinstance(whole, ChannelDocument)
             found += await _taken_apart(db, domain, block, whole)
         else:
@@ -140,9 +143,13 @@ async def of_published(
     for channel_id in channel_ids:
         texts = await queries.published(db, channel_id, left)
         left -= len(texts)
-        found = halves(intake.documents([intake.json(text) for text in texts]))
-        given[channel_id] = found.get(channel_id, ((), ()))
+        given[channel_id] = await asyncio.to_thread(_half, texts, channel_id)
     return await _audited(db, domain, block, given)
+
+
+def _half(texts: Sequence[str], channel_id: ChannelId) -> Half:
+    found = halves(intake.documents([intake.json(text) for text in texts]))
+    return found.get(channel_id, ((), ()))
 
 
 async def _audited(

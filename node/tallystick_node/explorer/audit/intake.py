@@ -49,7 +49,7 @@ class Intake:
         pieces = bytearray()
         try:
             await self._read(request, pieces, most)
-            async with self._turn():
+            async with self.turn():
                 yield bytes(pieces)
         finally:
             self._held -= len(pieces)
@@ -68,7 +68,8 @@ class Intake:
             raise Malformed(f"What is sent has to be here within {_READ_S} seconds.") from error
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def turn(self) -> AsyncIterator[None]:
+        """To look at something for long; raises Unavailable where too many wait."""
         if self._waiting >= _WAITING:
             raise Unavailable("Others are being looked at.")
         self._waiting += 1

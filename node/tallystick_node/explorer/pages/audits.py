@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import TypeAdapter
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tallystick.protocol.documents import ReceiptDocument
@@ -19,7 +20,7 @@ from tallystick_node.explorer.audit import checking, intake
 from tallystick_node.explorer.audit.publishing import Publication, publish
 from tallystick_node.explorer.errors import Malformed, NotFound, PageError, TooLarge, Unavailable
 from tallystick_node.explorer.pages.frame import Db, Pages, render
-from tallystick_node.explorer.pages.sent import TAKES_JSON, Sent, ToPublish
+from tallystick_node.explorer.pages.sent import TAKES_JSON, Sent, ToPublish, Turn
 from tallystick_node.explorer.queries import facts as fact_queries
 from tallystick_node.explorer.queries.home import Conservation, conservation
 from tallystick_node.explorer.site import TheSite, site_of
@@ -211,7 +212,7 @@ async def _uploaded(request: Request, db: Db, site: TheSite, text: bytes | str) 
 
 
 @pages.page("/audit/channel/{channel}", "audited.html")
-async def audited_channel(request: Request, channel: Hash, db: Db, site: TheSite) -> Audit:
+async def audited_channel(request: Request, channel: Hash, _: Turn, db: Db, site: TheSite) -> Audit:
     """A channel, by the receipts that were published here."""
     table = schema.channels.c
     if (await db.execute(select(table.channel_id).where(table.channel_id == channel))).first() is None:
@@ -222,7 +223,7 @@ async def audited_channel(request: Request, channel: Hash, db: Db, site: TheSite
 
 
 @pages.page("/audit/provider/{provider}", "audited.html")
-async def audited_provider(request: Request, provider: Address, db: Db, site: TheSite) -> Audit:
+async def audited_provider(request: Request, provider: Address, _: Turn, db: Db, site: TheSite) -> Audit:
     """A provider's channels that paid, the newest first, by the receipts that were published here."""
     table = schema.providers.c
     if (await db.execute(select(table.address).where(table.address == provider))).first() is None:
@@ -262,7 +263,10 @@ async def _market(db: Db, request: Request, block: int | None = None) -> Conserv
 async def published(request: Request, raw: ToPublish, db: Db, site: TheSite) -> Response:
     if site.writing is None:
         raise Unavailable("Nothing can be published at this explorer.")
-    done = await _published(request, db, site.writing, site.deployment.domain, intake.json(raw))
+    try:
+        done = await _published(request, db, site.writing, site.deployment.domain, intake.json(raw))
+    except OperationalError as error:
+        raise Unavailable("The index is being written. Send them again.") from error
     return Response(_PUBLICATION.dump_json(done, by_alias=True), media_type="application/json")
 
 

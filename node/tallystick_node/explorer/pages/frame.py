@@ -25,10 +25,10 @@ from jinja2 import Environment
 from pydantic import TypeAdapter
 from pydantic.alias_generators import to_camel
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tallystick_node.explorer.errors import IndexEmpty
+from tallystick_node.explorer.errors import IndexEmpty, Unavailable
 from tallystick_node.explorer.live import Head
 from tallystick_node.explorer.paging import CSV
 from tallystick_node.explorer.schema import VERSION, progress
@@ -121,6 +121,8 @@ async def _connection(request: Request) -> AsyncIterator[AsyncConnection]:
         connection = await site.database.connect()
     except DBAPIError as error:
         raise IndexEmpty("The index is not there yet.") from error
+    except TimeoutError as error:
+        raise Unavailable("Others ask for too much at the moment.") from error
     try:
         request.state.read = await _read(connection)
         yield connection
@@ -141,8 +143,8 @@ async def _read(connection: AsyncConnection) -> Read:
 
 connected = asynccontextmanager(_connection)
 """The same for a page that may do without."""
-Db = Annotated[AsyncConnection, Depends(_connection)]
-"""A page's parameter: one connection, and on it one state of the index."""
+Db = Annotated[AsyncConnection, Depends(_connection, scope="function")]
+"""A page's parameter: one connection, and on it one state of the index. It ends before the answer is sent."""
 
 
 class Pages:

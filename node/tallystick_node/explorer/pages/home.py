@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tallystick_node.explorer.charts import Chart, Curve, chart
 from tallystick_node.explorer.errors import IndexBehind
+from tallystick_node.explorer.guard import asking
 from tallystick_node.explorer.live import BEHIND, Head
 from tallystick_node.explorer.pages.frame import Db, Pages
 from tallystick_node.explorer.paging import Cut, Cutting
@@ -170,9 +171,9 @@ async def series(request: Request, db: Db, site: TheSite, days: Days = 7) -> Ser
     return Series(days=days, **{name: [getattr(tally, name) for tally in tallies] for name in names})
 
 
-async def _listening(site: TheSite) -> AsyncIterator[AsyncIterator[Head]]:
+async def _listening(request: Request, site: TheSite) -> AsyncIterator[AsyncIterator[Head]]:
     """A dependency, so that who comes too many is refused before an answer begins."""
-    async with site.live.listen() as heads:
+    async with site.live.listen(asking(request.scope)) as heads:
         yield heads
 
 

@@ -23,8 +23,16 @@ async def _published(request: Request) -> AsyncIterator[bytes]:
         yield raw
 
 
-Sent = Annotated[bytes, Depends(_sent)]
-ToPublish = Annotated[bytes, Depends(_published)]
+async def _turn(request: Request) -> AsyncIterator[None]:
+    async with site_of(request).intake.turn():
+        yield
+
+
+Sent = Annotated[bytes, Depends(_sent, scope="function")]
+ToPublish = Annotated[bytes, Depends(_published, scope="function")]
+Turn = Annotated[None, Depends(_turn, scope="function")]
+"""Of a page that takes as long as what is sent does. A turn ends, as a connection to the database does,
+before the answer is sent: who reads slowly keeps neither from others."""
 
 TAKES_JSON: Final[dict[str, Any]] = {
     "responses": {**PROBLEMS, 413: {"description": "Too much at a time"}},

@@ -1,0 +1,153 @@
+"""One visitor at its worst: what it sends, holds open or reads slowly; others are answered meanwhile."""
+
+import asyncio
+import socket
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+from fastapi.testclient import TestClient
+
+from tallystick.chain.market import Asset
+from tallystick.protocol.documents import document_to_json
+from tallystick.protocol.units import to_hex
+from tallystick_node import listening
+from tallystick_node.explorer import database as databases
+from tallystick_node.explorer.app import make_app
+from tallystick_node.explorer.audit import intake
+from tallystick_node.explorer.database import CONNECTIONS, reading
+from tallystick_node.explorer.index.made_block import DEPLOYMENT
+from tallystick_node.explorer.live import Live
+from tallystick_node.explorer.queries import facts
+from tallystick_node.explorer.site import Site
+
+from .conftest import asked
+from .halves import Held
+from .test_live import head
+
+
+def test_a_list_of_channels_without_receipts_is_no_work_without_end(
+    held: Held, auditor: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    of_channel = facts.of_channel
+
+    async def counted(*given: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await of_channel(*given)
+
+    monkeypatch.setattr(facts, "of_channel", counted)
+    empty = document_to_json(replace(held.settled.whole(), receipts=[], acknowledgements=[]))
+
+    answer = auditor.post("/api/audit/receipt", content=orjson.dumps([empty] * 1_000))
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
+    assert asked <= 200
+
+
+def test_a_publication_waits_for_the_index_and_is_no_defect(
+    held: Held, auditor: TestClient, tmp_path: Path
+) -> None:
+    """The index is being written for longer than a publication waits."""
+    document = document_to_json(held.settled.documents()[0])
+    index = sqlite3.connect(tmp_path / "held.db", isolation_level=None)
+    index.execute("BEGIN IMMEDIATE")
+    try:
+        answer = auditor.post("/api/receipts", content=orjson.dumps(document))
+    finally:
+        index.execute("ROLLBACK")
+        index.close()
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert auditor.post("/api/receipts", content=orjson.dumps(document)).json()["kept"] == 1
+
+
+async def test_one_address_does_not_take_all_places_to_listen(site: Site) -> None:
+    site = replace(site, live=Live(listeners=64))
+    await site.live.publish(head(7))
+    listener = listening.listener("0.0.0.0", 0)
+    server = listening.server(make_app(site))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    port = listener.getsockname()[1]
+    limits = httpx2.Limits(max_connections=100)
+    try:
+        async with httpx2.AsyncClient(trust_env=False, limits=limits, timeout=5) as client:
+            answers = [
+                await client.send(client.build_request("GET", f"http://127.0.0.1:{port}/live"), stream=True)
+                for _ in range(64)
+            ]
+            from_elsewhere = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
+            async with (
+                httpx2.AsyncClient(transport=from_elsewhere, trust_env=False) as another,
+                another.stream("GET", f"http://127.0.0.1:{port}/live") as other,
+            ):
+                assert other.status_code == 200
+            for answer in answers:
+                await answer.aclose()
+        assert {answer.status_code for answer in answers} == {200, 503}
+    finally:
+        await site.live.end()
+        server.should_exit = True
+        await serving
+        listener.close()
+        await site.database.dispose()
+
+
+async def test_who_reads_slowly_holds_nothing_that_others_need(market_db: Path) -> None:
+    """More of them than there are connections to the database, each with a table that it does not read."""
+    site = Site(
+        database=reading(f"sqlite+aiosqlite:///{market_db}"),
+        deployment=DEPLOYMENT,
+        asset=Asset(symbol="TUSD", decimals=6),
+    )
+    listener = listening.listener("127.0.0.1", 0)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    server = listening.server(make_app(site))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    address = listener.getsockname()
+    slow = []
+    try:
+        for _ in range(CONNECTIONS + 1):
+            one = socket.socket()
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            one.connect(address)
+            one.sendall(b"GET /api/settlements.csv HTTP/1.1\r\nHost: x\r\n\r\n")
+            slow.append(one)
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{address[1]}", trust_env=False) as client:
+            for one in slow:  # Each was begun.
+                await asyncio.to_thread(one.recv, 1)
+            assert (await client.get("/api/blocks", timeout=5)).status_code == 200
+    finally:
+        for one in slow:
+            one.close()
+        server.should_exit = True
+        await serving
+        listener.close()
+        await site.database.dispose()
+
+
+def test_an_audit_of_what_was_published_waits_for_its_turn(
+    held: Held, auditor: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "_WAITING", 0)
+    for path in (f"channel/{to_hex(held.settled.key.id)}", f"provider/{to_hex(held.provider.address)}"):
+        assert auditor.get(f"/api/audit/{path}").status_code == 503, path
+
+
+def test_where_all_connections_are_taken_one_is_told_so(
+    site: Site, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "PATIENCE_S", 0.1)
+    site = replace(site, database=reading(f"sqlite+aiosqlite:///{database}"))
+    with asked(site) as client:
+        taken = [client.portal.call(site.database.connect().start) for _ in range(CONNECTIONS)]
+        answer = client.get("/api/blocks")
+        for connection in taken:
+            client.portal.call(connection.close)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert client.get("/api/blocks").status_code == 200
