@@ -12,7 +12,7 @@ from tallystick.protocol.documents import ReceiptDocument, document_to_json, pro
 from tallystick.protocol.merkle import root
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import sign
-from tallystick.protocol.units import Atoms, to_hex
+from tallystick.protocol.units import Atoms, Hash32, to_hex
 from tallystick.protocol.voucher import Acknowledgement, Voucher
 
 from .halves import Half, Held
@@ -102,3 +102,22 @@ def test_what_the_chain_takes_back_is_sold_no_more(held: Held, auditor: TestClie
 
     assert auditor.get(f"/api/channel/{to_hex(half.key.id)}").json()["channel"]["settled"] == "0"
     assert sold(auditor) == before
+
+
+def test_a_close_is_explained_by_what_its_payer_acknowledged(held: Held, auditor: TestClient) -> None:
+    """After the close the provider makes up receipts that come to what was paid."""
+    half = held.closed
+    acknowledged = half.receipts[:3]
+    total = half.tally.amount - acknowledged[-1].message.cumulative_cost
+    made_up = []
+    for place, receipt in enumerate(half.receipts[3:], 3):
+        message = replace(receipt.message, request_hash=Hash32(bytes([place]) * 32))
+        made_up.append(sign(message, held.deployment.domain, held.receipt_key).signed)
+    assert sum(item.message.cost for item in made_up) == total
+    whole = document_to_json(replace(half.whole(), receipts=[*acknowledged, *made_up], voucher=None))
+
+    forged = posted(auditor, "/api/audit", whole)
+    honest = posted(auditor, "/api/audit", document_to_json(half.whole()))
+
+    assert (forged["addsUp"], forged["unexplained"]) == (None, str(total))
+    assert (honest["addsUp"], honest["unexplained"]) == (True, "0")

@@ -20,7 +20,7 @@ from tallystick.protocol.merkle import proven_root
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.receipt import Receipt
-from tallystick.protocol.signed import recover
+from tallystick.protocol.signed import Signed, recover
 from tallystick.protocol.units import Address, to_hex
 from tallystick.protocol.voucher import Voucher
 
@@ -339,19 +339,28 @@ def _paid(
 def _is_vouched(document: ReceiptDocument, facts: Facts) -> bool | None:
     """The channel's session key signed a voucher of this acknowledgement, for as much; None: none is shown,
     or whose key that is is not known."""
-    receipt, acknowledgement, shown = document.signed.message, document.acknowledgement, document.voucher
-    if shown is None or acknowledgement is None or facts.channel is None:
+    signed = voucher_of(document)
+    if signed is None or facts.channel is None:
         return None
-    voucher = Voucher(
-        channel_id=receipt.channel_id,
+    try:
+        signer = recover(digest(facts.domain, signed.message.struct_hash()), signed.signature)
+    except MalformedSignature:
+        return False
+    covers = signed.message.cumulative_amount >= document.signed.message.cumulative_cost
+    return signer == facts.channel.session_key and covers
+
+
+def voucher_of(document: ReceiptDocument) -> Signed[Voucher] | None:
+    """What stands there as its payer's voucher, whole."""
+    shown, acknowledgement = document.voucher, document.acknowledgement
+    if shown is None or acknowledgement is None:
+        return None
+    message = Voucher(
+        channel_id=document.signed.message.channel_id,
         cumulative_amount=shown.cumulative_amount,
         acknowledgement=acknowledgement,
     )
-    try:
-        signer = recover(digest(facts.domain, voucher.struct_hash()), shown.signature)
-    except MalformedSignature:
-        return False
-    return signer == facts.channel.session_key and shown.cumulative_amount >= receipt.cumulative_cost
+    return Signed(message, shown.signature)
 
 
 def require_price(receipt: Receipt, offer: Offer) -> None:

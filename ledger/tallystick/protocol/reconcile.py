@@ -7,16 +7,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 from tallystick.protocol.acknowledgements import roots_at
-from tallystick.protocol.audit import price, signature
+from tallystick.protocol.audit import price, signature, voucher_of
 from tallystick.protocol.documents import ChannelDocument, Document, ReceiptDocument
+from tallystick.protocol.eip712 import digest
+from tallystick.protocol.errors import MalformedSignature
 from tallystick.protocol.facts import Facts, Settlement
 from tallystick.protocol.receipt import Receipt
-from tallystick.protocol.signed import Signed
-from tallystick.protocol.units import Atoms, ChannelId, to_hex
-from tallystick.protocol.voucher import Acknowledgement
+from tallystick.protocol.signed import Signed, recover
+from tallystick.protocol.units import Address, Atoms, ChannelId, to_hex
+from tallystick.protocol.voucher import Acknowledgement, Voucher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +105,13 @@ class ManyAudit:
         return sum(getattr(channel, name) for channel in self.channels)
 
 
-Half = tuple[Sequence[Signed[Receipt]], Sequence[Acknowledgement]]
-"""Receipts of one channel, and acknowledgements that its payer gave."""
+class Half(NamedTuple):
+    """Of one channel, what a party shows."""
+
+    receipts: Sequence[Signed[Receipt]] = ()
+    acknowledgements: Sequence[Acknowledgement] = ()
+    """That its payer is said to have given: a settlement that carried one says so."""
+    vouchers: Sequence[Signed[Voucher]] = ()
 
 
 def reconcile(
@@ -112,8 +119,10 @@ def reconcile(
     acknowledgements: Iterable[Acknowledgement],
     channel_id: ChannelId,
     facts: Facts,
+    vouchers: Iterable[Signed[Voucher]] | None = None,
 ) -> ChannelAudit:
-    """In any order, and as often as they were given."""
+    """In any order, and as often as they were given. A close names no receipts: the session key's voucher
+    says that its payer acknowledged these. Without `vouchers` the payer itself asks, who does."""
     placed, doubles = _placed(receipts, channel_id)
     given = [placed[sequence] for sequence in sorted(placed)]
     faults = [*doubles, *_gaps(sorted(placed))]
@@ -121,7 +130,8 @@ def reconcile(
         faults += _faults(signed, facts)
     faults += _sums([signed.message for signed in given])
     whole = _prefix(placed)
-    rows = _rows(whole, acknowledgements, channel_id, facts)
+    vouched = None if vouchers is None else _vouched(vouchers, channel_id, facts)
+    rows = _rows(whole, acknowledgements, vouched, facts)
     return ChannelAudit(
         channel_id=channel_id,
         facts=facts,
@@ -140,18 +150,23 @@ def halves(documents: Iterable[Document]) -> dict[ChannelId, Half]:
     """By channel, what documents hold."""
     receipts: dict[ChannelId, list[Signed[Receipt]]] = defaultdict(list)
     acknowledgements: dict[ChannelId, list[Acknowledgement]] = defaultdict(list)
+    vouchers: dict[ChannelId, list[Signed[Voucher]]] = defaultdict(list)
     for document in documents:
         match document:
             case ChannelDocument():
                 channel_id = document.channel.id
                 receipts[channel_id] += document.receipts
                 acknowledgements[channel_id] += document.acknowledgements
+                if document.voucher is not None:
+                    vouchers[channel_id].append(document.voucher)
             case ReceiptDocument():
                 channel_id = document.signed.message.channel_id
                 receipts[channel_id].append(document.signed)
                 if document.acknowledgement is not None:
                     acknowledgements[channel_id].append(document.acknowledgement)
-    return {key: (items, acknowledgements[key]) for key, items in receipts.items()}
+                if (voucher := voucher_of(document)) is not None:
+                    vouchers[channel_id].append(voucher)
+    return {key: Half(items, acknowledgements[key], vouchers[key]) for key, items in receipts.items()}
 
 
 # ---------------------------------------------------------------------------------------------- receipts
@@ -232,7 +247,7 @@ def _prefix(placed: Mapping[int, Signed[Receipt]]) -> list[Receipt]:
 def _rows(
     receipts: Sequence[Receipt],
     acknowledgements: Iterable[Acknowledgement],
-    channel_id: ChannelId,
+    vouched: Sequence[Acknowledgement] | None,
     facts: Facts,
 ) -> list[Row]:
     hashes = [receipt.struct_hash() for receipt in receipts]
@@ -240,6 +255,7 @@ def _rows(
     given = {item.struct_hash(): item for item in acknowledgements}
     wanted = {item.settled for item in facts.settlements}
     counts = {item.receipt_count for item in given.values()}
+    counts |= {item.receipt_count for item in vouched or ()}
     counts |= {count for count, amount in enumerate(sums) if amount in wanted}
     roots = roots_at(hashes, counts)
     for count in counts & roots.keys():  # A voucher without a request follows from the receipts.
@@ -248,14 +264,39 @@ def _rows(
     rows = []
     for item in facts.settlements:
         if item.acknowledgement_hash is None:
-            rows.append(_closing_row(item, sums))
+            covered = max((item.receipt_count for item in vouched or () if _is_of(item, roots)), default=0)
+            rows.append(_closing_row(item, sums, None if vouched is None else covered))
         else:
             rows.append(_row(item, given.get(item.acknowledgement_hash), sums, roots))
     return rows
 
 
-def _closing_row(closing: Settlement, sums: Sequence[int]) -> Row:
-    """Both sides agreed on the amount; which receipts it is for follows from what they come to."""
+def _is_of(acknowledgement: Acknowledgement, roots: Mapping[int, bytes]) -> bool:
+    return roots.get(acknowledgement.receipt_count) == acknowledgement.receipts_root
+
+
+def _vouched(
+    vouchers: Iterable[Signed[Voucher]], channel_id: ChannelId, facts: Facts
+) -> Sequence[Acknowledgement]:
+    """What the channel's session key signed, of what stands there as that."""
+    different = {(item.message, item.signature) for item in vouchers if item.message.channel_id == channel_id}
+    return [
+        message.acknowledgement
+        for message, signature in different
+        if facts.channel is not None and _signer(message, signature, facts) == facts.channel.session_key
+    ]
+
+
+def _signer(voucher: Voucher, signature: bytes, facts: Facts) -> Address | None:
+    try:
+        return recover(digest(facts.domain, voucher.struct_hash()), signature)
+    except MalformedSignature:
+        return None
+
+
+def _closing_row(closing: Settlement, sums: Sequence[int], covered: int | None) -> Row:
+    """Both sides agreed on the amount; which receipts it is for follows from what they come to, where they
+    are among the `covered` that the payer's voucher acknowledged. None: the payer asks."""
     count = next((count for count, amount in enumerate(sums) if amount == closing.settled), None)
     if count is None:
         reason = (
@@ -263,7 +304,11 @@ def _closing_row(closing: Settlement, sums: Sequence[int]) -> Row:
         )
         return Row(settlement=closing, receipts=None, amount=None, holds=None, reason=reason)
     reason = f"Both sides closed the channel at {closing.settled} atoms, what {count} receipts come to."
-    return Row(settlement=closing, receipts=count, amount=Atoms(sums[count]), holds=True, reason=reason)
+    holds: bool | None = True
+    if covered is not None and count > covered:
+        holds = None
+        reason += " A close says not for which: the payer's voucher, which does, is not shown."
+    return Row(settlement=closing, receipts=count, amount=Atoms(sums[count]), holds=holds, reason=reason)
 
 
 def _row(

@@ -106,14 +106,13 @@ def audit_provider(market: Market, paths: Sequence[Path], provider: Address) -> 
         for key in (*given, *settled)
         if (channel := record.channel(key)) is not None and channel.provider == provider
     ]
-    found = [_audited(record, key, given.get(key, ((), ()))) for key in ours]
+    found = [_audited(record, key, given.get(key, Half())) for key in ours]
     return ManyAudit(channels=found, block=record.block)
 
 
 def _audited(record: Record, channel_id: ChannelId, half: Half) -> ChannelAudit:
-    receipts, acknowledgements = half
-    facts = record.facts(channel_id, {signed.message.offer_hash for signed in receipts})
-    return reconcile(receipts, acknowledgements, channel_id, facts)
+    facts = record.facts(channel_id, {signed.message.offer_hash for signed in half.receipts})
+    return reconcile(half.receipts, half.acknowledgements, channel_id, facts, half.vouchers)
 
 
 def _halves(market: Market, paths: Sequence[Path]) -> dict[ChannelId, Half]:

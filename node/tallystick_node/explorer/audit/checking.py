@@ -149,15 +149,16 @@ async def of_published(
 
 def _half(texts: Sequence[str], channel_id: ChannelId) -> Half:
     found = halves(intake.documents([intake.json(text) for text in texts]))
-    return found.get(channel_id, ((), ()))
+    return found.get(channel_id, Half())
 
 
 async def _audited(
     db: AsyncConnection, domain: Domain, block: int, given: dict[ChannelId, Half]
 ) -> ManyAudit:
     audits: list[ChannelAudit] = []
-    for channel_id, (signed, acknowledgements) in given.items():
-        offers = {item.message.offer_hash for item in signed}
+    for channel_id, half in given.items():
+        offers = {item.message.offer_hash for item in half.receipts}
         known = await queries.of_channel(db, domain, block, channel_id, offers)
-        audits.append(await asyncio.to_thread(reconcile, signed, acknowledgements, channel_id, known))
+        shown_half = half.receipts, half.acknowledgements, channel_id, known, half.vouchers
+        audits.append(await asyncio.to_thread(reconcile, *shown_half))
     return ManyAudit(channels=audits, block=block)
