@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
+import pytest
 from fastapi.testclient import TestClient
 
 from tallystick.protocol.documents import ReceiptDocument, document_to_json, proofs
@@ -14,6 +16,7 @@ from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import sign
 from tallystick.protocol.units import Atoms, Hash32, to_hex
 from tallystick.protocol.voucher import Acknowledgement, Voucher
+from tallystick_node.explorer.queries import facts
 
 from .halves import Half, Held
 from .indexing import index
@@ -121,3 +124,18 @@ def test_a_close_is_explained_by_what_its_payer_acknowledged(held: Held, auditor
 
     assert (forged["addsUp"], forged["unexplained"]) == (None, str(total))
     assert (honest["addsUp"], honest["unexplained"]) == (True, "0")
+
+
+def test_a_provider_of_many_keys_makes_no_receipt_look_forged(
+    held: Held, auditor: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names keys that it never uses, and then the one that it signs with."""
+    document = document_to_json(held.settled.documents()[4])
+    monkeypatch.setattr(facts, "_KEYS", 1)
+
+    answer = auditor.post("/api/audit/receipt", content=orjson.dumps(document))
+
+    assert (answer.status_code, answer.json().get("code")) == (413, "too-large"), answer.text
+    monkeypatch.setattr(facts, "_KEYS", 2)
+    (receipt,) = posted(auditor, "/api/audit/receipt", document)["receipts"]
+    assert receipt["verdict"] == "paid"

@@ -23,8 +23,8 @@ _FEW: Final = 500
 """Payments of a channel that are read for all of its receipts together."""
 _REPLACED: Final = "\N{REPLACEMENT CHARACTER}"
 """What a text column may hold in the place of what no database keeps."""
-_KEYS: Final = 1_000
-"""Of one provider, the oldest: naming one costs a transaction."""
+_KEYS: Final = 10_000
+"""Of one provider, at most: naming one costs a transaction."""
 
 
 async def of_receipts(
@@ -218,12 +218,15 @@ async def _withdrawn_at(db: AsyncConnection, offer: Row[Any]) -> Timestamp | Non
 async def _receipt_keys(
     db: AsyncConnection, providers: Iterable[Address]
 ) -> dict[Address, frozenset[Address]]:
+    """All of them, or a receipt would look forged that is not; raises TooLarge."""
     table = schema.receipt_keys.c
     found: dict[Address, frozenset[Address]] = {}
     for provider in providers:
-        statement = select(table.receipt_key).where(table.provider == provider)
-        rows = await db.execute(statement.order_by(table.block, table.log_index).limit(_KEYS))
-        found[provider] = frozenset(Address(row.receipt_key) for row in rows)
+        statement = select(table.receipt_key).where(table.provider == provider).distinct()
+        keys = frozenset(Address(row.receipt_key) for row in await db.execute(statement.limit(_KEYS + 1)))
+        if len(keys) > _KEYS:
+            raise TooLarge(f"Receipts of a provider of more than {_KEYS:,} keys are checked from the shell.")
+        found[provider] = keys
     return found
 
 
