@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import orjson
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 
 from tallystick.chain.market import Asset
@@ -20,6 +21,7 @@ from tallystick_node.explorer import database as databases
 from tallystick_node.explorer.app import make_app
 from tallystick_node.explorer.audit import intake
 from tallystick_node.explorer.database import CONNECTIONS, reading
+from tallystick_node.explorer.errors import Unavailable
 from tallystick_node.explorer.index.made_block import DEPLOYMENT
 from tallystick_node.explorer.live import Live
 from tallystick_node.explorer.queries import facts
@@ -151,3 +153,56 @@ def test_where_all_connections_are_taken_one_is_told_so(
             client.portal.call(connection.close)
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert client.get("/api/blocks").status_code == 200
+
+
+def sent_by(address: str, size: int, *, ends: bool = True) -> Request:
+    messages = [{"type": "http.request", "body": b"x" * size, "more_body": not ends}]
+
+    async def receive() -> Any:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    scope = {"type": "http", "method": "POST", "headers": [], "client": (address, 1)}
+    return Request(scope, receive)
+
+
+async def test_one_address_does_not_take_all_room_for_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "_HELD", 100)
+    taken = intake.Intake()
+
+    async def send(address: str, *, ends: bool = False) -> int:
+        async with taken.body(sent_by(address, 20, ends=ends)) as raw:
+            return len(raw)
+
+    stalled = [asyncio.ensure_future(send("192.0.2.1")) for _ in range(5)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert await send("192.0.2.2", ends=True) == 20
+    with pytest.raises(Unavailable):
+        await send("192.0.2.1", ends=True)
+    for one in stalled:
+        one.cancel()
+    await asyncio.gather(*stalled, return_exceptions=True)
+    assert await send("192.0.2.1", ends=True) == 20
+
+
+async def test_one_address_does_not_take_all_places_to_wait() -> None:
+    taken, go_on = intake.Intake(), asyncio.Event()
+
+    async def look(address: str) -> None:
+        async with taken.body(sent_by(address, 1)):
+            await go_on.wait()
+
+    many = [asyncio.ensure_future(look("192.0.2.1")) for _ in range(20)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    other = asyncio.ensure_future(look("192.0.2.2"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    go_on.set()
+
+    await other
+    refused = [one for one in await asyncio.gather(*many, return_exceptions=True) if one is not None]
+    assert {type(error) for error in refused} == {Unavailable}

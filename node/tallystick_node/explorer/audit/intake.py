@@ -1,6 +1,7 @@
 """What visitors send, within bounds: a form, or JSON. What is looked at takes turns."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -12,6 +13,7 @@ from fastapi import Request
 from tallystick.protocol.documents import Document, documents_from_json
 from tallystick.protocol.errors import MalformedMessage
 from tallystick_node.explorer.errors import Malformed, TooLarge, Unavailable
+from tallystick_node.explorer.guard import asking
 
 BODY: Final = 8 << 20
 """Bytes: some four thousand receipts with proofs, or eight thousand of channels' documents."""
@@ -29,8 +31,9 @@ class Intake:
     """Of one explorer."""
 
     def __init__(self) -> None:
-        self._held = 0
-        self._waiting = 0
+        self._held: Counter[str] = Counter()
+        """Bytes, by who sends."""
+        self._waiting: Counter[str] = Counter()
         self._turns = asyncio.Semaphore(_AT_A_TIME)
 
     @asynccontextmanager
@@ -46,41 +49,48 @@ class Intake:
         Unavailable :
             Too much comes in, or waits for its turn.
         """
-        pieces = bytearray()
+        pieces, who = bytearray(), asking(request.scope)
         try:
-            await self._read(request, pieces, most)
-            async with self.turn():
+            await self._read(request, who, pieces, most)
+            async with self.turn(who):
                 yield bytes(pieces)
         finally:
-            self._held -= len(pieces)
+            self._held[who] -= len(pieces)
+            self._held += Counter()  # Who has none is forgotten.
 
-    async def _read(self, request: Request, pieces: bytearray, most: int) -> None:
+    async def _read(self, request: Request, who: str, pieces: bytearray, most: int) -> None:
         try:
             async with asyncio.timeout(_READ_S):
                 async for piece in request.stream():
                     if len(pieces) + len(piece) > most:
                         raise TooLarge(f"At most {most:,} bytes at a time.")
-                    if self._held + len(piece) > _HELD:
-                        raise Unavailable("Others send too much at the moment.")
+                    if not _has_room(self._held, who, len(piece), _HELD):
+                        raise Unavailable("Too much is sent at the moment.")
                     pieces += piece
-                    self._held += len(piece)
+                    self._held[who] += len(piece)
         except TimeoutError as error:
             raise Malformed(f"What is sent has to be here within {_READ_S} seconds.") from error
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self, who: str) -> AsyncIterator[None]:
         """To look at something for long; raises Unavailable where too many wait."""
-        if self._waiting >= _WAITING:
+        if not _has_room(self._waiting, who, 1, _WAITING):
             raise Unavailable("Others are being looked at.")
-        self._waiting += 1
+        self._waiting[who] += 1
         try:
             await self._turns.acquire()
         finally:
-            self._waiting -= 1
+            self._waiting[who] -= 1
+            self._waiting += Counter()
         try:
             yield
         finally:
             self._turns.release()
+
+
+def _has_room(taken: Counter[str], who: str, more: int, most: int) -> bool:
+    """For all together, and nobody who is known takes more than half of it."""
+    return taken.total() + more <= most and (not who or taken[who] + more <= most // 2)
 
 
 def form(request: Request, raw: bytes) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 
+from tallystick_node.explorer.guard import asking
 from tallystick_node.explorer.pages.frame import PROBLEMS
 from tallystick_node.explorer.site import site_of
 
@@ -24,7 +25,7 @@ async def _published(request: Request) -> AsyncIterator[bytes]:
 
 
 async def _turn(request: Request) -> AsyncIterator[None]:
-    async with site_of(request).intake.turn():
+    async with site_of(request).intake.turn(asking(request.scope)):
         yield
 
 
