@@ -2,15 +2,19 @@
 what the chain takes back counts no more."""
 
 import asyncio
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 import pytest
 from fastapi.testclient import TestClient
 
+from tallystick.protocol.audit import check, verdict
 from tallystick.protocol.documents import ReceiptDocument, document_to_json, proofs
+from tallystick.protocol.facts import facts_from_json
 from tallystick.protocol.merkle import root
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import sign
@@ -139,3 +143,35 @@ def test_a_provider_of_many_keys_makes_no_receipt_look_forged(
     monkeypatch.setattr(facts, "_KEYS", 2)
     (receipt,) = posted(auditor, "/api/audit/receipt", document)["receipts"]
     assert receipt["verdict"] == "paid"
+
+
+def test_an_offer_that_is_no_utf_8_is_the_same_everywhere(
+    held: Held, auditor: TestClient, tmp_path: Path
+) -> None:
+    """JSON cannot say it, and its hash is of what cannot be said."""
+    with sqlite3.connect(tmp_path / "held.db") as db:
+        (arguments,) = db.execute(
+            "SELECT arguments FROM events WHERE name = 'OfferPosted' LIMIT 1"
+        ).fetchone()
+        offer = orjson.loads(arguments)
+        offer["offer"]["model"] = "small\N{REPLACEMENT CHARACTER}"
+        db.execute(
+            "UPDATE events SET arguments = ? WHERE arguments = ?", (orjson.dumps(offer).decode(), arguments)
+        )
+        db.execute("UPDATE offers SET model = ? WHERE model = 'small-model'", (offer["offer"]["model"],))
+    document = held.settled.documents()[0]
+    receipt, acknowledgement = document.signed.message, document.acknowledgement
+    assert acknowledgement is not None
+    query = urlencode(
+        {
+            "offer": to_hex(receipt.offer_hash),
+            "cumulative": receipt.cumulative_cost,
+            "acknowledgement": to_hex(acknowledgement.struct_hash()),
+        }
+    )
+
+    told = auditor.get(f"/api/audit/facts/{to_hex(receipt.channel_id)}?{query}").json()
+    (by_server,) = posted(auditor, "/api/audit/receipt", document_to_json(document))["receipts"]
+
+    by_browser = verdict(check(document, facts_from_json(told)))
+    assert by_server["verdict"] == by_browser.value

@@ -25,7 +25,8 @@ _BLOCKS: Final = 100
 
 
 class Record:
-    """Raises ChainUnavailable where the node does not answer."""
+    """An offer whose words are no UTF-8 is not in it: no payer can have read it. Raises ChainUnavailable where
+    the node does not answer."""
 
     def __init__(self, market: Market):
         self._market = market
@@ -41,7 +42,7 @@ class Record:
             match event:
                 case ChannelOpened():
                     self._opened.setdefault(event.channel_id, _key(event))
-                case OfferPosted():
+                case OfferPosted() if event.offer.struct_hash() == event.offer_hash:
                     self._posted.setdefault(event.offer_hash, event)
                 case OffersWithdrawn():
                     self._withdrawn[event.provider].append(event)

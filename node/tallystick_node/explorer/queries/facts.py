@@ -173,10 +173,14 @@ async def _offers(db: AsyncConnection, offer_hashes: Iterable[bytes]) -> dict[Ha
     for start in range(0, len(wanted), 500):
         statement = select(schema.offers).where(table.offer_hash.in_(wanted[start : start + 500]))
         for row in await db.execute(statement.order_by(table.block, table.log_index)):
-            if row.offer_hash not in found:
+            if row.offer_hash in found:
+                continue
+            offer = await _offer(db, row)
+            # One whose words are no UTF-8 can be said in no JSON, and so be checked by nobody.
+            if offer.struct_hash() == row.offer_hash:
                 withdrawn = await _withdrawn_at(db, row)
                 found[Hash32(row.offer_hash)] = Posted(
-                    offer=await _offer(db, row), posted_at=Timestamp(row.timestamp), withdrawn_at=withdrawn
+                    offer=offer, posted_at=Timestamp(row.timestamp), withdrawn_at=withdrawn
                 )
     return found
 
