@@ -25,8 +25,8 @@ _BLOCKS: Final = 100
 
 
 class Record:
-    """An offer whose words are no UTF-8 is not in it: no payer can have read it. Raises ChainUnavailable where
-    the node does not answer."""
+    """An offer whose words are no UTF-8 is not in it: no payer can have read it. Raises ChainUnavailable
+    where the node does not answer."""
 
     def __init__(self, market: Market):
         self._market = market
