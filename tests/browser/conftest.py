@@ -157,8 +157,9 @@ def explorer(tmp_path: Path) -> Iterator[Explorer]:
     explorer.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Of one file: Playwright's event loop runs as long as it does, and other files' tests have their own."""
     path = shutil.which("chromium")
     assert path, "There is no chromium here: scripts/install browser."
     with sync_playwright() as playwright:
@@ -167,7 +168,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """Two providers, twenty requests, all settled, and an explorer."""
     with LocalMarket(folder=tmp_path_factory.mktemp("shop"), provider_count=2) as market:
