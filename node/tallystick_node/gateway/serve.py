@@ -8,14 +8,14 @@ import signal
 import socket
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from tallystick.chain.errors import ChainError
+from tallystick.chain.errors import ChainError, ChainUnavailable
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.crash import point
 from tallystick.protocol.receipt import Finish
@@ -189,7 +189,7 @@ class Node:
         for task in [stopping, *beside]:
             task.cancel()
         results = await asyncio.gather(stopping, *beside, return_exceptions=True)
-        await self._settle_all()
+        await settle_last(self.watch.poll, self.cashier.finish, self.config.poll_s)
         broken = [item for item in results if isinstance(item, Exception)]
         for error in broken:
             log.error("node.broken", error=repr(error))
@@ -245,19 +245,25 @@ class Node:
                 while not reached():  # noqa: ASYNC110
                     await asyncio.sleep(0.02)  # Many things may bring it about; it happens once.
 
-    async def _settle_all(self) -> None:
-        """The chain may be gone: what is acknowledged is on disk, and settled after the next start."""
-        deadline = time.monotonic() + _LAST_S
+
+async def settle_last(
+    poll: Callable[[], Awaitable[None]], finish: Callable[[], Awaitable[bool]], every_s: float
+) -> None:
+    """Until `finish` says that nothing is left, or for ten seconds. The chain may be gone: what is
+    acknowledged is on disk, and settled after the next start."""
+    deadline = time.monotonic() + _LAST_S
+    while True:
+        code = "in-flight"  # An earlier transaction is not accounted for.
         try:
-            await self.watch.poll()
-            while not await self.cashier.finish():
-                if time.monotonic() > deadline:
-                    log.warning("node.unsettled", code="in-flight")
-                    return
-                await asyncio.sleep(self.config.poll_s)  # An earlier transaction is not accounted for.
-                await self.watch.poll()
+            await poll()
+            if await finish():
+                return
         except ChainError as error:
-            log.warning("node.unsettled", code=error.code, error=str(error))
+            code = error.code
+        if code == ChainUnavailable.code or time.monotonic() > deadline:
+            log.warning("node.unsettled", code=code)
+            return
+        await asyncio.sleep(every_s)
 
 
 def serve(config: Config) -> int:
