@@ -1,11 +1,8 @@
-"""A real market that ran, explorers over real chains."""
+"""A real market that ran."""
 
 import asyncio
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -13,7 +10,6 @@ import httpx2
 import tallystick
 from tallystick_node.local.load import buy, openai_client
 from tallystick_node.local.market import LocalMarket
-from tallystick_node.local.process import Process, answers, free_ports
 
 BUDGET = tallystick.Budget(total=20_000_000, per_request=100_000)
 
@@ -31,10 +27,7 @@ class Shop:
         with ThreadPoolExecutor(1) as thread:  # Playwright holds an event loop in the tests' own.
             thread.submit(asyncio.run, self._buy(requests)).result()
         self.market.stop_gateways()
-        for provider in self.market.providers:
-            self.market.launch_gateway(provider)
-        for provider in self.market.providers:
-            provider.running.wait_ready(answers(provider.url + "/healthz"), timeout_s=30)
+        self.market.start_gateways()
 
     async def _buy(self, requests: int) -> None:
         transport = tallystick.transport(
@@ -55,32 +48,3 @@ class Shop:
     def first(self, path: str, name: str) -> str:
         """Of a list's rows, the newest's field."""
         return self.api(path)["rows"][0][name]
-
-
-@dataclass
-class ExplorerProcess:
-    """`tally-node explorer`, of a test's own."""
-
-    folder: Path
-    rpc: str
-    deployment: Path
-    port: int = field(default_factory=lambda: free_ports(1)[0])
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> Process:
-        command = [sys.executable, "-m", "tallystick_node.cli", "explorer", "--port", str(self.port)]
-        command += ["--rpc", self.rpc, "--deployment", str(self.deployment)]
-        command += ["--database", f"sqlite+aiosqlite:///{self.folder / 'explorer.db'}"]
-        running = Process("explorer", command, log=self.folder / "explorer.log")
-        running.wait_ready(answers(self.url + "/static/app.css"), timeout_s=30)
-        return running
-
-    def wait_for(self, block: int) -> None:
-        """Returns once the index is so far."""
-        deadline = time.monotonic() + 20
-        while httpx2.get(f"{self.url}/api/audit/market?block={block}", trust_env=False).status_code != 200:
-            assert time.monotonic() < deadline, (self.folder / "explorer.log").read_text()
-            time.sleep(0.1)

@@ -13,9 +13,9 @@ from tallystick.chain.market import Market
 from tallystick.chain.sender import Sender
 from tallystick.protocol.signed import sign
 from tallystick.protocol.units import Atoms
+from tallystick_node.local.explorer import LocalExplorer
 from tallystick_node.local.process import free_ports
 from tests.browser.conftest import Visitor
-from tests.browser.shop import ExplorerProcess
 from tests.chain.test_market import an_offer
 
 pytestmark = pytest.mark.e2e
@@ -25,7 +25,7 @@ STAKE = Atoms(100_000_000)
 class Chain(LocalChain):
     """With a market on it, and an explorer of it."""
 
-    explorer: ExplorerProcess
+    explorer: LocalExplorer
 
     def provider(self, number: int) -> Market:
         """Staked, with a receipt key, which is its wallet's."""
@@ -42,7 +42,9 @@ def chain(tmp_path: Path) -> Iterator[Chain]:
     with Chain(state=tmp_path / "chain.json", port=free_ports(1)[0]) as chain:
         chain.deployment = deploy(chain.rpc, chain.keys[0])
         chain.deployment.save(tmp_path / "deployment.json")
-        chain.explorer = ExplorerProcess(tmp_path, chain.url, tmp_path / "deployment.json")
+        chain.explorer = LocalExplorer(
+            folder=tmp_path, rpc=chain.url, deployment=tmp_path / "deployment.json"
+        )
         with chain.explorer.start():
             yield chain
 

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tallystick.protocol.documents import ReceiptDocument, document_to_json
+from tallystick_node.local.explorer import LocalExplorer
 from tests.browser.conftest import Visitor
-from tests.browser.shop import ExplorerProcess
 from tests.explorer.halves import Held, bad_ones, hold
 
 pytestmark = pytest.mark.e2e
@@ -25,7 +25,7 @@ def held(local_chain, deployment, funded_payer, staked_provider) -> Held:
 def guest(chromium: Browser, held: Held, tmp_path: Path) -> Iterator[Visitor]:
     file = tmp_path / "deployment.json"
     held.deployment.save(file)
-    explorer = ExplorerProcess(tmp_path, held.chain.url, file)
+    explorer = LocalExplorer(folder=tmp_path, rpc=held.chain.url, deployment=file)
     with explorer.start():
         explorer.wait_for(int(held.chain.rpc.call("eth_blockNumber"), 16))
         with Visitor(chromium, explorer.url, also=held.chain.url) as guest:

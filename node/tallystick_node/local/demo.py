@@ -217,8 +217,7 @@ def _report(
 
 def _keep(market: LocalMarket, console: Console) -> None:
     """The gateways come back, an explorer comes too, and everything stays until Ctrl-C."""
-    for provider in market.providers:
-        market.start_gateway(provider)
+    market.start_gateways()
     explorer = market.start_explorer()
     market.publish_receipts(explorer)
     console.print("\nThe market stays up until Ctrl-C.\n")

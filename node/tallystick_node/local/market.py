@@ -24,6 +24,7 @@ from tallystick.home import Home
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, Atoms, to_hex
 from tallystick_node.local.engines import EngineKind, start_engine, wait_for_engine
+from tallystick_node.local.explorer import LocalExplorer
 from tallystick_node.local.process import Process, answers, free_ports
 
 DEPOSIT: Final = Atoms(50_000_000)
@@ -176,6 +177,14 @@ class LocalMarket:
         self._stack.callback(gateway.stop)
         provider.gateway = gateway
 
+    def start_gateways(self, serves: Callable[[LocalProvider], None] = lambda _: None) -> None:
+        """All at once; `serves` hears of each that does. Returns once all do."""
+        for provider in self.providers:
+            self.launch_gateway(provider)
+        for provider in self.providers:
+            self._await(provider)
+            serves(provider)
+
     def _await(self, provider: LocalProvider) -> None:
         provider.running.wait_ready(answers(provider.url + "/healthz"), timeout_s=_READY_S)
 
@@ -188,16 +197,10 @@ class LocalMarket:
 
     def start_explorer(self) -> str:
         """Its URL, once it has read as far as the chain goes now: receipts are held against what it knows."""
-        (port,) = free_ports(1)
-        command = [sys.executable, "-m", "tallystick_node.cli", "explorer", "--port", str(port)]
-        command += ["--rpc", self.chain.url, "--deployment", str(self.deployment_file)]
-        command += ["--database", f"sqlite+aiosqlite:///{self.folder / 'explorer.db'}"]
-        explorer = Process("explorer", command, log=self.folder / "explorer.log")
-        self._stack.callback(explorer.stop)
-        url = f"http://127.0.0.1:{port}"
-        head = self.market_of(self.payer).head().number
-        explorer.wait_ready(answers(f"{url}/api/audit/market?block={head}"), timeout_s=_READY_S)
-        return url
+        explorer = LocalExplorer(folder=self.folder, rpc=self.chain.url, deployment=self.deployment_file)
+        self._stack.callback(explorer.start().stop)
+        explorer.wait_for(self.market_of(self.payer).head().number)
+        return explorer.url
 
     def publish_receipts(self, explorer: str) -> None:
         """The payer's, as a person does it: only they say how many requests and tokens were paid for."""
@@ -235,14 +238,12 @@ class LocalMarket:
         for provider, engine_port in zip(self.providers, engine_ports, strict=True):
             wait_for_engine(self.engine, provider.engine, port=engine_port)
         self.tell("the engines answer")
-        for provider in self.providers:
-            self.launch_gateway(provider)
-        for provider in self.providers:
-            self._await(provider)
-            self.tell(
-                f"{provider.name} staked {MINIMUM_STAKE:,} atoms, posted its offer and "
-                f"serves at {provider.url}"
-            )
+        self.start_gateways(self._tell_that_it_serves)
+
+    def _tell_that_it_serves(self, provider: LocalProvider) -> None:
+        self.tell(
+            f"{provider.name} staked {MINIMUM_STAKE:,} atoms, posted its offer and serves at {provider.url}"
+        )
 
     def _local_chain(self) -> LocalChain:
         if not self.lasting_chain:
