@@ -110,6 +110,7 @@ def test_a_strangers_words_are_shown_and_never_run(chain: Chain, guest: Visitor)
     for number, words in enumerate(HOSTILE, start=1):
         offer = replace(an_offer(key.address, number, words), endpoint=words)
         market.post_offer(sign(offer, chain.deployment.domain, key).signed)
+    chain.explorer.wait_for(int(chain.rpc.call("eth_blockNumber"), 16))
     page = guest.open("/")
     page.goto("/")
     expect(page.locator("#models")).to_contain_text("<script>alert(1)</script>", timeout=20_000)

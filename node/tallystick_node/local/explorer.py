@@ -25,7 +25,7 @@ class LocalExplorer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> Process:
-        """Returns once it answers, whatever it has read by then. The caller stops it, unless it never does."""
+        """Returns once it answers, whatever it has read by then. The caller stops it."""
         command = [sys.executable, "-m", "tallystick_node.cli", "explorer", "--port", str(self.port)]
         command += ["--rpc", self.rpc, "--deployment", str(self.deployment)]
         command += ["--database", f"sqlite+aiosqlite:///{self.folder / 'explorer.db'}"]
