@@ -1,6 +1,7 @@
 """A small explorer: tables in a file, a site over them, and a client that asks its pages."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +89,15 @@ def asked(site: Site, limit: Limit | None = None) -> Iterator[TestClient]:
         client.portal.call(site.database.dispose)
         if site.node is not None:
             client.portal.call(site.node.close)
+        _wait_for_refused()
+
+
+def _wait_for_refused() -> None:
+    """aiosqlite's threads of connections that could not be made end by themselves, and tell the event loop,
+    which must be there still."""
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            thread.join(10)
 
 
 @pytest.fixture
