@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -89,15 +90,17 @@ def asked(site: Site, limit: Limit | None = None) -> Iterator[TestClient]:
         client.portal.call(site.database.dispose)
         if site.node is not None:
             client.portal.call(site.node.close)
-        _wait_for_refused()
 
 
-def _wait_for_refused() -> None:
-    """aiosqlite's threads of connections that could not be made end by themselves, and tell the event loop,
-    which must be there still."""
-    for thread in threading.enumerate():
-        if "_connection_worker_thread" in thread.name:
-            thread.join(10)
+@contextmanager
+def asked_without_index(site: Site, tmp_path: Path) -> Iterator[TestClient]:
+    """`asked` of a site whose database is not there. Threads of connections that could not be made end by
+    themselves (aiosqlite), and tell the event loop so, which must be there still."""
+    with asked(replace(site, database=reading(f"sqlite+aiosqlite:///{tmp_path / 'missing.db'}"))) as client:
+        yield client
+        for thread in threading.enumerate():
+            if "_connection_worker_thread" in thread.name:
+                thread.join(10)
 
 
 @pytest.fixture

@@ -12,13 +12,12 @@ import pytest
 from fastapi import Request
 from fastapi.testclient import TestClient
 
-from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Asset, Market
 from tallystick.chain.record import Record
 from tallystick.protocol.documents import document_to_json
 from tallystick.protocol.facts import facts_to_json
 from tallystick.protocol.signed import Key, sign
-from tallystick.protocol.units import Address, Atoms, to_hex
+from tallystick.protocol.units import Atoms, to_hex
 from tallystick_node.explorer.audit import intake
 from tallystick_node.explorer.database import reading, writing
 from tallystick_node.explorer.errors import Malformed, TooLarge, Unavailable
@@ -26,7 +25,7 @@ from tallystick_node.explorer.pages import audits
 from tallystick_node.explorer.queries import facts
 from tallystick_node.explorer.site import Site
 
-from .conftest import asked
+from .conftest import asked, asked_without_index
 from .halves import Held, bad_ones
 from .indexing import index
 
@@ -306,20 +305,8 @@ def test_a_channel_s_document_and_too_many_are_not_published(held: Held, auditor
     assert (again["kept"], again["known"]) == (1, 2)
 
 
-def test_without_an_index_a_browser_can_verify_all_the_same(tmp_path: Path) -> None:
-    deployment = Deployment(
-        chain_id=31337,
-        market=Address(b"\1" * 20),
-        asset=Address(b"\2" * 20),
-        lens=Address(b"\3" * 20),
-        block=1,
-    )
-    site = Site(
-        database=reading(f"sqlite+aiosqlite:///{tmp_path / 'none.db'}"),
-        deployment=deployment,
-        asset=Asset(symbol="TUSD", decimals=6),
-    )
-    with asked(site) as alone:
+def test_without_an_index_a_browser_can_verify_all_the_same(site: Site, tmp_path: Path) -> None:
+    with asked_without_index(site, tmp_path) as alone:
         assert "Check in this browser" in alone.get("/verify").text
         assert form(alone, "/verify", document="{}").status_code == 503
 

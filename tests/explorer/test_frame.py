@@ -9,11 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tallystick_node.explorer.app import make_app
-from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.guard import Buckets, Limit, neighbourhood
 from tallystick_node.explorer.live import Head
 from tallystick_node.explorer.site import Site
-from tests.explorer.conftest import asked
+from tests.explorer.conftest import asked, asked_without_index
 
 
 def test_a_page_says_how_far_the_index_reads(client: TestClient) -> None:
@@ -57,8 +56,7 @@ def test_no_page_can_write(client: TestClient, site: Site) -> None:
 
 
 def test_nothing_read_yet_is_no_page_but_a_reason(tmp_path: Path, site: Site) -> None:
-    missing = reading(f"sqlite+aiosqlite:///{tmp_path / 'missing.db'}")
-    with asked(replace(site, database=missing)) as client:
+    with asked_without_index(site, tmp_path) as client:
         page, twin = client.get("/"), client.get("/api/overview")
     assert (page.status_code, twin.status_code) == (503, 503)
     assert twin.json()["code"] == "index-empty"
