@@ -8,8 +8,11 @@ from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.message import fields_of
 from tallystick.protocol.offer import Offer
+from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key
+from tallystick.protocol.speed import Speed
+from tallystick.protocol.status import Rating, Status, Suspicion
 from tallystick.protocol.units import Address, ChannelId, Hash32
 from tallystick.protocol.voucher import Acknowledgement, Close, Voucher
 from tallystick.protocol.wire import Terms
@@ -24,6 +27,7 @@ def of_kind(kind):
         "address": st.binary(min_size=20, max_size=20),
         "bytes32": st.binary(min_size=32, max_size=32),
         "Acknowledgement": st.deferred(lambda: st.from_type(Acknowledgement)),
+        "Speed": st.deferred(lambda: st.from_type(Speed)),
     }[kind]
 
 
@@ -31,7 +35,19 @@ def snake(name):
     return re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)
 
 
-for message in (Offer, Grant, Receipt, Acknowledgement, Voucher, Close):
+for message in (
+    Offer,
+    Grant,
+    Receipt,
+    Acknowledgement,
+    Voucher,
+    Close,
+    Speed,
+    Status,
+    Suspicion,
+    Rating,
+    Quote,
+):
     fields = {snake(name): of_kind(kind) for kind, name in fields_of(message.TYPE)}
     st.register_type_strategy(message, st.builds(message, **fields))
 

@@ -12,11 +12,13 @@ from tallystick.protocol.eip712 import Domain, digest, hash_struct, keccak
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.message import Message, fields_of
 from tallystick.protocol.offer import Offer
+from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.status import Rating, Status, Suspicion
 from tallystick.protocol.units import Address, Hash32
 from tallystick.protocol.voucher import Acknowledgement, Close, Voucher
 
-MESSAGES = (Offer, Grant, Receipt, Acknowledgement, Voucher, Close)
+MESSAGES = (Offer, Grant, Receipt, Acknowledgement, Voucher, Close, Status, Suspicion, Rating, Quote)
 any_message = st.one_of(*map(st.from_type, MESSAGES))
 
 

@@ -17,8 +17,10 @@ from tallystick.protocol.errors import (
 )
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.offer import Offer
+from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
+from tallystick.protocol.status import Rating, Status, Suspicion
 from tallystick.protocol.transcript import Transcript
 from tallystick.protocol.units import ZERO_HASH
 from tallystick.protocol.voucher import Acknowledgement, Close, Voucher
@@ -34,7 +36,7 @@ from tallystick.protocol.wire import (
     signed_to_json,
 )
 
-MESSAGES = (Offer, Grant, Receipt, Acknowledgement, Voucher, Close)
+MESSAGES = (Offer, Grant, Receipt, Acknowledgement, Voucher, Close, Status, Suspicion, Rating, Quote)
 
 any_text = st.text(st.characters(), max_size=40)  # lone surrogates too
 any_json = st.recursive(

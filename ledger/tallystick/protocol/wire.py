@@ -39,6 +39,13 @@ CLOSE_PATH: Final = "/tallystick/v1/close"
 OFFERS_PATH: Final = "/tallystick/v1/offers"
 RECEIPTS_PATH: Final = "/.well-known/tallystick/receipts"
 """Followed by a channel's id: what its provider holds of it, for its payer."""
+QUOTES_PATH: Final = "/tallystick/v1/quotes"
+GOSSIP_PATH: Final = "/tallystick/v1/gossip"
+NETWORK_PATH: Final = "/tallystick/v1/network"
+EXPECT: Final = "Tallystick-Expect"
+"""On a request: the pace that the payer expects, or the quote that it redeems."""
+QUOTE: Final = "Tallystick-Quote"
+"""On an answer: the promise under which it was accepted."""
 READING_LIFE_S: Final = 300
 """How far ahead the end of a credential that reads may lie, by the clock of whoever is asked."""
 

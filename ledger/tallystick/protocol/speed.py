@@ -1,0 +1,101 @@
+"""How long an engine's steps take, from a handful of constants and what it has to do at the moment.
+
+One step of continuous batching gives each running sequence a token and takes in a piece of the prompts that
+wait. Reading the weights and computing overlap in part, which the exponent 3/2 stands for; the form and its
+constants fit published tables of vLLM and Vidur to a few percent. Times are predictions, never money: floats.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from tallystick.protocol.message import Message
+from tallystick.protocol.units import Tokens
+
+ATTENTION: Final = 3e-5
+"""Of a prompt token's time, for each token of context before it."""
+_PS: Final = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed(Message):
+    """An engine's constants; times in picoseconds. An engine whose step is always alike has only `fixed`."""
+
+    TYPE: ClassVar[str] = (
+        "Speed(uint64 fixed,uint64 sequence,uint64 weights,uint64 token,uint64 context,uint64 capacity,"
+        "uint32 chunk)"
+    )
+    fixed: int
+    """Of every step."""
+    sequence: int
+    """Of every sequence in it."""
+    weights: int
+    """To read the weights once."""
+    token: int
+    """To compute one token."""
+    context: int
+    """To read one token of context."""
+    capacity: Tokens
+    """Tokens of context that fit at a time."""
+    chunk: Tokens
+    """Prompt tokens that one step takes in at most."""
+
+    def step_s(self, *, sequences: int, context: int, prompt: int = 0) -> float:
+        """Seconds of one step over `sequences` running ones that hold `context` tokens, with `prompt` tokens
+        taken in beside them."""
+        tokens = sequences + prompt
+        overlapped: float = (self.weights**1.5 + (self.token * tokens) ** 1.5) ** (2 / 3)
+        attention = (
+            ATTENTION * self.token * prompt * (context / max(1, sequences) if sequences else prompt / 2)
+        )
+        return _PS * (
+            self.fixed
+            + self.sequence * (sequences + (prompt > 0))
+            + overlapped
+            + self.context * context
+            + attention
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What an engine has to do at one moment."""
+
+    running: int
+    """Sequences that get a token in each step."""
+    waiting: int
+    """Requests of which nothing came yet."""
+    context: Tokens
+    """Tokens held, of all sequences together."""
+    queued: Tokens
+    """Prompt tokens that are still to be taken in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a request can expect of an engine."""
+
+    first_s: float
+    """Until its first token."""
+    token_s: float
+    """Between tokens after that."""
+
+    def total_s(self, output_tokens: int) -> float:
+        return self.first_s + self.token_s * max(0, output_tokens - 1)
+
+
+def pace(speed: Speed, load: Load, *, input_tokens: int, output_tokens: int) -> Pace:
+    """Of one more request of that size under this load."""
+    prompts = load.queued + input_tokens
+    steps = -(-prompts // max(1, speed.chunk))
+    each = speed.step_s(sequences=load.running, context=load.context, prompt=prompts // max(1, steps))
+    sequences = load.running + load.waiting + 1
+    context = load.context + load.queued + input_tokens + output_tokens // 2
+    return Pace(steps * each, speed.step_s(sequences=sequences, context=min(context, speed.capacity)))
+
+
+def slowdown_s(speed: Speed, load: Load, *, input_tokens: int, output_tokens: int) -> float:
+    """Seconds that one more request of that size takes from all others together."""
+    others = load.running + load.waiting
+    with_it = speed.step_s(sequences=others + 1, context=load.context + input_tokens)
+    without = speed.step_s(sequences=others, context=load.context)
+    return others * ((with_it - without) * output_tokens + 0.8 * input_tokens * speed.token * _PS)
