@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tallystick.client.budget import Budget
-    from tallystick.client.choose import Policy, Wanted, cheapest
+    from tallystick.client.choose import Candidate, Choice, Policy, Wanted, cheapest
     from tallystick.client.client import Answer, AsyncClient, AsyncStream, Client, Stream
     from tallystick.client.closing import ClosedChannel
     from tallystick.client.outcome import Outcome, outcome_of
@@ -31,6 +31,8 @@ _HOMES = {
     "AsyncStream": "client.client",
     "BASE_URL": "client.transport",
     "Budget": "client.budget",
+    "Candidate": "client.choose",
+    "Choice": "client.choose",
     "Client": "client.client",
     "ClosedChannel": "client.closing",
     "HeldReceipt": "client.purse",
@@ -54,6 +56,8 @@ __all__ = [
     "AsyncClient",
     "AsyncStream",
     "Budget",
+    "Candidate",
+    "Choice",
     "Client",
     "ClosedChannel",
     "HeldReceipt",

@@ -6,13 +6,14 @@ when a channel is new.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.stake import Stake
+from tallystick.protocol.status import Status
 from tallystick.protocol.units import Address, Atoms, Hash32, Milliseconds, Timestamp
 from tallystick.protocol.voucher import Close, Voucher
 
@@ -82,6 +83,29 @@ class Directory(Protocol):
 
     def is_receipt_key(self, provider: Address, key: Address) -> bool:
         """Whether the provider ever named it: what it signed binds the provider's stake for good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is known, now, of whoever stands behind one offer."""
+
+    status: Status | None
+    """The newest that its provider signed; None: nothing was heard of this offer."""
+    age_ms: int
+    """Since it was heard, by one's own clock; zero where nothing was."""
+    suspected: bool
+    """It is said not to answer."""
+    ratio: float
+    """Observed over quoted time as others found it; 1.0 where nothing is known."""
+
+
+UNSEEN: Final = Seen(status=None, age_ms=0, suspected=False, ratio=1.0)
+
+
+class View(Protocol):
+    """What is heard of providers beside the chain: hints that somebody signed, never a reason to pay."""
+
+    def seen(self, posted: PostedOffer) -> Seen: ...
 
 
 class Recount(Protocol):

@@ -1,5 +1,6 @@
 """Choosing is a function: candidates, a request and a policy in, an order out."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from tallystick.client.choose import (
     TYPICAL_ANSWER,
+    Candidate,
+    Choice,
     Wanted,
     cheapest,
     choose,
@@ -48,6 +51,14 @@ def posted(number: int = 1, **changes: object) -> PostedOffer:
         receipt_key=offer.provider,
     )
     return PostedOffer(offer=offer, offer_hash=offer.struct_hash(), stake=stake)
+
+
+def unseen(*offers: PostedOffer) -> list[Candidate]:
+    return [Candidate(posted=item) for item in offers]
+
+
+def order(choices: Sequence[Choice]) -> list[PostedOffer]:
+    return [choice.posted for choice in choices]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +126,8 @@ def test_an_endpoint_is_a_base_url(rest: str, local: bool) -> None:
 
 def test_the_avoided_are_left_out() -> None:
     one, two = posted(1), posted(2)
-    assert choose([one, two], WANTED, cheapest, now=NOW, local=True, avoided={one.offer.provider}) == [two]
+    chosen = choose(unseen(one, two), WANTED, cheapest, now=NOW, local=True, avoided={one.offer.provider})
+    assert order(chosen) == [two]
 
 
 @given(
@@ -124,7 +136,7 @@ def test_the_avoided_are_left_out() -> None:
 def test_cheapest_orders_by_what_the_request_would_cost(prices: list[tuple[int, int]], seed: int) -> None:
     offers = [posted(i, input_price=a, output_price=b) for i, (a, b) in enumerate(prices)]
     wanted = replace(WANTED, seed=seed)
-    ordered = choose(offers, wanted, cheapest, now=NOW, local=True)
+    ordered = order(choose(unseen(*offers), wanted, cheapest, now=NOW, local=True))
     assert sorted(ordered, key=lambda item: item.offer.provider) == offers
     costs = [expected_cost(item, wanted) for item in ordered]
     assert costs == sorted(costs)
@@ -134,13 +146,15 @@ def test_a_dear_price_of_cached_input_is_no_bait() -> None:
     """What was cached is the provider's own word: it may say that all was."""
     bait = posted(1, input_price=1, cached_input_price=10**9)
     honest = posted(2, input_price=2 * 10**6, cached_input_price=10**6)
-    assert cheapest([bait, honest], WANTED) == [honest, bait]
+    assert order(cheapest(unseen(bait, honest), WANTED)) == [honest, bait]
 
 
 def test_equal_offers_share_the_load() -> None:
     offers = [posted(i) for i in range(4)]
     first = {
-        choose(offers, replace(WANTED, seed=seed), cheapest, now=NOW, local=True)[0].offer_hash
+        order(choose(unseen(*offers), replace(WANTED, seed=seed), cheapest, now=NOW, local=True))[
+            0
+        ].offer_hash
         for seed in range(64)
     }
     assert len(first) == 4
@@ -152,7 +166,7 @@ def test_an_unlimited_answer_is_compared_at_a_typical_length() -> None:
 
 
 def test_a_policy_may_refuse() -> None:
-    assert choose([posted()], WANTED, lambda _, __: [], now=NOW, local=True) == []
+    assert choose(unseen(posted()), WANTED, lambda _, __: [], now=NOW, local=True) == []
 
 
 @given(st.text(max_size=40))

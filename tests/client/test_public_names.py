@@ -11,6 +11,8 @@ NAMES = [
     "AsyncClient",
     "AsyncStream",
     "Budget",
+    "Candidate",
+    "Choice",
     "Client",
     "ClosedChannel",
     "HeldReceipt",

@@ -1,6 +1,7 @@
 """Which provider a request goes to: candidates × request × policy → an ordering.
 
-Pure: the clock, the seed and what is known of providers come in. It opens no channel and sends nothing.
+Pure: the clock, the seed and what is known of providers come in. It opens no channel and sends nothing. Times
+are predictions and floats; money is only ever compared.
 """
 
 import re
@@ -9,14 +10,15 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from tallystick.ports import PostedOffer
+from tallystick.ports import UNSEEN, PostedOffer, Seen
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import cost_up
+from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Timestamp, Tokens
 
 TYPICAL_ANSWER = Tokens(256)
-"""Output tokens of an answer that the payer did not limit: for comparing prices only."""
+"""Output tokens of an answer of which nothing better is known."""
 
 _UNFIT = re.compile(r"[?#\\\s\x00-\x1f\x7f]")
 """What no base URL holds: a query or fragment would swallow the path that is put behind it."""
@@ -32,25 +34,64 @@ class Wanted:
     output_tokens: Tokens | None
     """Of all answers together, at most; None where the payer set no limit."""
     seed: int
-    """Breaks ties, so that equal offers share the load."""
+    """64 bits that nobody else knows. All that a rule leaves to chance follows from them."""
+    typical_output: Tokens = TYPICAL_ANSWER
+    """Output tokens that answers of this model had before."""
+    minimum_stake: Atoms = Atoms(0)
+    """What one must stake on this market to post an offer: one bond slot; zero: each atom is one."""
+
+    @property
+    def expected_output(self) -> Tokens:
+        """Output tokens that will probably come: predictions are for so many."""
+        if self.output_tokens is None:
+            return self.typical_output
+        return Tokens(min(self.output_tokens, self.typical_output))
 
 
-Policy = Callable[[Sequence[PostedOffer], Wanted], Sequence[PostedOffer]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """An offer, and what is known of whoever stands behind it."""
+
+    posted: PostedOffer
+    seen: Seen = UNSEEN
+    pending: int = 0
+    """Requests of the payer's own under way there that the status cannot count yet."""
+    pending_tokens: Tokens = Tokens(0)
+    """Their input."""
+    quoted: Pace | None = None
+    """What the provider itself said of this very request, in a bounce or when it was asked; it says more than
+    any status."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A candidate to try."""
+
+    posted: PostedOffer
+    expected: Pace | None = None
+    """What is expected of it, by its own word; None: the rule expects nothing, and asks for no quote."""
+
+
+Policy = Callable[[Sequence[Candidate], Wanted], Sequence[Choice]]
 """Eligible candidates in, the order in which to try them out. Leaving one out is refusing it."""
 
 
 def choose(
-    candidates: Sequence[PostedOffer],
+    candidates: Sequence[Candidate],
     wanted: Wanted,
     policy: Policy,
     *,
     now: Timestamp,
     local: bool,
     avoided: Collection[Address] = frozenset(),
-) -> Sequence[PostedOffer]:
+) -> Sequence[Choice]:
     """The candidates that may serve the request, in the order in which to try them; `local` as of
     `reachable_safely`."""
-    fit = [posted for posted in candidates if eligible(posted, wanted, now=now, local=local, avoided=avoided)]
+    fit = [
+        candidate
+        for candidate in candidates
+        if eligible(candidate.posted, wanted, now=now, local=local, avoided=avoided)
+    ]
     return policy(fit, wanted)
 
 
@@ -112,7 +153,7 @@ def _is_loopback(host: str) -> bool:
 def expected_cost(posted: PostedOffer, wanted: Wanted) -> Atoms:
     """Atoms that the request would cost at this offer's prices, nothing of it cached; all of it where that is
     dearer, since what was cached is the provider's own word."""
-    output = TYPICAL_ANSWER if wanted.output_tokens is None else wanted.output_tokens
+    output = wanted.typical_output if wanted.output_tokens is None else wanted.output_tokens
     offer = posted.offer
     return cost_up(
         offer,
@@ -122,7 +163,9 @@ def expected_cost(posted: PostedOffer, wanted: Wanted) -> Atoms:
     )
 
 
-def cheapest(candidates: Sequence[PostedOffer], wanted: Wanted) -> Sequence[PostedOffer]:
+def cheapest(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
     """By expected cost for this request; equal ones in an order that the seed decides."""
     seed = wanted.seed.to_bytes(8, "big")
-    return sorted(candidates, key=lambda p: (expected_cost(p, wanted), keccak(seed + p.offer_hash)))
+    posted = [candidate.posted for candidate in candidates]
+    posted.sort(key=lambda p: (expected_cost(p, wanted), keccak(seed + p.offer_hash)))
+    return [Choice(posted=item) for item in posted]

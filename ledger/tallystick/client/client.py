@@ -18,7 +18,7 @@ from tallystick.chain.deployment import Deployment
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
 from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
-from tallystick.client.choose import Policy, Wanted, cheapest
+from tallystick.client.choose import Candidate, Policy, Wanted, cheapest
 from tallystick.client.closing import ClosedChannel, close_channels
 from tallystick.client.drivers import Asynchronous, Blocking, run_asynchronous, run_blocking
 from tallystick.client.events import Lines, Payload
@@ -368,8 +368,8 @@ def _ordered(session: Session, offers: Sequence[PostedOffer], model: str | None)
     ordered: list[PostedOffer] = []
     for name in sorted({posted.offer.model for posted in offers} if model is None else {model}):
         wanted = Wanted(model=name, input_tokens=Tokens(256), output_tokens=None, seed=0)
-        same = [posted for posted in offers if posted.offer.model == name]
-        ordered.extend(session.payer.policy(same, wanted))
+        same = [Candidate(posted=posted) for posted in offers if posted.offer.model == name]
+        ordered.extend(choice.posted for choice in session.payer.policy(same, wanted))
     return ordered
 
 

@@ -16,7 +16,7 @@ import orjson
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.client.ask import Ask, affordable_limit, read_ask, worst_cost
 from tallystick.client.attempts import Attempt, Call, LostAttempts
-from tallystick.client.choose import Policy, Wanted, choose
+from tallystick.client.choose import Candidate, Choice, Policy, Wanted, choose
 from tallystick.client.errors import AnswerCut, NoEligibleOffer, ProviderRefused, ProviderUnreachable
 from tallystick.client.flow import Emit, Exchange, Flow, Respond, Sleep, read_all
 from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
@@ -119,7 +119,8 @@ class Payer:
         while True:
             patience = 0
             ordering = yield from self._ordering(ask, gone)
-            for posted in ordering:
+            for choice in ordering:
+                posted = choice.posted
                 try:
                     yield from self._try(posted, ask, call, alone=len(ordering) == 1)
                     return
@@ -144,7 +145,7 @@ class Payer:
             yield Sleep(pause)
             pause = min(pause * 1.6, 0.25)
 
-    def _ordering(self, ask: Ask, gone: set[bytes]) -> Flow[Sequence[PostedOffer]]:
+    def _ordering(self, ask: Ask, gone: set[bytes]) -> Flow[Sequence[Choice]]:
         wanted = Wanted(
             model=ask.model,
             input_tokens=ask.input_estimate,
@@ -153,7 +154,7 @@ class Payer:
         )
         for at_most in (GOOD_FOR, AGAIN_AFTER):
             offers = yield from self.listing.offers(at_most=at_most)
-            left = [posted for posted in offers if posted.offer_hash not in gone]
+            left = [Candidate(posted=posted) for posted in offers if posted.offer_hash not in gone]
             now = Timestamp(self.now() // 1000)
             chosen = choose(
                 left, wanted, self.policy, now=now, local=self.local, avoided=self.purse.evidence.avoided()
