@@ -35,9 +35,9 @@ class Speed(Message):
     context: int
     """To read one token of context."""
     capacity: Tokens
-    """Tokens of context that fit at a time."""
+    """Tokens of context that fit at a time; zero: any number."""
     chunk: Tokens
-    """Prompt tokens that one step takes in at most."""
+    """Prompt tokens that one step takes in at most; zero: any number."""
 
     def step_s(self, *, sequences: int, context: int, prompt: int = 0) -> float:
         """Seconds of one step over `sequences` running ones that hold `context` tokens, with `prompt` tokens
@@ -85,12 +85,13 @@ class Pace:
 
 def pace(speed: Speed, load: Load, *, input_tokens: int, output_tokens: int) -> Pace:
     """Of one more request of that size under this load."""
-    prompts = load.queued + input_tokens
-    steps = -(-prompts // max(1, speed.chunk))
-    each = speed.step_s(sequences=load.running, context=load.context, prompt=prompts // max(1, steps))
+    prompts = max(1, load.queued + input_tokens)
+    steps = -(-prompts // (speed.chunk or prompts))
+    each = speed.step_s(sequences=load.running, context=load.context, prompt=prompts // steps)
     sequences = load.running + load.waiting + 1
     context = load.context + load.queued + input_tokens + output_tokens // 2
-    return Pace(steps * each, speed.step_s(sequences=sequences, context=min(context, speed.capacity)))
+    fitting = min(context, speed.capacity or context)
+    return Pace(steps * each, speed.step_s(sequences=sequences, context=fitting))
 
 
 def slowdown_s(speed: Speed, load: Load, *, input_tokens: int, output_tokens: int) -> float:

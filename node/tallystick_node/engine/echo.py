@@ -7,18 +7,23 @@ until exactly so many are said. Where tools are offered and one is required, or 
 "tool" in it, it calls the first tool (or the one named) with arguments made up after the tool's schema.
 """
 
+import argparse
 import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
 from zlib import crc32
 
+from tallystick.protocol.errors import MalformedMessage
+from tallystick.protocol.speed import Speed
 from tallystick_node.engine.openai_replies import Call, Piece, Prompt, Scored
 from tallystick_node.engine.openai_requests import ChatRequest, Request, Tool, ToolChoice, plain_text
 from tallystick_node.engine.openai_server import ConnectionCut, EngineFailed, Load, arguments, serve
+from tallystick_node.engine.pace import Pacer, read_speed
 from tallystick_node.engine.wording import Wording
 
 
@@ -32,6 +37,8 @@ class Manner:
     """Seconds before an answer's first token."""
     token_delay: float = 0
     """Seconds before each token after that."""
+    speed: Speed | None = None
+    """Tokens come as an engine of these constants makes them, all requests sharing it, after those delays."""
     cached_tokens: int | None = None
     """How many tokens of each prompt to report as cached, at most; None says nothing of a cache."""
     die_after_tokens: int | None = None
@@ -45,6 +52,7 @@ class EchoEngine:
         self.name = manner.name
         self.max_model_len = manner.max_model_len
         self._manner = manner
+        self._pacer = None if manner.speed is None else Pacer(manner.speed)
         self._running = 0
         self._begun = 0
 
@@ -64,18 +72,37 @@ class EchoEngine:
         self._running += 1
         try:
             delay = manner.first_token_delay
-            for said, piece in enumerate(_pieces(request, prompt, max_tokens)):
-                if said == manner.die_after_tokens:
-                    raise ConnectionCut
-                if delay:
-                    await asyncio.sleep(delay)
-                delay = manner.token_delay
-                yield piece
+            async with aclosing(self._paced(request, prompt, max_tokens)) as pieces:
+                said = 0
+                async for piece in pieces:
+                    if said == manner.die_after_tokens:
+                        raise ConnectionCut
+                    if delay:
+                        await asyncio.sleep(delay)
+                    delay, said = manner.token_delay, said + 1
+                    yield piece
         finally:
             self._running -= 1
 
+    async def _paced(self, request: Request, prompt: Prompt, max_tokens: int) -> AsyncGenerator[Piece]:
+        """Each piece once it is due."""
+        if self._pacer is None:
+            for piece in _pieces(request, prompt, max_tokens):
+                yield piece
+            return
+        pieces = list(
+            _pieces(request, prompt, max_tokens)
+        )  # An engine lets a sequence go with its last token.
+        async with aclosing(self._pacer.tokens(len(prompt.token_ids), len(pieces))) as due:
+            for piece in pieces:
+                await anext(due)
+                yield piece
+
     def load(self) -> Load:
-        return Load(self._running, 0, 0)
+        pacer = self._pacer
+        if pacer is None:
+            return Load(self._running, 0, 0)
+        return Load(pacer.running, pacer.waiting, pacer.cache_used)
 
     def _prompt(self, text: str) -> Prompt:
         token_ids = tuple(map(_id, text.split()))
@@ -177,6 +204,9 @@ def read_manner(command_line: Sequence[str] | None = None) -> tuple[Manner, str,
     parser.add_argument("--max-model-len", type=int, default=4096)
     parser.add_argument("--first-token-delay-ms", type=float, default=0)
     parser.add_argument("--token-delay-ms", type=float, default=0)
+    parser.add_argument(
+        "--speed", type=_speed, help="JSON of a Speed, or a file of it: how fast to pretend to be"
+    )
     parser.add_argument("--cached-tokens", type=int, help="report up to so many prompt tokens as cached")
     parser.add_argument("--die-after-tokens", type=int, help="cut the connection after so many tokens")
     parser.add_argument("--fail-every", type=int, help="answer every so many-th request with a 500")
@@ -186,11 +216,19 @@ def read_manner(command_line: Sequence[str] | None = None) -> tuple[Manner, str,
         max_model_len=options.max_model_len,
         first_token_delay=options.first_token_delay_ms / 1000,
         token_delay=options.token_delay_ms / 1000,
+        speed=options.speed,
         cached_tokens=options.cached_tokens,
         die_after_tokens=options.die_after_tokens,
         fail_every=options.fail_every,
     )
     return manner, options.host, options.port
+
+
+def _speed(text: str) -> Speed:
+    try:
+        return read_speed(text)
+    except MalformedMessage as error:
+        raise argparse.ArgumentTypeError(error.message) from error
 
 
 if __name__ == "__main__":
