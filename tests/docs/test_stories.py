@@ -111,7 +111,7 @@ def provider(folder: Path, chain: LocalChain) -> Iterator[dict[str, str]]:
 
 
 def test_the_provider_s_story(provider: Mapping[str, str]) -> None:
-    assert "Posted:" in provider["tally join offer.toml --write-config node.toml"]
+    assert "Your node posts this" in provider["tally join offer.toml --write-config node.toml"]
     assert "are in order" in provider["tally-node check node.toml"]
 
 

@@ -4,10 +4,8 @@ Chain and gateway are real; the gateway signs what it should not.
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from tallystick.chain.deployment import Deployment
-from tallystick.chain.local import LocalChain, deploy
 from tallystick.chain.market import Market
 from tallystick.protocol.units import Address
-from tallystick_node.local.engines import EngineKind, start_engine, wait_for_engine
-from tallystick_node.local.process import Process, answers, free_ports
 
-from .conftest import PASSWORD, Tally
-from .test_trade import join
+from .conftest import Tally
+from .shop import open_shop
 
 pytestmark = pytest.mark.e2e
 DOLLAR = 1_000_000
@@ -76,31 +70,10 @@ class Den:
 @pytest.fixture(scope="module")
 def den(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Den]:
     folder = tmp_path_factory.mktemp("den")
-    with ExitStack() as stack:
-        chain = stack.enter_context(LocalChain())
-        deploy(chain.rpc, chain.keys[0]).save(folder / "home" / "deployment.json")
-        tally = Tally(folder / "home", chain.url)
-        engine_port, port = free_ports(2)
-        engine = stack.enter_context(start_engine(EngineKind.ECHO, port=engine_port, log=folder / "engine"))
-        wait_for_engine(EngineKind.ECHO, engine, port=engine_port)
-        for name in ("bob", "dave"):
-            tally.add_wallet(name)
-            tally.json("faucet", "1000test", "--wallet", name)
-        join(tally, folder, engine_port, port)
-        tally.json("faucet", "0", "--to", "bob-receipts")
-        kind = folder / "kind"
-        kind.write_text("honest")
-        node = Process(
-            "gateway",
-            [sys.executable, Path(__file__).with_name("cheating_node.py"), kind, folder / "node.toml"],
-            log=folder / "gateway",
-            env={"TALLYSTICK_PASSWORD": PASSWORD},
-        )
-        stack.enter_context(node)
-        url = f"https://127.0.0.1:{port}"
-        node.wait_ready(answers(f"{url}/healthz"), timeout_s=60)
-        market = Market(chain.rpc, Deployment.load(folder / "home" / "deployment.json"))
-        yield Den(tally, market, kind, url)
+    kind = folder / "kind"
+    kind.write_text("honest")
+    with open_shop(folder, Path(__file__).with_name("cheating_node.py"), kind, payer="dave") as shop:
+        yield Den(shop.tally, shop.market, kind, shop.endpoint)
 
 
 def until(reached: Callable[[], bool], limit_s: float = 20) -> None:

@@ -77,12 +77,14 @@ def test_a_provider_s_story(tally, market: Market, offer_toml, tmp_path: Path) -
     assert "No offer holds now" in tally("offers", "--model", "other").out
 
     config, elsewhere = tmp_path / "new" / "node.toml", ("--engine-elsewhere", "--yes", "--wallet", "bob")
-    again = tally("join", file, *elsewhere, "--write-config", config)
-    assert again.status == 0
-    assert f"tally-node serve {config}" in again.out
+    again = tally("join", file, *elsewhere)
     assert "Not yet: No gateway answers" in again.out
     (renewed,) = tally.json("offers")
     assert int(renewed["offer"]["sequence"]) > int(posted["offer"]["sequence"])
+    left = tally("join", file, *elsewhere, "--write-config", config)
+    assert f"tally-node serve {config}" in left.out
+    assert "Your node posts this" in left.out
+    assert tally.json("offers") == [renewed]
     refused = tally("join", file, *elsewhere, "--write-config", config)
     assert (refused.status, "is there already" in refused.err) == (1, True)
 
@@ -98,7 +100,8 @@ def test_the_config_that_join_writes_is_the_node_s(tally, offer_toml, tmp_path: 
     tally.json("faucet", "500test")
     path = tmp_path / "node.toml"
     tally.json(
-        *("join", offer_toml(), "--engine-elsewhere", "--yes", "--wallet", "bob", "--write-config", path)
+        *("join", offer_toml(valid_for="2 days"), "--engine-elsewhere", "--yes", "--wallet", "bob"),
+        *("--write-config", path),
     )
 
     config = Config.load(path)
@@ -109,6 +112,27 @@ def test_the_config_that_join_writes_is_the_node_s(tally, offer_toml, tmp_path: 
     assert (config.listen.host, config.listen.port, config.listen.plain_http) == ("127.0.0.1", 1, True)
     (offer,) = config.offers
     assert (offer.model, offer.input_price, offer.credit) == ("tiny", 100_000, 50_000)
+    assert offer.valid_s == 2 * 86_400
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"valid_until": 2_000_000_000}, "say valid_for"),
+        ({"valid_for": "59 minutes"}, "an hour at least"),
+        ({"endpoint": "https://127.0.0.1:1", "endpoint_key": "0x" + "12" * 32}, "tls_key_file"),
+        ({"endpoint": "https://provider.example"}, "tls_key_file"),
+    ],
+)
+def test_a_node_is_told_nothing_that_it_would_promise_otherwise(
+    tally, offer_toml, market: Market, tmp_path: Path, fields, said: str
+) -> None:
+    bob = tally.add_wallet("bob")
+    tally.json("faucet", "500test")
+    path = tmp_path / "node.toml"
+    told = tally("join", offer_toml(**fields), "--engine-elsewhere", "--yes", "--write-config", path)
+    assert (told.status, said in told.err) == (1, True)
+    assert (path.exists(), market.stake(bob.address).staked) == (False, 0)
 
 
 def test_joining_says_what_is_missing_before_it_spends(tally, offer_toml, market: Market) -> None:

@@ -1,82 +1,31 @@
 """A sale from end to end by commands: join, serve, pay, receipts, close, settle. The gateway is real."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tallystick.chain.local import LocalChain, deploy
+from tallystick.chain.history import opened_by
 from tallystick.chain.rpc import Rpc
-from tallystick_node.local.engines import EngineKind, start_engine, wait_for_engine
+from tallystick.protocol.units import address
 from tallystick_node.local.process import Process, answers, free_ports
 
-from .conftest import PASSWORD, Tally
+from .conftest import Tally
+from .shop import Shop, open_shop
 
 pytestmark = pytest.mark.e2e
 DOLLAR = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """A provider that serves, and the wallets on both sides of its counter."""
-
-    tally: Tally
-    joined: dict[str, object]
-
-
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    folder = tmp_path_factory.mktemp("shop")
-    with ExitStack() as stack:
-        chain = stack.enter_context(LocalChain())
-        deploy(chain.rpc, chain.keys[0]).save(folder / "home" / "deployment.json")
-        tally = Tally(folder / "home", chain.url)
-        engine_port, port = free_ports(2)
-        engine = stack.enter_context(start_engine(EngineKind.ECHO, port=engine_port, log=folder / "engine"))
-        wait_for_engine(EngineKind.ECHO, engine, port=engine_port)
-        for name in ("alice", "bob"):
-            tally.add_wallet(name)
-            tally.json("faucet", "500test", "--wallet", name)
-        tally.json("deposit", "100test", "--yes", "--wallet", "alice")
-        joined = join(tally, folder, engine_port, port)
-        tally.json("faucet", "0", "--to", "bob-receipts")
-        node = Process(
-            "gateway",
-            [sys.executable, "-m", "tallystick_node.cli", "serve", folder / "node.toml"],
-            log=folder / "gateway",
-            env={"TALLYSTICK_PASSWORD": PASSWORD},
-        )
-        stack.enter_context(node)
-        node.wait_ready(answers(f"https://127.0.0.1:{port}/healthz"), timeout_s=60)
-        yield Shop(tally, joined)
-
-
-def join(tally: Tally, folder: Path, engine_port: int, port: int) -> dict[str, object]:
-    command = [sys.executable, "-m", "tallystick_node.cli", "tls-key", str(folder / "tls.pem")]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    offer = {
-        "model": "echo",
-        "endpoint": f"https://127.0.0.1:{port}",
-        "tls_key_file": "tls.pem",
-        "engine": f"http://127.0.0.1:{engine_port}",
-        "input_price": "2 TEST",
-        "output_price": "6 TEST",
-        "context_length": 4096,
-        "credit": "0.05 TEST",
-    }
-    (folder / "offer.toml").write_text("".join(f"{key} = {json.dumps(offer[key])}\n" for key in offer))
-    joined: dict[str, object] = tally.json(
-        *("join", folder / "offer.toml", "--write-config", folder / "node.toml"),
-        *("--yes", "--wallet", "bob"),
-    )
-    assert joined["offer"]["endpointKey"] == printed  # type: ignore[index]
-    return joined
+    with open_shop(
+        tmp_path_factory.mktemp("shop"), "-m", "tallystick_node.cli", "serve", payer="alice"
+    ) as shop:
+        yield shop
 
 
 def test_a_sale_from_the_first_token_to_the_last_atom(shop: Shop, tmp_path: Path) -> None:
@@ -99,23 +48,22 @@ def test_a_sale_from_the_first_token_to_the_last_atom(shop: Shop, tmp_path: Path
     assert len(verified["receipts"]) == 2
     spent = sum(int(entry["receipt"]["cost"]) for entry in listed)
 
-    assert (
-        "the key that its offer names"
-        in tally(
-            *("doctor", "--endpoint", shop.joined["offer"]["endpoint"], "--wallet", "alice")  # type: ignore[index]
-        ).out
-    )
+    told = tally("doctor", "--endpoint", shop.endpoint, "--wallet", "alice")
+    assert "the key that its offer names" in told.out
     closed = close(tally, str(listed[0]["provider"]))
     assert int(closed["settled"]) == spent
     balance = tally.json("balance", "--wallet", "alice")
     assert balance["account"]["free"] == str(100 * DOLLAR - spent)
 
+    opened = opened_by(shop.market, address(tally.json("balance", "--wallet", "alice")["address"]))
+    assert [key.epoch for key in opened] == [0, 1], "no dust makes a channel that is new look like a lost one"
+
     paid = tally.json("settle", "--yes", "--wallet", "bob")
     assert paid["withdrawn"] == str(spent)
-    audits(tally, tmp_path, spent)
+    audits(tally, shop.market.rpc, tmp_path, spent)
 
 
-def audits(tally: Tally, folder: Path, spent: int) -> None:
+def audits(tally: Tally, rpc: Rpc, folder: Path, spent: int) -> None:
     """What both sides hold adds up, to each and to anybody, and every step of it can be seen."""
     own, theirs, page = folder / "own.json", folder / "theirs.json", folder / "page.txt"
     tally.json("receipts", "--save", own, "--wallet", "alice")
@@ -149,21 +97,20 @@ def audits(tally: Tally, folder: Path, spent: int) -> None:
     told = tally("audit", "channel", theirs, "--json")
     assert (told.status, told.data["addsUp"]) == (1, None)
     assert told.data["channels"][0]["faults"][0]["kind"] == "gap"
-    publishes(tally, folder, channel)
+    publishes(tally, rpc, folder, channel)
     again = tally("receipts", "--from-provider", "--channel", channel, "--wallet", "bob")
     assert "somebody else's" not in again.out
     assert again.status == 1
 
 
-def publishes(tally: Tally, folder: Path, channel: str) -> None:
+def publishes(tally: Tally, rpc: Rpc, folder: Path, channel: str) -> None:
     """To an explorer, which takes each receipt once and knows from them what the atoms bought."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "tallystick_node.cli", "explorer", "--port", str(port)]
     command += ["--rpc", tally.rpc, "--deployment", str(tally.home / "deployment.json")]
     command += ["--database", f"sqlite+aiosqlite:///{folder / 'explorer.db'}"]
-    with closing(Rpc(tally.rpc)) as rpc:
-        head = rpc.call("eth_blockNumber")
+    head = rpc.call("eth_blockNumber")
     with Process("explorer", command, log=folder / "explorer") as explorer:
         read = answers(f"{url}/api/audit/market?block={int(head, 16)}")
         explorer.wait_ready(read, timeout_s=60)

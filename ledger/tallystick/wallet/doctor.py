@@ -175,6 +175,9 @@ def _endpoint(desk: "Desk", url: str) -> Check:
     except MarketError as error:
         return Check("endpoint", False, str(error))
     if not keys:
-        return Check("endpoint", False, f"No offer that holds now names {url}. Post one with `tally join`.")
+        said = (
+            f"No offer that holds now names {url}. Its node posts one as it starts, and so does `tally join`."
+        )
+        return Check("endpoint", False, said)
     trouble = endpoint_trouble(url, keys[-1] if keys else ZERO_HASH)
     return Check("endpoint", trouble is None, trouble or f"{url} answers with the key that its offer names")

@@ -1,6 +1,8 @@
 """How a wallet becomes a provider: what is missing is staked, named, signed and posted, in this order.
 
 Every check that can fail comes before the first atom moves, and running it again does only what is left.
+Where a node's configuration is written, the offer is left to that node's first start: one that is older than
+the node's database is one under which a node that lost it may have served.
 """
 
 import secrets
@@ -19,7 +21,7 @@ from tallystick.wallet.errors import OfferFileError
 from tallystick.wallet.money import show_exactly
 from tallystick.wallet.offer_file import OfferFile, read_offer_file
 from tallystick.wallet.probes import endpoint_trouble, engine_trouble
-from tallystick.wallet.render import offer_facts
+from tallystick.wallet.render import offer_facts, offer_terms
 from tallystick.wallet.view import View, lines
 
 
@@ -33,6 +35,8 @@ class _Plan:
     made: bool
     """The receipt wallet is new."""
     offer: Offer
+    posts: bool
+    """Here and now; else the node does."""
 
 
 def join(desk: Desk, path: Path, config: Path | None, *, engine_elsewhere: bool = False) -> View:
@@ -44,15 +48,17 @@ def join(desk: Desk, path: Path, config: Path | None, *, engine_elsewhere: bool 
         raise OfferFileError(f"{config} is there already: name another file for the node's config.")
     now = desk.market.head().timestamp
     file = read_offer_file(path, desk.asset, now=Timestamp(now))
+    if config is not None:
+        file.require_node()
     if not engine_elsewhere and (trouble := engine_trouble(file.engine, file.model)):
         raise OfferFileError(f"{trouble} Where it cannot be reached from here, say --engine-elsewhere.")
     _require_funds(desk, file)
-    plan = _plan(desk, file)
+    plan = _plan(desk, file, posts=config is None)
     mined = _carry_out(desk, plan)
-    posted = sent(
+    joined = sent(
         {
-            "offerHash": to_hex(plan.offer.struct_hash()),
-            "offer": plan.offer.to_json(),
+            "offerHash": to_hex(plan.offer.struct_hash()) if plan.posts else None,
+            "offer": plan.offer.to_json() if plan.posts else None,
             "provider": to_hex(desk.wallet.address),
             "receiptKey": to_hex(plan.receipt_key.address),
             "receiptWallet": plan.receipt_wallet,
@@ -60,11 +66,10 @@ def join(desk: Desk, path: Path, config: Path | None, *, engine_elsewhere: bool 
         },
         mined,
     )
-    text = node_config(desk, plan.file, plan.receipt_wallet)
     if config is not None:
         config.parent.mkdir(parents=True, exist_ok=True)
-        config.write_text(text)
-    return lines(posted, *_report(desk, plan, config, text))
+        config.write_text(node_config(desk, plan.file, plan.receipt_wallet))
+    return lines(joined, *_report(desk, plan, config))
 
 
 def _require_funds(desk: Desk, file: OfferFile) -> None:
@@ -89,7 +94,7 @@ def _to_stake(desk: Desk, file: OfferFile) -> int:
     return max(0, target - desk.market.stake(desk.wallet.address).staked)
 
 
-def _plan(desk: Desk, file: OfferFile) -> _Plan:
+def _plan(desk: Desk, file: OfferFile, *, posts: bool) -> _Plan:
     own = desk.wallet
     name = file.receipt_wallet or own.name + RECEIPTS
     try:
@@ -103,7 +108,7 @@ def _plan(desk: Desk, file: OfferFile) -> _Plan:
     latest, minimum = desk.market.offers_of(own.address)
     now, salt = Milliseconds(time.time_ns() // 1_000_000), secrets.randbits(SALT_BITS)
     offer = file.offer(own.address, fresh_sequence(latest=latest, minimum=minimum, now=now, salt=salt))
-    return _Plan(file, name, receipt_key, made, offer)
+    return _Plan(file, name, receipt_key, made, offer, posts)
 
 
 def _carry_out(desk: Desk, plan: _Plan) -> list[Mined]:
@@ -112,14 +117,16 @@ def _carry_out(desk: Desk, plan: _Plan) -> list[Mined]:
         mined.append(market.add_stake(desk.amount(str(missing))))
     if desk.market.stake(desk.wallet.address).receipt_key != plan.receipt_key.address:
         mined.append(market.set_receipt_key(plan.receipt_key.address))
-    mined.append(market.post_offer(sign(plan.offer, desk.deployment.domain, plan.receipt_key).signed))
+    if plan.posts:
+        mined.append(market.post_offer(sign(plan.offer, desk.deployment.domain, plan.receipt_key).signed))
     return mined
 
 
-def _report(desk: Desk, plan: _Plan, config: Path | None, text: str) -> list[str]:
+def _report(desk: Desk, plan: _Plan, config: Path | None) -> list[str]:
     receipts = desk.keystore.find(plan.receipt_wallet)
-    report = ["Posted:"]
-    report += [f"  {name:<20} {value}" for name, value in offer_facts(plan.offer, desk.asset)]
+    report = ["Posted:" if plan.posts else "Your node posts this when it starts, and renews it:"]
+    facts = offer_facts(plan.offer, desk.asset) if plan.posts else offer_terms(plan.offer, desk.asset)
+    report += [f"  {name:<20} {value}" for name, value in facts]
     if plan.made:
         report.append(
             f"Made the receipt key {plan.receipt_wallet}, under the password of {desk.wallet.name}."
@@ -134,7 +141,9 @@ def _report(desk: Desk, plan: _Plan, config: Path | None, text: str) -> list[str
     else:
         report.append(f"A gateway answers at {plan.offer.endpoint}.")
     if config is None:
-        report += ["Write this to node.toml and run `tally-node serve node.toml`:", "", text]
+        report.append(
+            "A gateway of your own serves it. `tally-node` posts its offers by itself: --write-config."
+        )
     else:
         report.append(f"Run: tally-node serve {config}")
     return report
@@ -142,8 +151,9 @@ def _report(desk: Desk, plan: _Plan, config: Path | None, text: str) -> list[str
 
 def node_config(desk: Desk, file: OfferFile, receipt_wallet: str) -> str:
     """What `tally-node serve` reads, for the very offer of the file. Paths are whole: it may lie anywhere."""
+    assert file.valid_s is not None, "checked before anything was sent"
     endpoint = urlsplit(file.endpoint)
-    tls_key = file.tls_key_file or Path("tls.pem")
+    tls_key = file.tls_key_file
     receipt = desk.keystore.find(receipt_wallet).path
     password = desk.settings.password_file
     settings: list[tuple[str, str | int | bool]] = [
@@ -156,7 +166,7 @@ def node_config(desk: Desk, file: OfferFile, receipt_wallet: str) -> str:
         ("[listen]", ""),
         ("host", "127.0.0.1" if _is_loopback(endpoint.hostname) else "0.0.0.0"),
         ("port", endpoint.port or (443 if endpoint.scheme == "https" else 80)),
-        ("tls_key", str(tls_key.resolve() if file.tls_key_file else tls_key)),
+        *((("tls_key", str(tls_key.resolve())),) if tls_key else ()),
         *((("plain_http", True),) if endpoint.scheme == "http" else ()),
         ("endpoint", file.endpoint),
         ("[engine]", ""),
@@ -168,6 +178,7 @@ def node_config(desk: Desk, file: OfferFile, receipt_wallet: str) -> str:
         ("output_price", file.output_price),
         ("context_length", file.context_length),
         ("credit", file.credit),
+        ("valid_s", file.valid_s),
         ("model_hash", to_hex(file.model_hash)),
     ]
     return "".join(

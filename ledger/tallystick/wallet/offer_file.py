@@ -9,7 +9,7 @@ cached_input_price = "0.05 TUSD"               # default: input_price
 output_price = "0.40 TUSD"
 context_length = 4096                          # tokens, input and output together
 credit = "0.05 TUSD"                           # unacknowledged work, per payer account
-valid_for = "30 days"                          # or valid_until = 2027-01-01T00:00:00Z
+valid_for = "30 days"                          # a node renews it; or valid_until = 2027-01-01T00:00:00Z
 stake = "100 TUSD"                             # default: the market's minimum
 receipt_wallet = "alice-receipts"              # default: WALLET-receipts; made where it is missing
 model_hash = "0x…"                             # optional
@@ -46,6 +46,8 @@ _OPTIONAL: Final = (
 )
 _UNITS: Final = {"minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 _DEFAULT_VALID_S: Final = 30 * 86_400
+_NODE_VALID_S: Final = 3_600
+"""The least for which a node offers."""
 _ENGINE: Final = "http://127.0.0.1:8000"
 """Where vLLM listens by default."""
 
@@ -65,9 +67,27 @@ class OfferFile:
     output_price: AtomsPerMTok
     context_length: Tokens
     credit: Atoms
+    valid_s: int | None
+    """None: it ends at `valid_until`, for good."""
     valid_until: Timestamp
     stake: Atoms | None
     receipt_wallet: str | None
+
+    def require_node(self) -> None:
+        """A node's configuration can promise the same; raises OfferFileError."""
+        if self.valid_s is None:
+            raise OfferFileError("A node renews its offers: say valid_for instead of valid_until.")
+        if self.valid_s < _NODE_VALID_S:
+            raise OfferFileError(
+                "A node's offers hold for an hour at least: say a longer valid_for.",
+                required=_NODE_VALID_S,
+                actual=self.valid_s,
+            )
+        if self.endpoint.startswith("https:") and self.tls_key_file is None:
+            raise OfferFileError(
+                "A node offers the TLS key that it answers with: name its file, tls_key_file. One behind a "
+                "proxy with a public certificate is configured by hand (plain_http and endpoint)."
+            )
 
     def offer(self, provider: Address, sequence: int) -> Offer:
         return Offer(
@@ -104,6 +124,7 @@ def read_offer_file(path: Path, asset: Asset, *, now: Timestamp) -> OfferFile:
     fields = _Fields(path, data, asset)
     input_price = AtomsPerMTok(fields.amount("input_price", 64))
     tls_key_file = fields.path("tls_key_file")
+    valid_s, valid_until = fields.end(now)
     return OfferFile(
         model=fields.text("model", MODEL_LIMIT),
         endpoint=fields.url("endpoint", ENDPOINT_LIMIT),
@@ -116,7 +137,8 @@ def read_offer_file(path: Path, asset: Asset, *, now: Timestamp) -> OfferFile:
         output_price=AtomsPerMTok(fields.amount("output_price", 64)),
         context_length=Tokens(fields.integer("context_length", 1, (1 << 32) - 1)),
         credit=Atoms(fields.amount("credit", 96)),
-        valid_until=fields.end(now),
+        valid_s=valid_s,
+        valid_until=valid_until,
         stake=Atoms(fields.amount("stake", 96)) if "stake" in data else None,
         receipt_wallet=fields.text("receipt_wallet", 64) if "receipt_wallet" in data else None,
     )
@@ -186,20 +208,22 @@ class _Fields:
             return None
         return self.file.parent / Path(self.text(name, 4_096)).expanduser()
 
-    def end(self, now: Timestamp) -> Timestamp:
+    def end(self, now: Timestamp) -> tuple[int | None, Timestamp]:
+        """How long it holds, where it may be renewed, and until when it does."""
         if "valid_until" in self.data:
             value = self.data["valid_until"]
             if isinstance(value, datetime) and value.tzinfo is not None:
                 value = int(value.timestamp())
             if isinstance(value, bool) or not isinstance(value, int) or not now < value < 1 << 64:
                 raise self._wrong("valid_until", "unix seconds, or a date with time and zone, in the future")
-            return Timestamp(value)
+            return None, Timestamp(value)
         if "valid_for" not in self.data:
-            return Timestamp(now + _DEFAULT_VALID_S)
+            return _DEFAULT_VALID_S, Timestamp(now + _DEFAULT_VALID_S)
         found = re.fullmatch(r"(\d{1,6}) *(minute|hour|day|week)s?", str(self.data["valid_for"]))
         if found is None or int(found[1]) == 0:
             raise self._wrong("valid_for", 'a text such as "30 days"')
-        return Timestamp(now + int(found[1]) * _UNITS[found[2]])
+        valid_s = int(found[1]) * _UNITS[found[2]]
+        return valid_s, Timestamp(now + valid_s)
 
     def _wrong(self, name: str, expected: str) -> OfferFileError:
         return OfferFileError(f"{self.file}: {name} is {self.data.get(name)!r}; it should be {expected}.")

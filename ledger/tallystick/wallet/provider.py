@@ -92,7 +92,8 @@ def join(
     desk: "Desk",
     file: Annotated[Path, typer.Argument(metavar="OFFER.toml", help="What is offered.", show_default=False)],
     write_config: Annotated[
-        Path | None, typer.Option(help="Write the node's config to this file too; never over another.")
+        Path | None,
+        typer.Option(help="Write the config of a node, which posts the offer; never over another file."),
     ] = None,
     engine_elsewhere: Annotated[
         bool,
@@ -101,8 +102,8 @@ def join(
 ) -> "View":
     """Become a provider: stake, and post the offer of a file.
 
-    Checks that the engine serves the model, stakes what is missing, names the receipt key, signs the offer
-    with it and posts it; says what to run.
+    Checks that the engine serves the model, stakes what is missing, names the receipt key, and signs the
+    offer with it and posts it, or leaves that to the node whose config it writes; says what to run.
     """
     from tallystick.wallet.joining import join as joined
 

@@ -163,6 +163,12 @@ def offers(found: Sequence[PostedOffer], asset: Asset) -> View:
 
 def offer_facts(offer: Offer, asset: Asset) -> list[tuple[str, str]]:
     """An offer as its provider should read it before it signs."""
+    when = [("valid until", moment(offer.valid_until)), ("sequence", str(offer.sequence))]
+    return [*offer_terms(offer, asset), *when]
+
+
+def offer_terms(offer: Offer, asset: Asset) -> list[tuple[str, str]]:
+    """What stays the same when it is renewed."""
     names = ("input", "cached input", "output")
     prices = [
         (f"{name} price", f"{show_exactly(price, asset)} per million tokens")
@@ -175,8 +181,6 @@ def offer_facts(offer: Offer, asset: Asset) -> list[tuple[str, str]]:
         *prices,
         ("context", f"{offer.context_length} tokens"),
         ("credit", show_exactly(offer.credit, asset)),
-        ("valid until", moment(offer.valid_until)),
-        ("sequence", str(offer.sequence)),
     ]
 
 
