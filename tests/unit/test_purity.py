@@ -22,6 +22,7 @@ ALLOWED = {
         "enum",
         "functools",
         "itertools",
+        "math",
         "operator",
         "re",
         "typing",

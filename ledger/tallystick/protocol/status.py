@@ -5,11 +5,19 @@ The highest sequence of a provider and model holds; a sender's clock decides not
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from tallystick.protocol.message import Message
 from tallystick.protocol.speed import Load, Speed
 from tallystick.protocol.units import Address, Hash32, Tokens
+
+PARAMETERS: Final = (
+    *("max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "min_p", "seed", "stop", "n"),
+    *("frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "logprobs"),
+    *("top_logprobs", "tools", "tool_choice", "parallel_tool_calls", "response_format"),
+    *("structured_outputs", "reasoning", "reasoning_effort", "prompt_logprobs", "ignore_eos", "min_tokens"),
+)
+"""Of a request's body, as OpenAI, OpenRouter and vLLM name them. What is new comes last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +42,7 @@ class Status(Message):
     queued: Tokens
     """These four: see `Load`."""
     parameters: int
-    """Bit i: `PARAMETERS[i]` is understood."""
+    """What the engine understands; bit i: `PARAMETERS[i]`."""
     quantization: str
     """As OpenRouter names them: `bf16`, `fp8`, `int4`, …; empty: not said."""
     speed: Speed
