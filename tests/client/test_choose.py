@@ -16,12 +16,12 @@ from tallystick.client.choose import (
     choose,
     eligible,
     expected_cost,
-    reachable_safely,
 )
 from tallystick.ports import PostedOffer
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Hash32, Timestamp, Tokens
+from tallystick.reach import reachable_safely
 
 NOW = Timestamp(1_000)
 WANTED = Wanted(model="m", input_tokens=Tokens(100), output_tokens=Tokens(10), seed=0)

@@ -4,24 +4,18 @@ Pure: the clock, the seed and what is known of providers come in. It opens no ch
 are predictions and floats; money is only ever compared.
 """
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from tallystick.ports import UNSEEN, PostedOffer, Seen
 from tallystick.protocol.eip712 import keccak
-from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.speed import Pace
-from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Timestamp, Tokens
+from tallystick.protocol.units import Address, Atoms, Timestamp, Tokens
+from tallystick.reach import reachable_safely
 
 TYPICAL_ANSWER = Tokens(256)
 """Output tokens of an answer of which nothing better is known."""
-
-_UNFIT = re.compile(r"[?#\\\s\x00-\x1f\x7f]")
-"""What no base URL holds: a query or fragment would swallow the path that is put behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,41 +107,6 @@ def eligible(
         and (wanted.output_tokens or 0) < offer.context_length
         and reachable_safely(offer, local=local)
     )
-
-
-def reachable_safely(offer: Offer, *, local: bool) -> bool:
-    """HTTPS to a public host. On a `local` chain, where every provider is the payer's own, to any host; and
-    plain HTTP on this very machine, where no key was promised.
-
-    Elsewhere an offer is a stranger's word: it must not make the payer POST to services behind its firewall.
-    """
-    try:
-        parts = urlsplit(offer.endpoint)
-        host = (parts.hostname or "").rstrip(".")
-        _ = parts.port
-    except ValueError:
-        return False
-    if not host or _UNFIT.search(offer.endpoint) or "@" in parts.netloc:
-        return False
-    if parts.scheme == "https":
-        return local or _is_public(host)
-    return parts.scheme == "http" and local and offer.endpoint_key == ZERO_HASH and _is_loopback(host)
-
-
-def _is_public(host: str) -> bool:
-    """A name, or an address that is routed on the internet. What a name resolves to is not looked up."""
-    try:
-        return ip_address(host).is_global
-    except ValueError:
-        name, _, last = host.rpartition(".")
-        return bool(name) and last != "localhost" and not last[:1].isdigit()  # 127.1 is an address too
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def expected_cost(posted: PostedOffer, wanted: Wanted) -> Atoms:

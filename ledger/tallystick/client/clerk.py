@@ -13,7 +13,6 @@ import httpx2
 
 from tallystick.client.ask import read_ask
 from tallystick.client.attempts import Attempt, Call
-from tallystick.client.choose import reachable_safely
 from tallystick.client.drivers import run_blocking
 from tallystick.client.errors import ProviderUnreachable
 from tallystick.client.flow import Endpoint, Flow, read_all
@@ -34,6 +33,7 @@ from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, to_hex
 from tallystick.protocol.voucher import Close
+from tallystick.reach import reachable_safely
 
 _RETRIES: Final = (0.5, 2.0, 5.0, 15.0, 60.0, 120.0, 300.0)
 """Seconds before each repetition where a provider is away or still at work; the last again and again."""

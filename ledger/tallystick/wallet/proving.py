@@ -15,7 +15,6 @@ from tallystick.chain.history import posted_offer, posted_offers
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.chain.market import Market
 from tallystick.chain.reports import posted_signature, refusal
-from tallystick.client.choose import reachable_safely
 from tallystick.client.evidence import Refused
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import MalformedMessage
@@ -31,6 +30,7 @@ from tallystick.protocol.fraud import (
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import to_hex
+from tallystick.reach import reachable_safely
 from tallystick.wallet.errors import FraudUnproven
 from tallystick.wallet.json_file import read_json_file
 from tallystick.wallet.probes import signed_offers

@@ -11,7 +11,6 @@ import orjson
 from tallystick.chain.history import posted_offers
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.chain.record import Record
-from tallystick.client.choose import reachable_safely
 from tallystick.client.errors import ProviderUnreachable
 from tallystick.client.flow import Endpoint
 from tallystick.client.pools import Pools
@@ -28,6 +27,7 @@ from tallystick.protocol.documents import (
 )
 from tallystick.protocol.errors import ChannelUnknown, MalformedMessage
 from tallystick.protocol.units import Timestamp, to_hex
+from tallystick.reach import reachable_safely
 from tallystick.wallet.desk import Desk
 from tallystick.wallet.errors import NotPublished
 from tallystick.wallet.halves import Halves, only_paid
