@@ -4,9 +4,9 @@ A flow is a generator. It yields an effect, is sent the result, and has the effe
 imports no socket and no event loop; `drivers` perform the effects.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx2
 
@@ -79,6 +79,34 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned(Generic[T]):
+    """A flow came to its end."""
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A flow raised."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several flows side by side, none of which tells the caller anything. The result is how each ended, in
+    their order; None: it was still on its way when it was `enough`, and was closed where it stood.
+
+    What a flow that returned has opened is the whole flow's from then on. A flow that is closed must not
+    yield: its `finally` has no time for the world.
+    """
+
+    flows: "Sequence[Flow[Any]]"
+    enough: "Callable[[Sequence[End[Any]]], bool]"
+    """Asked each time that one ends."""
+
+
+@dataclass(frozen=True, slots=True)
 class Respond:
     """The head of the caller's answer, and its body where it is whole; else `Emit`s follow."""
 
@@ -95,9 +123,10 @@ class Emit:
     data: bytes
 
 
-Inward = Send | Read | Drop | Sleep | Run
+Inward = Send | Read | Drop | Sleep | Run | Together
 Outward = Respond | Emit
 Flow = Generator[Inward | Outward, object, T]
+End = Returned[T] | Failed | None
 
 
 def send(effect: Send) -> Flow[Exchange]:
@@ -141,3 +170,21 @@ def run(function: Callable[[], T]) -> Flow[T]:
     box: list[T] = []
     yield Run(lambda: box.append(function()))
     return box[0]
+
+
+def together(flows: Sequence[Flow[T]]) -> Flow[Sequence[End[T]]]:
+    """How each of them ended, once all have."""
+    ends = yield Together(flows, lambda ends: None not in ends)
+    assert isinstance(ends, list)
+    return ends
+
+
+def first_of(flows: Sequence[Flow[T]]) -> Flow[Sequence[End[T]]]:
+    """How each of them ended, once one has returned, or all have failed. More than one may have returned."""
+    ends = yield Together(flows, _one_returned)
+    assert isinstance(ends, list)
+    return ends
+
+
+def _one_returned(ends: Sequence[End[object]]) -> bool:
+    return any(isinstance(end, Returned) for end in ends) or None not in ends
