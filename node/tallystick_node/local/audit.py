@@ -43,6 +43,14 @@ class PayersHalf:
         purse = transport.session.purse
         return cls(purse.held_receipts(), purse.asked())
 
+    @classmethod
+    def joined(cls, halves: Iterable[Self]) -> Self:
+        """What several hold together."""
+        halves = list(halves)
+        return cls(
+            [one for half in halves for one in half.held], [one for half in halves for one in half.asked]
+        )
+
 
 def audit(market: Market, payer: PayersHalf) -> list[Check]:
     """The three checks over all that the chain has logged and all that the one payer has accepted."""

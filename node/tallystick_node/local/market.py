@@ -48,17 +48,40 @@ provider = "{provider}"
 [listen]
 port = {port}
 plain_http = {plain}
-
+{endpoint}
 [engine]
 url = "{engine}"
 
 [[offers]]
 model = "{model}"
-input_price = 2_000_000
-output_price = 6_000_000
+input_price = {input_price}
+output_price = {output_price}
 context_length = {context_length}
 credit = {credit}
 """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Make:
+    """What one provider is to be like."""
+
+    name: str
+    plain: bool = False
+    """Serves without TLS."""
+    stake: Atoms = MINIMUM_STAKE
+    deposit: Atoms = Atoms(0)
+    """Of the receipt key's own account: a node that also buys needs one."""
+    input_price: int = 2_000_000
+    output_price: int = 6_000_000
+    engine_options: tuple[str, ...] = ()
+    settings: str = ""
+    """More TOML for its configuration."""
+    port: int = 0
+    """0: any free one."""
+    endpoint: str = ""
+    """What its offer names, where that is not where it listens."""
+    later: bool = False
+    """Its gateway is not started with the others."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,6 +99,7 @@ class LocalProvider:
     engine_port: int
     plain: bool = False
     """Serves without TLS."""
+    later: bool = False
     gateway: Process | None = None
 
     @property
@@ -101,6 +125,8 @@ class LocalMarket:
     engine: EngineKind = EngineKind.ECHO
     engine_options: tuple[str, ...] = ()
     provider_count: int = 3
+    makes: Sequence[Make] = ()
+    """The providers one by one; else `provider_count` alike."""
     plain_count: int = 0
     """So many of them, the last ones, serve without TLS."""
     credit: Atoms = CREDIT
@@ -179,9 +205,10 @@ class LocalMarket:
 
     def start_gateways(self, serves: Callable[[LocalProvider], None] = lambda _: None) -> None:
         """All at once; `serves` hears of each that does. Returns once all do."""
-        for provider in self.providers:
+        started = [provider for provider in self.providers if not provider.later]
+        for provider in started:
             self.launch_gateway(provider)
-        for provider in self.providers:
+        for provider in started:
             self._await(provider)
             serves(provider)
 
@@ -190,10 +217,11 @@ class LocalMarket:
 
     def stop_gateways(self) -> None:
         """Each drains and settles what it was acknowledged."""
-        for provider in self.providers:
-            provider.running.terminate()
-        for provider in self.providers:
-            provider.running.stop()
+        running = [provider.gateway for provider in self.providers if provider.gateway is not None]
+        for gateway in running:
+            gateway.terminate()
+        for gateway in running:
+            gateway.stop()
 
     def start_explorer(self) -> str:
         """Its URL, once it has read as far as the chain goes now: receipts are held against what it knows."""
@@ -214,10 +242,14 @@ class LocalMarket:
 
     def _start(self) -> None:
         self.password = secrets.token_urlsafe(16)
-        ports = free_ports(2 * self.provider_count)
-        engine_ports, gateway_ports = ports[: self.provider_count], ports[self.provider_count :]
-        self.tell(f"starting {self.provider_count} engines ({self.engine.value})")
-        engines = [self._start_engine(port) for port in engine_ports]
+        makes = self.makes or self._alike()
+        ports = free_ports(2 * len(makes))
+        engine_ports, gateway_ports = ports[: len(makes)], ports[len(makes) :]
+        self.tell(f"starting {len(makes)} engines ({self.engine.value})")
+        engines = [
+            self._start_engine(port, make.engine_options)
+            for port, make in zip(engine_ports, makes, strict=True)
+        ]
 
         self.chain = self._stack.enter_context(self._local_chain())
         self.tell(f"a local chain runs at {self.chain.url}")
@@ -231,14 +263,24 @@ class LocalMarket:
             f"the payer 0x{self.payer.address.hex()[:8]}… deposited {DEPOSIT:,} atoms: its one transaction"
         )
 
-        for number, (engine, engine_port, port) in enumerate(
-            zip(engines, engine_ports, gateway_ports, strict=True), start=1
-        ):
-            self.providers.append(self._join(f"provider-{number}", engine, engine_port, port))
+        for make, engine, engine_port, port in zip(makes, engines, engine_ports, gateway_ports, strict=True):
+            self.providers.append(self._join(make, engine, engine_port, make.port or port))
         for provider, engine_port in zip(self.providers, engine_ports, strict=True):
             wait_for_engine(self.engine, provider.engine, port=engine_port)
         self.tell("the engines answer")
         self.start_gateways(self._tell_that_it_serves)
+
+    def _alike(self) -> list[Make]:
+        plain_from = self.provider_count - self.plain_count
+        return [
+            Make(
+                name=f"provider-{number + 1}",
+                plain=number >= plain_from,
+                engine_options=self.engine_options,
+                settings=self.settings,
+            )
+            for number in range(self.provider_count)
+        ]
 
     def _tell_that_it_serves(self, provider: LocalProvider) -> None:
         self.tell(
@@ -251,22 +293,23 @@ class LocalMarket:
         (port,) = free_ports(1)
         return LocalChain(state=self.folder / "chain.json", port=port)
 
-    def _start_engine(self, port: int) -> Process:
+    def _start_engine(self, port: int, options: Sequence[str]) -> Process:
         log = self.folder / f"engine-{port}.log"
-        engine = start_engine(self.engine, port=port, log=log, options=self.engine_options)
+        engine = start_engine(self.engine, port=port, log=log, options=options)
         self._stack.callback(engine.stop)
         return engine
 
-    def _join(self, name: str, engine: Process, engine_port: int, port: int) -> LocalProvider:
+    def _join(self, make: Make, engine: Process, engine_port: int, port: int) -> LocalProvider:
         """Stakes with a wallet of its own, and names a receipt key that pays the gateway's gas."""
-        plain = len(self.providers) >= self.provider_count - self.plain_count
-        folder = self.folder / name
+        folder = self.folder / make.name
         wallet = Key.generate()
         receipt_key = Keystore(folder, scrypt_n=_LIGHT_SCRYPT).create("receipt", self.password)
         self.chain.rpc.call("anvil_setBalance", to_hex(receipt_key.address), hex(GAS))
-        market = self.fund(wallet, MINIMUM_STAKE)
-        market.add_stake(MINIMUM_STAKE)
+        market = self.fund(wallet, make.stake)
+        market.add_stake(make.stake)
         market.set_receipt_key(receipt_key.address)
+        if make.deposit:
+            self.fund(receipt_key, make.deposit).deposit_with_permit(make.deposit)
         config = folder / "node.toml"
         config.write_text(
             _CONFIG.format(
@@ -276,15 +319,18 @@ class LocalMarket:
                 provider=to_hex(wallet.address),
                 engine=f"http://127.0.0.1:{engine_port}",
                 port=port,
-                plain=str(plain).lower(),
+                plain=str(make.plain).lower(),
+                endpoint=f'endpoint = "{make.endpoint}"\n' if make.endpoint else "",
+                input_price=make.input_price,
+                output_price=make.output_price,
                 model=self.engine.model_name,
                 context_length=self.engine.context_length,
                 credit=self.credit,
             )
-            + self.settings
+            + make.settings
         )
         return LocalProvider(
-            name=name,
+            name=make.name,
             key=wallet,
             receipt_key=receipt_key.address,
             port=port,
@@ -292,5 +338,6 @@ class LocalMarket:
             log=folder / "node.log",
             engine=engine,
             engine_port=engine_port,
-            plain=plain,
+            plain=make.plain,
+            later=make.later,
         )

@@ -96,7 +96,4 @@ class Crowd:
             for transport in group.transports():
                 halves.append(PayersHalf.of(transport))
                 transport.close()
-        return PayersHalf(
-            held=[item for half in halves for item in half.held],
-            asked=[item for half in halves for item in half.asked],
-        )
+        return PayersHalf.joined(halves)
