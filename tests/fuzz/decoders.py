@@ -45,10 +45,12 @@ from tallystick.protocol.documents import (
 )
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import FormatError, MalformedMessage
+from tallystick.protocol.expect import Inquiry, read_expect
 from tallystick.protocol.facts import Facts, Posted, Settlement, facts_from_json, facts_to_json
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.message import read_value
 from tallystick.protocol.offer import Offer
+from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.transcript import Transcript
@@ -58,7 +60,9 @@ from tallystick.protocol.wire import (
     Credential,
     Terms,
     authorization,
+    quote_text,
     read_authorization,
+    read_quote_text,
     read_receipt_text,
     receipt_text,
     signed_from_json,
@@ -109,6 +113,11 @@ GRANT = Grant(
 )
 CHANNEL = ChannelKey(payer=ZERO_ADDRESS, provider=ZERO_ADDRESS, session_key=ZERO_ADDRESS)
 VOUCHER = Tally().voucher(CHANNEL.id)
+QUOTE = Quote(
+    provider=ZERO_ADDRESS,
+    **dict.fromkeys(("channel_id", "offer_hash", "request_hash"), ZERO_HASH),
+    **dict.fromkeys(("input_tokens", "output_tokens", "first_token_us", "token_us", "valid_until"), 1),
+)
 CLOSE = Close(channel_id=ZERO_HASH, cumulative_amount=0)
 DOMAIN = Domain(chain_id=1, contract=ZERO_ADDRESS)
 RECEIPT_DOCUMENT = ReceiptDocument(
@@ -381,7 +390,7 @@ def values(raw: bytes) -> None:
 
 
 def messages(data: object) -> None:
-    for kind in (Offer, Receipt, Voucher, Grant, Close):
+    for kind in (Offer, Receipt, Voucher, Grant, Close, Quote):
         _quietly(lambda kind=kind: signed_from_json(kind, data), MalformedMessage)
         _quietly(lambda kind=kind: kind.from_json(data), MalformedMessage)
 
@@ -404,6 +413,24 @@ DECODERS = {
         (FormatError,),
         (receipt_text(signed(RECEIPT)).encode(),),
         ("protocol.wire.read_receipt_text",),
+    ),
+    "quote": Decoder(
+        lambda raw: read_quote_text(text(raw)),
+        (FormatError,),
+        (quote_text(signed(QUOTE)).encode(),),
+        ("protocol.wire.read_quote_text",),
+    ),
+    "expectation": Decoder(
+        lambda raw: read_expect(text(raw)),
+        (MalformedMessage,),
+        (b"first-us=120000, token-us=3400, input=1155, output=211", b"quote=0x" + b"00" * 32),
+        ("protocol.expect.read_expect",),
+    ),
+    "inquiry": Decoder(
+        of_json(Inquiry.from_json),
+        (MalformedMessage,),
+        (orjson.dumps({"offerHash": "0x" + "00" * 32, "inputTokens": "1", "outputTokens": "2"}),),
+        ("protocol.expect.from_json",),
     ),
     "signed messages": Decoder(
         of_json(messages),
@@ -515,6 +542,7 @@ ELSEWHERE = {
     "client.receiver.read_stream": "lines and receipts, each on this list; whole answers in tests/client",
     "client.receiver.read_whole": "a receipt, on this list",
     "protocol.wire.read_text": "one's own text, as the store kept it: not checked again",
+    "protocol.status.load": "no decoder",
     "store.starts.read": "one's own file",
     "wallet.json_file.read_json_file": "under the three files that are on this list",
     "client.flow.read": "bytes as they are",
@@ -528,6 +556,7 @@ ELSEWHERE = {
     "engine.embedded.load": "no decoder",
     "engine.embedded.load_engine": "a model of one's own",
     "engine.llama.decode": "no decoder",
+    "engine.pace.read_speed": "one's own command line",
     "engine.openai_requests.parse": "the demo's own engine, behind a gateway that read the body",
     "engine.openai_server.load": "no decoder",
     "tokenizer.decode": "token ids of the demo's own engine",

@@ -19,6 +19,8 @@ MarketError
 │  └─ AnswerDropped
 ├─ CreditError                (retryable, but for WorstCaseExceedsCredit: it can never fit)
 │  ├─ CreditExceeded          ├─ CapExceeded           └─ WorstCaseExceedsCredit
+├─ QuoteError
+│  ├─ QuoteUnknown            ├─ QuoteExpired          └─ QuoteMismatch
 ├─ ReceiptError
 │  ├─ ReceiptNotContiguous    ├─ ReceiptDoesNotAddUp   └─ ReceiptMismatch
 └─ BudgetError
@@ -250,6 +252,30 @@ class WorstCaseExceedsCredit(CreditError):
 
     code = "worst-case-exceeds-credit"
     retryable = False
+
+
+class QuoteError(MarketError):
+    """The request redeems no quote: send it without one, or ask for another."""
+
+    code = "quote-error"
+
+
+class QuoteUnknown(QuoteError):
+    """No room is held under it: it was redeemed, replaced by a newer one, or never given."""
+
+    code = "quote-unknown"
+
+
+class QuoteExpired(QuoteError):
+    """The quote's `validUntil` has come."""
+
+    code = "quote-expired"
+
+
+class QuoteMismatch(QuoteError):
+    """It was given to another channel, under another offer, or for a much smaller request."""
+
+    code = "quote-mismatch"
 
 
 class ReceiptError(MarketError):

@@ -16,6 +16,7 @@ import orjson
 from tallystick.protocol.errors import CredentialTooLarge, MalformedCredential, MalformedMessage
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.message import Message, read_value
+from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Hash32, Timestamp, to_hex
@@ -186,6 +187,18 @@ def read_receipt_text(text: str) -> Signed[Receipt]:
     if len(text) > CREDENTIAL_LIMIT:
         raise CredentialTooLarge("The receipt is too long.", required=CREDENTIAL_LIMIT, actual=len(text))
     return signed_from_json(Receipt, _unb64(text.strip()))
+
+
+def quote_text(quote: Signed[Quote]) -> str:
+    """The value of `Tallystick-Quote`."""
+    return _b64(signed_to_json(quote))
+
+
+def read_quote_text(text: str) -> Signed[Quote]:
+    """Raises what `read_receipt_text` does."""
+    if len(text) > CREDENTIAL_LIMIT:
+        raise CredentialTooLarge("The quote is too long.", required=CREDENTIAL_LIMIT, actual=len(text))
+    return signed_from_json(Quote, _unb64(text.strip()))
 
 
 def signed_to_json(signed: Signed[Message]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ MarketError
       ├─ ChainStale        the newest block known is too old to sell by
       ├─ Draining          the node shuts down
       ├─ Busy              as many requests run as the node allows
+      ├─ Bounced           it would take longer than the payer expects: ask elsewhere
       ├─ RateLimited       too many refused credentials from one address
       ├─ BodyTooSlow       the body did not come in time
       ├─ RequestsRunning   a channel is closed when nothing runs on it
@@ -22,7 +23,9 @@ from typing import Any, Final
 from tallystick.chain.errors import ChainDisputed
 from tallystick.protocol import errors as protocol
 from tallystick.protocol.errors import MarketError
-from tallystick.protocol.wire import Terms
+from tallystick.protocol.quote import Quote
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.wire import Terms, signed_to_json
 
 
 class GatewayError(MarketError):
@@ -60,6 +63,15 @@ class Draining(Unready):
 
 class Busy(Unready):
     code = "busy"
+
+
+class Bounced(Unready):
+    code = "bounced"
+
+    def __init__(self, message: str, *, quote: Signed[Quote]):
+        """`quote`: what this provider would have promised."""
+        super().__init__(message)
+        self.quote = quote
 
 
 class RateLimited(Unready):
@@ -106,6 +118,8 @@ STATUS: Final[Mapping[type[MarketError], int]] = {
     protocol.AnswerUnknown: 404,
     protocol.AnswerDropped: 410,
     protocol.CreditError: 402,
+    protocol.QuoteError: 409,
+    protocol.QuoteExpired: 410,
     PaymentRequired: 402,
     BodyTooLarge: 413,
     RouteUnknown: 404,
@@ -140,6 +154,8 @@ def error_json(error: MarketError, terms: Terms | None = None) -> dict[str, Any]
     }
     if terms is not None:
         body["terms"] = terms.to_json()
+    if isinstance(error, Bounced):
+        body["quote"] = signed_to_json(error.quote)
     return {"error": body}
 
 
