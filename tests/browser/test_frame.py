@@ -118,6 +118,17 @@ def test_a_new_block_changes_the_page_without_loading_it_anew(visitor: Visitor, 
     assert page.evaluate("window.kept")
 
 
+def test_what_a_visitor_unfolded_and_stands_on_stays_so(visitor: Visitor, explorer: Explorer) -> None:
+    page = visitor.open(f"/tx/0x{small.hash_of(0x7000 + 3_000).hex()}")
+    page.get_by_text("What each row logged").click()
+    link = page.locator("details a").first
+    link.focus()
+    explorer.read_block(101)
+    expect(page.locator("footer")).to_contain_text("101")
+    expect(link).to_be_visible()
+    expect(link).to_be_focused()
+
+
 def test_a_page_hears_again_after_the_explorer_was_gone(visitor: Visitor, explorer: Explorer) -> None:
     page = visitor.open("/")
     page.evaluate("window.kept = true")

@@ -9,10 +9,11 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tallystick.chain.local import LocalChain, deploy
-from tallystick.chain.market import Market
+from tallystick.chain.market import Market, Opening
 from tallystick.chain.sender import Sender
+from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.signed import sign
-from tallystick.protocol.units import Atoms
+from tallystick.protocol.units import Atoms, to_hex
 from tallystick_node.local.explorer import LocalExplorer
 from tallystick_node.local.process import free_ports
 from tests.browser.conftest import Visitor
@@ -34,6 +35,15 @@ class Chain(LocalChain):
         market.mint(STAKE)
         market.add_stake(STAKE)
         market.set_receipt_key(key.address)
+        return market
+
+    def payer(self, number: int) -> Market:
+        """With an account that holds as much."""
+        market = Market(
+            self.rpc, self.deployment, Sender(self.rpc, self.deployment.chain_id, self.keys[number])
+        )
+        market.mint(STAKE)
+        market.deposit(STAKE)
         return market
 
 
@@ -64,6 +74,20 @@ def test_an_empty_market_is_no_error(chain: Chain, guest: Visitor) -> None:
     expect(page.locator("#conserved")).to_contain_text("every atom accounted for")
 
 
+def test_the_first_of_everything_appears_while_one_looks_at_an_empty_market(
+    chain: Chain, guest: Visitor
+) -> None:
+    page = guest.open("/")
+    page.evaluate("window.kept = true")
+    expect(page.locator("#models, #transactions")).to_have_count(0)
+    market, key = chain.provider(1), chain.keys[1]
+    market.post_offer(sign(an_offer(key.address), chain.deployment.domain, key).signed)
+    expect(page.locator("#models tbody tr")).to_have_count(1)
+    expect(page.locator("#transactions tbody tr")).to_have_count(3)
+    expect(page.locator("figure .uplot").first).to_be_visible()
+    assert page.evaluate("window.kept")
+
+
 def test_a_node_that_goes_away_and_returns(chain: Chain, guest: Visitor) -> None:
     page = guest.open("/")
     chain.provider(1)
@@ -91,6 +115,38 @@ def test_a_chain_that_takes_back_what_somebody_looks_at(chain: Chain, guest: Vis
     chain.rpc.call("anvil_mine", "0x10")
     expect(page.locator("#figures")).to_contain_text("1 provider", timeout=20_000)
     expect(page.locator("#conserved")).to_contain_text("every atom accounted for")
+
+
+def test_the_very_thing_that_somebody_looks_at_is_taken_back_and_returns(
+    chain: Chain, guest: Visitor
+) -> None:
+    """Somebody has a transaction, a channel and a provider open, each in its own window."""
+    payer, key = chain.payer(3), chain.keys[4]
+    before = chain.rpc.call("evm_snapshot")
+    provider = chain.provider(2)
+    opening = Opening(provider=chain.keys[2].address, session_key=key.address, cap=STAKE)
+    opened = payer.open_own_channels([opening])
+    channel = ChannelKey(
+        payer=chain.keys[3].address, provider=chain.keys[2].address, session_key=key.address
+    ).id
+    chain.explorer.wait_for(provider.head().number)
+    names = (to_hex(opened.transaction), to_hex(channel), to_hex(chain.keys[2].address))
+    pages = [
+        guest.open(f"/{kind}/{name}") for kind, name in zip(("tx", "channel", "provider"), names, strict=True)
+    ]
+    for page in pages:
+        expect(page.locator("main")).to_contain_text("0x")
+        expect(page.locator("#banners")).to_be_empty()
+
+    chain.rpc.call("evm_revert", before)
+    chain.rpc.call("anvil_mine", "0x10")
+
+    for page in pages:
+        expect(page.locator("#banners")).to_contain_text("The chain took this back")
+    chain.provider(2)
+    expect(pages[2].locator("#banners")).to_be_empty()
+    expect(pages[1].locator("#banners")).not_to_be_empty()
+    guest.forgive("404 (Not Found)")
 
 
 HOSTILE = (

@@ -43,25 +43,36 @@
     }
   });
 
-  // Parts marked `data-live` with an id are fetched again when a block was read, or taken back.
-  if (!document.querySelector("[data-live]")) return;
+  // A page marked `data-live` is asked for again when a block was read, or taken back, and changed where it differs.
+  if (!("live" in document.body.dataset)) return;
+  const show = async (page) => {
+    document.title = page.title;
+    for (const id of ["banners", "content", "foot"]) {
+      const old = document.getElementById(id);
+      await htmx.swap({ sourceElement: old, target: old, swap: "innerMorph", text: page.getElementById(id).innerHTML });
+    }
+    document.dispatchEvent(new Event("live"));
+  };
+  const sayGone = () => {
+    const gone = document.createElement("p");
+    [gone.className, gone.role] = ["banner", "status"];
+    gone.textContent = "The chain took this back: it no longer knows what stands here.";
+    document.getElementById("banners").replaceChildren(gone);
+  };
   let shown = Number(document.body.dataset.block), stale = false, busy = false;
   const refresh = async () => {
     if (!stale || busy || document.hidden) return;
     [stale, busy] = [false, true];
+    const began = performance.now();
     try {
       const answer = await fetch(location.href);
-      if (answer.ok) {
-        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-        for (const old of document.querySelectorAll("[data-live]")) {
-          const fresh = page.getElementById(old.id);
-          if (fresh && !old.contains(document.activeElement)) old.replaceWith(fresh);
-        }
-        shown = Number(page.body.dataset.block);
-        document.dispatchEvent(new Event("live"));
-      }
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (answer.ok) await show(page);
+      else if (answer.status === 404) sayGone();
+      if (page.body.dataset.block) shown = Number(page.body.dataset.block);
     } catch {} // The next block tries again.
-    setTimeout(() => { busy = false; refresh(); }, 1000);
+    const took = performance.now() - began; // Who is slow is asked less often.
+    setTimeout(() => { busy = false; refresh(); }, Math.max(1000, 10 * took));
   };
   document.addEventListener("visibilitychange", refresh);
   const listen = () => {

@@ -1,8 +1,7 @@
 // Charts one can point at, in place of the drawn ones, which stay for print. Amounts become fractions here only to
 // be drawn: nothing is computed from them.
 (() => {
-  const figures = [...document.querySelectorAll("figure[data-chart]")];
-  if (!figures.length || !window.uPlot) return;
+  if (!window.uPlot) return;
   const unit = 10 ** Number(document.body.dataset.decimals);
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const short = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
@@ -62,7 +61,8 @@
     drawn.set(figure, new uPlot(options, data, figure));
   };
 
-  const all = () => Promise.allSettled(figures.map(draw)); // Where one fails, the drawn chart is there.
+  // Where one fails, the drawn chart is there.
+  const all = () => Promise.allSettled([...document.querySelectorAll("figure[data-chart]")].map(draw));
   all();
   document.addEventListener("theme", all);
   document.addEventListener("live", () => { fetched.clear(); all(); });
