@@ -23,6 +23,8 @@ COUNTED = {
     "/blocks": "blocks WHERE transactions > 0 OR events > 0 OR transfers > 0",
     "/channels": "channels",
     "/disputes": "frauds",
+    "/events": "events",
+    "/events?name=RowSkipped": "events WHERE name = 'RowSkipped'",
     "/disputes/skipped-rows": "events WHERE name = 'RowSkipped'",
     "/disputes/unstaked": "events WHERE name = 'Unstaked'",
     "/providers": "providers",

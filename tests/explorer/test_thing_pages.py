@@ -52,6 +52,12 @@ PAGES = {
     "/settlements": "/settlement/60/0",
     f"/settlements?channel={hexed(small.FIRST.id)}": "/settlement/30/0",
     f"/channel/{hexed(small.FIRST.id)}?receiptsBelow=1": "They explain 100.0 %",
+    "/events": "OfferPosted",
+    "/events?block=30": "Settled",
+    f"/events?channel={hexed(small.FIRST.id)}": "ChannelOpened",
+    f"/events?payer={hexed(ALICE)}": "Of payer",
+    f"/events?provider={hexed(CARL)}": "Of provider",
+    "/events?name=Settled": "/settlement/30/0",
     "/settlement/30/0": "an equal share of 3 rows",
     f"/receipt/{hexed(small.FIRST.id)}/1": "the settlement in block 30",
     f"/receipt/{hexed(small.FIRST.id)}/2": "not settled",
@@ -63,6 +69,7 @@ PAGES = {
 }
 TABLES = [
     *("/blocks", "/transactions", "/accounts", "/providers", "/channels", "/settlements", "/disputes"),
+    *("/events", "/events?block=30", f"/events?payer={hexed(ALICE)}", "/events?name=Settled"),
     *(f"/disputes/{part}" for part in ("refused-reports", "unstaked", "skipped-rows", "skipped-grants")),
 ]
 
@@ -108,10 +115,16 @@ def test_a_page_shows_its_thing_and_has_a_twin(market: TestClient, path: str, te
 
 @pytest.mark.parametrize("path", TABLES)
 def test_a_table_is_a_csv_too(market: TestClient, path: str) -> None:
-    answer = market.get(f"/api{path}.csv")
+    address, _, query = path.partition("?")
+    answer = market.get(f"/api{address}.csv?{query}")
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert answer.headers["content-type"].startswith("text/csv")
     assert len(rows) == len(market.get(f"/api{path}").json()["rows"])
+
+
+def test_events_are_asked_for_of_one_thing_at_a_time(market: TestClient) -> None:
+    answer = market.get("/api/events?block=30&name=Settled")
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
 
 
 def test_every_function_that_changes_the_market_is_said_to_be_for_something(market: TestClient) -> None:

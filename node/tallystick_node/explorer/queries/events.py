@@ -11,6 +11,10 @@ from tallystick_node.explorer.values import Address, Hash, Listing
 _TABLE = schema.events.c
 
 
+async def every(connection: AsyncConnection, cut: Cut) -> Listing[Event]:
+    return await _events(connection, cut)
+
+
 async def of_payer(connection: AsyncConnection, cut: Cut, payer: Address) -> Listing[Event]:
     return await _events(connection, cut, _TABLE.payer == payer)
 
@@ -31,11 +35,11 @@ async def named(connection: AsyncConnection, cut: Cut, name: str) -> Listing[Eve
     return await _events(connection, cut, _TABLE.name == name)
 
 
-async def _events(connection: AsyncConnection, cut: Cut, which: ColumnElement[bool]) -> Listing[Event]:
+async def _events(connection: AsyncConnection, cut: Cut, *which: ColumnElement[bool]) -> Listing[Event]:
     """Newest first."""
     statement = (
         Event.select()
-        .where(which, *cut.below(_TABLE.block, _TABLE.log_index))
+        .where(*which, *cut.below(_TABLE.block, _TABLE.log_index))
         .order_by(_TABLE.block.desc(), _TABLE.log_index.desc())
         .limit(cut.asked)
     )

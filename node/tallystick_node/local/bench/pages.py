@@ -92,13 +92,22 @@ class Paths:
         found: dict[str, Sequence[str]] = {
             "/": [f"/?days={days}" for days in (1, 7, 30, 365)] * max(1, self._each // 4)
         }
-        for name in ("blocks", "transactions", "settlements", "offers?every=true", "channels", "hours"):
+        for name in (
+            "blocks",
+            "transactions",
+            "settlements",
+            "offers?every=true",
+            "channels",
+            "hours",
+            "events",
+        ):
             found[f"/{name}"] = self._pages(f"/{name}")
         for name in ("accounts", "providers", "models", "offers", "disputes"):
             found[f"/{name}"] = [f"/{name}"] * self._each
         for page, values in keys.items():
             found[f"{page}/…"] = [f"{page}/{value}" for value in values]
         found["/settlements?provider=…"] = [f"/settlements?provider={value}" for value in keys["/provider"]]
+        found["/events?provider=…"] = [f"/events?provider={value}" for value in keys["/provider"]]
         found["/settlements?payer=…"] = [f"/settlements?payer={value}" for value in keys["/account"]]
         found["/settlement/…"] = [f"/settlement/{block}/{index}" for block, index in self._settlements()]
         models = [row[0] for row in self._db.execute("SELECT DISTINCT model FROM offers")]
