@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import shlex
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -130,3 +131,24 @@ def test_the_payer_s_story(provider: Mapping[str, str], folder: Path, chain: Loc
     recounted = alice.types(f"tally pay tiny-good 'What is 2 plus 3?' --tokenizer {MODEL} --max-tokens 32")
     assert "receipt" in recounted.splitlines()[-1]
     assert "Not paid" not in recounted
+
+
+def test_the_proxy_s_story(
+    provider: Mapping[str, str], folder: Path, chain: LocalChain, tmp_path: Path
+) -> None:
+    """After the payer's: it takes a deposit."""
+    alice = Person(folder / "alice", chain.url)
+    (port,) = free_ports(1)
+    (serves,) = block("payer.md", "sh", "tally proxy").splitlines()
+    (asks,) = block("payer.md", "sh", "curl").splitlines()
+    program, *arguments = shlex.split(serves)
+    command = [BIN / program, *arguments, "--port", str(port)]
+    log = tmp_path / "proxy.log"
+    with Process("proxy", command, log=log, env=alice.environment) as proxy:
+        proxy.wait_ready(answers(f"http://127.0.0.1:{port}/v1/models"), timeout_s=60)
+        assert '"content":' in alice.types(
+            asks.replace("8484", str(port)).replace("curl", "curl -s --noproxy '*'")
+        )
+        os.kill(proxy.pid, signal.SIGINT)
+        assert proxy.wait(30) == 0
+    assert "spent." in log.read_text()

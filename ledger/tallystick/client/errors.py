@@ -6,9 +6,14 @@ MarketError (protocol/errors.py)
    ├─ ProviderUnreachable      (retryable) no connection, or the connection broke
    ├─ ProviderRefused          the provider, or its engine, answered with an error
    ├─ AnswerCut                (retryable) the provider ended the answer before its end
+   ├─ AnswerLost               (retryable) the connection broke, or time ran out
    ├─ DepositTooSmall          the account on chain does not cover a channel
    ├─ MalformedRequest         the caller's body is not an OpenAI request
    ├─ TokenizerUnavailable     packages are missing, or the folder holds none that can be read
+   ├─ ProxyError
+   │  ├─ KeyRequired           nobody may spend without it
+   │  ├─ OriginRefused         a web page asked
+   │  └─ CannotListen          the port is taken, or no address of this machine
    └─ PurseError
       └─ WrongWallet           the purse was sealed by another wallet
 
@@ -58,6 +63,14 @@ class AnswerCut(PayerError):
         """The caller has got what came of it."""
 
 
+class AnswerLost(PayerError):
+    """What a program behind the proxy is told of a broken connection. Where it repeats the request and says
+    so (`x-stainless-retry-count`, `Idempotency-Key`), the answer is taken up again and not bought twice."""
+
+    code = "answer-lost"
+    retryable = True
+
+
 class DepositTooSmall(PayerError):
     code = "deposit-too-small"
 
@@ -68,6 +81,27 @@ class MalformedRequest(PayerError):
 
 class TokenizerUnavailable(PayerError):
     code = "tokenizer-unavailable"
+
+
+class ProxyError(PayerError):
+    code = "proxy-error"
+
+
+class KeyRequired(ProxyError):
+    """The proxy's API key is wrong or missing; or it is to listen where others reach it, and has none."""
+
+    code = "key-required"
+
+
+class OriginRefused(ProxyError):
+    """A web page in a browser asked a proxy that has no API key; or it was asked under another name than this
+    machine's."""
+
+    code = "origin-refused"
+
+
+class CannotListen(ProxyError):
+    code = "cannot-listen"
 
 
 class PurseError(PayerError):

@@ -258,8 +258,12 @@ def error_response(problem: MarketError) -> Respond:
             status = 502
         case _:
             status = 503
-    head = _json(status, _error(problem.message, problem.code, problem.required, problem.actual))
-    return Respond(status, {**head.headers, **headers}, head.body)
+    return Respond(status, {"content-type": "application/json", **headers}, error_body(problem))
+
+
+def error_body(problem: MarketError) -> bytes:
+    """In OpenAI's shape."""
+    return orjson.dumps(_error(problem.message, problem.code, problem.required, problem.actual))
 
 
 def _error(

@@ -2,7 +2,7 @@
 
 import typer
 
-from tallystick.wallet import account, audit, channels, doctor, fraud, pay, provider, receipts, wallets
+from tallystick.wallet import account, audit, channels, doctor, fraud, pay, provider, proxy, receipts, wallets
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +20,7 @@ receipts.register(app)
 audit.register(app)
 fraud.register(app)
 pay.register(app)
+proxy.register(app)
 doctor.register(app)
 
 

@@ -18,9 +18,9 @@ from tallystick.wallet.settings import DEFAULT_RPC, Settings
 
 if TYPE_CHECKING:
     from tallystick.protocol.errors import MarketError
-    from tallystick.wallet.view import Stream, View
+    from tallystick.wallet.view import Course, Stream, View
 
-Answers = Callable[..., "View | Stream"]
+Answers = Callable[..., "View | Stream | Course"]
 """A command's function; its first parameter is the desk."""
 
 _COMMON: dict[str, Any] = {
@@ -118,6 +118,7 @@ def _settings(
         wallet=wallet,
         password_file=password_file,
         password=os.environ.get("TALLYSTICK_PASSWORD"),
+        proxy_key=os.environ.get("TALLYSTICK_PROXY_KEY"),
         json=as_json,
         yes=yes,
     )
@@ -139,9 +140,13 @@ def _answer(settings: Settings, function: Answers, values: dict[str, Any]) -> No
         raise typer.Exit(1) from error
 
 
-def _print(settings: Settings, view: "View | Stream") -> None:
-    from tallystick.wallet.view import Stream
+def _print(settings: Settings, view: "View | Stream | Course") -> None:
+    from tallystick.wallet.view import Course, Stream
 
+    if isinstance(view, Course):
+        for said in view.views:
+            _print_view(settings, said, indented=False)
+        return
     if isinstance(view, Stream):
         for piece in view.pieces:
             if not settings.json:
@@ -149,16 +154,20 @@ def _print(settings: Settings, view: "View | Stream") -> None:
         if not settings.json:
             typer.echo()
         view = view.end()
+    _print_view(settings, view)
+    if isinstance(view.data, dict) and view.data.get("ok") is False:
+        raise typer.Exit(1)
+
+
+def _print_view(settings: Settings, view: "View", *, indented: bool = True) -> None:
     if settings.json:
         import orjson
 
-        typer.echo(orjson.dumps(view.data, option=orjson.OPT_INDENT_2).decode())
+        typer.echo(orjson.dumps(view.data, option=orjson.OPT_INDENT_2 if indented else 0).decode())
     else:
         from rich.console import Console
 
         Console(soft_wrap=True, highlight=False, markup=False).print(view.shown)
-    if isinstance(view.data, dict) and view.data.get("ok") is False:
-        raise typer.Exit(1)
 
 
 def _print_error(settings: Settings, error: "MarketError") -> None:

@@ -158,6 +158,14 @@ class Desk:
         text: str = typer.prompt(f"The {what}", hide_input=True, confirmation_prompt="new" in what, err=True)
         return text
 
+    def proxy_key(self, path: Path | None) -> str | None:
+        """What programs must bring to the proxy, from file or environment; raises KeystoreError where it is
+        empty."""
+        key = self.settings.proxy_key if path is None else _first_line(path)
+        if key is not None and not key.strip():
+            raise KeystoreError("The proxy's API key is empty: anybody could guess it.")
+        return key and key.strip()
+
     def _given_password(self) -> str | None:
         path = self.settings.password_file
         return self.settings.password if path is None else _first_line(path)

@@ -22,6 +22,8 @@ class Settings:
     password_file: Path | None
     password: str | None = field(repr=False)
     """From the environment. Never from an argument, which other programs of the machine can see."""
+    proxy_key: str | None = field(repr=False)
+    """From the environment too."""
     json: bool
     yes: bool
     """Sign without asking."""

@@ -26,6 +26,13 @@ class Stream:
     """Asked once the pieces are through."""
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a command that goes on has to say, each when it is time. As JSON, a line each."""
+
+    views: Iterator[View]
+
+
 def lines(data: Any, *text: str) -> View:
     return View(data, "\n".join(text))
 
