@@ -1,0 +1,214 @@
+"""What a node does of its own accord: which paid work it takes, which requests of its own users it buys
+elsewhere, at what prices it sells, and how much it stakes.
+
+A policy is any class with these four methods. It decides from what it is told, and does nothing: it knows no
+clock, no chain and no randomness; a seed comes in where it draws.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.speed import Load, Pace
+from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds, Tokens
+
+THOUSAND: Final = 1_000
+TYPICAL_ANSWER: Final = Tokens(256)
+"""Output tokens of a request that names no limit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Atoms per million tokens."""
+
+    input: AtomsPerMTok
+    cached_input: AtomsPerMTok
+    output: AtomsPerMTok
+
+    def scaled_up(self, thousandths: int) -> "Prices":
+        """Each, rounded in the provider's favour."""
+        values = (
+            -(-price * thousandths // THOUSAND) for price in (self.input, self.cached_input, self.output)
+        )
+        return Prices(
+            **dict(zip(("input", "cached_input", "output"), map(AtomsPerMTok, values), strict=True))
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Somebody wants an answer."""
+
+    model: str
+    input_tokens: Tokens
+    """An estimate."""
+    output_tokens: Tokens | None
+    """At most, of all answers together; None: the caller set no limit."""
+    own: bool
+    """By a user of this node, who does not pay."""
+
+    @property
+    def expected_output(self) -> Tokens:
+        return TYPICAL_ANSWER if self.output_tokens is None else min(self.output_tokens, TYPICAL_ANSWER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The node, at one moment."""
+
+    now: Milliseconds
+    seed: int
+    """64 bits, new with each question."""
+    load: Load
+    """What the engine has to do, own users' requests among it."""
+    room: int
+    """Requests that the engine would take now beside those that run."""
+    usage: float
+    """0 to 1: the part in use of what the engine holds. For prices and stake its mean since the last
+    question."""
+    own_waiting: int
+    """Requests of own users that wait for the engine."""
+    here: Pace | None = None
+    """What the request can expect of this node's engine; None: not known."""
+    elsewhere: Pace | None = None
+    """What it can expect of the provider that would be bought from; None: not known."""
+    sellers: int = 0
+    """Providers that it could be bought from."""
+    balance: Atoms = Atoms(0)
+    """Free on the node's payer account."""
+    base: Prices | None = None
+    """As the configuration has them, for the offer that is asked about."""
+    prices: Prices | None = None
+    """In force."""
+    staked: Atoms = Atoms(0)
+    minimum_stake: Atoms = Atoms(0)
+
+
+class Policy(Protocol):
+    """How a node takes part. Named in its configuration, by dotted path."""
+
+    def accept(self, request: Request, state: State) -> bool:
+        """Whether to take a paid request. Never asked while own users wait: they come first."""
+
+    def offload(self, request: Request, state: State) -> bool | None:
+        """Whether to buy the answer for an own user elsewhere; None: ask again in half a second. Never asked
+        about paid requests, which are never passed on."""
+
+    def price(self, state: State) -> Prices | None:
+        """What the offer is to cost from now on; None: as it is. Each change is a transaction."""
+
+    def stake(self, state: State) -> Atoms | None:
+        """What is to be at stake; None: as it is. Never under the market's minimum."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByLoad:
+    """The default: takes what there is room for, buys where one's own engine would take longer than the
+    market, and lets prices follow the load between bounds. The stake is left alone."""
+
+    patience: float = 1.0
+    """Own users wait for the own engine up to so many times what they would elsewhere, …"""
+    slack_s: float = 1.0
+    """… and so many seconds more, before atoms are spent."""
+    lowest: int = THOUSAND
+    """Thousandths of the configured prices, of an idle engine."""
+    highest: int = THOUSAND
+    """Of a full one."""
+    target: float = 0.7
+    """Usage at which the configured prices hold."""
+    step: int = 50
+    """Thousandths that prices change by at least: each change is a transaction."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lowest <= THOUSAND <= self.highest:
+            raise ValueError(f"lowest ≤ {THOUSAND} ≤ highest is needed, not {self.lowest} and {self.highest}")
+        _require_part("target", self.target)
+        if self.step <= 0:
+            raise ValueError(f"step is to be above 0, not {self.step}")
+
+    def accept(self, request: Request, state: State) -> bool:
+        return state.room > 0
+
+    def offload(self, request: Request, state: State) -> bool | None:
+        if not state.sellers:
+            return False
+        if state.here is None or state.elsewhere is None:
+            return state.own_waiting > 0 or state.room <= 0
+        tokens = request.expected_output
+        return state.here.total_s(tokens) > self.patience * state.elsewhere.total_s(tokens) + self.slack_s
+
+    def price(self, state: State) -> Prices | None:
+        if state.base is None:
+            return None
+        wanted = state.base.scaled_up(self.thousandths(state.usage))
+        return None if wanted == state.prices else wanted
+
+    def thousandths(self, usage: float) -> int:
+        """Of the configured prices, a whole number of steps from them, and never out of bounds."""
+        if usage <= self.target:
+            exact = self.lowest + (THOUSAND - self.lowest) * usage / self.target
+        else:
+            exact = THOUSAND + (self.highest - THOUSAND) * (usage - self.target) / (1 - self.target)
+        stepped = THOUSAND + round((exact - THOUSAND) / self.step) * self.step
+        return min(self.highest, max(self.lowest, stepped))
+
+    def stake(self, state: State) -> Atoms | None:
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """As in WWW.Serve (arXiv 2603.20661): each decision a draw with the frequency that the provider chose,
+    and a stake that follows the load."""
+
+    accept_frequency: float = 0.8
+    offload_frequency: float = 0.8
+    queue_frequency: float = 0.2
+    target: float = 0.7
+    """Usage up to which the node serves."""
+    stake_unit: int = 0
+    """Atoms that one of the paper's credits of stake stands for, on top of the market's minimum; 0: the stake
+    is left alone."""
+
+    def __post_init__(self) -> None:
+        for name in ("accept_frequency", "offload_frequency", "queue_frequency", "target"):
+            _require_part(name, getattr(self, name))
+        if self.stake_unit < 0:
+            raise ValueError(f"stake_unit is not to be below 0, as {self.stake_unit} is")
+
+    def accept(self, request: Request, state: State) -> bool:
+        return state.usage < self.target and _drawn(state.seed, b"accept", self.accept_frequency)
+
+    def offload(self, request: Request, state: State) -> bool | None:
+        if state.usage < self.target:
+            return False
+        if state.sellers and _drawn(state.seed, b"offload", self.offload_frequency):
+            return True
+        return False if _drawn(state.seed, b"queue", self.queue_frequency) else None
+
+    def price(self, state: State) -> Prices | None:
+        return None
+
+    def stake(self, state: State) -> Atoms | None:
+        """A step of two credits at most."""
+        if not self.stake_unit:
+            return None
+        held = max(0, state.staked - state.minimum_stake) // self.stake_unit
+        wanted = max(held - 2, min(held + 2, self._credits(state)))
+        stake = Atoms(state.minimum_stake + wanted * self.stake_unit)
+        return None if stake == state.staked else stake
+
+    def _credits(self, state: State) -> int:
+        part = state.usage / self.target
+        return (3 if part <= 0.5 else 2 if part <= 0.8 else 1 if part <= 1 else 0) + (not state.own_waiting)
+
+
+def _require_part(name: str, value: float) -> None:
+    if not 0 < value < 1 if name == "target" else not 0 <= value <= 1:
+        raise ValueError(f"{name} is to be a part of 1, not {value}")
+
+
+def _drawn(seed: int, what: bytes, frequency: float) -> bool:
+    """True with that frequency; each question of one seed is a draw of its own."""
+    drawn = int.from_bytes(keccak(seed.to_bytes(8, "big") + what)[:7], "big")
+    return drawn < frequency * (1 << 56)
