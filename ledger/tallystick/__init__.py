@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tallystick.client.budget import Budget
-    from tallystick.client.choose import Candidate, Choice, Policy, Wanted, cheapest
+    from tallystick.client.choose import Candidate, Choice, Policy, Wanted
     from tallystick.client.client import Answer, AsyncClient, AsyncStream, Client, Stream
     from tallystick.client.closing import ClosedChannel
     from tallystick.client.outcome import Outcome, outcome_of
     from tallystick.client.purse import HeldReceipt
+    from tallystick.client.rules import Quoted, cheapest, fastest, quoted, stake_weighted
     from tallystick.client.transport import BASE_URL, Transport, open_wallet, transport
     from tallystick.ports import PostedOffer
     from tallystick.protocol.errors import MarketError
@@ -41,12 +42,16 @@ _HOMES = {
     "Outcome": "client.outcome",
     "Policy": "client.choose",
     "PostedOffer": "ports",
+    "Quoted": "client.rules",
     "Stream": "client.client",
     "Transport": "client.transport",
     "Wanted": "client.choose",
-    "cheapest": "client.choose",
+    "cheapest": "client.rules",
+    "fastest": "client.rules",
     "open_wallet": "client.transport",
     "outcome_of": "client.outcome",
+    "quoted": "client.rules",
+    "stake_weighted": "client.rules",
     "transport": "client.transport",
 }
 
@@ -66,12 +71,16 @@ __all__ = [
     "Outcome",
     "Policy",
     "PostedOffer",
+    "Quoted",
     "Stream",
     "Transport",
     "Wanted",
     "cheapest",
+    "fastest",
     "open_wallet",
     "outcome_of",
+    "quoted",
+    "stake_weighted",
     "transport",
 ]
 

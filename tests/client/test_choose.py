@@ -12,11 +12,11 @@ from tallystick.client.choose import (
     Candidate,
     Choice,
     Wanted,
-    cheapest,
     choose,
     eligible,
     expected_cost,
 )
+from tallystick.client.rules import cheapest
 from tallystick.ports import PostedOffer
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.stake import Stake

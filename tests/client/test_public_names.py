@@ -21,12 +21,16 @@ NAMES = [
     "Outcome",
     "Policy",
     "PostedOffer",
+    "Quoted",
     "Stream",
     "Transport",
     "Wanted",
     "cheapest",
+    "fastest",
     "open_wallet",
     "outcome_of",
+    "quoted",
+    "stake_weighted",
     "transport",
 ]
 

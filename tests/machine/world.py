@@ -19,13 +19,13 @@ import orjson
 
 from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
-from tallystick.client.choose import cheapest
 from tallystick.client.clerk import Settling
 from tallystick.client.flow import Flow
 from tallystick.client.listing import Listing
 from tallystick.client.payer import Payer
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.refusals import Refusal
+from tallystick.client.rules import cheapest
 from tallystick.client.sending import Sender, endpoint_of
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain

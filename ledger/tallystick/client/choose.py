@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from tallystick.ports import UNSEEN, PostedOffer, Seen
-from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, Atoms, Timestamp, Tokens
@@ -79,14 +78,16 @@ def choose(
     local: bool,
     avoided: Collection[Address] = frozenset(),
 ) -> Sequence[Choice]:
-    """The candidates that may serve the request, in the order in which to try them; `local` as of
-    `reachable_safely`."""
+    """The candidates that may serve the request, in the order in which to try them: those that are said not
+    to answer after all others. `local` as of `reachable_safely`."""
     fit = [
         candidate
         for candidate in candidates
         if eligible(candidate.posted, wanted, now=now, local=local, avoided=avoided)
     ]
-    return policy(fit, wanted)
+    trusted = [candidate for candidate in fit if not candidate.seen.suspected]
+    suspected = [candidate for candidate in fit if candidate.seen.suspected]
+    return [*policy(trusted, wanted), *(policy(suspected, wanted) if suspected else ())]
 
 
 def eligible(
@@ -120,11 +121,3 @@ def expected_cost(posted: PostedOffer, wanted: Wanted) -> Atoms:
         cached_input_tokens=wanted.input_tokens if offer.cached_input_price > offer.input_price else 0,
         output_tokens=output,
     )
-
-
-def cheapest(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
-    """By expected cost for this request; equal ones in an order that the seed decides."""
-    seed = wanted.seed.to_bytes(8, "big")
-    posted = [candidate.posted for candidate in candidates]
-    posted.sort(key=lambda p: (expected_cost(p, wanted), keccak(seed + p.offer_hash)))
-    return [Choice(posted=item) for item in posted]

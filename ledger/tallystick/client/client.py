@@ -18,13 +18,14 @@ from tallystick.chain.deployment import Deployment
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
 from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
-from tallystick.client.choose import Candidate, Policy, Wanted, cheapest
+from tallystick.client.choose import Candidate, Policy, Wanted
 from tallystick.client.closing import ClosedChannel, close_channels
 from tallystick.client.drivers import Asynchronous, Blocking, run_asynchronous, run_blocking
 from tallystick.client.events import Lines, Payload
 from tallystick.client.flow import Emit, Respond
 from tallystick.client.outcome import EXTENSION, Outcome, OutcomeListener
 from tallystick.client.purse import HeldReceipt
+from tallystick.client.rules import quoted
 from tallystick.client.session import Session, open_session
 from tallystick.client.tables import Durability
 from tallystick.ports import PostedOffer, Signer
@@ -79,7 +80,7 @@ class _Face:
         deployment: Deployment | Path | str | None = None,
         budget: Budget,
         home: Path | str | None = None,
-        policy: Policy = cheapest,
+        policy: Policy = quoted,
         on_outcome: OutcomeListener | None = None,
         transactions: bool = False,
         durability: Durability = "process",

@@ -14,13 +14,14 @@ from tallystick.chain.market import Market
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender as TransactionSender
 from tallystick.client.budget import Budget
-from tallystick.client.choose import Policy, cheapest
+from tallystick.client.choose import Policy
 from tallystick.client.clerk import Clerk, Closer
 from tallystick.client.listing import Listing
 from tallystick.client.outcome import OutcomeListener
 from tallystick.client.payer import Payer
 from tallystick.client.pools import Pools
 from tallystick.client.purse import Purse
+from tallystick.client.rules import quoted
 from tallystick.client.sending import Sender
 from tallystick.client.tables import Durability
 from tallystick.client.tokenizers import load_tokenizers
@@ -38,7 +39,7 @@ def open_session(
     deployment: Deployment | Path | str | None = None,
     budget: Budget,
     home: Path | str | None = None,
-    policy: Policy = cheapest,
+    policy: Policy = quoted,
     on_outcome: OutcomeListener | None = None,
     transactions: bool = False,
     durability: Durability = "process",
@@ -80,7 +81,7 @@ class Session:
         domain: Domain,
         budget: Budget,
         home: Home,
-        policy: Policy = cheapest,
+        policy: Policy = quoted,
         on_outcome: OutcomeListener | None = None,
         pools: Pools | None = None,
         now: Callable[[], Milliseconds] | None = None,

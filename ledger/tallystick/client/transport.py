@@ -17,12 +17,13 @@ from tallystick.chain.keys import Keystore
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
 from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
-from tallystick.client.choose import Policy, cheapest
+from tallystick.client.choose import Policy
 from tallystick.client.drivers import Asynchronous, Blocking
 from tallystick.client.errors import AnswerCut, MalformedRequest, ProviderRefused
 from tallystick.client.flow import Emit, Flow, Outward, Respond
 from tallystick.client.outcome import OutcomeListener
 from tallystick.client.purse import HeldReceipt
+from tallystick.client.rules import quoted
 from tallystick.client.session import Session, open_session
 from tallystick.client.tables import Durability
 from tallystick.ports import PostedOffer, Signer
@@ -41,7 +42,7 @@ def transport(
     deployment: Deployment | Path | str | None = None,
     budget: Budget,
     home: Path | str | None = None,
-    policy: Policy = cheapest,
+    policy: Policy = quoted,
     on_outcome: OutcomeListener | None = None,
     transactions: bool = False,
     durability: Durability = "process",
@@ -63,7 +64,8 @@ def transport(
         Folder that holds the purse (channels, receipts, what is left of the budget) and the deployment; the
         same that `tally` uses. By default `~/.tallystick`.
     policy :
-        Which provider first; `cheapest` for the request by default.
+        Which provider first; by default `quoted`, which weighs price and time, and is `cheapest` where
+        nothing is known of anybody.
     on_outcome :
         Called with each request's `Outcome` when it is done.
     transactions :

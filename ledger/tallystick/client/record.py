@@ -1,0 +1,130 @@
+"""What a payer remembers of providers: how long they took against what they had promised, and whether they
+answered at all; and how long answers of a model are.
+
+Pure: the time comes in. One's own evidence counts first; what others found fills in where there is little of
+it. It is a memory for choosing well, never a reason to pay or not to pay.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from math import exp, log, sqrt
+from typing import Final, TypeVar
+
+from tallystick.protocol.rating import clipped
+from tallystick.protocol.speed import Pace
+from tallystick.protocol.units import Address, Milliseconds, Tokens
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_NEWEST: Final = 0.15
+"""Share of the newest answer in the moving average, once there are enough of them."""
+_FADES_IN: Final = 400_000
+"""Milliseconds after which an observation counts for a third or so: who was slow gets another chance."""
+_GRACE_S: Final = 0.1
+"""Of any answer's time, nobody's fault: the way there and back, and a busy payer."""
+_SHARED_WEIGHT: Final = 2.0
+"""What others found counts as so many answers of one's own."""
+_SPREAD: Final = 0.35
+"""Standard deviation of the logarithm of observed over quoted time, where too little is known."""
+_FIRST_REST, _LONGEST_REST = 1_000, 60_000
+"""Milliseconds for which a provider that failed is left alone: at first, and after many failures."""
+_REMEMBERED: Final = 4_096
+"""Providers, and models; those not heard of for longest are forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Of one provider's promises."""
+
+    mean: float = 0.0
+    """Of the logarithm of observed over quoted time."""
+    variance: float = _SPREAD**2
+    count: int = 0
+    at: Milliseconds = Milliseconds(0)
+
+    def weight(self, now: Milliseconds) -> float:
+        """Answers that it stands for, by now."""
+        return self.count * exp(-max(0, now - self.at) / _FADES_IN)
+
+    def updated(self, value: float, now: Milliseconds) -> "_Kept":
+        weight = self.weight(now)
+        share = max(_NEWEST, 1 / (1 + weight))
+        step = value - self.mean
+        spread = max(share, 1 / 8) if weight >= 1 else 0.0
+        variance = (1 - spread) * self.variance + spread * step * step
+        return _Kept(self.mean + share * step, variance, min(1 + round(weight), 1 << 32), now)
+
+
+@dataclass(slots=True)
+class Record:
+    """One payer's memory. Threads may share it: two observations at the same moment may count as one."""
+
+    _kept: OrderedDict[Address, _Kept] = field(default_factory=OrderedDict)
+    _failed: OrderedDict[Address, tuple[int, Milliseconds]] = field(default_factory=OrderedDict)
+    _lengths: OrderedDict[str, tuple[float, int]] = field(default_factory=OrderedDict)
+
+    # ------------------------------------------------------------------------------------- what came of it
+
+    def observe(
+        self, provider: Address, quoted: Pace, observed: Pace, output_tokens: int, *, now: Milliseconds
+    ) -> None:
+        """An answer of so many tokens ended, of which the provider had promised `quoted`."""
+        took = observed.total_s(output_tokens) + _GRACE_S
+        promised = quoted.total_s(output_tokens) + _GRACE_S
+        value = log(clipped(took / promised))
+        _keep(self._kept, provider, self._kept.get(provider, _Kept()).updated(value, now))
+
+    def answered(self, provider: Address, model: str, output_tokens: int) -> None:
+        """An answer ended, promised or not."""
+        self._failed.pop(provider, None)
+        mean, count = self._lengths.get(model, (0.0, 0))
+        share = max(0.05, 1 / (1 + count))
+        _keep(self._lengths, model, (mean + share * (output_tokens - mean), count + 1))
+
+    def failed(self, provider: Address, *, now: Milliseconds) -> None:
+        """It did not answer, or broke off."""
+        times, since = self._failed.get(provider, (0, now))
+        if times == 0 or now - since >= _rest(times):  # parallel requests fail together: that is once
+            _keep(self._failed, provider, (times + 1, now))
+
+    # ------------------------------------------------------------------------------------- what follows
+
+    def ratio(self, provider: Address, shared: float, *, now: Milliseconds) -> float:
+        """Observed over quoted time, as one would bet on it now: one's own answers as far as there are any,
+        `shared` (see `protocol.rating.agreed`) beside them."""
+        own = self._kept.get(provider, _Kept())
+        weight = own.weight(now)
+        mean = (weight * own.mean + _SHARED_WEIGHT * log(clipped(shared))) / (weight + _SHARED_WEIGHT)
+        return clipped(exp(mean))
+
+    def spread(self, provider: Address) -> float:
+        """Standard deviation of the logarithm of observed over quoted time: `exp(z * spread)` times the
+        ratio is its quantile at z deviations."""
+        return sqrt(self._kept.get(provider, _Kept()).variance)
+
+    def rating(self, provider: Address) -> tuple[int, int]:
+        """(ratio in millionths, answers that it comes from), to be told to others."""
+        own = self._kept.get(provider, _Kept())
+        return round(1_000_000 * clipped(exp(own.mean))), own.count
+
+    def resting(self, provider: Address, *, now: Milliseconds) -> bool:
+        """It failed so lately that others are asked first."""
+        times, since = self._failed.get(provider, (0, now))
+        return times > 0 and now - since < _rest(times)
+
+    def typical_output(self, model: str, otherwise: Tokens) -> Tokens:
+        """Output tokens of an answer of that model, as they were before; `otherwise` where there was none."""
+        mean, count = self._lengths.get(model, (0.0, 0))
+        return Tokens(max(1, round(mean))) if count else otherwise
+
+
+def _rest(times: int) -> int:
+    return min(_FIRST_REST << min(times - 1, 16), _LONGEST_REST)
+
+
+def _keep(memory: OrderedDict[K, V], key: K, value: V) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    while len(memory) > _REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,218 @@
+"""The rules by which a payer may choose: each orders candidates, and is a `Policy`.
+
+`quoted` is the default: price, predicted time and what a request costs others, weighed against each other.
+The others order by one thing alone. All are pure: chance comes from the request's seed, and no order of
+candidates, and nothing that a provider may pick freely, changes what they say.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf, log
+from typing import Final
+
+from tallystick.client.choose import Candidate, Choice, Policy, Wanted, expected_cost
+from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.speed import Load, Pace, pace, slowdown_s
+from tallystick.protocol.units import Atoms
+
+_DRAWN_BY_STAKE: Final = 3
+
+
+# -------------------------------------------------------------------------------------------- one thing alone
+
+
+def cheapest(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+    """By expected cost for this request; equal ones in an order that the seed decides."""
+    cost = {candidate.posted.offer_hash: expected_cost(candidate.posted, wanted) for candidate in candidates}
+    return [
+        Choice(posted=item.posted)
+        for item in sorted(candidates, key=lambda c: (cost[c.posted.offer_hash], _ticket(c, wanted)))
+    ]
+
+
+def stake_weighted(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+    """Three, drawn by stake and without replacement: the rule of the WWW.Serve paper. It expects nothing."""
+    drawn = sorted(candidates, key=lambda c: (_arrival(c, wanted, c.posted.stake.staked), _ticket(c, wanted)))
+    return [Choice(posted=item.posted) for item in drawn[:_DRAWN_BY_STAKE]]
+
+
+def fastest(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+    """By the predicted time of the whole answer; those of whom nothing is known come last, by price."""
+    return _by(lambda expected: expected.total_s(wanted.expected_output), candidates, wanted)
+
+
+def soonest(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+    """As `fastest`, by the time of the first token."""
+    return _by(lambda expected: expected.first_s, candidates, wanted)
+
+
+def most_fluent(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+    """As `fastest`, by the time between tokens."""
+    return _by(lambda expected: expected.token_s, candidates, wanted)
+
+
+def _by(key: Callable[[Pace], float], candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+    known: list[tuple[float, bytes, Choice]] = []
+    unknown: list[Candidate] = []
+    for candidate in candidates:
+        expected = foreseen(candidate, wanted)
+        if expected is None:
+            unknown.append(candidate)
+            continue
+        choice = Choice(posted=candidate.posted, expected=expected)
+        known.append((candidate.seen.ratio * key(expected), _ticket(candidate, wanted), choice))
+    known.sort(key=lambda item: item[:2])
+    return [*(choice for *_, choice in known), *cheapest(unknown, wanted)]
+
+
+# --------------------------------------------------------------------------------------------- the default
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quoted:
+    """Weighs price, time and what a request takes from others: "quote, jitter, bounce".
+
+    Of many candidates a few are drawn, by bond slot, so that a provider gains nothing by being many. Each
+    gets a score in atoms: what the answer costs, and for its time, as the provider's record has it, and for
+    the time that it takes from others there, what that time is worth; and all that times a number that
+    chance picks for each, so that payers with the same news do not all run to the same place. Where nothing
+    is known of anybody it is `cheapest`.
+    """
+
+    drawn: int = 5
+    """Candidates that are compared."""
+    all_of: int = 8
+    """So many or fewer are all compared."""
+    further: int = 16
+    """Those behind them, as they were drawn, for where all of them refuse."""
+    toll: float = 0.4
+    """Share of the time taken from others that weighs as one's own."""
+    jitter: float = 0.3
+    """Scores are multiplied by 1 ± this."""
+    second: Atoms | None = None
+    """What a second is worth. None: so much that time and price weigh alike: of the median of the candidates'
+    times, and of the median of their prices, the double is as bad."""
+
+    def __call__(self, candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+        compared, further = self._draw(candidates, wanted)
+        expected = [foreseen(candidate, wanted) for candidate in compared]
+        if all(item is None for item in expected):
+            return cheapest(candidates, wanted)
+        scores = self._scores(compared, expected, wanted)
+        order = sorted(
+            range(len(compared)),
+            key=lambda i: (_full(compared[i]), scores[i], _ticket(compared[i], wanted)),
+        )
+        chosen = [Choice(posted=compared[i].posted, expected=expected[i]) for i in order]
+        return chosen + [Choice(posted=c.posted, expected=foreseen(c, wanted)) for c in further]
+
+    def _draw(
+        self, candidates: Sequence[Candidate], wanted: Wanted
+    ) -> tuple[Sequence[Candidate], Sequence[Candidate]]:
+        if len(candidates) <= self.all_of:
+            return candidates, ()
+        slot = max(1, wanted.minimum_stake)
+        drawn = sorted(
+            candidates,
+            key=lambda c: (
+                _full(c),
+                _arrival(c, wanted, c.posted.stake.staked // slot),
+                _ticket(c, wanted),
+            ),
+        )
+        return drawn[: self.drawn], drawn[self.drawn : self.drawn + self.further]
+
+    def _scores(
+        self, candidates: Sequence[Candidate], expected: Sequence[Pace | None], wanted: Wanted
+    ) -> list[float]:
+        """Of whom nothing is known is taken to be as slow as the slowest of whom something is."""
+        known = [
+            None if pace is None else self._time_s(candidate, pace, wanted)
+            for candidate, pace in zip(candidates, expected, strict=True)
+        ]
+        slowest = max(time for time in known if time is not None)
+        times = [slowest if time is None else time for time in known]
+        costs = [expected_cost(candidate.posted, wanted) for candidate in candidates]
+        second: float
+        if self.second is not None:
+            second = self.second
+        else:
+            # Nobody gets ahead by a higher price: only the median's own price raises what a second is worth,
+            # and whoever loses more by that than the median itself stands behind it already.
+            second = max(1, _median(costs)) / max(_median(times), 1e-9)
+        return [
+            (time * second + cost) * (1 + self.jitter * (2 * _chance(candidate, wanted, 8) - 1))
+            for candidate, time, cost in zip(candidates, times, costs, strict=True)
+        ]
+
+    def _time_s(self, candidate: Candidate, expected: Pace, wanted: Wanted) -> float:
+        own = candidate.seen.ratio * expected.total_s(wanted.expected_output)
+        status = candidate.seen.status
+        if status is None:
+            return own
+        taken = slowdown_s(
+            status.speed,
+            _load(candidate),
+            input_tokens=wanted.input_tokens,
+            output_tokens=wanted.expected_output,
+        )
+        return own + self.toll * taken
+
+
+quoted: Final[Policy] = Quoted()
+
+
+# -------------------------------------------------------------------------------------------- what they share
+
+
+def foreseen(candidate: Candidate, wanted: Wanted) -> Pace | None:
+    """What the provider's own word lets one expect; None where it said nothing."""
+    if candidate.quoted is not None or candidate.seen.status is None:
+        return candidate.quoted
+    return pace(
+        candidate.seen.status.speed,
+        _load(candidate),
+        input_tokens=wanted.input_tokens,
+        output_tokens=wanted.expected_output,
+    )
+
+
+def _load(candidate: Candidate) -> Load:
+    """As last heard, and what was sent there since."""
+    assert candidate.seen.status is not None
+    load = candidate.seen.status.load
+    return Load(
+        running=load.running,
+        waiting=load.waiting + candidate.pending,
+        context=load.context,
+        queued=type(load.queued)(load.queued + candidate.pending_tokens),
+    )
+
+
+def _full(candidate: Candidate) -> bool:
+    """It said that it would take nothing more; a quote is newer than that."""
+    status = candidate.seen.status
+    return candidate.quoted is None and status is not None and status.room <= candidate.pending
+
+
+def _arrival(candidate: Candidate, wanted: Wanted, weight: int) -> float:
+    """The earliest of `weight` draws: sorted by it, candidates come as if drawn by weight, one after another.
+
+    Who splits its weight in two comes first with one of them exactly as early as before.
+    """
+    return -log(_chance(candidate, wanted, 0)) / weight if weight > 0 else inf
+
+
+def _chance(candidate: Candidate, wanted: Wanted, at: int) -> float:
+    """Over zero, up to one, evenly; another one for each `at` of 0, 8, 16."""
+    return (1 + int.from_bytes(_ticket(candidate, wanted)[at : at + 8])) / (1 << 64)
+
+
+def _ticket(candidate: Candidate, wanted: Wanted) -> bytes:
+    """32 bytes that nobody can know before the request: the seed is the payer's secret."""
+    return keccak(wanted.seed.to_bytes(8, "big") + candidate.posted.offer_hash)
+
+
+def _median(values: Sequence[float]) -> float:
+    """The middle one; of an even number, the upper of the two. One of them, so that it is somebody's own."""
+    return sorted(values)[len(values) // 2]

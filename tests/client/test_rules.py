@@ -1,0 +1,364 @@
+"""Each rule orders candidates, and no trick of a provider's moves it past what it offers."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallystick.client.choose import Candidate, Choice, Policy, Wanted, choose, eligible, expected_cost
+from tallystick.client.rules import (
+    Quoted,
+    cheapest,
+    fastest,
+    foreseen,
+    most_fluent,
+    quoted,
+    soonest,
+    stake_weighted,
+)
+from tallystick.ports import UNSEEN, PostedOffer, Seen
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.speed import Pace, Speed
+from tallystick.protocol.stake import Stake
+from tallystick.protocol.status import Status
+from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Timestamp, Tokens
+
+NOW = Timestamp(1_000)
+WANTED = Wanted(model="m", input_tokens=Tokens(1_000), output_tokens=Tokens(200), seed=0)
+RULES: Sequence[Policy] = (cheapest, stake_weighted, fastest, soonest, most_fluent, quoted)
+BY_TIME: Sequence[Policy] = (fastest, soonest, most_fluent)
+STILL = Quoted(jitter=0)
+A100 = Speed(
+    fixed=10**9,
+    sequence=55 * 10**6,
+    weights=10_037 * 10**6,
+    token=68_540_000,
+    context=120_530,
+    capacity=Tokens(403_011),
+    chunk=Tokens(2_048),
+)
+
+
+def posted(number: int, *, price: int = 10**6, stake: int = 1, model: str = "m") -> PostedOffer:
+    offer = Offer(
+        provider=Address(number.to_bytes(20, "big")),
+        sequence=0,
+        endpoint="https://gateway.example:8443",
+        endpoint_key=ZERO_HASH,
+        model=model,
+        model_hash=ZERO_HASH,
+        input_price=price,
+        cached_input_price=price,
+        output_price=price,
+        context_length=10_000,
+        credit=1_000,
+        valid_until=1_001,
+    )
+    held = Stake(
+        provider=offer.provider,
+        staked=Atoms(stake),
+        exiting=Atoms(0),
+        exits_at=Timestamp(0),
+        receipt_key=offer.provider,
+    )
+    return PostedOffer(offer=offer, offer_hash=offer.struct_hash(), stake=held)
+
+
+def seen(
+    *,
+    running: int = 0,
+    queued: int = 0,
+    room: int = 100,
+    slower: int = 1,
+    ratio: float = 1.0,
+    suspected: bool = False,
+) -> Seen:
+    """An A100, or one that is so many times slower."""
+    status = Status(
+        provider=Address(bytes(20)),
+        offer_hash=ZERO_HASH,
+        sequence=0,
+        room=room,
+        running=running,
+        waiting=0,
+        context=Tokens(1_200 * running),
+        queued=Tokens(queued),
+        parameters=0,
+        quantization="",
+        speed=replace(
+            A100,
+            fixed=A100.fixed * slower,
+            weights=A100.weights * slower,
+            token=A100.token * slower,
+            context=A100.context * slower,
+        ),
+    )
+    return Seen(status=status, age_ms=0, suspected=suspected, ratio=ratio)
+
+
+def one(number: int, heard: Seen = UNSEEN, **terms: int) -> Candidate:
+    return Candidate(posted=posted(number, **terms), seen=heard)
+
+
+def order(choices: Sequence[Choice]) -> list[int]:
+    return [int.from_bytes(choice.posted.offer.provider) for choice in choices]
+
+
+_heard = st.one_of(
+    st.just(UNSEEN),
+    st.builds(
+        seen,
+        running=st.integers(0, 60),
+        queued=st.integers(0, 20_000),
+        room=st.integers(0, 2),
+        slower=st.integers(1, 20),
+        ratio=st.floats(0.2, 20),
+        suspected=st.booleans(),
+    ),
+)
+_terms = st.tuples(_heard, st.integers(0, 10**7), st.integers(0, 5))
+_seeds = st.integers(0, 2**64 - 1)
+
+
+def _candidates(most: int, least: int = 0) -> st.SearchStrategy[list[Candidate]]:
+    return st.lists(_terms, min_size=least, max_size=most).map(
+        lambda all_of_them: [
+            one(i, heard, price=price, stake=stake)
+            for i, (heard, price, stake) in enumerate(all_of_them, start=1)
+        ]
+    )
+
+
+# ---------------------------------------------------------------------------------- what holds for every rule
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(_candidates(12), _seeds, st.randoms(use_true_random=False))
+def test_the_order_of_candidates_means_nothing(
+    rule: Policy, candidates: list[Candidate], seed: int, random: Random
+) -> None:
+    wanted = replace(WANTED, seed=seed)
+    turned = random.sample(candidates, len(candidates))
+    assert rule(candidates, wanted) == rule(turned, wanted)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(_candidates(30), _seeds)
+def test_only_candidates_are_chosen_and_each_once(
+    rule: Policy, candidates: list[Candidate], seed: int
+) -> None:
+    chosen = order(rule(candidates, replace(WANTED, seed=seed)))
+    assert len(set(chosen)) == len(chosen)
+    assert set(chosen) <= {int.from_bytes(c.posted.offer.provider) for c in candidates}
+    assert bool(chosen) == bool(candidates)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(_candidates(10), _seeds)
+def test_nobody_unfit_is_ever_chosen(rule: Policy, candidates: list[Candidate], seed: int) -> None:
+    wanted = replace(WANTED, seed=seed)
+    strange = [one(100, seen(), model="n"), one(101, seen()), *candidates]
+    avoided = {strange[1].posted.offer.provider}
+    chosen = choose(strange, wanted, rule, now=NOW, local=True, avoided=avoided)
+    assert all(eligible(c.posted, wanted, now=NOW, local=True, avoided=avoided) for c in chosen)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(_candidates(8), _seeds)
+def test_those_said_not_to_answer_come_last(rule: Policy, candidates: list[Candidate], seed: int) -> None:
+    """And none of them takes the place of one that answers."""
+    wanted = replace(WANTED, seed=seed)
+    answering = [candidate for candidate in candidates if not candidate.seen.suspected]
+    chosen = choose(candidates, wanted, rule, now=NOW, local=True)
+    first = rule(answering, wanted)
+    assert list(chosen[: len(first)]) == list(first)
+
+
+@pytest.mark.parametrize("rule", [cheapest, fastest, quoted])
+def test_equals_share_the_load(rule: Policy) -> None:
+    candidates = [one(i, seen()) for i in range(1, 5)]
+    firsts = Counter(order(rule(candidates, replace(WANTED, seed=seed)))[0] for seed in range(400))
+    assert all(60 < firsts[i] < 140 for i in range(1, 5))
+
+
+# ------------------------------------------------------------------------------------------ one thing alone
+
+
+@pytest.mark.parametrize("rule", BY_TIME)
+@given(_candidates(8, least=2), st.integers(0, 7), st.integers(1, 50_000), _seeds)
+def test_a_longer_queue_brings_nobody_forward(
+    rule: Policy, candidates: list[Candidate], which: int, more: int, seed: int
+) -> None:
+    wanted = replace(WANTED, seed=seed)
+    busier = _with_queue(candidates, which, more)
+    assert _place(rule, busier, which, wanted) >= _place(rule, candidates, which, wanted)
+
+
+def test_the_fastest_is_the_one_that_keeps_what_it_promises() -> None:
+    liar, honest = one(1, seen(ratio=10)), one(2, seen(slower=4))
+    assert order(fastest([liar, honest], WANTED)) == [2, 1]
+
+
+def test_who_says_nothing_is_not_taken_to_be_fast() -> None:
+    silent, slow = one(1, price=1), one(2, seen(slower=19), price=10**7)
+    assert order(fastest([silent, slow], WANTED)) == [2, 1]
+
+
+def test_stake_draws_in_proportion() -> None:
+    """The first of them; the frequencies are within four standard deviations."""
+    candidates = [one(i, stake=i) for i in range(1, 5)]
+    rounds = 4_000
+    firsts = Counter(
+        order(stake_weighted(candidates, replace(WANTED, seed=seed)))[0] for seed in range(rounds)
+    )
+    for i in range(1, 5):
+        share = i / 10
+        assert abs(firsts[i] / rounds - share) < 4 * (share * (1 - share) / rounds) ** 0.5
+
+
+def test_stake_draws_three() -> None:
+    assert len(stake_weighted([one(i) for i in range(1, 9)], WANTED)) == 3
+
+
+# ------------------------------------------------------------------------------------------ the default
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 10**7), st.integers(0, 5)), max_size=30),
+    _seeds,
+)
+def test_where_nothing_is_known_the_cheapest_is_chosen(terms: list[tuple[int, int]], seed: int) -> None:
+    wanted = replace(WANTED, seed=seed)
+    candidates = [one(i, price=price, stake=stake) for i, (price, stake) in enumerate(terms, start=1)]
+    assert quoted(candidates, wanted) == cheapest(candidates, wanted)
+
+
+@given(_candidates(8, least=2), st.integers(0, 7), st.integers(1, 10**7), _seeds)
+def test_a_higher_price_brings_nobody_forward(
+    candidates: list[Candidate], which: int, more: int, seed: int
+) -> None:
+    wanted = replace(WANTED, seed=seed)
+    which %= len(candidates)
+    offer = candidates[which].posted.offer
+    higher = offer.input_price + more
+    # The same offer hash, so that chance gives it the same number.
+    dearer = replace(
+        candidates[which].posted,
+        offer=replace(offer, input_price=higher, cached_input_price=higher, output_price=higher),
+    )
+    changed = [*candidates]
+    changed[which] = replace(candidates[which], posted=dearer)
+    for rule in (quoted, Quoted(second=Atoms(50)), cheapest):
+        assert _place(rule, changed, which, wanted) >= _place(rule, candidates, which, wanted)
+
+
+@given(_candidates(8, least=2), st.integers(0, 7), st.integers(1, 50_000), _seeds)
+def test_a_longer_queue_brings_nobody_forward_by_default(
+    candidates: list[Candidate], which: int, more: int, seed: int
+) -> None:
+    wanted = replace(WANTED, seed=seed)
+    busier = _with_queue(candidates, which, more)
+    assert _place(quoted, busier, which, wanted) >= _place(quoted, candidates, which, wanted)
+
+
+def test_a_free_answer_is_worth_no_more_than_it_saves() -> None:
+    """Whoever takes the median's time three times over does not win by asking for nothing."""
+    others = [one(i, seen()) for i in range(1, 5)]
+    for slower, wins in ((2, True), (4, False)):
+        bait = one(9, seen(slower=slower), price=0)
+        assert (order(STILL([bait, *others], WANTED))[0] == 9) is wins
+
+
+def test_time_is_worth_what_the_payer_says() -> None:
+    fast, cheap = one(1, seen(), price=2 * 10**6), one(2, seen(slower=4))
+    assert order(Quoted(jitter=0, second=Atoms(0))([fast, cheap], WANTED)) == [2, 1]
+    assert order(Quoted(jitter=0, second=Atoms(10**6))([fast, cheap], WANTED)) == [1, 2]
+
+
+def test_what_others_lose_by_it_counts() -> None:
+    """Alike for oneself: a busy fast engine, and a slow one that stands idle."""
+    busy, idle = one(1, seen(running=40)), one(2, seen(slower=2))
+    hurry, care = (Quoted(jitter=0, toll=toll) for toll in (0, 1))
+    assert order(hurry([busy, idle], WANTED)) == [1, 2]
+    assert order(care([busy, idle], WANTED)) == [2, 1]
+
+
+def test_who_has_no_room_comes_last() -> None:
+    full, slow = one(1, seen(room=0)), one(2, seen(slower=20))
+    assert order(quoted([full, slow], WANTED)) == [2, 1]
+    taken = replace(one(3, seen(room=2)), pending=2)
+    assert order(quoted([taken, slow], WANTED)) == [2, 3]
+
+
+def test_what_it_quotes_is_newer_than_what_it_told_everyone() -> None:
+    bounced, other = one(1, seen()), one(2, seen(running=20))
+    assert order(STILL([bounced, other], WANTED)) == [1, 2]
+    bounced = replace(bounced, quoted=Pace(30.0, 0.2))
+    chosen = STILL([bounced, other], WANTED)
+    assert order(chosen) == [2, 1]
+    assert chosen[1].expected == Pace(30.0, 0.2)
+
+
+def test_what_is_expected_is_the_providers_own_word() -> None:
+    """Its record weighs in the choice alone: a slow one that promises little is held to little."""
+    candidate = one(1, seen(ratio=5))
+    assert quoted([candidate], WANTED)[0].expected == foreseen(one(1, seen()), WANTED)
+
+
+def test_of_many_a_few_are_drawn_by_slot() -> None:
+    """The fastest of all is found as often as its slots say, and the rest stand behind the five."""
+    slot = 10
+    wanted = replace(WANTED, minimum_stake=Atoms(slot))
+    candidates = [one(i, seen(slower=9), stake=slot) for i in range(1, 20)] + [one(20, seen(), stake=slot)]
+    rounds = 1_000
+    orders = [order(quoted(candidates, replace(wanted, seed=seed))) for seed in range(rounds)]
+    share = 5 / 20
+    found = sum(chosen[0] == 20 for chosen in orders) / rounds
+    assert abs(found - share) < 4 * (share * (1 - share) / rounds) ** 0.5
+    assert all(len(chosen) == 20 for chosen in orders)
+
+
+def test_splitting_a_stake_gains_no_attention() -> None:
+    """Ten slots of one provider, or of ten: the fast engine behind them is found as often."""
+    rounds = 1_000
+    others = [one(i, seen(slower=9), stake=10) for i in range(1, 20)]
+
+    def found(mine: list[Candidate]) -> float:
+        names = {int.from_bytes(candidate.posted.offer.provider) for candidate in mine}
+        firsts = (order(quoted([*others, *mine], replace(WANTED, seed=seed)))[0] for seed in range(rounds))
+        return sum(first in names for first in firsts) / rounds
+
+    whole = found([one(50, seen(), stake=10)])
+    split = found([one(50 + i, seen(), stake=1) for i in range(10)])
+    assert abs(whole - split) < 4 * (2 * 0.25 * 0.75 / rounds) ** 0.5
+
+
+def test_less_than_a_slot_is_drawn_after_all_others() -> None:
+    wanted = replace(WANTED, minimum_stake=Atoms(10))
+    candidates = [one(i, seen(), stake=10) for i in range(1, 10)] + [one(99, seen(), stake=9)]
+    assert all(order(quoted(candidates, replace(wanted, seed=seed)))[-1] == 99 for seed in range(50))
+
+
+def test_cost_is_that_of_the_request() -> None:
+    assert expected_cost(posted(1), WANTED) == 1_200
+
+
+def _with_queue(candidates: list[Candidate], which: int, more: int) -> list[Candidate]:
+    which %= len(candidates)
+    heard = candidates[which].seen
+    if heard.status is None:
+        return candidates
+    status = replace(heard.status, queued=Tokens(heard.status.queued + more))
+    changed = [*candidates]
+    changed[which] = replace(candidates[which], seen=replace(heard, status=status))
+    return changed
+
+
+def _place(rule: Policy, candidates: list[Candidate], which: int, wanted: Wanted) -> int:
+    which %= len(candidates)
+    name = int.from_bytes(candidates[which].posted.offer.provider)
+    return order(rule(candidates, wanted)).index(name)
