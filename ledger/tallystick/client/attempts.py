@@ -54,6 +54,8 @@ class Attempt:
     """Nobody waits for it any more: only what was begun is asked for, never new work."""
     alone: bool = False
     """No other provider could serve instead."""
+    connect_s: float | None = None
+    """Seconds to connect in, where others wait to serve; None: as long as the caller says."""
 
 
 class LostAttempts:

@@ -5,7 +5,7 @@ imports no socket and no event loop; `drivers` perform the effects.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import httpx2
@@ -188,3 +188,27 @@ def first_of(flows: Sequence[Flow[T]]) -> Flow[Sequence[End[T]]]:
 
 def _one_returned(ends: Sequence[End[object]]) -> bool:
     return any(isinstance(end, Returned) for end in ends) or None not in ends
+
+
+def hurrying(flow: Flow[T], connect: float) -> Flow[T]:
+    """The same, with no more than so many seconds for each new connection."""
+    result: object = None
+    error: BaseException | None = None
+    while True:
+        try:
+            effect = flow.send(result) if error is None else flow.throw(error)
+        except StopIteration as end:
+            value: T = end.value
+            return value
+        if isinstance(effect, Send):
+            allowed = effect.timeout.get("connect")
+            limit = connect if allowed is None else min(connect, allowed)
+            effect = replace(effect, timeout={**effect.timeout, "connect": limit})
+        result, error = None, None
+        try:
+            result = yield effect
+        except GeneratorExit:
+            flow.close()
+            raise
+        except BaseException as raised:  # noqa: BLE001  # the flow decides
+            error = raised

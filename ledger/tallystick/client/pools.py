@@ -5,6 +5,7 @@ The check is part of the handshake itself: `ssl` lets a context name the classes
 (threads) and for memory buffers (event loops) alike.
 """
 
+import socket
 import ssl
 from collections.abc import Callable
 from hashlib import sha256
@@ -19,6 +20,23 @@ from tallystick.client.flow import Endpoint
 from tallystick.protocol.units import ZERO_HASH, Hash32
 
 _LIMITS: Final = httpx2.Limits(max_connections=512, max_keepalive_connections=64, keepalive_expiry=30)
+
+_VANISHED_S: Final = 10
+"""Seconds of silence, below HTTP, after which a machine is taken to be gone."""
+
+
+def _socket_options() -> list[tuple[int, int, int]]:
+    """A machine that is cut off sends no end: the kernel asks after it, as far as it knows how to."""
+    wanted = {"TCP_USER_TIMEOUT": 1000 * _VANISHED_S, "TCP_KEEPIDLE": 4, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3}
+    known = [
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in wanted.items()
+        if hasattr(socket, name)
+    ]
+    return [
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        *known,
+    ]
 
 
 def endpoint_key(certificate: bytes) -> Hash32:
@@ -117,7 +135,10 @@ class TransportPair:
 def _pair(endpoint: Endpoint) -> TransportPair:
     pinned = endpoint.key != ZERO_HASH
     verify: ssl.SSLContext | bool = pinned_context(endpoint.key) if pinned else True
+    options = _socket_options()
     return TransportPair(
-        lambda: httpx2.HTTPTransport(verify=verify, limits=_LIMITS, trust_env=False),
-        lambda: httpx2.AsyncHTTPTransport(verify=verify, limits=_LIMITS, trust_env=False),
+        lambda: httpx2.HTTPTransport(verify=verify, limits=_LIMITS, trust_env=False, socket_options=options),
+        lambda: httpx2.AsyncHTTPTransport(
+            verify=verify, limits=_LIMITS, trust_env=False, socket_options=options
+        ),
     )
