@@ -18,7 +18,7 @@ from tallystick.chain.deployment import Deployment
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
 from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
-from tallystick.client.choose import Candidate, Policy, Wanted
+from tallystick.client.choose import Policy
 from tallystick.client.closing import ClosedChannel, close_channels
 from tallystick.client.drivers import Asynchronous, Blocking, run_asynchronous, run_blocking
 from tallystick.client.events import Lines, Payload
@@ -31,7 +31,7 @@ from tallystick.client.tables import Durability
 from tallystick.ports import PostedOffer, Signer
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Verified
-from tallystick.protocol.units import Address, Atoms, Tokens
+from tallystick.protocol.units import Address, Atoms
 
 TIMEOUT: Final = {"connect": 10.0, "read": 600.0, "write": 60.0, "pool": 600.0}
 """Seconds, unless the caller says otherwise."""
@@ -135,7 +135,7 @@ class Client(_Face):
     def offers(self, model: str | None = None) -> list[PostedOffer]:
         """Those that hold now, as the policy orders them for a short question; raises ChainUnavailable."""
         offers = run_blocking(self._session.pools, self._session.payer.listing.offers())
-        return _ordered(self._session, offers, model)
+        return self._session.in_order(offers, model)
 
     def chat(
         self,
@@ -259,7 +259,7 @@ class AsyncClient(_Face):
 
     async def offers(self, model: str | None = None) -> list[PostedOffer]:
         offers = await run_asynchronous(self._session.pools, self._session.payer.listing.offers())
-        return _ordered(self._session, offers, model)
+        return self._session.in_order(offers, model)
 
     async def chat(
         self,
@@ -363,15 +363,6 @@ class AsyncStream:
 
 def _messages(messages: Messages) -> Sequence[Mapping[str, Any]]:
     return [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
-
-
-def _ordered(session: Session, offers: Sequence[PostedOffer], model: str | None) -> list[PostedOffer]:
-    ordered: list[PostedOffer] = []
-    for name in sorted({posted.offer.model for posted in offers} if model is None else {model}):
-        wanted = Wanted(model=name, input_tokens=Tokens(256), output_tokens=None, seed=0)
-        same = [Candidate(posted=posted) for posted in offers if posted.offer.model == name]
-        ordered.extend(choice.posted for choice in session.payer.policy(same, wanted))
-    return ordered
 
 
 def _outcome(head: object) -> Outcome:

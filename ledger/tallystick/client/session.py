@@ -14,7 +14,7 @@ from tallystick.chain.market import Market
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender as TransactionSender
 from tallystick.client.budget import Budget
-from tallystick.client.choose import Policy
+from tallystick.client.choose import Candidate, Policy, Wanted
 from tallystick.client.clerk import Clerk, Closer
 from tallystick.client.listing import Listing
 from tallystick.client.outcome import OutcomeListener
@@ -26,10 +26,10 @@ from tallystick.client.sending import Sender
 from tallystick.client.tables import Durability
 from tallystick.client.tokenizers import load_tokenizers
 from tallystick.home import Home
-from tallystick.ports import ChainReader, Directory, Recount, Signer
+from tallystick.ports import ChainReader, Directory, PostedOffer, Recount, Signer
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.units import Milliseconds
+from tallystick.protocol.units import Milliseconds, Tokens
 
 
 def open_session(
@@ -113,6 +113,15 @@ class Session:
         )
         self.clerk.attend(self.payer)
         self._finalizer = weakref.finalize(self, _close, self.clerk, self.purse, self.pools, closing)
+
+    def in_order(self, offers: Sequence[PostedOffer], model: str | None) -> list[PostedOffer]:
+        """Those of the model, or of each, as the policy orders them for a short question."""
+        ordered: list[PostedOffer] = []
+        for name in sorted({posted.offer.model for posted in offers} if model is None else {model}):
+            same = [Candidate(posted=posted) for posted in offers if posted.offer.model == name]
+            question = Wanted(model=name, input_tokens=Tokens(256), output_tokens=None, seed=0)
+            ordered += [choice.posted for choice in self.payer.policy(same, question)]
+        return ordered
 
     @property
     def closed(self) -> bool:
