@@ -80,6 +80,13 @@ def explorer(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any free one.")] = 8480,
+    proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Address or network of a reverse proxy whose X-Forwarded-For says who asks; repeatable.",
+        ),
+    ] = None,
     home: Annotated[
         Path | None,
         typer.Option(envvar="TALLYSTICK_HOME", help="Folder of wallets and the market; ~/.tallystick."),
@@ -93,7 +100,13 @@ def explorer(
     configure_logs()
     try:
         options = Options.of(
-            rpc=rpc, deployment=deployment, database=database, host=host, port=port, home=home
+            rpc=rpc,
+            deployment=deployment,
+            database=database,
+            host=host,
+            port=port,
+            home=home,
+            proxies=proxy or (),
         )
         status = run(options)
     except ExplorerRefused as error:

@@ -70,6 +70,20 @@ def test_who_asks_too_much_is_refused_and_static_files_are_free(site: Site) -> N
         assert client.get("/static/app.css").status_code == 200
 
 
+def test_behind_a_proxy_each_visitor_has_its_own_limit_and_nobody_else_is_believed(site: Site) -> None:
+    limit = Limit(rate=0.0, burst=1)
+
+    def asks(client: TestClient, forwarded: str) -> int:
+        return client.get("/nothing", headers={"X-Forwarded-For": forwarded}).status_code
+
+    app = make_app(site, limit=limit, proxies=["192.0.2.0/24"])
+    proxied = TestClient(app, client=("192.0.2.7", 1))
+    assert [asks(proxied, who) for who in ("203.0.113.1", "203.0.113.2")] == [404, 404]
+    assert asks(proxied, "198.51.100.9, 203.0.113.1") == 429, "What a visitor puts before it is not believed."
+    stranger = TestClient(app, client=("203.0.113.3", 1))
+    assert [asks(stranger, who) for who in ("203.0.113.4", "203.0.113.5")] == [404, 429]
+
+
 def test_a_bucket_fills_by_the_clock() -> None:
     now = 0.0
     buckets = Buckets(Limit(rate=2.0, burst=2), clock=lambda: now)

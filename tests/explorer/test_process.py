@@ -76,6 +76,7 @@ def test_it_indexes_serves_ends_and_goes_on(traded: Traded, start: Start) -> Non
         (["--deployment", "/nowhere"], "cannot be read"),
         (["--database", "mysql://somewhere/x"], "A database is named by"),
         (["--rpc", "http://127.0.0.1:9"], "does not answer"),
+        (["--proxy", "192.0.2.7/8"], "A proxy is an address or a network"),
     ],
 )
 def test_it_says_why_it_does_not_start(

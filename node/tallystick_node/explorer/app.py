@@ -3,6 +3,7 @@ to `site.live`; who fills the one and publishes to the other is not its business
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tallystick_node.explorer.errors import Malformed, NotFound, PageError
 from tallystick_node.explorer.guard import SAFE, Buckets, Headers, Limit, RateLimit
@@ -50,8 +52,11 @@ class Explorer(FastAPI):
         return document
 
 
-def make_app(site: Site, *, limit: Limit | None = Limit()) -> FastAPI:
-    """The explorer of one market. Without a limit an address may ask as much as it likes: for tests."""
+def make_app(site: Site, *, limit: Limit | None = Limit(), proxies: Sequence[str] = ()) -> FastAPI:
+    """The explorer of one market. Without a limit an address may ask as much as it likes: for tests.
+
+    `proxies`: addresses or networks of those who are believed when they say whom they ask for.
+    """
     app = Explorer(
         title="Tallystick explorer",
         summary="The market as its events tell it. Amounts are decimal strings of atoms.",
@@ -65,6 +70,8 @@ def make_app(site: Site, *, limit: Limit | None = Limit()) -> FastAPI:
     if limit is not None:
         app.add_middleware(RateLimit, buckets=Buckets(limit), refuse=_page_error)
     app.add_middleware(Headers)
+    if proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(proxies))
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")

@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
 
@@ -40,6 +42,8 @@ class Options:
     database: str
     host: str
     port: int
+    proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies that say, by X-Forwarded-For, whom they ask for."""
 
     @classmethod
     def of(
@@ -51,6 +55,7 @@ class Options:
         host: str,
         port: int,
         home: Path | None,
+        proxies: Sequence[str] = (),
     ) -> Self:
         """Raises ExplorerRefused."""
         place = Home.at(home)
@@ -64,8 +69,13 @@ class Options:
                 f"A database is named by {' or '.join(f'{name}://…' for name in _DRIVERS)}, a path or a name "
                 "at the end."
             )
+        for proxy in proxies:
+            try:
+                ip_network(proxy)
+            except ValueError as error:
+                raise ExplorerRefused(f"A proxy is an address or a network, not {proxy!r}.") from error
         text = url.render_as_string(hide_password=False)
-        return cls(rpc=rpc, deployment=market, database=text, host=host, port=port)
+        return cls(rpc=rpc, deployment=market, database=text, host=host, port=port, proxies=tuple(proxies))
 
 
 def serve(options: Options) -> int:
@@ -110,7 +120,7 @@ async def _run(options: Options, site: Site, indexer: Indexer) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listener = listening.listener(options.host, options.port)
-    server = listening.server(make_app(site))
+    server = listening.server(make_app(site, proxies=options.proxies))
     listening.keep_what_is_made()
     print(f"explorer http://{listening.written(listener)}", flush=True)  # noqa: T201
     serving = asyncio.create_task(server.serve(sockets=[listener]))
