@@ -1,6 +1,7 @@
 """One visitor at its worst: what it sends, holds open or reads slowly; others are answered meanwhile."""
 
 import asyncio
+import shutil
 import socket
 import sqlite3
 from dataclasses import replace
@@ -67,6 +68,46 @@ def test_a_publication_waits_for_the_index_and_is_no_defect(
 
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert auditor.post("/api/receipts", content=orjson.dumps(document)).json()["kept"] == 1
+
+
+def test_nothing_more_is_published_where_the_disk_is_nearly_full(
+    held: Held, auditor: TestClient, tmp_path: Path
+) -> None:
+    """Else whoever pays itself atom by atom ends the index for everybody."""
+    one, other = (orjson.dumps(document_to_json(item)) for item in held.settled.documents()[:2])
+    assert auditor.post("/api/receipts", content=one).json()["kept"] == 1
+    site: Site = auditor.app.state.site  # type: ignore[attr-defined]
+    auditor.app.state.site = replace(site, free_bytes=lambda: 300 << 20)  # type: ignore[attr-defined]
+
+    answer = auditor.post("/api/receipts", content=other)
+
+    assert (answer.status_code, answer.json()["code"]) == (507, "no-room")
+    assert (
+        "536,870,912 free bytes on this explorer's disk, and it has 314,572,800" in answer.json()["message"]
+    )
+    channel = to_hex(held.settled.key.id)
+    assert len(auditor.get(f"/api/channel/{channel}").json()["receipts"]) == 1
+    auditor.app.state.site = site  # type: ignore[attr-defined]
+    assert auditor.post("/api/receipts", content=other).json()["kept"] == 1
+
+
+def test_the_disk_is_the_one_that_the_database_lies_on(tmp_path: Path) -> None:
+    free = databases.free_bytes(f"sqlite+aiosqlite:///{tmp_path}/explorer.db")
+    assert free == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
+    assert databases.free_bytes("postgresql+asyncpg://somewhere/else") is None
+
+
+@pytest.mark.parametrize("path", ["/api/audit", "/api/audit/receipt"])
+def test_channels_of_one_answer_share_what_may_be_read_of_them(
+    held: Held, auditor: TestClient, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may have as many payments as all together."""
+    monkeypatch.setattr(facts, "SETTLEMENTS", 2)
+    documents = [document_to_json(half.whole()) for half in (held.settled, held.closed)]
+    assert [auditor.post(path, content=orjson.dumps(one)).status_code for one in documents] == [200, 200]
+    answer = auditor.post(path, content=orjson.dumps(documents))
+    assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
+    assert "more than 2 payments together" in answer.json()["message"]
 
 
 async def test_one_address_does_not_take_all_places_to_listen(site: Site) -> None:

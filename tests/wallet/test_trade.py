@@ -3,7 +3,10 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import httpx2
 import pytest
@@ -124,6 +127,31 @@ def publishes(tally: Tally, rpc: Rpc, folder: Path, channel: str) -> None:
         assert "0 published, 2 known there before, 0 refused." in told
     told = tally("receipts", "--publish", url, "--wallet", "alice")
     assert (told.status, "does not answer" in told.err) == (1, True)
+    with a_full_one(port):
+        told = tally("receipts", "--publish", url, "--wallet", "alice")
+    assert (told.status, "status 507: The disk is full.[2J" in told.err) == (1, True)
+
+
+@contextmanager
+def a_full_one(port: int) -> Iterator[None]:
+    """An explorer that has no room, and would clear the screen."""
+
+    class Full(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(507)
+            self.end_headers()
+            self.wfile.write(json.dumps({"code": "no-room", "message": "The disk is full.\x1b[2J"}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", port), Full) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join()
 
 
 def close(tally: Tally, provider: str) -> dict[str, str]:

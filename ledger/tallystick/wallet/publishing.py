@@ -159,11 +159,22 @@ def _sent(client: httpx2.Client, url: str, documents: Sequence[ReceiptDocument])
         return answer.json()
     except httpx2.HTTPStatusError as error:
         status = error.response.status_code
-        raise NotPublished(f"{target} answers with status {status}.", actual=status) from error
+        raise NotPublished(
+            f"{target} answers with status {status}{_reason(error.response)}", actual=status
+        ) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
         raise NotPublished(f"{target} does not answer ({type(error).__name__}).") from error
     except ValueError as error:
         raise NotPublished(f"What answers at {target} is no explorer.") from error
+
+
+def _reason(answer: httpx2.Response) -> str:
+    """What it says of itself, as letters that turn nothing around."""
+    try:
+        message = answer.json()["message"]
+    except (ValueError, TypeError, LookupError):
+        return "."
+    return f": {''.join(letter for letter in str(message)[:300] if letter.isprintable())}"
 
 
 def _count(answer: Any, name: str) -> int:

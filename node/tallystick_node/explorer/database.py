@@ -4,6 +4,7 @@ For pages SQLite opens the file read-only, PostgreSQL refuses to write in the se
 state of the index, however many queries it asks.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,15 @@ def reading(url: str) -> AsyncEngine:
         isolation_level="REPEATABLE READ",
         connect_args=_server_settings(options),
     )
+
+
+def free_bytes(url: str) -> int | None:
+    """Of the disk that SQLite's file lies on; None where another server keeps the database."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    assert parsed.database, "A database in memory has no second reader."
+    return shutil.disk_usage(Path(parsed.database).parent).free
 
 
 def _begin(connection: Connection) -> None:

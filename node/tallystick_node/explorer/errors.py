@@ -5,6 +5,7 @@ PageError
 ├─ NotFound           404
 ├─ TooLarge           413  more was sent than is looked at in one answer
 ├─ TooMany            429
+├─ NoRoom             507  the disk is nearly full
 └─ Unavailable        503  what the page needs is not there now
    ├─ IndexEmpty           nothing of the chain was read yet
    ├─ IndexBehind          the index stands still, or lacks more than a few blocks (/api/health)
@@ -42,6 +43,11 @@ class TooMany(PageError):
     status = 429
     code = "too-many-requests"
     retry_after = 1
+
+
+class NoRoom(PageError):
+    status = 507
+    code = "no-room"
 
 
 class Unavailable(PageError):

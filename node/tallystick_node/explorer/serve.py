@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Self
@@ -19,7 +20,7 @@ from tallystick.chain.rpc import Rpc
 from tallystick.home import Home
 from tallystick_node import listening
 from tallystick_node.explorer.app import make_app
-from tallystick_node.explorer.database import reading, writing
+from tallystick_node.explorer.database import free_bytes, reading, writing
 from tallystick_node.explorer.index.indexer import Indexer
 from tallystick_node.explorer.index.writer import IndexMisplaced, Writer
 from tallystick_node.explorer.node import Node
@@ -97,6 +98,7 @@ async def _serve(options: Options) -> int:
         site = Site(
             database=pages,
             writing=index,
+            free_bytes=partial(free_bytes, options.database),
             deployment=options.deployment,
             asset=asset,
             minimum_stake=await asyncio.to_thread(market.minimum_stake),

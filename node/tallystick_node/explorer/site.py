@@ -22,6 +22,8 @@ class Site:
     """Read-only."""
     writing: AsyncEngine | None = None
     """For the publication of receipts alone; none: nothing can be published here."""
+    free_bytes: Callable[[], int | None] = lambda: None
+    """Of the disk that receipts are kept on; None: not known."""
     deployment: Deployment
     asset: Asset
     minimum_stake: int = 1

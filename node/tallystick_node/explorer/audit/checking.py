@@ -77,6 +77,7 @@ async def receipts(db: AsyncConnection, domain: Domain, block: int, data: Any) -
     """Of a document or a list of them; a channel's is taken apart. Raises Malformed where that is none, or
     TooLarge."""
     found: list[ReceiptDocument | Step] = []
+    budget = _Budget(db)
     entries = data if isinstance(data, list) else [data]
     if len(entries) > RECEIPTS:
         raise TooLarge(f"At most {RECEIPTS} documents at a time.")
@@ -84,6 +85,7 @@ async def receipts(db: AsyncConnection, domain: Domain, block: int, data: Any) -
         if isinstance(entry, dict) and entry.get("tallystick") == CHANNEL:
             (whole,) = await asyncio.to_thread(intake.documents, entry)
             assert isinstance(whole, ChannelDocument)
+            await budget.spend(whole.channel.id)
             found += await _taken_apart(db, domain, block, whole)
         else:
             found.append(audit.read(entry))
@@ -109,6 +111,23 @@ async def _taken_apart(
     return proofs(whole.domain, whole.receipts, settled, whole.voucher)
 
 
+class _Budget:
+    """Payments that may be read for one answer: each channel of it may have as many as all together."""
+
+    def __init__(self, db: AsyncConnection):
+        self._db = db
+        self._left = queries.SETTLEMENTS
+
+    async def spend(self, channel_id: ChannelId) -> None:
+        """Before the channel is read; raises TooLarge."""
+        self._left -= await queries.payments(self._db, channel_id)
+        if self._left < 0:
+            raise TooLarge(
+                f"These channels have more than {queries.SETTLEMENTS:,} payments together: "
+                "send fewer at a time, or audit them from the shell."
+            )
+
+
 def unpaid_step(document: ReceiptDocument, known: Facts) -> Step | None:
     """None: it is proven to be paid. Else the step that says why not."""
     steps = audit.check(document, known)
@@ -131,6 +150,9 @@ async def uploaded(
     given = halves(documents)
     if len(given) > CHANNELS:
         raise TooLarge(f"At most {CHANNELS} channels at a time.")
+    budget = _Budget(db)
+    for channel_id in given:
+        await budget.spend(channel_id)
     return await _audited(db, domain, block, given)
 
 

@@ -18,12 +18,12 @@ from tallystick.protocol.units import ChannelId, address, hash32
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.audit import checking, intake
 from tallystick_node.explorer.audit.publishing import Publication, publish
-from tallystick_node.explorer.errors import Malformed, NotFound, PageError, TooLarge, Unavailable
+from tallystick_node.explorer.errors import Malformed, NoRoom, NotFound, PageError, TooLarge, Unavailable
 from tallystick_node.explorer.pages.frame import Db, Pages, render
 from tallystick_node.explorer.pages.sent import TAKES_JSON, Sent, ToPublish, Turn
 from tallystick_node.explorer.queries import facts as fact_queries
 from tallystick_node.explorer.queries.home import Conservation, conservation
-from tallystick_node.explorer.site import TheSite, site_of
+from tallystick_node.explorer.site import Site, TheSite, site_of
 from tallystick_node.explorer.values import Address, Amount, Hash, shown
 
 pages = Pages()
@@ -31,6 +31,8 @@ router: Final[APIRouter] = pages.router
 _PAYMENTS: Final = 5_000
 """Of a provider that are held against receipts on one page."""
 _PUBLISHED_AT_A_TIME: Final = 200
+_ROOM: Final = 512 << 20
+"""Bytes that publications leave to the index."""
 BlockAsked = Annotated[int | None, Query(ge=0, lt=2**63, description="At this block instead of the newest")]
 
 
@@ -263,11 +265,22 @@ async def _market(db: Db, request: Request, block: int | None = None) -> Conserv
 async def published(request: Request, raw: ToPublish, db: Db, site: TheSite) -> Response:
     if site.writing is None:
         raise Unavailable("Nothing can be published at this explorer.")
+    await asyncio.to_thread(_require_room, site)
     try:
         done = await _published(request, db, site.writing, site.deployment.domain, intake.json(raw))
     except OperationalError as error:
         raise Unavailable("The index is being written. Send them again.") from error
     return Response(_PUBLICATION.dump_json(done, by_alias=True), media_type="application/json")
+
+
+def _require_room(site: Site) -> None:
+    """Who pays itself may publish without end, for little; the chain's own index has to go on."""
+    free = site.free_bytes()
+    if free is not None and free < _ROOM:
+        raise NoRoom(
+            f"Publications need {_ROOM:,} free bytes on this explorer's disk, and it has {free:,}. "
+            "What was published before is still shown."
+        )
 
 
 async def _published(

@@ -18,7 +18,7 @@ from tallystick_node.explorer import schema
 from tallystick_node.explorer.errors import TooLarge
 
 SETTLEMENTS: Final = 20_000
-"""Of one channel that an audit reads, at most."""
+"""Of one channel that an audit reads, and of all channels of one answer together, at most."""
 _FEW: Final = 500
 """Payments of a channel that are read for all of its receipts together."""
 _REPLACED: Final = "\N{REPLACEMENT CHARACTER}"
@@ -37,7 +37,7 @@ async def of_receipts(
     shared = {
         channel_id: await of_channel(db, domain, block, channel_id, named)
         for channel_id, named in offers.items()
-        if await _payments(db, channel_id) <= _FEW
+        if await payments(db, channel_id) <= _FEW
     }
     return [
         shared.get(document.signed.message.channel_id) or await _of_receipt(db, domain, block, document)
@@ -45,7 +45,8 @@ async def of_receipts(
     ]
 
 
-async def _payments(db: AsyncConnection, channel_id: bytes) -> int:
+async def payments(db: AsyncConnection, channel_id: bytes) -> int:
+    """How many settlements paid it."""
     table = schema.channels.c
     statement = select(table.settlements).where(table.channel_id == channel_id)
     return (await db.execute(statement)).scalar() or 0
