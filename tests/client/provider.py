@@ -17,6 +17,7 @@ from tallystick.protocol.errors import (
     ChannelUnknown,
     ReceiptError,
     RequestHashMismatch,
+    VoucherExceedsCap,
     VoucherNotGreater,
 )
 from tallystick.protocol.offer import Offer
@@ -213,7 +214,8 @@ class FakeProvider:
         held = side.tallies[side.acknowledged].amount
         if bare and voucher.cumulative_amount <= held:
             raise VoucherNotGreater("Not greater.", required=held + 1, actual=voucher.cumulative_amount)
-        assert voucher.cumulative_amount <= side.cap
+        if voucher.cumulative_amount > side.cap:
+            raise VoucherExceedsCap("Over the cap.", required=side.cap, actual=voucher.cumulative_amount)
         if count > side.acknowledged:
             side.acknowledged, side.voucher = count, signed
             self.changed.notify_all()

@@ -15,12 +15,13 @@ from tallystick.client.recovering import recover
 from tallystick.client.sealing import Seal
 from tallystick.client.transport import Transport
 from tallystick.protocol.channel import Channel
-from tallystick.protocol.errors import ChannelUnknown, CreditExceeded, MarketError
+from tallystick.protocol.errors import ChannelUnknown, CreditExceeded, MarketError, WrongEpoch
 from tallystick.protocol.receipt import Finish
-from tallystick.protocol.signed import Key
+from tallystick.protocol.signed import Key, Signed
 from tallystick.protocol.transcript import Transcript
 from tallystick.protocol.units import Atoms
-from tallystick.protocol.voucher import request_hash
+from tallystick.protocol.voucher import Voucher, request_hash
+from tallystick.protocol.wire import Credential
 from tests.client.conftest import DOMAIN
 from tests.client.provider import FakeProvider
 from tests.client.serving import Handler
@@ -104,6 +105,56 @@ class NotNow(FakeProvider):
         if self.refusals:
             raise Refused(*self.refusals[0])
         return super().resynced(side, start)
+
+
+class ForgetsGrants(FakeProvider):
+    """They were not mined before they expired: all that was drawn on them is over the cap now."""
+
+    def acknowledge(self, side: Side, signed: Signed[Voucher], *, bare: bool) -> None:
+        if bare and self.seen["voucher-exceeds-cap"] == 0:
+            side.cap = 0
+        super().acknowledge(side, signed, bare=bare)
+
+
+def test_a_voucher_over_a_forgotten_grant_is_sent_with_it(world: Any, ask: Callable[..., Any]) -> None:
+    """Though nothing is bought any more."""
+    provider = world.provider(ForgetsGrants)
+    buy(world, ask, 1)
+    assert provider.seen["voucher-exceeds-cap"] == 1
+    session = world.session()
+    session.purse.adopt_unsettled()
+    session.close()
+    assert provider.paid == provider.issued
+    session = world.session()
+    assert session.purse.adopt_unsettled() == []
+    session.close()
+
+
+class Ended(FakeProvider):
+    """Its channels were closed on chain, by whomever, before the last voucher came."""
+
+    def credential(self, header: str, body: bytes, *, bare: bool = False) -> tuple[Side, Voucher, Credential]:
+        if bare:
+            raise WrongEpoch("This epoch of the channel was closed.")
+        return super().credential(header, body, bare=bare)
+
+
+def test_what_can_never_be_acknowledged_is_not_tried_for_ever(world: Any, ask: Callable[..., Any]) -> None:
+    """Once the chain says so too: the provider's word alone ends nothing that it may be owed on."""
+    provider = world.provider(Ended)
+    buy(world, ask, 1)
+    (side,) = provider.sides.values()
+    for over in (False, True):
+        if over:
+            place = side.key.payer, side.key.provider, side.key.session_key
+            world.chain.channels[place] = Channel(key=replace(side.key, epoch=1))
+        session = world.session()
+        assert [channel.id for channel in session.purse.adopt_unsettled()] == [side.key.id]
+        session.close()
+    session = world.session()
+    assert session.purse.adopt_unsettled() == []
+    session.close()
+    assert provider.seen["wrong-epoch"]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -195,20 +195,25 @@ class Arena:
         """What the payer has accepted."""
         return [item.receipt.message for item in self._purse(wallet)[0]]
 
+    def unsettled(self, wallet: Wallet) -> int:
+        """Channels on which its purse still has something to do."""
+        with closing(self._open(wallet)) as purse:
+            return len(purse.adopt_unsettled())
+
     def _purse(
         self, wallet: Wallet
     ) -> tuple[list[HeldReceipt], list[tuple[bytes, bytes, int]], tuple[int, int]]:
-        purse = Purse(
+        with closing(self._open(wallet)) as purse:
+            return purse.held_receipts(), list(purse.asked()), purse.spending()
+
+    def _open(self, wallet: Wallet) -> Purse:
+        return Purse(
             wallet.home / "purse",
             wallet=wallet.key,
             domain=self.market.deployment.domain,
             budget=Budget(total=1, per_request=1),
             now=lambda: Milliseconds(0),
         )
-        try:
-            return purse.held_receipts(), list(purse.asked()), purse.spending()
-        finally:
-            purse.close()
 
     def _settled(self) -> dict[bytes, int]:
         events = Follower(self.market.chain.rpc, self.market.deployment).poll().events

@@ -201,6 +201,25 @@ def test_a_payer_that_dies(arena: Arena, wallet: Wallet, point: str) -> None:
     assert arena.require_whole(wallet)
 
 
+@pytest.mark.parametrize("point", ["voucher.saved", "voucher.answered"])
+def test_a_voucher_whose_answer_was_lost_is_not_sent_for_ever(
+    arena: Arena, wallet: Wallet, point: str
+) -> None:
+    """The provider holds it, and says so when it gets it again, though nothing is bought any more."""
+    if point in GATEWAY:
+        arena.start(point)
+        arena.pay(wallet, ["whole"])
+        arena.wait_until_dead()
+        arena.start()
+    else:
+        arena.start()
+        killed(arena, wallet, ["whole"], point, 1)
+    assert arena.unsettled(wallet) == 1
+    arena.pay(wallet, ["acknowledge"])
+    assert arena.unsettled(wallet) == 0
+    assert arena.require_whole(wallet)
+
+
 def test_every_point_is_listed_and_tested() -> None:
     sources = [path for root in ("ledger", "node") for path in (ROOT / root).rglob("*.py")]
     found = [name for path in sources for name in re.findall(r'\bpoint\("([^"]+)"\)', path.read_text())]

@@ -28,7 +28,7 @@ from tallystick.client.resync import ask_half
 from tallystick.client.sending import BACKGROUND, BODY_LIMIT, FORGETFUL, ChannelGone, Sender, endpoint_of
 from tallystick.client.sinks import Discard
 from tallystick.protocol.channel import ChannelKey
-from tallystick.protocol.errors import MarketError, ReceiptMismatch, SignatureError, VoucherNotGreater
+from tallystick.protocol.errors import MarketError, ReceiptMismatch, SignatureError, WrongEpoch
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, to_hex
@@ -94,10 +94,13 @@ class Settling:
     def _acknowledge(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[None]:
         if channel.tally.count > channel.delivered and not channel.refused:
             refusal = yield from self._sender.acknowledge(channel, endpoint)
-            if refusal is not None and refusal.code in FORGETFUL:
+            if refusal is None:
+                return
+            _LOG.info("voucher.refused channel=%s code=%s", to_hex(channel.id), refusal.code)
+            if refusal.code in FORGETFUL:
                 yield from hand_over(self._sender, channel, endpoint)
-            if refusal is not None and refusal.code != VoucherNotGreater.code:
-                _LOG.info("voucher.refused channel=%s code=%s", to_hex(channel.id), refusal.code)
+            if refusal.code == WrongEpoch.code:  # what is not acknowledged by now can never be
+                yield from self._sender.is_over(channel)
 
     def _recover(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[None]:
         """Finds the receipts that are missing, and the answers that they are for."""

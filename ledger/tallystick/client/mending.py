@@ -145,10 +145,8 @@ def hand_over(sender: "Sender", channel: OpenChannel, endpoint: Endpoint) -> Flo
         point("half.handed-over")
         provider = channel.key.provider
         for _ in range(1 if provider in sender.slow_to_close else _LOOKS):
-            if (yield from run(lambda: sender.on_chain(channel))).key.epoch > channel.key.epoch:
-                point("epoch.over")
+            if (yield from sender.is_over(channel)):
                 sender.slow_to_close.discard(provider)
-                purse.reopen(channel)
                 return True
             yield Sleep(_LOOK_S)
         sender.slow_to_close.add(provider)

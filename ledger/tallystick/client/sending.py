@@ -35,6 +35,7 @@ from tallystick.protocol.errors import (
     GrantExpired,
     TotalBudgetExceeded,
     VoucherExceedsCap,
+    VoucherNotGreater,
     WrongEpoch,
 )
 from tallystick.protocol.grant import Grant
@@ -148,10 +149,7 @@ class Sender:
         to take another session key for lost too."""
         if refusal.code == WrongEpoch.code:
             with suppress(ChainError):
-                now = yield from run(lambda: self.on_chain(channel))
-                with self.purse.lock:
-                    if channel.usable and now.key.epoch == channel.key.epoch + 1:
-                        self.purse.reopen(channel)
+                yield from self.is_over(channel)
         self.purse.retire(channel, "closed")
 
     def _sending(self, attempt: Attempt, was_sent: bool, effect: Send) -> Flow[Exchange]:
@@ -270,17 +268,23 @@ class Sender:
 
     def acknowledge(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[Refusal | None]:
         """A bare voucher for all that is contiguous; the refusal, if it is refused."""
-        voucher = self.purse.voucher(channel)
+        voucher, grant = self.purse.voucher(channel), None if channel.grant_delivered else channel.grant
         point("voucher.signed")
         count = voucher.message.acknowledgement.receipt_count
         exchange = yield from send(
-            self._bare(endpoint, VOUCHERS_PATH, b"", Credential(voucher=voucher.signed))
+            self._bare(endpoint, VOUCHERS_PATH, b"", Credential(voucher=voucher.signed, grant=grant))
         )
         body = yield from read_all(exchange, BODY_LIMIT, self._now)
         point("voucher.answered")
-        if exchange.status >= 400:
-            return read_refusal(exchange.status, body)
-        self.purse.mark_delivered(channel, count, grant=None, durable=True)
+        refusal = read_refusal(exchange.status, body) if exchange.status >= 400 else None
+        if refusal is not None and refusal.code != VoucherNotGreater.code:
+            if refusal.code in (ChannelUnknown.code, VoucherExceedsCap.code):
+                channel.grant_delivered = False
+            elif refusal.code == GrantExpired.code:
+                self.renew_grant(channel)
+            return refusal
+        # It has one as great, and its answer was lost, or it says so and forgoes what is its own.
+        self.purse.mark_delivered(channel, count, grant=grant, durable=True)
         return None
 
     def ask(
@@ -305,6 +309,19 @@ class Sender:
         """In its current epoch, which may be another than ours."""
         key = channel.key
         return self._chain.channel(key.payer, key.provider, key.session_key)
+
+    def is_over(self, channel: OpenChannel) -> Flow[bool]:
+        """Whether the chain has ended this epoch. A channel that took requests goes on in the next; raises
+        ChainError."""
+        now = yield from run(lambda: self.on_chain(channel))
+        if now.key.epoch <= channel.key.epoch:
+            return False
+        point("epoch.over")
+        with self.purse.lock:
+            if channel.usable:
+                self.purse.reopen(channel)
+            self.purse.retire(channel, "closed")
+        return True
 
     def _bare(self, endpoint: Endpoint, path: str, body: bytes, credential: Credential) -> Send:
         return Send(endpoint=endpoint, path=path, body=body, headers=_headers(credential), timeout=BACKGROUND)

@@ -19,6 +19,7 @@ import httpx2
 
 import tallystick
 from tallystick.protocol.signed import Key
+from tallystick.protocol.units import to_hex
 
 TOKENS: Final = 24
 """Of each answer, at most."""
@@ -63,13 +64,17 @@ class Group:
             pause_s=data["pause_s"],
         )
 
+    def transport(self, number: int) -> tallystick.Transport:
+        return tallystick.transport(
+            Key(self.secrets[number]),
+            rpc=self.rpc,
+            deployment=self.deployment,
+            budget=_BUDGET,
+            home=self.homes[number],
+        )
+
     def transports(self) -> list[tallystick.Transport]:
-        return [
-            tallystick.transport(
-                Key(secret), rpc=self.rpc, deployment=self.deployment, budget=_BUDGET, home=home
-            )
-            for home, secret in zip(self.homes, self.secrets, strict=True)
-        ]
+        return [self.transport(number) for number in range(len(self.homes))]
 
 
 async def keep_buying(group: Group) -> Counter[str]:
@@ -119,23 +124,27 @@ async def _buy(client: httpx2.AsyncClient, *, streamed: bool) -> str:
 
 
 def finish(group: Group) -> int:
-    """How many purses still hold something open when time is up: none, if all goes well."""
+    """How many purses still hold something open when time is up: none, if all goes well. They take turns, so
+    that one which is stuck keeps no other from its end."""
     deadline = time.monotonic() + _FINISH_S
-    open_still = 0
-    for number in range(len(group.homes)):
-        while _unsettled(group, number):
-            if time.monotonic() > deadline:
-                open_still += 1
-                break
-            time.sleep(_AGAIN_S)
-    return open_still
+    left = dict.fromkeys(range(len(group.homes)), "not tried")
+    while left := {number: found for number in left if (found := _unsettled(group.transport(number)))}:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_AGAIN_S)
+    for number, found in left.items():
+        print(f"not done: {group.homes[number].name}: {found}", flush=True)  # noqa: T201
+    return len(left)
 
 
-def _unsettled(group: Group, number: int) -> int:
+def _unsettled(transport: tallystick.Transport) -> str:
     """Channels with something to settle; each is tried once, as the purse closes."""
-    transport = group.transports()[number]
     try:
-        return len(transport.session.purse.adopt_unsettled())
+        return ", ".join(
+            f"{to_hex(channel.id)} ({channel.state}, {channel.tally.count} receipts of which "
+            f"{channel.delivered} are known to be acknowledged, {len(channel.running)} open requests)"
+            for channel in transport.session.purse.adopt_unsettled()
+        )
     finally:
         transport.close()
 
