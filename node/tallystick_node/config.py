@@ -135,6 +135,13 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    __pydantic_config__ = _STRICT
+    gossip: bool = True
+    """Says how much there is to do here, and hears it of others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that a node is told."""
 
@@ -156,6 +163,7 @@ class Config:
     offers: tuple[OfferConfig, ...] = ()
     settle: SettleConfig = SettleConfig()
     limits: LimitsConfig = LimitsConfig()
+    network: NetworkConfig = NetworkConfig()
 
     @property
     def rpcs(self) -> tuple[str, ...]:

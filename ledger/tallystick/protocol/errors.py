@@ -23,6 +23,8 @@ MarketError
 │  ├─ QuoteUnknown            ├─ QuoteExpired          └─ QuoteMismatch
 ├─ ReceiptError
 │  ├─ ReceiptNotContiguous    ├─ ReceiptDoesNotAddUp   └─ ReceiptMismatch
+├─ GossipError
+│  ├─ PeerUnknown             ├─ NumberNotGreater      └─ TurnSpent
 └─ BudgetError
    ├─ RequestBudgetExceeded   └─ TotalBudgetExceeded
 
@@ -300,6 +302,32 @@ class ReceiptMismatch(ReceiptError):
     """It speaks of other bytes, counts, offer or channel than those seen."""
 
     code = "receipt-mismatch"
+
+
+class GossipError(MarketError):
+    """A node's message to another is not taken."""
+
+    code = "gossip-error"
+
+
+class PeerUnknown(GossipError):
+    """It is from nobody who offers something on chain, or for somebody else."""
+
+    code = "peer-unknown"
+
+
+class NumberNotGreater(GossipError):
+    """A message with this number, or a later one, came before: it is replayed, or its sender's clock was set
+    back. `required` would do."""
+
+    code = "number-not-greater"
+
+
+class TurnSpent(GossipError):
+    """Its sender has said all that it may for now."""
+
+    code = "turn-spent"
+    retryable = True
 
 
 class BudgetError(MarketError):

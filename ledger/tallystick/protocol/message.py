@@ -56,7 +56,7 @@ class Message:
                 raise MalformedMessage(f"{cls.__name__}.{name} is missing.")
             value = data[name]
             nested = cls.NESTED.get(kind)
-            values[_snake(name)] = (
+            values[name_of(name)] = (
                 read_value(kind, value, f"{cls.__name__}.{name}")
                 if nested is None
                 else nested.from_json(value)
@@ -138,9 +138,10 @@ def _written(value: object) -> Any:
 
 @cache
 def _attributes(type_string: str) -> Callable[[Message], tuple[object, ...]]:
-    return attrgetter(*(_snake(name) for _, name in fields_of(type_string)))
+    return attrgetter(*(name_of(name) for _, name in fields_of(type_string)))
 
 
 @cache
-def _snake(name: str) -> str:
+def name_of(name: str) -> str:
+    """In Python, of a field of a type string."""
     return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), name)

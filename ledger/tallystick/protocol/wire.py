@@ -43,6 +43,9 @@ RECEIPTS_PATH: Final = "/.well-known/tallystick/receipts"
 QUOTES_PATH: Final = "/tallystick/v1/quotes"
 GOSSIP_PATH: Final = "/tallystick/v1/gossip"
 NETWORK_PATH: Final = "/tallystick/v1/network"
+RATINGS_PATH: Final = "/tallystick/v1/ratings"
+GOSSIP: Final = "Tallystick-Gossip"
+"""On a message between nodes, and on its answer: the envelope that its sender signed."""
 EXPECT: Final = "Tallystick-Expect"
 """On a request: the pace that the payer expects, or the quote that it redeems."""
 QUOTE: Final = "Tallystick-Quote"
@@ -191,14 +194,24 @@ def read_receipt_text(text: str) -> Signed[Receipt]:
 
 def quote_text(quote: Signed[Quote]) -> str:
     """The value of `Tallystick-Quote`."""
-    return _b64(signed_to_json(quote))
+    return write_envelope(quote)
 
 
 def read_quote_text(text: str) -> Signed[Quote]:
-    """Raises what `read_receipt_text` does."""
+    """As `read_envelope` does."""
+    return read_envelope(text, Quote)
+
+
+def write_envelope(signed: Signed[Message]) -> str:
+    """The value of a header that is one signed message."""
+    return _b64(signed_to_json(signed))
+
+
+def read_envelope(text: str, kind: type[M]) -> Signed[M]:
+    """What `write_envelope` wrote. Raises CredentialTooLarge, MalformedCredential or MalformedMessage."""
     if len(text) > CREDENTIAL_LIMIT:
-        raise CredentialTooLarge("The quote is too long.", required=CREDENTIAL_LIMIT, actual=len(text))
-    return signed_from_json(Quote, _unb64(text.strip()))
+        raise CredentialTooLarge("The header is too long.", required=CREDENTIAL_LIMIT, actual=len(text))
+    return signed_from_json(kind, _unb64(text.strip()))
 
 
 def signed_to_json(signed: Signed[Message]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tallystick.protocol.errors import (
     AnswerUnknown,
     ChannelUnknown,
     FormatError,
+    GossipError,
     GrantError,
     MarketError,
     SignatureError,
@@ -29,7 +30,10 @@ from tallystick.protocol.wire import (
     AUTHORIZATION,
     CHALLENGE,
     CLOSE_PATH,
+    GOSSIP_PATH,
+    NETWORK_PATH,
     OFFERS_PATH,
+    RATINGS_PATH,
     RECEIPT,
     RECEIPTS_PATH,
     RESTORE_PATH,
@@ -42,6 +46,7 @@ from tallystick.protocol.wire import (
 from tallystick_node.gateway.direct import Direct, Endpoint
 from tallystick_node.gateway.errors import (
     RETRY_AFTER_S,
+    BodyTooLarge,
     InternalFailure,
     PaymentRequired,
     Refused,
@@ -53,13 +58,17 @@ from tallystick_node.gateway.gateway import Gateway
 from tallystick_node.gateway.guard import Guard
 from tallystick_node.gateway.intake import Intake
 from tallystick_node.gateway.metrics import Metrics
+from tallystick_node.gateway.network import NetworkRoutes
 from tallystick_node.gateway.openapi import OPENAPI_PATH, PAID_PATHS, document
 from tallystick_node.gateway.patience import Patience
 from tallystick_node.gateway.reading import page
 from tallystick_node.gateway.relay import EVENT_STREAM, Answer, Relay, Running
 from tallystick_node.store.records import StoredAnswer
 
-_SUSPECT: Final = (FormatError, SignatureError, ChannelUnknown, GrantError, AnswerUnknown)
+_SUSPECT: Final = (
+    *(FormatError, SignatureError, ChannelUnknown, GrantError, AnswerUnknown, GossipError),
+    BodyTooLarge,
+)
 """What only a guess, a flood or a payer that is lost brings about."""
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _JSON: Final = "application/json"
@@ -75,8 +84,10 @@ def make_app(
     guard: Guard,
     intake: Intake,
     engine_models: Mapping[str, str],
+    network: NetworkRoutes | None = None,
 ) -> ASGIApp:
-    """`engine_models`: the engine's name of each model that is offered under another one."""
+    """`engine_models`: the engine's name of each model that is offered under another one. `network`: where
+    the node gossips."""
     routes = Routes(gateway, relay, metrics, intake, engine_models)
 
     def guarded(endpoint: Endpoint) -> Endpoint:
@@ -96,6 +107,9 @@ def make_app(
         "/healthz": routes.health,
         OPENAPI_PATH: routes.openapi,
     }
+    if network is not None:
+        posts |= {GOSSIP_PATH: guarded(network.gossip), RATINGS_PATH: guarded(network.rating)}
+        gets |= {NETWORK_PATH: network.network}
     # The document is ours: FastAPI would make one of functions that these are not.
     app = FastAPI(title="Tallystick gateway", docs_url=None, redoc_url=None, openapi_url=None)
     for path, endpoint in posts.items():

@@ -32,6 +32,10 @@ class Past:
     def see_deposit(self, payer: Address, block: int) -> None:
         self._deposits[payer] = min(block, self._deposits.get(payer, block))
 
+    def has_deposited(self, payer: Address) -> bool:
+        """Ever, as far as the chain was seen."""
+        return payer in self._deposits
+
     def see_opened(self, block: int) -> None:
         self._first_opened = min(block, block if self._first_opened is None else self._first_opened)
 

@@ -19,7 +19,9 @@ from tallystick.chain.errors import ChainError, ChainUnavailable
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.crash import point
 from tallystick.protocol.receipt import Finish
-from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, to_hex
+from tallystick.protocol.speed import Speed
+from tallystick.protocol.status import Status
+from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, Tokens, to_hex
 from tallystick_node import listening
 from tallystick_node.config import Config, SettleConfig
 from tallystick_node.engine.upstream import EngineGone, Upstream
@@ -32,11 +34,14 @@ from tallystick_node.gateway.grants import GrantPolicy, Grants
 from tallystick_node.gateway.guard import Guard
 from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.metrics import Metrics
+from tallystick_node.gateway.network import NetworkRoutes
 from tallystick_node.gateway.offers import post_missing
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.gateway.start import Provider, StartRefused, check_engine, checked, open_engine
 from tallystick_node.gateway.watch import ChainWatch, forget_answers, repeat
+from tallystick_node.network.gossip import Gossiper, Self
+from tallystick_node.network.posting import Post
 from tallystick_node.store.migrate import DatabaseNewer
 from tallystick_node.store.sqlite import DatabaseInUse, SqliteStore
 
@@ -53,6 +58,10 @@ _LAST_S: Final = 10.0
 _ACKNOWLEDGE_S: Final = 2.0
 """What payers have, once everything has ended, to acknowledge the last receipts before the final
 settlement."""
+
+_UNKNOWN_SPEED: Final = Speed(
+    fixed=0, sequence=0, weights=0, token=0, context=0, capacity=Tokens(0), chunk=Tokens(1)
+)
 
 log = structlog.get_logger("tallystick.node")
 
@@ -114,6 +123,8 @@ class Node:
             upstream,
             RelayPolicy(pause_s=limits.pause_s, keep_alive_s=limits.keep_alive_s, unsecured_limit=unsecured),
         )
+        self.post = Post()
+        self.gossiper = self._gossiper(local=on_demand)
         self.app = make_app(
             self.gateway,
             relay,
@@ -121,7 +132,42 @@ class Node:
             guard=Guard(clock, limits.refusals_a_minute),
             intake=Intake(IntakePolicy(body=limits.body, total=limits.bodies, seconds=limits.body_s)),
             engine_models=config.engine.models,
+            network=NetworkRoutes(self.gossiper) if config.network.gossip else None,
         )
+
+    def _gossiper(self, *, local: bool) -> Gossiper:
+        market = self.provider.market
+        node = Self(
+            provider=self.provider.address,
+            key=self.provider.key,
+            domain=market.deployment.domain,
+            local=local,
+            offers=market.offers,
+            statuses=self._statuses,
+            is_payer=self.books.past.has_deposited,
+        )
+        return Gossiper(node, self.post)
+
+    def _statuses(self) -> list[Status]:
+        """What this node has to do."""
+        running = len(self.gateway.running)
+        room = 0 if self.gateway.draining else self.config.limits.running - running
+        return [
+            Status(
+                provider=self.provider.address,
+                offer_hash=offer_hash,
+                sequence=0,
+                room=max(0, room),
+                running=running,
+                waiting=0,
+                context=Tokens(0),
+                queued=Tokens(0),
+                parameters=0,
+                quantization="",
+                speed=_UNKNOWN_SPEED,
+            )
+            for offer_hash, _ in self.books.holding()
+        ]
 
     async def start(self, endpoint: str, endpoint_key: Hash32) -> None:
         """Reads the chain, posts what is to be offered; raises StartRefused."""
@@ -179,6 +225,8 @@ class Node:
             ),
             asyncio.create_task(self._upkeep()),
         ]
+        if self.config.network.gossip:
+            beside.append(asyncio.create_task(self.gossiper.run()))
         stopping = asyncio.create_task(stop.wait())
         ended, _ = await asyncio.wait([serving, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
         point("drain.begun")
@@ -292,6 +340,7 @@ async def _serve(config: Config, provider: Provider) -> int:
         await upstream.close()
         listener.close()
         raise StartRefused(str(error)) from error
+    node: Node | None = None
     try:
         node = Node(config, provider, store, upstream)
         endpoint = listen.endpoint or url
@@ -303,6 +352,8 @@ async def _serve(config: Config, provider: Provider) -> int:
         print(f"serving {url} as provider {to_hex(provider.address)}", flush=True)  # noqa: T201
         return await node.run(server, listener, endpoint, endpoint_key)
     finally:
+        if node is not None:
+            await node.post.close()
         await upstream.close()
         store.close()
         listener.close()

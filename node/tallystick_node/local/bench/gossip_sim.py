@@ -1,0 +1,172 @@
+"""A simulated network of nodes that gossip: the very code that nodes run decides, and here are only a clock,
+chance and the wires between them. It signs nothing, and counts what would be sent."""
+
+import random
+from collections.abc import Callable
+from typing import Final
+
+from tallystick.protocol.gossip import size_of
+from tallystick.protocol.hearsay import INTERVAL_MS, Said, said_status, said_suspicion
+from tallystick.protocol.signed import Verified
+from tallystick.protocol.speed import Speed
+from tallystick.protocol.status import Status
+from tallystick.protocol.units import Address, Hash32, Tokens
+from tallystick_node.network.roster import Peer, Roster
+from tallystick_node.network.view import View
+
+ENVELOPE: Final = 620
+"""Bytes of a message or an answer beside its frames: the envelope, and HTTP's own lines."""
+TIMEOUT_MS: Final = 2_000
+SPEED: Final = Speed(
+    fixed=1_000_000_000,
+    sequence=55_000_000,
+    weights=20_000_000_000,
+    token=50_000_000,
+    context=100_000,
+    capacity=Tokens(185_000),
+    chunk=Tokens(2048),
+)
+
+
+def provider(number: int) -> Address:
+    return Address(number.to_bytes(20, "big"))
+
+
+def offer_hash(number: int) -> Hash32:
+    return Hash32(number.to_bytes(32, "big"))
+
+
+def status(number: int, *, running: int = 0, sequence: int = 0, room: int = 8) -> Status:
+    """Of the one offer of that provider."""
+    return Status(
+        provider=provider(number),
+        offer_hash=offer_hash(number),
+        sequence=sequence,
+        room=room,
+        running=running,
+        waiting=0,
+        context=Tokens(1000 * running),
+        queued=Tokens(0),
+        parameters=0,
+        quantization="bf16",
+        speed=SPEED,
+    )
+
+
+def roster(count: int) -> Roster:
+    peers = {
+        provider(number): Peer(provider(number), "", provider(number), {offer_hash(number): "m"})
+        for number in range(1, count + 1)
+    }
+    return Roster(peers, tuple(peers))
+
+
+class Network:
+    """Nodes 1 to `count`. A round is a second, and each node's begins at a moment of its own in it."""
+
+    def __init__(self, count: int, seed: int = 0):
+        self.count = count
+        self.random = random.Random(seed)
+        self.now = 0
+        self.roster = roster(count)
+        self.nodes = {number: self._node(number) for number in range(1, count + 1)}
+        self.running = dict.fromkeys(self.nodes, 0)
+        """What each has to do."""
+        self.alive = set(self.nodes)
+        self.silent = False
+        """Nobody says anything new of itself."""
+        self.reaches: Callable[[int, int], bool] = lambda one, other: True
+        self.sent = dict.fromkeys(self.nodes, 0)
+        """Bytes."""
+        self._late: list[tuple[int, int, int]] = []
+        """Calls that get no answer: when that is clear, and who called whom."""
+
+    def _node(self, number: int) -> View:
+        node = View(provider(number))
+        node.learn(self.roster)
+        return node
+
+    def restart(self, number: int, clock: int = 0) -> None:
+        """With nothing in memory, and a clock that may be wrong."""
+        self.nodes[number] = self._node(number)
+        self.nodes[number].begin(clock)
+        self.alive.add(number)
+
+    def round(self) -> None:
+        order = sorted(self.alive)
+        self.random.shuffle(order)
+        for place, number in enumerate(order):
+            if number in self.alive:
+                self._step(number, self.now + place * INTERVAL_MS // len(order))
+        self.now += INTERVAL_MS
+        late, self._late = self._late, []
+        for at, caller, called in late:
+            if at > self.now:
+                self._late.append((at, caller, called))
+            elif caller in self.alive:
+                self._fail(caller, called, self.now)
+
+    def _step(self, number: int, now: int) -> None:
+        node = self.nodes[number]
+        if not self.silent:
+            self.speak(number, now)
+        for peer in node.targets(now, self.random.random):
+            other = int.from_bytes(peer.provider, "big")
+            if other in self.alive and self.reaches(number, other):
+                self._exchange(number, other, now)
+            else:
+                self._late.append((now + TIMEOUT_MS, number, other))
+
+    def speak(self, number: int, now: int) -> None:
+        node = self.nodes[number]
+        for made in node.due([status(number, running=self.running[number])], now):
+            node.take(said_status(Verified(made, bytes(65), provider(number)), "m"), now)
+
+    def _exchange(self, caller: int, called: int, now: int) -> None:
+        one, other = self.nodes[caller], self.nodes[called]
+        told = one.message(other.own, now)
+        self.sent[caller] += ENVELOPE + sum(map(size_of, told))
+        other.answered(one.own, now)
+        behind = [said.key for said in told if other.is_behind(said.key, said.sequence)]
+        known = [self._hear(other, said, now) for said in told]
+        same = {said.key for said in told}.difference(behind)
+        answer = other.message(one.own, now, known=same, behind=behind)
+        self.sent[called] += ENVELOPE + sum(map(size_of, answer))
+        one.answered(other.own, now)
+        for said, flag in zip(told, known, strict=True):
+            if flag:
+                one.was_known(said.key)
+        for said in answer:
+            self._hear(one, said, now)
+
+    def _hear(self, node: View, said: Said, now: int) -> bool:
+        """Whether it was known."""
+        if not node.wants(said.key, said.speaker, said.sequence, said.packed, now):
+            node.was_known(said.key)
+            return True
+        return not node.take(said, now)
+
+    def _fail(self, caller: int, called: int, now: int) -> None:
+        node = self.nodes[caller]
+        suspicion = node.failed(provider(called), now)
+        if suspicion is not None:
+            node.take(said_suspicion(Verified(suspicion, bytes(65), node.own)), now)
+
+    # --------------------------------------------------------------------------------------------- questions
+
+    def share_knowing(self, number: int, sequence: int) -> float:
+        """Of the living: those that heard this status of that node, or a later one."""
+        whom = provider(number)
+        knowing = sum(self.nodes[other].hearsay.sequence(whom) >= sequence for other in self.alive)
+        return knowing / len(self.alive)
+
+    def share_suspecting(self, number: int) -> float:
+        """Of the living: those to whom that node is out."""
+        whom = provider(number)
+        suspecting = sum(self.nodes[other].is_suspected(whom, self.now) for other in self.alive)
+        return suspecting / len(self.alive)
+
+    def share_without(self, number: int) -> float:
+        """Of the living: those to whom that node is gone."""
+        whom = provider(number)
+        return sum(self.nodes[other].is_gone(whom, self.now) for other in self.alive) / len(self.alive)

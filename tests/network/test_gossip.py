@@ -1,0 +1,216 @@
+"""What nodes say reaches the others, and what is not theirs to say does not."""
+
+import pytest
+
+from tallystick.protocol.errors import (
+    MarketError,
+    PeerUnknown,
+    NumberNotGreater,
+    TurnSpent,
+    WrongSigner,
+)
+from tallystick.protocol.gossip import write_body, write_frame
+from tallystick.protocol.status import Status
+from tests.network.wired import Wires, key_of, message, rating_frame, said_by
+
+ONE, TWO, THREE = key_of(1), key_of(2), key_of(3)
+
+
+@pytest.fixture
+async def wires() -> Wires:
+    wires = Wires()
+    await wires.add(1, 2, 3)
+    return wires
+
+
+def running(wires: Wires, at: int, of: int) -> int | None:
+    """What that node knows of the other's load."""
+    heard = wires.node(at).view.hearsay.statuses(key_of(of).address)
+    if not heard:
+        return None
+    status = heard[0].said.proof.message
+    assert isinstance(status, Status)
+    return status.running
+
+
+async def test_what_one_says_reaches_all(wires: Wires) -> None:
+    wires.running[ONE.address] = 5
+    for _ in range(3):
+        await wires.round()
+
+    assert [running(wires, at, of=1) for at in (1, 2, 3)] == [5, 5, 5]
+
+
+async def test_a_change_reaches_all(wires: Wires) -> None:
+    await wires.round()
+    wires.running[ONE.address] = 7
+    for _ in range(3):
+        await wires.round()
+
+    assert [running(wires, at, of=1) for at in (2, 3)] == [7, 7]
+
+
+async def test_nothing_is_said_while_nothing_changes(wires: Wires) -> None:
+    await wires.round()
+    first = wires.node(1).view.hearsay.sequence(ONE.address)
+    for _ in range(3):
+        await wires.round()
+
+    assert wires.node(1).view.hearsay.sequence(ONE.address) == first
+
+
+async def test_a_node_that_forgot_all_goes_on_above_what_it_said(wires: Wires) -> None:
+    for _ in range(2):
+        await wires.round()
+    before = wires.node(2).view.hearsay.sequence(ONE.address)
+    again = wires.start(ONE)
+    again.view._sequence = 0  # Its clock was set back by decades.
+    await again.look_up()
+    wires.running[ONE.address] = 9
+    for _ in range(8):
+        await wires.round()
+
+    assert wires.node(2).view.hearsay.sequence(ONE.address) > before
+    assert running(wires, 2, of=1) == 9
+
+
+async def test_a_dead_node_is_out_and_comes_back(wires: Wires) -> None:
+    for _ in range(2):
+        await wires.round()
+    wires.down.add(THREE.address)
+    for _ in range(3):
+        await wires.round()
+    assert all(wires.node(at).view.is_suspected(THREE.address, wires.now) for at in (1, 2))
+    for _ in range(4):
+        await wires.round()
+    assert all(wires.node(at).view.is_gone(THREE.address, wires.now) for at in (1, 2))
+
+    wires.down.clear()
+    for _ in range(8):
+        await wires.round()
+    assert not any(wires.node(at).view.is_suspected(THREE.address, wires.now) for at in (1, 2))
+
+
+# ------------------------------------------------------------------------------------------------- refusals
+
+
+async def refused(wires: Wires, header: str, body: bytes, by: int = 2) -> type[MarketError]:
+    with pytest.raises(MarketError) as caught:
+        await wires.node(by).answer(header, body)
+    return type(caught.value)
+
+
+async def test_a_message_for_somebody_else_is_refused(wires: Wires) -> None:
+    assert await refused(wires, *message(ONE, THREE, 1)) is PeerUnknown
+
+
+async def test_an_envelope_of_another_body_is_refused(wires: Wires) -> None:
+    header, _ = message(ONE, TWO, 1)
+
+    assert await refused(wires, header, write_body(b"", [said_by(ONE)])) is PeerUnknown
+
+
+async def test_an_envelope_in_another_s_name_is_refused(wires: Wires) -> None:
+    header, body = message(THREE, TWO, 1, sender=ONE)
+
+    assert await refused(wires, header, body) is WrongSigner
+    await wires.node(2).answer(*message(ONE, TWO, 1))  # It cost ONE nothing.
+
+
+async def test_who_offers_nothing_is_no_peer(wires: Wires) -> None:
+    assert await refused(wires, *message(key_of(9), TWO, 1)) is PeerUnknown
+
+
+async def test_a_replayed_message_is_refused(wires: Wires) -> None:
+    sent = message(ONE, TWO, 5, [said_by(ONE, running=3)])
+    await wires.node(2).answer(*sent)
+
+    assert await refused(wires, *sent) is NumberNotGreater
+    assert await refused(wires, *message(ONE, TWO, 4)) is NumberNotGreater
+
+
+async def test_a_header_of_anything_is_refused(wires: Wires) -> None:
+    for header in ("", "!", "e30", "A" * 9000):
+        with pytest.raises(MarketError):
+            await wires.node(2).answer(header, b"\0")
+
+
+async def test_a_sender_has_so_many_turns(wires: Wires) -> None:
+    for number in range(1, 7):
+        await wires.node(2).answer(*message(ONE, TWO, number))
+    assert await refused(wires, *message(ONE, TWO, 7)) is TurnSpent
+
+    await wires.node(2).answer(*message(THREE, TWO, 1))  # Others have theirs.
+    wires.now += 1_000
+    await wires.node(2).answer(*message(ONE, TWO, 7))
+
+
+async def test_a_forged_status_ends_the_message(wires: Wires) -> None:
+    forged = said_by(THREE, sequence=99, signer=ONE)
+    await wires.node(2).answer(*message(ONE, TWO, 1, [said_by(ONE), forged, said_by(THREE)]))
+
+    hearsay = wires.node(2).view.hearsay
+    assert hearsay.sequence(ONE.address) == 1
+    assert hearsay.sequence(THREE.address) == -1
+
+
+async def test_who_forges_again_and_again_is_not_listened_to(wires: Wires) -> None:
+    forged = said_by(THREE, sequence=99, signer=ONE)
+    for number in range(1, 4):
+        await wires.node(2).answer(*message(ONE, TWO, number, [forged]))
+    wires.now += 5_000
+    assert await refused(wires, *message(ONE, TWO, 4)) is TurnSpent
+
+    wires.now += 6_000
+    await wires.node(2).answer(*message(ONE, TWO, 4, [said_by(ONE)]))
+
+
+@pytest.mark.parametrize("rest", [b"\x09\0\0", b"\1", b"\1\xff\xff", b"\1\0\0", b"\2\0\x10" + bytes(16)])
+async def test_a_broken_frame_ends_the_message(wires: Wires, rest: bytes) -> None:
+    body = b"\0" + write_frame(said_by(ONE)) + rest + write_frame(said_by(THREE))
+    await wires.node(2).answer(*message(ONE, TWO, 1, body=body))
+
+    hearsay = wires.node(2).view.hearsay
+    assert (hearsay.sequence(ONE.address), hearsay.sequence(THREE.address)) == (1, -1)
+
+
+async def test_an_older_status_changes_nothing(wires: Wires) -> None:
+    await wires.node(2).answer(*message(ONE, TWO, 1, [said_by(ONE, running=5, sequence=5)]))
+    await wires.node(2).answer(*message(ONE, TWO, 2, [said_by(ONE, running=4, sequence=4)]))
+
+    assert running(wires, 2, of=1) == 5
+
+
+async def test_a_status_of_an_offer_that_the_chain_does_not_know_is_left_out(wires: Wires) -> None:
+    await wires.node(2).answer(*message(ONE, TWO, 1, [said_by(key_of(9)), said_by(ONE)]))
+
+    hearsay = wires.node(2).view.hearsay
+    assert (hearsay.sequence(key_of(9).address), hearsay.sequence(ONE.address)) == (-1, 1)
+
+
+# ------------------------------------------------------------------------------------------------- ratings
+
+
+async def test_a_payer_s_rating_reaches_all(wires: Wires) -> None:
+    payer = key_of(50)
+    wires.payers.add(payer.address)
+    await wires.round()
+
+    assert wires.node(1).take_rating(rating_frame(payer, THREE))
+    for _ in range(3):
+        await wires.round()
+
+    assert len(wires.node(2).view.hearsay.rated(THREE.address)) == 1
+
+
+async def test_who_never_deposited_rates_nobody(wires: Wires) -> None:
+    assert not wires.node(1).take_rating(rating_frame(key_of(50), THREE))
+    assert wires.node(1).view.hearsay.rated(THREE.address) == []
+
+
+async def test_who_was_never_served_rates_nobody(wires: Wires) -> None:
+    payer = key_of(50)
+    wires.payers.add(payer.address)
+
+    with pytest.raises(WrongSigner):
+        wires.node(1).take_rating(rating_frame(payer, THREE, signer=payer))
