@@ -14,7 +14,10 @@ from typing import Final
 
 from tallystick.client.ask import Ask
 from tallystick.client.purse import Pending
-from tallystick.protocol.units import ZERO_HASH, Hash32
+from tallystick.protocol.expect import Expected, Redeemed
+from tallystick.protocol.quote import Quote
+from tallystick.protocol.speed import Pace
+from tallystick.protocol.units import ZERO_HASH, Address, Hash32
 
 _KEPT: Final = 1_000
 
@@ -56,6 +59,48 @@ class Attempt:
     """No other provider could serve instead."""
     connect_s: float | None = None
     """Seconds to connect in, where others wait to serve; None: as long as the caller says."""
+    expect: Expected | Redeemed | None = None
+    """What its provider is told of the time that it may take; None: nothing, and it promises nothing."""
+    quote: Quote | None = None
+    """Under which its provider took it."""
+    waited_ms: int = 0
+    """For the provider alone, since the request was sent: a caller that reads slowly is not its fault."""
+    first_ms: int | None = None
+    """Of those, until there was an output token."""
+    last_ms: int = 0
+    """Until there was the last one."""
+    output_tokens: int = 0
+    """Received."""
+
+    @property
+    def provider(self) -> Address:
+        return self.pending.posted.offer.provider
+
+    def wait(self, milliseconds: int, output_tokens: int) -> None:
+        """So long was waited, and so many tokens are here since."""
+        self.waited_ms += milliseconds
+        if output_tokens > self.output_tokens:
+            self.first_ms = self.waited_ms if self.first_ms is None else self.first_ms
+            self.last_ms, self.output_tokens = self.waited_ms, output_tokens
+
+    @property
+    def observed(self) -> Pace | None:
+        """How fast it was; None: nothing came. A whole answer has all its time before its first token."""
+        if self.first_ms is None:
+            return None
+        between = (self.last_ms - self.first_ms) / max(1, self.output_tokens - 1)
+        return Pace(self.first_ms / 1000, between / 1000)
+
+    @property
+    def promised(self) -> Pace | None:
+        """What its provider is held to: its quote, or what its advert let one expect where that is better.
+        Who advertises an empty queue gains nothing by quoting a long one then, nor by quoting nothing."""
+        quoted = None if self.quote is None else self.quote.pace
+        if not isinstance(self.expect, Expected):
+            return quoted
+        output = self.expect.size.output_tokens
+        paces = [pace for pace in (self.expect.pace, quoted) if pace is not None]
+        return min(paces, key=lambda pace: pace.total_s(output))
 
 
 class LostAttempts:

@@ -1,24 +1,27 @@
 """One attempt's answer: from the first byte sent to one provider to the last byte received and shown."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 import httpx2
 import orjson
 
+from tallystick.chain.errors import ChainError
 from tallystick.client.ask import Ask
 from tallystick.client.attempts import Attempt, Call, LostAttempts
 from tallystick.client.errors import AnswerCut, ProviderRefused, ProviderUnreachable
 from tallystick.client.flow import Emit, Exchange, Flow, Respond, Sleep, hurrying, read_all
 from tallystick.client.outcome import EXTENSION, Outcome
 from tallystick.client.purse import OpenChannel, Purse
+from tallystick.client.quotes import Quotes
 from tallystick.client.receiver import Receiver
 from tallystick.client.sending import BODY_LIMIT, UNSENT, ChannelGone, Sender
 from tallystick.client.sinks import Gather, Relay, Sink, with_outcome
-from tallystick.protocol.errors import MarketError
+from tallystick.protocol.errors import FormatError, MarketError
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import Milliseconds, to_hex
-from tallystick.protocol.wire import RECEIPT
+from tallystick.protocol.wire import QUOTE, RECEIPT, read_quote_text
 
 _RESUMING: Final = (0.05, 0.4, 1.0)
 """Seconds before each repetition under the same nonce when an answer is lost on the way."""
@@ -57,6 +60,7 @@ class Delivery:
         purse: Purse,
         sender: Sender,
         receiver: Receiver,
+        quotes: Quotes,
         settler: Settler,
         now: Callable[[], Milliseconds],
         lost: LostAttempts,
@@ -64,6 +68,7 @@ class Delivery:
         self._purse = purse
         self._sender = sender
         self._receiver = receiver
+        self._quotes = quotes
         self._settler = settler
         self._now = now
         self._lost = lost
@@ -107,6 +112,7 @@ class Delivery:
                 if attempt.connect_s is not None:
                     accepted = hurrying(accepted, attempt.connect_s)
                 exchange = yield from accepted
+                yield from self._promised(attempt, exchange)
                 if attempt.ask.stream and not shown.told:
                     shown.told = True
                     yield Respond(200, self._head(exchange, outcome), None, {EXTENSION: outcome})
@@ -155,12 +161,27 @@ class Delivery:
                 body = with_outcome(orjson.dumps(sink.whole.answer()), outcome)
                 yield self._whole(exchange, outcome, body)
         else:
+            began_at = self._now()
             body = yield from read_all(exchange, BODY_LIMIT, self._now)
+            attempt.wait(self._now() - began_at, 0)
             yield from self._receiver.read_whole(exchange, body, attempt, reception, outcome)
             if outcome.cut and not reception.delivered:
                 raise ProviderUnreachable("The provider's answer is none.")
             if not outcome.cut:
                 yield self._whole(exchange, outcome, with_outcome(body, outcome))
+
+    def _promised(self, attempt: Attempt, exchange: Exchange) -> Flow[None]:
+        """Takes down the quote under which it was accepted. What is none is as good as none: its provider is
+        held to what was expected then."""
+        text = None if attempt.expect is None else exchange.headers.get(QUOTE)
+        if text is None or attempt.quote is not None:
+            return
+        pending = attempt.pending
+        with suppress(FormatError, ChainError):
+            signed = read_quote_text(text)
+            attempt.quote = yield from self._quotes.believed(
+                pending.posted, pending.channel, signed, request_hash=pending.request_hash
+            )
 
     # ------------------------------------------------------------------------------------------- shapes
 

@@ -21,6 +21,8 @@ The numbers that decided travel as attributes, as in the protocol's own tree.
 """
 
 from tallystick.protocol.errors import MarketError
+from tallystick.protocol.quote import Quote
+from tallystick.protocol.signed import Signed
 
 
 class PayerError(MarketError):
@@ -41,7 +43,16 @@ class ProviderRefused(PayerError):
 
     code = "provider-refused"
 
-    def __init__(self, message: str, *, status: int, body: bytes, reason: str, patience: int = 0):
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        body: bytes,
+        reason: str,
+        patience: int = 0,
+        quote: Signed[Quote] | None = None,
+    ):
         super().__init__(message)
         self.status = status
         self.body = body
@@ -49,6 +60,8 @@ class ProviderRefused(PayerError):
         """The wire code of the refusal; empty where the engine, not the market, refused."""
         self.patience = patience
         """Milliseconds for which to ask again where nobody else serves; zero: it does not pass."""
+        self.quote = quote
+        """What it would have promised, where it bounced the request; not proven."""
 
 
 class AnswerCut(PayerError):

@@ -7,6 +7,7 @@
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -15,25 +16,30 @@ import httpx2
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.client.ask import Ask, affordable_limit, read_ask, worst_cost
 from tallystick.client.attempts import Attempt, Call, LostAttempts
-from tallystick.client.choose import Candidate, Choice, Policy, Wanted, choose
+from tallystick.client.choose import Choice, Policy, Wanted
 from tallystick.client.delivering import Delivery, Settler, Shown
 from tallystick.client.errors import AnswerCut, NoEligibleOffer, ProviderRefused, ProviderUnreachable
 from tallystick.client.flow import Flow, Sleep, hurrying
-from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
+from tallystick.client.listing import Listing
 from tallystick.client.mending import catch_up
 from tallystick.client.outcome import OutcomeListener
-from tallystick.client.purse import Purse
+from tallystick.client.prospects import Prospects
+from tallystick.client.purse import OpenChannel, Purse
+from tallystick.client.quotes import Haggling, Quotes
 from tallystick.client.receiver import Receiver
-from tallystick.client.refusals import ROOM
+from tallystick.client.record import Record
+from tallystick.client.refusals import BOUNCED, ROOM
 from tallystick.client.sending import ChannelGone, Sender, endpoint_of
-from tallystick.ports import PostedOffer, Recount
+from tallystick.ports import PostedOffer, Recount, View
 from tallystick.protocol.errors import (
     BudgetError,
     MarketError,
     TotalBudgetExceeded,
     WorstCaseExceedsCredit,
 )
-from tallystick.protocol.units import Atoms, Milliseconds, Timestamp
+from tallystick.protocol.expect import Expected, Redeemed, Size
+from tallystick.protocol.quote import Quote
+from tallystick.protocol.units import Atoms, Hash32, Milliseconds
 from tallystick.protocol.voucher import request_hash
 
 _CONNECT_S: Final = 0.5
@@ -47,6 +53,37 @@ class Clerk(Settler, Protocol):
         """Looks the offers up anew."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which one provider is tried; see `Attempt`."""
+
+    alone: bool
+    connect_s: float | None
+    expect: Expected | Redeemed | None
+    quote: Quote | None
+
+
+class Search:
+    """What has come of one request's way from provider to provider."""
+
+    __slots__ = ("again", "failure", "gone", "haggling", "patience", "slow", "wanted")
+
+    def __init__(self, wanted: Wanted):
+        self.wanted = wanted
+        size = Size(input_tokens=wanted.input_tokens, output_tokens=wanted.expected_output)
+        self.haggling = Haggling(size)
+        self.failure: MarketError | None = None
+        """To be told where nobody serves."""
+        self.gone: set[Hash32] = set()
+        """Hashes of offers under which it cannot be had."""
+        self.patience = 0
+        """Milliseconds for which those that refused may change their mind."""
+        self.again = False
+        """What was said changes the order."""
+        self.slow = False
+        """Somebody was given less time to connect in than the caller allows."""
+
+
 class Payer:
     """One wallet buying on one market, within its budget."""
 
@@ -58,6 +95,7 @@ class Payer:
         sender: Sender,
         clerk: Clerk,
         policy: Policy,
+        view: View,
         now: Callable[[], Milliseconds],
         on_outcome: OutcomeListener | None = None,
         tokenizers: Mapping[str, Recount] = MappingProxyType({}),
@@ -68,15 +106,31 @@ class Payer:
         self.receiver = Receiver(
             purse=purse, listing=listing, settle=clerk.settle, now=now, tokenizers=tokenizers
         )
-        self._clerk = clerk
-        self.policy = policy
         self.now = now
         self._on_outcome = on_outcome
         self._lost = LostAttempts()
+        self._quotes = Quotes(sender, listing)
         self._delivery = Delivery(
-            purse=purse, sender=sender, receiver=self.receiver, settler=clerk, now=now, lost=self._lost
+            purse=purse,
+            sender=sender,
+            receiver=self.receiver,
+            quotes=self._quotes,
+            settler=clerk,
+            now=now,
+            lost=self._lost,
         )
         self.local = purse.domain.chain_id in LOCAL_CHAIN_IDS
+        self.record = Record()
+        self.prospects = Prospects(
+            listing=listing,
+            view=view,
+            record=self.record,
+            evidence=purse.evidence,
+            policy=policy,
+            now=now,
+            local=self.local,
+            refresh=clerk.refresh,
+        )
 
     # ------------------------------------------------------------------------------------------- the call
 
@@ -108,78 +162,111 @@ class Payer:
 
     def _try_candidates(self, ask: Ask, call: Call) -> Flow[None]:
         started, pause = self.now(), 0.005
-        failure: MarketError | None = None
-        gone: set[bytes] = set()
+        search = Search(self.prospects.wanted(ask, secrets.randbits(64)))
         while True:
-            patience, slow = 0, False
-            ordering = yield from self._ordering(ask, gone)
-            for place, choice in enumerate(ordering, 1):
-                posted = choice.posted
-                connect_s = _CONNECT_S if place < len(ordering) else None
-                try:
-                    yield from self._try(posted, ask, call, alone=len(ordering) == 1, connect_s=connect_s)
-                    return
-                except BudgetError as error:
-                    failure = failure or error
-                    if isinstance(error, TotalBudgetExceeded) and self.purse.spending()[1] > 0:
-                        patience = ROOM
-                except ProviderRefused as error:
-                    if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
-                        raise  # the engine's: another engine would say the same
-                    failure = error
-                    patience = max(patience, error.patience)
-                    if not error.patience:
-                        gone.add(posted.offer_hash)
-                except AnswerCut:
-                    raise  # to buy it a second time is the caller's to decide
-                except MarketError as error:
-                    failure = failure or error
-                    if connect_s is not None and isinstance(error.__cause__, httpx2.ConnectTimeout):
-                        slow = True  # where nobody serves it gets the time that the caller allows
-                    else:
-                        gone.add(posted.offer_hash)
-            if slow:
+            search.patience, search.again = 0, False
+            ordering = yield from self.prospects.ordering(
+                search.wanted, gone=search.gone, quoted=search.haggling.quoted
+            )
+            if search.haggling.asks and ordering:
+                yield from self._ask_for_quotes(search, ask, ordering)
                 continue
-            if self.now() - started >= patience:
-                raise failure or NoEligibleOffer(f"Nobody offers {ask.model!r} now.", required=ask.model)
+            for place, choice in enumerate(ordering, 1):
+                last = place == len(ordering)
+                if (yield from self._served(search, choice, ask, call, alone=len(ordering) == 1, last=last)):
+                    return
+                if search.again:
+                    break
+            if search.again or search.slow:
+                search.slow = False
+                continue
+            if self.now() - started >= search.patience:
+                nobody = NoEligibleOffer(f"Nobody offers {ask.model!r} now.", required=ask.model)
+                raise search.failure or nobody
             yield Sleep(pause)
             pause = min(pause * 1.6, 0.25)
+            search.wanted = self.prospects.wanted(ask, secrets.randbits(64))
 
-    def _ordering(self, ask: Ask, gone: set[bytes]) -> Flow[Sequence[Choice]]:
-        wanted = Wanted(
-            model=ask.model,
-            input_tokens=ask.input_estimate,
-            output_tokens=ask.output_limit,
-            seed=secrets.randbits(64),
+    def _served(
+        self, search: "Search", choice: Choice, ask: Ask, call: Call, *, alone: bool, last: bool
+    ) -> Flow[bool]:
+        """Whether this one has served it; where not, the search knows more."""
+        posted, provider = choice.posted, choice.posted.offer.provider
+        terms = Terms(
+            alone=alone,
+            connect_s=None if last else _CONNECT_S,
+            expect=search.haggling.says(posted, choice.expected),
+            quote=search.haggling.held.get(posted.offer_hash),
         )
-        for at_most in (GOOD_FOR, AGAIN_AFTER):
-            offers = yield from self.listing.offers(at_most=at_most)
-            left = [Candidate(posted=posted) for posted in offers if posted.offer_hash not in gone]
-            now = Timestamp(self.now() // 1000)
-            chosen = choose(
-                left, wanted, self.policy, now=now, local=self.local, avoided=self.purse.evidence.avoided()
-            )
-            if chosen or gone:
-                break
-        if self.listing.wants_refresh:
-            self._clerk.refresh()
-        return chosen
+        try:
+            with self.prospects.underway.at(provider, ask.input_estimate):
+                yield from self._try(posted, ask, call, terms)
+            return True
+        except BudgetError as error:
+            search.failure = search.failure or error
+            if isinstance(error, TotalBudgetExceeded) and self.purse.spending()[1] > 0:
+                search.patience = ROOM
+        except ProviderRefused as error:
+            if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
+                raise  # the engine's: another engine would say the same
+            self._refused(search, choice, error)
+        except AnswerCut:
+            self.record.failed(provider, now=self.now())
+            raise  # to buy it a second time is the caller's to decide
+        except httpx2.TransportError:
+            self.record.failed(provider, now=self.now())
+            raise
+        except MarketError as error:
+            search.failure = search.failure or error
+            if isinstance(error, ProviderUnreachable):
+                self.record.failed(provider, now=self.now())
+            if terms.connect_s is not None and isinstance(error.__cause__, httpx2.ConnectTimeout):
+                search.slow = True  # where nobody serves it gets the time that the caller allows
+            else:
+                search.gone.add(posted.offer_hash)
+        return False
 
-    def _try(
-        self, posted: PostedOffer, ask: Ask, call: Call, *, alone: bool, connect_s: float | None
-    ) -> Flow[None]:
+    def _refused(self, search: "Search", choice: Choice, error: ProviderRefused) -> None:
+        posted, haggling = choice.posted, search.haggling
+        search.failure = error
+        if error.reason == BOUNCED:
+            haggling.bounced(posted, None if error.quote is None else error.quote.message)
+            search.again = True
+        elif posted.offer_hash in haggling.held:
+            haggling.spent(posted)  # it is asked again, and expects nothing then
+            search.again = True
+        else:
+            search.patience = max(search.patience, error.patience)
+            if error.status >= 500 and not error.patience:
+                self.record.failed(posted.offer.provider, now=self.now())
+            if not error.patience:
+                search.gone.add(posted.offer_hash)
+
+    def _ask_for_quotes(self, search: "Search", ask: Ask, ordering: Sequence[Choice]) -> Flow[None]:
+        def channel_to(posted: PostedOffer) -> Flow[OpenChannel]:
+            return self._channel_to(posted, worst_cost(self._within_budget(ask, posted), posted.offer))
+
+        offers = [choice.posted for choice in ordering]
+        search.haggling.answered((yield from self._quotes.ask(offers, search.haggling.size, channel_to)))
+
+    def _try(self, posted: PostedOffer, ask: Ask, call: Call, terms: "Terms") -> Flow[None]:
         """This provider; once more over a new channel, or as a stream, where that is what it takes."""
         stream = ask.stream
         for _ in range(3):
             beginning = self._begin(posted, ask, stream=stream)
-            attempt = yield from (beginning if connect_s is None else hurrying(beginning, connect_s))
-            attempt.alone, attempt.connect_s = alone, connect_s
+            if terms.connect_s is not None:
+                beginning = hurrying(beginning, terms.connect_s)
+            attempt = yield from beginning
+            attempt.alone, attempt.connect_s = terms.alone, terms.connect_s
+            attempt.expect, attempt.quote = terms.expect, terms.quote
             try:
                 yield from self._deliver(attempt, call, Shown(ask))
                 return
             except ChannelGone:
                 continue
             except ProviderRefused as error:
+                if error.quote is not None:
+                    error.quote = yield from self._quotes.own_word(attempt.pending, error.quote)
                 if error.reason != WorstCaseExceedsCredit.code or stream:
                     raise
                 stream = True
@@ -191,7 +278,15 @@ class Payer:
         except AnswerCut:
             self._tell(shown)
             raise
+        self._remember(attempt)
         self._tell(shown)
+
+    def _remember(self, attempt: Attempt) -> None:
+        """That it answered, and whether it kept its promise."""
+        provider, observed, promised = attempt.provider, attempt.observed, attempt.promised
+        self.record.answered(provider, attempt.ask.model, attempt.output_tokens)
+        if observed is not None and promised is not None:
+            self.record.observe(provider, promised, observed, attempt.output_tokens, now=self.now())
 
     def _tell(self, shown: Shown) -> None:
         if self._on_outcome is not None and shown.outcome is not None:
@@ -203,11 +298,7 @@ class Payer:
         worst = worst_cost(ask, posted.offer)
         self.purse.budget.require_affordable(worst)
         streamed = stream or worst > posted.offer.credit
-        channel = self.purse.open_channel(posted.offer.provider)
-        while not channel.confirmed:
-            yield from catch_up(self.sender, channel, endpoint_of(posted.offer))
-            channel = self.purse.open_channel(posted.offer.provider)
-        yield from self.sender.grant(channel, posted, worst)
+        channel = yield from self._channel_to(posted, worst)
         body = ask.body(stream=streamed)
         pending = self.purse.reserve(
             channel,
@@ -220,6 +311,15 @@ class Payer:
             worst=worst,
         )
         return Attempt(pending, ask)
+
+    def _channel_to(self, posted: PostedOffer, worst: Atoms) -> Flow[OpenChannel]:
+        """One that is good for so many atoms more."""
+        channel = self.purse.open_channel(posted.offer.provider)
+        while not channel.confirmed:
+            yield from catch_up(self.sender, channel, endpoint_of(posted.offer))
+            channel = self.purse.open_channel(posted.offer.provider)
+        yield from self.sender.grant(channel, posted, worst)
+        return channel
 
     def _within_budget(self, ask: Ask, posted: PostedOffer) -> Ask:
         """The same, limited to what the budget affords where the caller set no limit."""

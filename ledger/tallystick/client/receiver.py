@@ -76,7 +76,8 @@ class Receiver:
         """
         lines, done, waited, asked_at = Lines(), False, 0, self._now()
         while data := (yield from read(exchange)):
-            waited += self._now() - asked_at
+            took = self._now() - asked_at
+            waited += took
             said = reception.transcript.output_tokens
             out: list[bytes] = []
             for event in lines.feed(data):
@@ -95,6 +96,7 @@ class Receiver:
                         out.append(sink.other(line))
                     case Done():
                         done = True
+            attempt.wait(took, reception.transcript.output_tokens)
             if shown := b"".join(out):
                 yield Emit(shown)
                 point("answer.shown")
@@ -116,6 +118,7 @@ class Receiver:
     ) -> Flow[None]:
         """Judges an answer that came in one piece."""
         reception.add(body)
+        attempt.wait(0, reception.transcript.output_tokens)
         if (text := exchange.headers.get(RECEIPT)) is not None:
             yield from self._take(text, attempt, reception, outcome)
         self._conclude(attempt, reception, outcome)

@@ -7,7 +7,9 @@ import orjson
 
 from tallystick.client.errors import ProviderRefused
 from tallystick.protocol.errors import CreditExceeded, MalformedMessage
-from tallystick.protocol.wire import Terms
+from tallystick.protocol.quote import Quote
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.wire import Terms, signed_from_json
 
 ROOM: Final = 30_000
 """Milliseconds for which a request waits for room: in a provider's credit, or in the budget."""
@@ -15,6 +17,8 @@ _PASSING: Final = 5_000
 """The same for a provider that cannot sell for the moment."""
 _PASSES: Final = frozenset({"chain-stale", "chain-disputed", "busy", "unready"})
 """A gateway's codes for that. Nothing is wrong with the request."""
+BOUNCED: Final = "bounced"
+"""The code of a gateway that would take longer than the payer expects."""
 _MARKET: Final = "tallystick_error"
 
 
@@ -28,6 +32,8 @@ class Refusal:
     """Of the market; empty where the engine refused, and the error is the caller's to see."""
     message: str
     terms: Terms | None
+    quote: Signed[Quote] | None = None
+    """Of one that bounced; whose word it is is not proven."""
 
     def error(self) -> ProviderRefused:
         patience = _PASSING if self.code in _PASSES else 0
@@ -36,7 +42,12 @@ class Refusal:
         ):
             patience = ROOM
         return ProviderRefused(
-            self.message, status=self.status, body=self.body, reason=self.code, patience=patience
+            self.message,
+            status=self.status,
+            body=self.body,
+            reason=self.code,
+            patience=patience,
+            quote=self.quote,
         )
 
 
@@ -49,7 +60,9 @@ def read_refusal(status: int, body: bytes) -> Refusal:
         if error["type"] != _MARKET:
             return Refusal(status, body, "", message, None)
         terms = error.get("terms", data.get("terms"))
-        return Refusal(status, body, code, message, None if terms is None else Terms.from_json(terms))
+        read = None if terms is None else Terms.from_json(terms)
+        quote = signed_from_json(Quote, error["quote"]) if code == BOUNCED else None
+        return Refusal(status, body, code, message, read, quote)
     except MalformedMessage:
         return Refusal(status, body, code, message, None)
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):

@@ -38,6 +38,7 @@ from tallystick.protocol.errors import (
     VoucherNotGreater,
     WrongEpoch,
 )
+from tallystick.protocol.expect import expect_text
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed, Verified
@@ -45,6 +46,7 @@ from tallystick.protocol.units import ZERO_HASH, Address, Atoms, ChannelId, Mill
 from tallystick.protocol.voucher import Voucher, request_hash
 from tallystick.protocol.wire import (
     AUTHORIZATION,
+    EXPECT,
     VOUCHERS_PATH,
     Credential,
     authorization,
@@ -112,7 +114,7 @@ class Sender:
         lost = attempt.sent
         while True:
             headers, voucher, grant = self._headers(attempt)
-            was_sent, attempt.sent = attempt.sent, True
+            was_sent, attempt.sent, began_at = attempt.sent, True, self._now()
             exchange = yield from self._sending(attempt, was_sent, Send(
                 endpoint=endpoint_of(pending.posted.offer),
                 path=pending.path,
@@ -124,6 +126,7 @@ class Sender:
             if exchange.status < 300:
                 count = voucher.message.acknowledgement.receipt_count
                 self.purse.mark_delivered(channel, count, grant=grant)
+                attempt.wait(self._now() - began_at, 0)
                 return exchange
             refusal = read_refusal(exchange.status, (yield from read_all(exchange, BODY_LIMIT, self._now)))
             tried[refusal.code] += 1
@@ -167,8 +170,11 @@ class Sender:
         credential = Credential(
             voucher=voucher.signed, offer_hash=pending.posted.offer_hash, grant=grant, fetch=attempt.fetch
         )
-        accept = "text/event-stream" if pending.streamed else "application/json"
-        return {**_headers(credential), "accept": accept}, voucher, grant
+        headers = _headers(credential)
+        headers["accept"] = "text/event-stream" if pending.streamed else "application/json"
+        if attempt.expect is not None:
+            headers[EXPECT] = expect_text(attempt.expect)
+        return headers, voucher, grant
 
     def _mended(self, attempt: Attempt, refusal: Refusal, tried: Counter[str]) -> Flow[bool]:
         """Whether the provider had forgotten, and got it all from us. First we look whether we have."""

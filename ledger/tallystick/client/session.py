@@ -23,10 +23,11 @@ from tallystick.client.pools import Pools
 from tallystick.client.purse import Purse
 from tallystick.client.rules import quoted
 from tallystick.client.sending import Sender
+from tallystick.client.sight import Unsighted
 from tallystick.client.tables import Durability
 from tallystick.client.tokenizers import load_tokenizers
 from tallystick.home import Home
-from tallystick.ports import ChainReader, Directory, PostedOffer, Recount, Signer
+from tallystick.ports import ChainReader, Directory, PostedOffer, Recount, Signer, View
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.units import Milliseconds, Tokens
@@ -90,6 +91,7 @@ class Session:
         durability: Durability = "process",
         opened: Callable[[], Sequence[ChannelKey]] = lambda: (),
         tokenizers: Mapping[str, Recount] = MappingProxyType({}),
+        view: View | None = None,
     ):
         now = now or _now
         self.pools = pools or Pools()
@@ -107,6 +109,7 @@ class Session:
             sender=Sender(purse=self.purse, wallet=wallet, chain=chain, listing=listing, now=now),
             clerk=self.clerk,
             policy=policy,
+            view=view or Unsighted(),
             now=now,
             on_outcome=on_outcome,
             tokenizers=tokenizers,
@@ -120,7 +123,7 @@ class Session:
         for name in sorted({posted.offer.model for posted in offers} if model is None else {model}):
             same = [Candidate(posted=posted) for posted in offers if posted.offer.model == name]
             question = Wanted(model=name, input_tokens=Tokens(256), output_tokens=None, seed=0)
-            ordered += [choice.posted for choice in self.payer.policy(same, question)]
+            ordered += [choice.posted for choice in self.payer.prospects.policy(same, question)]
         return ordered
 
     @property

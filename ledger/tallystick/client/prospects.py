@@ -1,0 +1,134 @@
+"""Who could serve a request now, in the order of the payer's policy.
+
+What there is to know: the offers on chain, what is heard of their providers, and what the payer knows itself
+(its record, and what it has under way there).
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Lock
+from typing import Final
+
+from tallystick.client.ask import Ask
+from tallystick.client.choose import TYPICAL_ANSWER, Candidate, Choice, Policy, Wanted, choose
+from tallystick.client.evidence import Evidence
+from tallystick.client.flow import Flow
+from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
+from tallystick.client.record import Record
+from tallystick.ports import PostedOffer, View
+from tallystick.protocol.speed import Pace
+from tallystick.protocol.units import Address, Hash32, Milliseconds, Timestamp, Tokens
+
+_UNHEARD_MS: Final = 1_000
+"""What a status says may be so much older than its arrival here."""
+
+
+class Underway:
+    """Requests of this payer that run somewhere."""
+
+    def __init__(self, now: Callable[[], Milliseconds]):
+        self._now = now
+        self._running: dict[object, tuple[Address, Milliseconds, Tokens]] = {}
+        self._lock = Lock()
+
+    @contextmanager
+    def at(self, provider: Address, input_tokens: Tokens) -> Iterator[None]:
+        """One is under way there, as long as this is held."""
+        key = object()
+        with self._lock:
+            self._running[key] = provider, self._now(), input_tokens
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._running[key]
+
+    def since(self, provider: Address, milliseconds: int | None) -> tuple[int, Tokens]:
+        """(number, input tokens) of those that were begun at most so long ago; None: all of them."""
+        earliest = 0 if milliseconds is None else self._now() - milliseconds
+        with self._lock:
+            inputs = [
+                tokens
+                for where, begun_at, tokens in self._running.values()
+                if where == provider and begun_at >= earliest
+            ]
+        return len(inputs), Tokens(sum(inputs))
+
+
+class Prospects:
+    """Of one payer."""
+
+    def __init__(
+        self,
+        *,
+        listing: Listing,
+        view: View,
+        record: Record,
+        evidence: Evidence,
+        policy: Policy,
+        now: Callable[[], Milliseconds],
+        local: bool,
+        refresh: Callable[[], None],
+    ):
+        """`local`: as of `reachable_safely`. `refresh` has the offers looked up anew, in the background."""
+        self.underway = Underway(now)
+        self.record = record
+        self.policy = policy
+        self._listing = listing
+        self._view = view
+        self._evidence = evidence
+        self._now = now
+        self._local = local
+        self._refresh = refresh
+
+    def wanted(self, ask: Ask, seed: int) -> Wanted:
+        """What `ask` needs."""
+        return Wanted(
+            model=ask.model,
+            input_tokens=ask.input_estimate,
+            output_tokens=ask.output_limit,
+            seed=seed,
+            typical_output=self.record.typical_output(ask.model, TYPICAL_ANSWER),
+        )
+
+    def ordering(
+        self, wanted: Wanted, *, gone: Collection[Hash32], quoted: Mapping[Hash32, Pace]
+    ) -> Flow[Sequence[Choice]]:
+        """The order in which to try them, by offer hash without those that are `gone`; `quoted` is what they
+        said themselves of this request."""
+        chosen: Sequence[Choice] = ()
+        for at_most in (GOOD_FOR, AGAIN_AFTER):
+            offers = yield from self._listing.offers(at_most=at_most)
+            chosen = choose(
+                [self._candidate(item, quoted) for item in offers if item.offer_hash not in gone],
+                wanted,
+                self.policy,
+                now=Timestamp(self._now() // 1000),
+                local=self._local,
+                avoided=self._evidence.avoided(),
+            )
+            if chosen or gone:
+                break
+        if self._listing.wants_refresh:
+            self._refresh()
+        return chosen
+
+    def _candidate(self, posted: PostedOffer, quoted: Mapping[Hash32, Pace]) -> Candidate:
+        """One that failed not long ago is as good as suspected: others are asked first."""
+        provider, now = posted.offer.provider, self._now()
+        seen = self._view.seen(posted)
+        pending, tokens = self.underway.since(
+            provider, None if seen.status is None else seen.age_ms + _UNHEARD_MS
+        )
+        return Candidate(
+            posted=posted,
+            seen=replace(
+                seen,
+                ratio=self.record.ratio(provider, seen.ratio, now=now),
+                suspected=seen.suspected or self.record.resting(provider, now=now),
+            ),
+            pending=pending,
+            pending_tokens=tokens,
+            quoted=quoted.get(posted.offer_hash),
+        )

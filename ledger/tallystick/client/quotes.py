@@ -1,0 +1,171 @@
+"""What providers promise of a request's time, and whose word that is.
+
+A provider that is sent an expectation accepts with a signed quote, or bounces with one. Where two have
+bounced, the payer asks a few for quotes that hold room, all at once, and redeems the best.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx2
+import orjson
+
+from tallystick.client.flow import Endpoint, Flow, Returned, Sleep, Together, hurrying
+from tallystick.client.listing import Listing
+from tallystick.client.purse import OpenChannel, Pending
+from tallystick.client.refusals import Refusal
+from tallystick.client.sending import Sender, endpoint_of
+from tallystick.ports import PostedOffer
+from tallystick.protocol.errors import MalformedMessage, MarketError, SignatureError
+from tallystick.protocol.expect import Expected, Inquiry, Redeemed, Size
+from tallystick.protocol.quote import Quote
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.speed import Pace
+from tallystick.protocol.units import ZERO_HASH, Hash32
+from tallystick.protocol.wire import QUOTES_PATH, signed_from_json
+
+PROBED: Final = 3
+"""Providers that are asked at once."""
+_ASKING_S: Final = 0.5
+"""For all of them together: whoever takes longer to say how long it takes has said enough."""
+_BOUNCES: Final = 2
+"""After so many the payer asks before it sends."""
+
+ChannelTo = Callable[[PostedOffer], Flow[OpenChannel]]
+
+
+@dataclass(slots=True)
+class Haggling:
+    """What was said of one request's time. Pure.
+
+    expecting ──bounce──▶ expecting (that quote counts) ──bounce──▶ asking ──▶ redeeming ──▶ sending plainly
+
+    Each arrow is taken once, so it ends whatever providers say: a request that expects nothing is taken or
+    refused, and bounced by nobody.
+    """
+
+    size: Size
+    quoted: dict[Hash32, Pace] = field(default_factory=dict)
+    """By offer: its provider's own word, in a bounce or when it was asked."""
+    held: dict[Hash32, Quote] = field(default_factory=dict)
+    """By offer: the quote under which room is held."""
+    bounces: int = 0
+    asked: bool = False
+
+    def says(self, posted: PostedOffer, expected: Pace | None) -> Expected | Redeemed | None:
+        """What goes along with the request; None: nothing is expected of it."""
+        if (quote := self.held.get(posted.offer_hash)) is not None:
+            return Redeemed(quote.struct_hash())
+        if self.asked or self.bounces >= _BOUNCES or expected is None:
+            return None
+        return Expected(size=self.size, pace=expected)
+
+    def bounced(self, posted: PostedOffer, quote: Quote | None) -> None:
+        self.bounces += 1
+        if quote is not None:
+            self.quoted[posted.offer_hash] = quote.pace
+
+    @property
+    def asks(self) -> bool:
+        """Whether quotes are asked for now."""
+        return self.bounces >= _BOUNCES and not self.asked
+
+    def answered(self, quotes: Mapping[Hash32, Quote]) -> None:
+        """Those that were asked for, by offer."""
+        self.asked = True
+        for offer_hash, quote in quotes.items():
+            self.quoted[offer_hash] = quote.pace
+            if quote.valid_until:
+                self.held[offer_hash] = quote
+
+    def spent(self, posted: PostedOffer) -> None:
+        """It was refused: no room is held there."""
+        self.held.pop(posted.offer_hash, None)
+
+
+class Quotes:
+    """Of one payer: asks, and believes what is its provider's own word on this very request."""
+
+    def __init__(self, sender: Sender, listing: Listing):
+        self._sender = sender
+        self._listing = listing
+
+    def ask(
+        self, choices: Sequence[PostedOffer], size: Size, channel_to: ChannelTo
+    ) -> Flow[Mapping[Hash32, Quote]]:
+        """By offer, what those promise that answer in time. `channel_to` opens one where there is none."""
+        asked = [self._ask_one(posted, size, channel_to) for posted in choices[:PROBED]]
+
+        def over() -> Flow[None]:
+            yield Sleep(_ASKING_S)
+
+        ends = yield Together([*asked, over()], lambda ends: ends[-1] is not None or None not in ends[:-1])
+        assert isinstance(ends, list)
+        return {
+            posted.offer_hash: end.value
+            for posted, end in zip(choices, ends[:-1], strict=False)
+            if isinstance(end, Returned) and end.value is not None
+        }
+
+    def _ask_one(self, posted: PostedOffer, size: Size, channel_to: ChannelTo) -> Flow[Quote | None]:
+        inquiry = Inquiry(offer_hash=posted.offer_hash, size=size)
+        try:
+            channel = yield from hurrying(channel_to(posted), _ASKING_S)
+            endpoint = endpoint_of(posted.offer)
+            answer = yield from hurrying(self._asking(channel, endpoint, inquiry), _ASKING_S)
+            if isinstance(answer, Refusal):
+                return None
+            signed = _read(answer)
+            quote = yield from self.believed(posted, channel, signed, request_hash=ZERO_HASH)
+        except (MarketError, httpx2.TransportError):
+            return None
+        return quote if quote is not None and _size_of(quote) == size else None
+
+    def _asking(self, channel: OpenChannel, endpoint: Endpoint, inquiry: Inquiry) -> Flow[bytes | Refusal]:
+        grant = None if channel.grant_delivered else channel.grant
+        body = orjson.dumps(inquiry.to_json())
+        answer = yield from self._sender.ask(channel, endpoint, QUOTES_PATH, body, grant=grant)
+        if not isinstance(answer, Refusal):
+            self._sender.purse.mark_delivered(channel, 0, grant=grant)
+        return answer
+
+    def own_word(self, pending: Pending, signed: Signed[Quote]) -> Flow[Signed[Quote] | None]:
+        """The quote with which it bounced the request, if it is believed."""
+        believed = yield from self.believed(
+            pending.posted, pending.channel, signed, request_hash=pending.request_hash
+        )
+        return None if believed is None else signed
+
+    def believed(
+        self, posted: PostedOffer, channel: OpenChannel, signed: Signed[Quote], *, request_hash: Hash32
+    ) -> Flow[Quote | None]:
+        """The quote, if a key that the provider named signed it, for this channel, offer and request.
+
+        Raises
+        ------
+        ChainUnavailable :
+            It is not known whose key it is.
+        """
+        quote = signed.message
+        expected = (posted.offer.provider, channel.id, posted.offer_hash, request_hash)
+        if (quote.provider, quote.channel_id, quote.offer_hash, quote.request_hash) != expected:
+            return None
+        try:
+            proven = yield from self._listing.proven(self._sender.purse.domain, posted.offer.provider, signed)
+        except SignatureError:
+            return None
+        return proven.message
+
+
+def _read(answer: bytes) -> Signed[Quote]:
+    """Raises MalformedMessage."""
+    try:
+        data = orjson.loads(answer)
+    except orjson.JSONDecodeError as error:
+        raise MalformedMessage("The answer is not JSON.") from error
+    return signed_from_json(Quote, data)
+
+
+def _size_of(quote: Quote) -> Size:
+    return Size(input_tokens=quote.input_tokens, output_tokens=quote.output_tokens)
