@@ -4,8 +4,8 @@ import pytest
 
 from tallystick.protocol.errors import (
     MarketError,
-    PeerUnknown,
     NumberNotGreater,
+    PeerUnknown,
     TurnSpent,
     WrongSigner,
 )

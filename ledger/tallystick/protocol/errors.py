@@ -327,7 +327,6 @@ class TurnSpent(GossipError):
     """Its sender has said all that it may for now."""
 
     code = "turn-spent"
-    retryable = True
 
 
 class BudgetError(MarketError):
