@@ -281,7 +281,7 @@ def test_time_is_worth_what_the_payer_says() -> None:
 
 def test_what_others_lose_by_it_counts() -> None:
     """Alike for oneself: a busy fast engine, and a slow one that stands idle."""
-    busy, idle = one(1, seen(running=40)), one(2, seen(slower=2))
+    busy, idle = one(1, seen(running=40)), one(2, seen(slower=4))
     hurry, care = (Quoted(jitter=0, toll=toll) for toll in (0, 1))
     assert order(hurry([busy, idle], WANTED)) == [1, 2]
     assert order(care([busy, idle], WANTED)) == [2, 1]

@@ -13,6 +13,8 @@ from tallystick.protocol.units import Tokens
 
 ATTENTION: Final = 3e-5
 """Of a prompt token's time, for each token of context before it."""
+_ANSWER: Final = 128
+"""Output tokens that an answer of others has at least, on the average."""
 _PS: Final = 1e-12
 
 
@@ -84,14 +86,34 @@ class Pace:
 
 
 def pace(speed: Speed, load: Load, *, input_tokens: int, output_tokens: int) -> Pace:
-    """Of one more request of that size under this load."""
-    prompts = max(1, load.queued + input_tokens)
-    steps = -(-prompts // (speed.chunk or prompts))
-    each = speed.step_s(sequences=load.running, context=load.context, prompt=prompts // steps)
-    sequences = load.running + load.waiting + 1
+    """Of one more request of that size under this load, if what comes and goes there stays about as much.
+
+    The step that runs has to end, then the prompts before this one and its own are taken in; where memory is
+    full, sequences have to end first. Those that end are followed by others, whose prompts slow each token.
+    """
+    before = load.running
     context = load.context + load.queued + input_tokens + output_tokens // 2
-    fitting = min(context, speed.capacity or context)
-    return Pace(steps * each, speed.step_s(sequences=sequences, context=fitting))
+    over = context - speed.capacity if speed.capacity else 0
+    following = _following(speed, load, output_tokens)
+    prompts = load.queued + input_tokens
+    steps = -(-prompts // max(1, speed.chunk - before)) if speed.chunk else 1
+    first_s = steps * speed.step_s(sequences=before, context=load.context, prompt=prompts // max(1, steps))
+    token_s = speed.step_s(
+        sequences=before + load.waiting + 1, context=context - max(0, over), prompt=following
+    )
+    if before:
+        first_s += speed.step_s(sequences=before, context=load.context, prompt=following) / 2
+    if over > 0:
+        first_s += token_s * max(output_tokens, _ANSWER) * over / speed.capacity
+    return Pace(first_s, token_s)
+
+
+def _following(speed: Speed, load: Load, output_tokens: int) -> int:
+    """Prompt tokens that a step takes in beside the running sequences: each that ends makes room for
+    another."""
+    length = max(output_tokens, _ANSWER)
+    prompts = max(0, load.context - load.running * length // 2) // length
+    return min(speed.chunk, prompts) if speed.chunk else prompts
 
 
 def slowdown_s(speed: Speed, load: Load, *, input_tokens: int, output_tokens: int) -> float:
