@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.history import opened_by
+from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.chain.market import Market
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender as TransactionSender
@@ -23,7 +24,7 @@ from tallystick.client.pools import Pools
 from tallystick.client.purse import Purse
 from tallystick.client.rules import quoted
 from tallystick.client.sending import Sender
-from tallystick.client.sight import Unsighted
+from tallystick.client.sight import Sight, Unsighted
 from tallystick.client.tables import Durability
 from tallystick.client.tokenizers import load_tokenizers
 from tallystick.home import Home
@@ -67,6 +68,7 @@ def open_session(
         opened=lambda: opened_by(market, wallet.address),
         durability=durability,
         tokenizers=recounts,
+        sighted=True,
     )
 
 
@@ -92,7 +94,9 @@ class Session:
         opened: Callable[[], Sequence[ChannelKey]] = lambda: (),
         tokenizers: Mapping[str, Recount] = MappingProxyType({}),
         view: View | None = None,
+        sighted: bool = False,
     ):
+        """`sighted`: what gateways tell of one another is looked up, where no other `view` is given."""
         now = now or _now
         self.pools = pools or Pools()
         self.purse = Purse(
@@ -103,19 +107,24 @@ class Session:
         """All channels that the chain says this wallet ever opened."""
         self.clerk = Clerk(self.pools, closer=closer)
         listing = Listing(directory, now)
+        sight = self._sight(listing, chain, domain) if sighted and view is None else None
         self.payer = Payer(
             purse=self.purse,
             listing=listing,
             sender=Sender(purse=self.purse, wallet=wallet, chain=chain, listing=listing, now=now),
             clerk=self.clerk,
             policy=policy,
-            view=view or Unsighted(),
+            view=view or sight or Unsighted(),
             now=now,
             on_outcome=on_outcome,
             tokenizers=tokenizers,
         )
         self.clerk.attend(self.payer)
-        self._finalizer = weakref.finalize(self, _close, self.clerk, self.purse, self.pools, closing)
+        self._finalizer = weakref.finalize(self, _close, self.clerk, self.purse, self.pools, closing, sight)
+
+    def _sight(self, listing: Listing, chain: ChainReader, domain: Domain) -> Sight:
+        local = domain.chain_id in LOCAL_CHAIN_IDS
+        return Sight(pools=self.pools, listing=listing, chain=chain, domain=domain, local=local)
 
     def in_order(self, offers: Sequence[PostedOffer], model: str | None) -> list[PostedOffer]:
         """Those of the model, or of each, as the policy orders them for a short question."""
@@ -144,8 +153,12 @@ def _now() -> Milliseconds:
     return Milliseconds(time.time_ns() // 1_000_000)
 
 
-def _close(clerk: Clerk, purse: Purse, pools: Pools, closing: Callable[[], None] | None) -> None:
+def _close(
+    clerk: Clerk, purse: Purse, pools: Pools, closing: Callable[[], None] | None, sight: Sight | None
+) -> None:
     clerk.close()
+    if sight is not None:
+        sight.close()
     purse.close()
     pools.close()
     if closing is not None:

@@ -1,6 +1,53 @@
-"""What a payer sees of providers beside the chain."""
+"""What a payer sees of providers beside the chain: what they say of themselves and of one another, and what
+other payers say of them. Gateways pass it on; the signatures are believed, and no gateway."""
 
-from tallystick.ports import UNSEEN, PostedOffer, Seen
+import logging
+import random
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping
+from statistics import median_low
+from threading import Event, Lock, Thread
+from typing import Final
+
+import httpx2
+import orjson
+
+from tallystick.chain.errors import ChainError
+from tallystick.client.flow import Endpoint
+from tallystick.client.listing import Listing
+from tallystick.client.pools import Pools
+from tallystick.ports import UNSEEN, ChainReader, PostedOffer, Seen
+from tallystick.protocol.eip712 import Domain
+from tallystick.protocol.errors import MarketError
+from tallystick.protocol.gossip import Frame
+from tallystick.protocol.hearsay import QUIET, Hearsay, Key, key_of
+from tallystick.protocol.proving import HIGHEST, proven
+from tallystick.protocol.rating import agreed
+from tallystick.protocol.status import Rating, Status
+from tallystick.protocol.told import read_told
+from tallystick.protocol.units import Address, Hash32
+from tallystick.protocol.wire import NETWORK_PATH
+from tallystick.reach import reachable_safely
+
+_LOG = logging.getLogger("tallystick.sight")
+
+EVERY_S: Final = 0.5
+"""Between two questions, each to another gateway."""
+IDLE_S: Final = 20.0
+"""Without a request, after which nobody is asked any more."""
+LIMIT: Final = 4 << 20
+"""Bytes of one answer."""
+MODELS: Final = 8
+"""That are looked at: those asked for last."""
+_TOLD: Final = 5
+"""Answers of which the middle one is believed on how many providers there are."""
+_TIMEOUT: Final = {"connect": 1.0, "read": 2.0, "write": 1.0, "pool": 1.0}
+_AVOIDED_S: Final = 60.0
+"""For which a gateway that told something forged is not asked."""
+_CHECKED: Final = 8
+"""Channels of raters that are looked up on chain in one round."""
 
 
 class Unsighted:
@@ -8,3 +55,213 @@ class Unsighted:
 
     def seen(self, posted: PostedOffer) -> Seen:
         return UNSEEN
+
+
+class Sighted:
+    """What hearsay says of an offer: a node's own, or a payer's."""
+
+    def __init__(self, hearsay: Hearsay, now: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000):
+        self._hearsay = hearsay
+        self._now = now
+
+    def seen(self, posted: PostedOffer) -> Seen:
+        hearsay, now, provider = self._hearsay, self._now(), posted.offer.provider
+        heard = hearsay.status(provider, posted.offer.model, posted.offer_hash)
+        status = None if heard is None else heard.said.proof.message
+        ratings = [heard.said.proof.message for heard in hearsay.rated(provider)]
+        return Seen(
+            status=status if isinstance(status, Status) else None,
+            age_ms=0 if heard is None else now - heard.at,
+            suspected=hearsay.suspected_at(provider, now) is not None,
+            ratio=agreed(rating for rating in ratings if isinstance(rating, Rating)),
+        )
+
+
+class Sight:
+    """Asks gateways in turn, in a thread of its own, while requests are made. No request waits for it."""
+
+    def __init__(
+        self,
+        *,
+        pools: Pools,
+        listing: Listing,
+        chain: ChainReader,
+        domain: Domain,
+        local: bool,
+        draw: Callable[[], float] = random.random,
+    ):
+        """`local`: as of `reachable_safely`."""
+        self._pools = pools
+        self._listing = listing
+        self._chain = chain
+        self._domain = domain
+        self._local = local
+        self._draw = draw
+        self.hearsay = Hearsay()
+        self.sighted = Sighted(self.hearsay, self._now)
+        self._lock = Lock()
+        self._models: dict[str, None] = {}
+        self._asked_at = 0
+        self._told: deque[int] = deque(maxlen=_TOLD)
+        self._avoided: dict[Address, int] = {}
+        self._raters: dict[Key, bool] = {}
+        """Whether each has a channel there."""
+        self._thread: Thread | None = None
+        self._over = Event()
+
+    @staticmethod
+    def _now() -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    def seen(self, posted: PostedOffer) -> Seen:
+        with self._lock:
+            self._asked_at = self._now()
+            if posted.offer.model not in self._models:
+                self._models[posted.offer.model] = None
+                if len(self._models) > MODELS:
+                    del self._models[next(iter(self._models))]
+            if self._thread is None and not self._over.is_set():
+                self._thread = Thread(
+                    target=_look, args=(weakref.ref(self), self._over), name="tallystick-sight", daemon=True
+                )
+                self._thread.start()
+            return self.sighted.seen(posted)
+
+    def close(self) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(1.0)
+
+    @property
+    def models(self) -> list[str]:
+        """That requests were for."""
+        with self._lock:
+            return list(self._models)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody has looked for a while; then the thread ends, and the next look starts another."""
+        with self._lock:
+            idle = self._now() - self._asked_at > IDLE_S * 1_000
+            if idle:
+                self._thread = None
+            return idle
+
+    def look(self, *models: str) -> None:
+        """Asks one gateway for each; slow."""
+        for model in models:
+            peer = self._peer()
+            if peer is None:
+                return
+            try:
+                self.hear(self._ask(peer.offer.endpoint, peer.offer.endpoint_key, model))
+            except (MarketError, ValueError) as error:
+                _LOG.info("network.forged error=%s", type(error).__name__)
+                self._avoided[peer.offer.provider] = self._now() + int(_AVOIDED_S * 1_000)
+            except httpx2.TransportError as error:
+                _LOG.info("network.unasked error=%s", type(error).__name__)
+
+    def _peer(self) -> PostedOffer | None:
+        """One at random of all that offer something, whatever it is."""
+        now = self._now()
+        by_provider = {
+            posted.offer.provider: posted
+            for posted in self._listing.known
+            if self._avoided.get(posted.offer.provider, 0) <= now
+            and reachable_safely(posted.offer, local=self._local)
+        }
+        there = [posted for posted in by_provider.values() if not self.sighted.seen(posted).suspected]
+        among = there or list(by_provider.values())
+        return among[int(self._draw() * len(among))] if among else None
+
+    def _ask(self, endpoint: str, key: Hash32, model: str) -> object:
+        """Raises httpx2.TransportError, or ValueError where it is no JSON."""
+        url = httpx2.URL(endpoint.rstrip("/") + NETWORK_PATH, params={"model": model})
+        transport = self._pools.of(Endpoint(endpoint, key)).blocking
+        request = httpx2.Request("GET", url, extensions={"timeout": _TIMEOUT})
+        response = transport.handle_request(request)
+        until = self._now() + 1_000 * sum(_TIMEOUT.values())
+        try:
+            data = bytearray()
+            assert isinstance(response.stream, httpx2.SyncByteStream)
+            for piece in response.stream:
+                data += piece
+                if len(data) > LIMIT or self._now() > until:
+                    raise httpx2.RemoteProtocolError("It tells too much, or too slowly.")
+        finally:
+            response.close()
+        if response.status_code != httpx2.codes.OK:
+            raise httpx2.RemoteProtocolError("It tells nothing.")
+        return orjson.loads(bytes(data))
+
+    def hear(self, data: object) -> None:
+        """What one gateway tells. Raises MalformedMessage or SignatureError at the first message that is not
+        its speaker's; those before it are kept."""
+        models = {posted.offer_hash: posted.offer.model for posted in self._listing.known}
+        keys = {posted.offer.provider: posted.stake.receipt_key for posted in self._listing.known}
+        self._keep()
+        providers, frames = read_told(data)
+        self._told.append(providers)
+        self.hearsay.is_part_of(median_low(self._told))
+        checked = 0
+        for frame, age_ms in frames:
+            key = self._key(frame, models, keys)
+            if key is None or not self.hearsay.is_news(key, frame.message.sequence, frame.packed):
+                continue
+            said = proven(frame, key, keys.__getitem__, self._domain)
+            if isinstance(frame.message, Rating):
+                checked += key not in self._raters
+                if checked > _CHECKED or not self._is_served(key, frame.message):
+                    continue
+            # A gateway that says it is old must not make its provider seem silent.
+            at = self._now() - min(age_ms, QUIET * self.hearsay.interval_ms)
+            with self._lock:
+                self.hearsay.take(said, at)
+
+    def _key(self, frame: Frame, models: Mapping[Hash32, str], keys: Mapping[Address, Address]) -> Key | None:
+        """None where the chain, as last read, says nothing of it."""
+        message = frame.message
+        who = message.provider if isinstance(message, Status | Rating) else message.accuser
+        if message.provider not in keys or who not in keys or message.sequence >= HIGHEST:
+            return None
+        if not isinstance(message, Status):
+            return key_of(message)
+        model = models.get(message.offer_hash)
+        return None if model is None else key_of(message, model)
+
+    def _is_served(self, key: Key, rating: Rating) -> bool:
+        """Whether the rater's channel is on chain: who invents payers would have to fund them."""
+        known = self._raters.get(key)
+        if known is not None:
+            return known
+        try:
+            channel = self._chain.channel(rating.payer, rating.provider, rating.session_key)
+        except ChainError:
+            return False
+        served = channel.cap > 0 or channel.key.epoch > rating.epoch
+        self._raters[key] = served
+        return served
+
+    def _keep(self) -> None:
+        """Of those only that offer something still."""
+        models: dict[Address, set[bytes]] = {}
+        for posted in self._listing.known:
+            models.setdefault(posted.offer.provider, set()).add(posted.offer.model.encode())
+        with self._lock:
+            self.hearsay.keep(models)
+        self._raters = {key: served for key, served in self._raters.items() if key[1] in models}
+
+
+def _look(held: "weakref.ref[Sight]", over: Event) -> None:
+    """The thread: it keeps nobody alive."""
+    while True:
+        sight = held()
+        if sight is None or sight.is_idle:
+            return
+        try:
+            sight.look(*sight.models)
+        except Exception:  # noqa: BLE001  # what it saw so far still serves
+            _LOG.exception("network.failed")
+        del sight
+        if over.wait(EVERY_S):
+            return

@@ -8,10 +8,9 @@ from starlette.responses import Response
 
 from tallystick.protocol.errors import MalformedMessage
 from tallystick.protocol.gossip import BODY_LIMIT, Frame
-from tallystick.protocol.packed import pack
-from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.status import Rating
-from tallystick.protocol.wire import GOSSIP, signed_from_json
+from tallystick.protocol.told import read_said
+from tallystick.protocol.wire import GOSSIP
 from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.network.gossip import Gossiper
 
@@ -49,11 +48,7 @@ def _rating(body: bytes) -> Frame:
         data: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise MalformedMessage("The body is not JSON.") from error
-    signed = signed_from_json(Rating, data)
-    receipt = signed_from_json(Receipt, data.get("evidence"))
-    if {len(signed.signature), len(receipt.signature)} != {65}:
-        raise MalformedMessage("The signatures have 65 bytes here.", required=65)
-    return Frame(signed.message, pack(signed.message), signed.signature, receipt)
+    return read_said(Rating, data)
 
 
 def _json(content: bytes) -> Response:

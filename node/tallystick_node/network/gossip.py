@@ -19,13 +19,13 @@ from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.errors import FormatError, MarketError, PeerUnknown, SignatureError
 from tallystick.protocol.gossip import Frame, Gossip, bits, is_set, read_body, write_body
 from tallystick.protocol.hearsay import Key, Said, said_status, said_suspicion
+from tallystick.protocol.proving import HIGHEST, proven
 from tallystick.protocol.signed import Key as SigningKey
 from tallystick.protocol.signed import Verified, sign, verify
-from tallystick.protocol.status import Status
+from tallystick.protocol.status import Rating, Status
 from tallystick.protocol.units import Address
 from tallystick.protocol.wire import read_envelope, write_envelope
 from tallystick_node.network.posting import PeerRefused, PeerSilent
-from tallystick_node.network.proving import HIGHEST, key_in, proven
 from tallystick_node.network.roster import Peer, roster_of
 from tallystick_node.network.telling import Telling
 from tallystick_node.network.turns import Turns
@@ -274,15 +274,18 @@ class Gossiper:
     def _take(self, frame: Frame, heard: Heard) -> bool:
         """Whether a signature was checked; raises FormatError or SignatureError."""
         view, now, message = self.view, self._now(), frame.message
-        key = key_in(view.roster, message)
+        key = view.roster.key_of(message)
         if key is None:
             self._stranger.set()
             heard.flags.append(False)
             return False
         speaker = key[2] if key[0] == "suspicion" else key[1]
+        if isinstance(message, Rating) and not self._node.is_payer(message.payer):
+            heard.flags.append(True)
+            return False
         if view.wants(key, speaker, message.sequence, frame.packed, now):
-            said = proven(frame, key, view.roster, self._node.domain, self._node.is_payer)
-            heard.flags.append(said is None or not view.take(said, now))
+            said = proven(frame, key, view.roster.receipt_key, self._node.domain)
+            heard.flags.append(not view.take(said, now))
             heard.same.append(key)
             return True
         heard.flags.append(True)

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tallystick.ports import PostedOffer
+from tallystick.protocol.hearsay import Key, key_of
+from tallystick.protocol.proving import HIGHEST
+from tallystick.protocol.status import Rating, Status, Suspicion
 from tallystick.protocol.units import Address, Hash32
 from tallystick.reach import reachable_safely
 
@@ -31,6 +34,25 @@ class Roster:
     peers: Mapping[Address, Peer] = field(default_factory=dict)
     order: tuple[Address, ...] = ()
     """The same providers, for drawing from."""
+
+    def receipt_key(self, provider: Address) -> Address:
+        return self.peers[provider].receipt_key
+
+    def key_of(self, message: Status | Suspicion | Rating) -> Key | None:
+        """None where the chain, as known here, says nothing of the offer or of whom it is about: it may be
+        known elsewhere already, or no more."""
+        peer = self.peers.get(message.provider)
+        if peer is None or message.sequence >= HIGHEST:
+            return None
+        match message:
+            case Status():
+                model = peer.models.get(message.offer_hash)
+                return None if model is None else key_of(message, model)
+            case Suspicion():
+                known = message.accuser in self.peers and message.accuser != message.provider
+                return key_of(message) if known else None
+            case Rating():
+                return key_of(message)
 
     @property
     def models(self) -> dict[Address, frozenset[bytes]]:

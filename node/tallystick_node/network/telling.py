@@ -6,7 +6,7 @@ from typing import Any, Final
 import orjson
 
 from tallystick.protocol.hearsay import Heard, Hearsay, Key, Said
-from tallystick.protocol.wire import signed_to_json
+from tallystick.protocol.told import said_to_json
 from tallystick_node.network.roster import Roster
 
 STATUSES: Final = 1_000
@@ -64,10 +64,7 @@ class Telling:
         known = self._texts.get(said.key)
         if known is not None and known[0] is said:
             return known[1]
-        told = signed_to_json(said.proof.signed)
-        if said.receipt is not None:
-            told["evidence"] = signed_to_json(said.receipt.signed)
-        text = orjson.Fragment(orjson.dumps(told))
+        text = orjson.Fragment(orjson.dumps(said_to_json(said)))
         self._texts[said.key] = said, text
         return text
 

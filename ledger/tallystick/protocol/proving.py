@@ -1,0 +1,57 @@
+"""Whether hearsay is its speaker's own: nodes and payers ask it alike."""
+
+from collections.abc import Callable
+from typing import Final
+
+from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.eip712 import Domain
+from tallystick.protocol.errors import MalformedMessage
+from tallystick.protocol.gossip import Frame
+from tallystick.protocol.hearsay import Key, Said
+from tallystick.protocol.signed import Signed, verify
+from tallystick.protocol.status import Rating, Status, Suspicion
+from tallystick.protocol.units import Address
+
+HIGHEST: Final = 1 << 63
+"""No sequence reaches it: whoever signs one has nothing left to say."""
+
+
+def proven(frame: Frame, key: Key, receipt_key: Callable[[Address], Address], domain: Domain) -> Said:
+    """`receipt_key`: of a provider, as the chain says.
+
+    Raises
+    ------
+    SignatureError :
+        It is not its speaker's.
+    MalformedMessage :
+        Its evidence is about something else.
+    """
+    message = frame.message
+    match message:
+        case Status():
+            status = verify(Signed(message, frame.signature), domain, signer=receipt_key(message.provider))
+            return Said(key, message.sequence, status, frame.packed)
+        case Suspicion():
+            suspicion = verify(Signed(message, frame.signature), domain, signer=receipt_key(message.accuser))
+            return Said(key, message.sequence, suspicion, frame.packed)
+        case Rating():
+            return _rating(frame, message, key, receipt_key, domain)
+
+
+def _rating(
+    frame: Frame, rating: Rating, key: Key, receipt_key: Callable[[Address], Address], domain: Domain
+) -> Said:
+    receipt = frame.receipt
+    if receipt is None or receipt.message.channel_id != channel_of(rating).id:
+        raise MalformedMessage("A rating goes with a receipt of its channel.")
+    if receipt.message.struct_hash() != rating.receipt_hash:
+        raise MalformedMessage("A rating goes with the receipt that it names.")
+    verified = verify(Signed(rating, frame.signature), domain, signer=rating.session_key)
+    paid = verify(receipt, domain, signer=receipt_key(rating.provider))
+    return Said(key, rating.sequence, verified, frame.packed, paid)
+
+
+def channel_of(rating: Rating) -> ChannelKey:
+    return ChannelKey(
+        payer=rating.payer, provider=rating.provider, session_key=rating.session_key, epoch=rating.epoch
+    )

@@ -1,0 +1,230 @@
+"""What a payer sees of providers: as much as was signed, from gateways that may lie."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+
+from tallystick.client.listing import Listing
+from tallystick.client.pools import Pools, TransportPair
+from tallystick.client.sight import Sight
+from tallystick.ports import PostedOffer
+from tallystick.protocol.channel import Channel, ChannelKey
+from tallystick.protocol.errors import MalformedMessage, WrongSigner
+from tallystick.protocol.hearsay import Said, said_rating, said_suspicion
+from tallystick.protocol.signed import Key, Verified, sign
+from tallystick.protocol.status import Rating, Suspicion
+from tallystick.protocol.told import said_to_json
+from tallystick.protocol.units import Address, Atoms, Milliseconds
+from tests.network.wired import DOMAIN, key_of, offer_of, rating_frame, said_by
+
+ONE, TWO, THREE, FOUR = (key_of(number) for number in (1, 2, 3, 4))
+PAYER = key_of(50)
+
+
+class Chain:
+    """Where the payers in `paid` have channels."""
+
+    def __init__(self) -> None:
+        self.paid: set[Address] = set()
+        self.asked = 0
+
+    def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
+        self.asked += 1
+        key = ChannelKey(payer=payer, provider=provider, session_key=session_key, epoch=0)
+        return Channel(key=key, cap=Atoms(1000 if payer in self.paid else 0))
+
+
+class Offers:
+    def offers(self) -> list[PostedOffer]:
+        return [offer_of(key) for key in (ONE, TWO, THREE, FOUR)]
+
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        return provider == key
+
+
+class Scene:
+    """A payer's sight, its clock, and what each gateway answers."""
+
+    def __init__(self) -> None:
+        self.answers: dict[Address, Callable[[], bytes]] = {}
+        self.asked: list[Address] = []
+        self.chain = Chain()
+        listing = Listing(Offers(), lambda: Milliseconds(0))
+        listing.refresh()
+        self.drawn = 0.0
+        pools = Pools(
+            lambda endpoint: TransportPair(
+                lambda: httpx2.MockTransport(self._serve), lambda: httpx2.MockTransport(self._serve)
+            )
+        )
+        self.sight = Sight(
+            pools=pools,
+            listing=listing,
+            chain=self.chain,  # type: ignore[arg-type]  # what it does not ask is not there
+            domain=DOMAIN,
+            local=True,
+            draw=lambda: self.drawn,
+        )
+
+    def _serve(self, request: httpx2.Request) -> httpx2.Response:
+        provider = Address(bytes.fromhex(request.url.path.split("/")[1]))
+        assert request.url.params["model"] == "m"
+        self.asked.append(provider)
+        answer = self.answers.get(provider)
+        if answer is None:
+            raise httpx2.ConnectError("nobody is there")
+        return httpx2.Response(200, content=answer())
+
+    def look(self) -> None:
+        self.sight.look("m")
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def told(*said: Said, providers: int = 4, age_ms: int = 0) -> dict[str, Any]:
+    kinds: dict[str, list[Any]] = {"statuses": [], "suspicions": [], "ratings": []}
+    names = {"status": "statuses", "suspicion": "suspicions", "rating": "ratings"}
+    for item in said:
+        kinds[names[item.key[0]]].append({"ageMs": str(age_ms), "said": said_to_json(item)})
+    return {"providers": str(providers), **kinds}
+
+
+def suspicion(accuser: Key, provider: Key, sequence: int) -> Said:
+    message = Suspicion(accuser=accuser.address, provider=provider.address, sequence=sequence)
+    return said_suspicion(sign(message, DOMAIN, accuser))
+
+
+def rating(payer: Key, provider: Key) -> Said:
+    frame = rating_frame(payer, provider)
+    assert isinstance(frame.message, Rating)
+    assert frame.receipt is not None
+    proof = sign(frame.message, DOMAIN, payer)
+    return said_rating(proof, Verified(frame.receipt.message, frame.receipt.signature, provider.address))
+
+
+def running(scene: Scene, key: Key) -> int | None:
+    status = scene.sight.sighted.seen(offer_of(key)).status
+    return None if status is None else status.running
+
+
+def test_what_a_gateway_tells_is_seen(scene: Scene) -> None:
+    scene.answers[ONE.address] = lambda: orjson.dumps(told(said_by(TWO, running=5), age_ms=700))
+    scene.look()
+
+    seen = scene.sight.sighted.seen(offer_of(TWO))
+    assert running(scene, TWO) == 5
+    assert 700 <= seen.age_ms < 5_000
+    assert (seen.suspected, seen.ratio) == (False, 1.0)
+    assert running(scene, THREE) is None
+
+
+def test_the_newest_of_what_several_tell_holds(scene: Scene) -> None:
+    for sequence in (2, 3, 1):
+        scene.sight.hear(told(said_by(TWO, running=sequence, sequence=sequence)))
+
+    assert running(scene, TWO) == 3
+
+
+def test_a_forged_status_is_not_seen_and_its_teller_not_asked_again(scene: Scene) -> None:
+    forged = said_by(TWO, running=0, sequence=9, signer=ONE)
+    scene.answers[ONE.address] = lambda: orjson.dumps(told(said_by(THREE, running=3), forged))
+    scene.answers[TWO.address] = lambda: orjson.dumps(told(said_by(TWO, running=5)))
+    for _ in range(3):
+        scene.look()
+
+    assert (running(scene, TWO), running(scene, THREE)) == (5, 3)
+    assert scene.asked.count(ONE.address) == 1
+
+
+@pytest.mark.parametrize("anything", [b"", b"[]", b"{}", b'{"providers": "4", "statuses": [7]}'])
+def test_a_gateway_that_says_anything_is_not_asked_again(scene: Scene, anything: bytes) -> None:
+    scene.answers[ONE.address] = lambda: anything
+    for _ in range(3):
+        scene.look()
+
+    assert scene.asked.count(ONE.address) == 1
+
+
+def test_too_much_is_not_read(scene: Scene) -> None:
+    scene.answers[ONE.address] = lambda: b" " * (5 << 20)
+    scene.look()
+
+    assert running(scene, ONE) is None
+
+
+def test_one_accuser_is_not_believed_and_two_are(scene: Scene) -> None:
+    scene.sight.hear(told(*(said_by(key) for key in (ONE, TWO, THREE))))
+    scene.sight.hear(told(suspicion(ONE, THREE, 1)))
+    assert not scene.sight.sighted.seen(offer_of(THREE)).suspected
+
+    scene.sight.hear(told(suspicion(TWO, THREE, 1)))
+    assert scene.sight.sighted.seen(offer_of(THREE)).suspected
+
+    scene.sight.hear(told(said_by(THREE, sequence=2)))
+    assert not scene.sight.sighted.seen(offer_of(THREE)).suspected
+
+
+def test_a_gateway_that_calls_a_status_old_makes_nobody_silent(scene: Scene) -> None:
+    scene.sight.hear(told(said_by(TWO), age_ms=10**9))
+
+    seen = scene.sight.sighted.seen(offer_of(TWO))
+    assert not seen.suspected
+    assert seen.age_ms < 10_000
+
+
+def test_one_gateway_s_word_on_how_many_there_are_changes_nothing(scene: Scene) -> None:
+    for providers in (4, 4, 4_000_000, 4, 4):
+        scene.sight.hear(told(providers=providers))
+
+    assert scene.sight.hearsay.interval_ms == 1_000
+
+
+def test_a_rating_counts_where_its_channel_is_on_chain(scene: Scene) -> None:
+    payers = [key_of(number) for number in (50, 51, 52)]
+    scene.chain.paid.update(payer.address for payer in payers)
+    scene.sight.hear(told(*(rating(payer, TWO) for payer in payers), rating(key_of(60), TWO)))
+
+    assert len(scene.sight.hearsay.rated(TWO.address)) == 3
+    assert scene.sight.sighted.seen(offer_of(TWO)).ratio > 1
+
+    scene.sight.hear(told(rating(key_of(60), TWO)))
+    assert scene.chain.asked == 4  # Nobody has it asked again and again.
+
+
+def test_a_rating_under_a_receipt_of_another_provider_is_forged(scene: Scene) -> None:
+    frame = rating_frame(PAYER, TWO, signer=THREE)
+    assert isinstance(frame.message, Rating)
+    assert frame.receipt is not None
+    said = said_rating(
+        sign(frame.message, DOMAIN, PAYER),
+        Verified(frame.receipt.message, frame.receipt.signature, THREE.address),
+    )
+    with pytest.raises(WrongSigner):
+        scene.sight.hear(told(said))
+
+
+def test_what_no_offer_stands_behind_is_passed_over(scene: Scene) -> None:
+    scene.sight.hear(told(said_by(key_of(9)), said_by(TWO, running=2)))
+
+    assert running(scene, TWO) == 2
+
+
+def test_a_message_that_lacks_something_is_malformed(scene: Scene) -> None:
+    data = told(said_by(TWO))
+    del data["statuses"][0]["said"]["signature"]
+    with pytest.raises(MalformedMessage):
+        scene.sight.hear(data)
+
+
+def test_the_dead_are_not_asked(scene: Scene) -> None:
+    scene.sight.hear(told(*(said_by(key) for key in (ONE, TWO, THREE))))
+    scene.sight.hear(told(suspicion(TWO, ONE, 1), suspicion(THREE, ONE, 1)))
+    scene.look()
+
+    assert scene.asked == [TWO.address]
