@@ -131,6 +131,10 @@ class FakeProvider:
         """Whether the request was answered in a way of its own, after its credential was taken."""
         return False
 
+    def promise(self, handler: Handler) -> str | None:
+        """The quote in the head of an answer."""
+        return None
+
     def said_whole(self, body: dict[str, Any]) -> bytes:
         return whole(body)
 

@@ -23,6 +23,7 @@ from tallystick.protocol.units import ZERO_HASH
 from tallystick.protocol.voucher import Voucher
 from tallystick.protocol.wire import (
     CLOSE_PATH,
+    QUOTE,
     RECEIPT,
     RECEIPT_COMMENT,
     RESYNC_PATH,
@@ -316,6 +317,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("transfer-encoding", "chunked")
+        self._promise()
         self.end_headers()
 
     def _line(self, record: Record, line: bytes) -> None:
@@ -323,6 +325,10 @@ class Handler(BaseHTTPRequestHandler):
         if line.startswith(b"data: "):
             record.words += words_of(line[6:])
         self.chunk(line + b"\n\n")
+
+    def _promise(self) -> None:
+        if (promise := self.server.provider.promise(self)) is not None:
+            self.send_header(QUOTE, promise)
 
     def chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
@@ -336,6 +342,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"content-type": "application/json", **headers}.items():
             self.send_header(name, value)
         self.send_header("content-length", str(len(body)))
+        self._promise()
         self.end_headers()
         self.wfile.write(body)
 

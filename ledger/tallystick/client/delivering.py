@@ -97,6 +97,7 @@ class Delivery:
             outcome.done = not attempt.sent
             raise
         finally:
+            outcome.quote, outcome.pace = attempt.quote, attempt.observed
             self._purse.active.discard(pending.nonce)
             if not outcome.done or (call.idempotency_key and not outcome.cut):
                 self._lost.keep(call, attempt)

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.offer import Offer
+from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Verified
+from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, Atoms, ChannelId
 
 
@@ -24,6 +26,10 @@ class Outcome:
     refusal: MarketError | None = None
     """Why a receipt was refused: this answer is not paid for, and its provider is avoided from now on. A
     BudgetError: it is not paid for yet."""
+    quote: Quote | None = None
+    """What the provider promised of the time that it would take; None: nothing, or nothing was expected."""
+    pace: Pace | None = None
+    """How fast it was, as far as the payer waited for it; None: nothing came."""
     done: bool = False
     cut: bool = False
     """The provider ended the answer before its end. What came of it is paid."""

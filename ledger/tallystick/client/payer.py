@@ -25,7 +25,7 @@ from tallystick.client.mending import catch_up
 from tallystick.client.outcome import OutcomeListener
 from tallystick.client.prospects import Prospects
 from tallystick.client.purse import OpenChannel, Purse
-from tallystick.client.quotes import Haggling, Quotes
+from tallystick.client.quotes import PROBED, Haggling, Quotes, promises_enough
 from tallystick.client.receiver import Receiver
 from tallystick.client.record import Record
 from tallystick.client.refusals import BOUNCED, ROOM
@@ -209,7 +209,7 @@ class Payer:
         except ProviderRefused as error:
             if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
                 raise  # the engine's: another engine would say the same
-            self._refused(search, choice, error)
+            self._refused(search, posted, error, terms.expect)
         except AnswerCut:
             self.record.failed(provider, now=self.now())
             raise  # to buy it a second time is the caller's to decide
@@ -226,18 +226,24 @@ class Payer:
                 search.gone.add(posted.offer_hash)
         return False
 
-    def _refused(self, search: "Search", choice: Choice, error: ProviderRefused) -> None:
-        posted, haggling = choice.posted, search.haggling
+    def _refused(
+        self,
+        search: "Search",
+        posted: PostedOffer,
+        error: ProviderRefused,
+        expect: Expected | Redeemed | None,
+    ) -> None:
+        haggling, quote = search.haggling, error.quote
         search.failure = error
-        if error.reason == BOUNCED:
-            haggling.bounced(posted, None if error.quote is None else error.quote.message)
+        if error.reason == BOUNCED and quote is not None and not promises_enough(quote.message, expect):
+            haggling.bounced(posted, quote.message)
             search.again = True
         elif posted.offer_hash in haggling.held:
             haggling.spent(posted)  # it is asked again, and expects nothing then
             search.again = True
         else:
             search.patience = max(search.patience, error.patience)
-            if error.status >= 500 and not error.patience:
+            if error.status >= 500 and not error.patience:  # a bounce without a reason is none, too
                 self.record.failed(posted.offer.provider, now=self.now())
             if not error.patience:
                 search.gone.add(posted.offer_hash)
@@ -246,8 +252,12 @@ class Payer:
         def channel_to(posted: PostedOffer) -> Flow[OpenChannel]:
             return self._channel_to(posted, worst_cost(self._within_budget(ask, posted), posted.offer))
 
-        offers = [choice.posted for choice in ordering]
-        search.haggling.answered((yield from self._quotes.ask(offers, search.haggling.size, channel_to)))
+        offers = [choice.posted for choice in ordering][:PROBED]
+        quotes = yield from self._quotes.ask(offers, search.haggling.size, channel_to)
+        search.haggling.answered(quotes)
+        for posted in offers:
+            if posted.offer_hash not in quotes:
+                self.record.failed(posted.offer.provider, now=self.now())
 
     def _try(self, posted: PostedOffer, ask: Ask, call: Call, terms: "Terms") -> Flow[None]:
         """This provider; once more over a new channel, or as a stream, where that is what it takes."""

@@ -61,10 +61,9 @@ class Haggling:
             return None
         return Expected(size=self.size, pace=expected)
 
-    def bounced(self, posted: PostedOffer, quote: Quote | None) -> None:
+    def bounced(self, posted: PostedOffer, quote: Quote) -> None:
         self.bounces += 1
-        if quote is not None:
-            self.quoted[posted.offer_hash] = quote.pace
+        self.quoted[posted.offer_hash] = quote.pace
 
     @property
     def asks(self) -> bool:
@@ -84,6 +83,11 @@ class Haggling:
         self.held.pop(posted.offer_hash, None)
 
 
+def promises_enough(quote: Quote, expect: Expected | Redeemed | None) -> bool:
+    """By its own word it had no reason to bounce what expected so."""
+    return not isinstance(expect, Expected) or expect.tolerates(quote.pace)
+
+
 class Quotes:
     """Of one payer: asks, and believes what is its provider's own word on this very request."""
 
@@ -92,10 +96,10 @@ class Quotes:
         self._listing = listing
 
     def ask(
-        self, choices: Sequence[PostedOffer], size: Size, channel_to: ChannelTo
+        self, offers: Sequence[PostedOffer], size: Size, channel_to: ChannelTo
     ) -> Flow[Mapping[Hash32, Quote]]:
         """By offer, what those promise that answer in time. `channel_to` opens one where there is none."""
-        asked = [self._ask_one(posted, size, channel_to) for posted in choices[:PROBED]]
+        asked = [self._ask_one(posted, size, channel_to) for posted in offers]
 
         def over() -> Flow[None]:
             yield Sleep(_ASKING_S)
@@ -104,7 +108,7 @@ class Quotes:
         assert isinstance(ends, list)
         return {
             posted.offer_hash: end.value
-            for posted, end in zip(choices, ends[:-1], strict=False)
+            for posted, end in zip(offers, ends[:-1], strict=True)
             if isinstance(end, Returned) and end.value is not None
         }
 

@@ -1,0 +1,136 @@
+"""A provider is told what is expected of it, and says what it promises; who cannot keep up is passed over."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+
+from tallystick.client.outcome import outcome_of
+from tallystick.client.quotes import Haggling
+from tallystick.protocol.expect import Expected, Redeemed, Size
+from tallystick.protocol.speed import Pace
+from tallystick.protocol.units import ZERO_HASH, ChannelId, Tokens
+from tests.client.promising import QUICK, SLOW, Adverts, Promising
+
+URL = "https://market/v1/chat/completions"
+SIZE = Size(input_tokens=Tokens(100), output_tokens=Tokens(50))
+
+
+@pytest.fixture
+def adverts() -> Adverts:
+    return Adverts()
+
+
+def advertised(world: Any, adverts: Adverts, *, step: float, **options: Any) -> Any:
+    provider = world.provider(Promising, **options)
+    adverts.steps_s[provider.key.address] = step
+    return provider
+
+
+def test_nothing_is_said_to_whom_nothing_is_known_of(world: Any, ask: Callable[..., Any]) -> None:
+    provider = world.provider(Promising)
+    with httpx2.Client(transport=world.transport()) as client:
+        outcome = outcome_of(client.post(URL, json=ask()))
+    assert provider.expected == [None]
+    assert outcome is not None
+    assert outcome.quote is None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_accepted_request_has_a_quote(
+    world: Any, ask: Callable[..., Any], adverts: Adverts, stream: bool
+) -> None:
+    provider = advertised(world, adverts, step=0.1)
+    with httpx2.Client(transport=world.transport(view=adverts)) as client:
+        outcome = outcome_of(client.post(URL, json=ask(stream=stream)))
+    (said,) = provider.expected
+    assert isinstance(said, Expected)
+    assert said.pace == Pace(0.1, 0.1)
+    assert said.size.output_tokens == 50
+    assert outcome is not None
+    assert outcome.quote is not None
+    assert outcome.quote.pace == QUICK
+    assert outcome.pace is not None
+    assert 0 < outcome.pace.first_s < 5
+
+
+def test_who_bounces_is_passed_over_and_owed_nothing(
+    world: Any, ask: Callable[..., Any], adverts: Adverts
+) -> None:
+    busy = advertised(world, adverts, step=0.001, pace=SLOW)
+    free = advertised(world, adverts, step=0.002)
+    transport = world.transport(view=adverts)
+    with httpx2.Client(transport=transport) as client:
+        assert client.post(URL, json=ask()).status_code == 200
+        assert (busy.seen["bounced"], busy.worked, free.worked) == (1, 0, 1)
+        assert transport.spent == free.issued
+    assert (busy.issued, busy.reserved) == (0, 0)
+
+
+def test_where_nobody_is_quicker_one_s_own_quote_is_what_is_expected(
+    world: Any, ask: Callable[..., Any], adverts: Adverts
+) -> None:
+    alone = advertised(world, adverts, step=0.001, pace=SLOW)
+    with httpx2.Client(transport=world.transport(view=adverts)) as client:
+        assert client.post(URL, json=ask()).status_code == 200
+    first, second = alone.expected
+    assert first.pace.first_s == 0.001
+    assert second.pace == SLOW
+    assert (alone.seen["bounced"], alone.seen["asked"], alone.worked) == (1, 0, 1)
+
+
+def test_after_two_bounces_three_are_asked_and_the_best_is_redeemed(
+    world: Any, ask: Callable[..., Any], adverts: Adverts
+) -> None:
+    paces = (SLOW, Pace(10, 0.2), Pace(3, 0.1))
+    asked = [advertised(world, adverts, step=0.001 * i, pace=pace) for i, pace in enumerate(paces, 1)]
+    outcomes: list[Any] = []
+    with httpx2.Client(transport=world.transport(view=adverts, on_outcome=outcomes.append)) as client:
+        assert client.post(URL, json=ask()).status_code == 200
+    assert sum(provider.seen["bounced"] for provider in asked) == 2
+    assert [provider.seen["asked"] for provider in asked] == [1, 1, 1]
+    assert [provider.worked for provider in asked] == [0, 0, 1]
+    assert isinstance(asked[2].expected[-1], Redeemed)
+    assert outcomes[0].quote.pace == Pace(3, 0.1)
+
+
+def test_a_whole_stream_of_bounces_ends(world: Any) -> None:
+    """Whatever is said, in the end nothing is expected any more, and nobody can bounce that."""
+    haggling, pace = Haggling(SIZE), Pace(1, 0.1)
+    quote = world.provider(Promising).quoted(ChannelId(bytes(32)), SIZE, ZERO_HASH, holds=False).message
+    (posted,) = world.chain.posted
+    said = []
+    while (expect := haggling.says(posted, pace)) is not None:
+        said.append(expect)
+        haggling.bounced(posted, quote)
+        if haggling.asks:
+            haggling.answered({})
+    assert said == [Expected(size=SIZE, pace=pace)] * 2
+    assert not haggling.asks
+
+
+def test_one_s_own_requests_count_before_any_status_says_so(
+    world: Any, ask: Callable[..., Any], adverts: Adverts
+) -> None:
+    one, other = (advertised(world, adverts, step=0.001) for _ in range(2))
+    session = world.session(view=adverts)
+    with session.payer.prospects.underway.at(one.key.address, Tokens(7)):
+        assert session.payer.prospects.underway.since(one.key.address, 1_000) == (1, 7)
+        assert session.payer.prospects.underway.since(other.key.address, None) == (0, 0)
+    assert session.payer.prospects.underway.since(one.key.address, None) == (0, 0)
+
+
+def test_one_that_failed_is_asked_last_for_a_while(world: Any, ask: Callable[..., Any]) -> None:
+    dead, alive = world.provider(price=1), world.provider()
+    dead.close()
+    clock = [1_700_000_000_000]
+    transport = world.transport(now=lambda: clock[0])
+    with httpx2.Client(transport=transport) as client:
+        client.post(URL, json=ask())
+        prospects = transport.session.payer.prospects
+        assert prospects.record.resting(dead.key.address, now=clock[0])
+        assert not prospects.record.resting(alive.key.address, now=clock[0])
+        clock[0] += 60_000
+        assert not prospects.record.resting(dead.key.address, now=clock[0])
+    assert alive.worked == 1
