@@ -17,10 +17,12 @@ from tallystick.protocol.units import Address, Milliseconds, Tokens
 K = TypeVar("K")
 V = TypeVar("V")
 
-_NEWEST: Final = 0.15
+_NEWEST: Final = 0.25
 """Share of the newest answer in the moving average, once there are enough of them."""
 _FADES_IN: Final = 400_000
 """Milliseconds after which an observation counts for a third or so: who was slow gets another chance."""
+_ENOUGH: Final = 20
+"""Observations that say as much as any number of them."""
 _GRACE_S: Final = 0.1
 """Of any answer's time, nobody's fault: the way there and back, and a busy payer."""
 _SHARED_WEIGHT: Final = 2.0
@@ -44,7 +46,7 @@ class _Kept:
     at: Milliseconds = Milliseconds(0)
 
     def weight(self, now: Milliseconds) -> float:
-        """Answers that it stands for, by now."""
+        """Observations that it stands for, by now."""
         return self.count * exp(-max(0, now - self.at) / _FADES_IN)
 
     def updated(self, value: float, now: Milliseconds) -> "_Kept":
@@ -53,7 +55,7 @@ class _Kept:
         step = value - self.mean
         spread = max(share, 1 / 8) if weight >= 1 else 0.0
         variance = (1 - spread) * self.variance + spread * step * step
-        return _Kept(self.mean + share * step, variance, min(1 + round(weight), 1 << 32), now)
+        return _Kept(self.mean + share * step, variance, min(1 + round(weight), _ENOUGH), now)
 
 
 @dataclass(slots=True)
@@ -70,9 +72,15 @@ class Record:
         self, provider: Address, quoted: Pace, observed: Pace, output_tokens: int, *, now: Milliseconds
     ) -> None:
         """An answer of so many tokens ended, of which the provider had promised `quoted`."""
-        took = observed.total_s(output_tokens) + _GRACE_S
-        promised = quoted.total_s(output_tokens) + _GRACE_S
-        value = log(clipped(took / promised))
+        self._saw(provider, observed.total_s(output_tokens), quoted.total_s(output_tokens), now)
+
+    def begun(self, provider: Address, quoted: Pace, first_s: float, *, now: Milliseconds) -> None:
+        """The first token came after `first_s`. It tells of a queue that was kept quiet about long before the
+        answer ends: an overloaded provider is known as one while the others still stream."""
+        self._saw(provider, first_s, quoted.first_s, now)
+
+    def _saw(self, provider: Address, took_s: float, promised_s: float, now: Milliseconds) -> None:
+        value = log(clipped((took_s + _GRACE_S) / (promised_s + _GRACE_S)))
         _keep(self._kept, provider, self._kept.get(provider, _Kept()).updated(value, now))
 
     def answered(self, provider: Address, model: str, output_tokens: int) -> None:
@@ -104,7 +112,7 @@ class Record:
         return sqrt(self._kept.get(provider, _Kept()).variance)
 
     def rating(self, provider: Address) -> tuple[int, int]:
-        """(ratio in millionths, answers that it comes from), to be told to others."""
+        """(ratio in millionths, observations that it comes from), to be told to others."""
         own = self._kept.get(provider, _Kept())
         return round(1_000_000 * clipped(exp(own.mean))), own.count
 

@@ -81,6 +81,6 @@ class Rating(Message):
     ratio: int
     """Observed time over quoted time, a geometric moving average, in millionths."""
     count: int
-    """Answers that it comes from."""
+    """Observations that it comes from: of answers that began, and that ended."""
     receipt_hash: Hash32
     """Of a receipt of this channel that goes with it."""
