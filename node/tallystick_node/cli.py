@@ -126,6 +126,20 @@ def tls_key(path: Annotated[Path, typer.Argument(help="PEM file; made where it i
         _refuse(f"The TLS key {path} cannot be used: {error}.")
 
 
+@app.command("user-key")
+def user_key(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="users.keys_file; made where it is missing.")],
+    name: Annotated[str, typer.Argument(help="Whose key it is: one word.")],
+) -> None:
+    """Make an API key for a user of this node, and print it: the file keeps its hash alone."""
+    from tallystick_node.network.users import add_user
+
+    try:
+        typer.echo(add_user(path, name))
+    except (ValueError, OSError) as error:
+        _refuse(error)
+
+
 def _refuse(error: object) -> NoReturn:
     typer.echo(f"tally-node: {error}", err=True)
     raise typer.Exit(1)

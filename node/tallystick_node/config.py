@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -37,6 +37,9 @@ class KeysConfig:
     """Pays for transactions; the receipt key where it is not given."""
     provider: str | None = None
     """`0x…`: whose stake and earnings; the receipt key's own address where it is not given."""
+    wallet: Path | None = None
+    """The provider's own key, for a node that spends what it earned, or stakes by its policy. Without it the
+    wallet stays cold, and a node that buys does so from the receipt key's account."""
     password_file: Path | None = None
     password_env: str = "TALLYSTICK_PASSWORD"
     """Environment variable that holds the password where there is no file."""
@@ -142,6 +145,56 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsersConfig:
+    """Who is served without paying, and before those who pay."""
+
+    __pydantic_config__ = _STRICT
+    keys_file: Path | None = None
+    """A name and the SHA-256 of a key in each line, as `tally-node user-key` writes them."""
+    keys_env: str | None = None
+    """Environment variable that holds keys, with spaces between them."""
+    running: Positive = 256
+    """Requests of theirs that are at the engine at a time."""
+    waiting: Natural = 1024
+    """That wait for it; meanwhile no paid work is taken."""
+    waiting_s: Positive = 60
+    each: Positive = 64
+    """Under way of one user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffloadConfig:
+    """What own users' requests may cost elsewhere. The payer's account is the provider's own where
+    `keys.wallet` is given, else the receipt key's."""
+
+    __pydantic_config__ = _STRICT
+    total: Positive
+    """Atoms over the life of the purse."""
+    per_request: Positive
+    home: Path = Path("origin")
+    """The folder of the purse."""
+    deposit: Natural = 0
+    """Atoms that are kept free on the provider's account, out of what it earned and what its wallet holds; 0:
+    nothing is moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyConfig:
+    """How the node takes part in the market."""
+
+    __pydantic_config__ = _STRICT
+    name: str = "default"
+    """`default`, `paper`, or the dotted path of a class: `my_module.MyPolicy`."""
+    path: Path = Path()
+    """A folder in which Python looks for it too."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """What the class is made with."""
+    price_every_s: Positive = 60
+    """Between questions for a price."""
+    stake_every_s: Positive = 3_600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that a node is told."""
 
@@ -164,6 +217,11 @@ class Config:
     settle: SettleConfig = SettleConfig()
     limits: LimitsConfig = LimitsConfig()
     network: NetworkConfig = NetworkConfig()
+    users: UsersConfig | None = None
+    """None: everybody pays."""
+    offload: OffloadConfig | None = None
+    """None: nothing is bought for them."""
+    policy: PolicyConfig = PolicyConfig()
 
     @property
     def rpcs(self) -> tuple[str, ...]:
@@ -191,10 +249,17 @@ class Config:
             self.keys,
             receipt=folder / self.keys.receipt,
             gas=folder / self.keys.gas if self.keys.gas else None,
+            wallet=folder / self.keys.wallet if self.keys.wallet else None,
             password_file=folder / self.keys.password_file if self.keys.password_file else None,
         )
+        users = self.users
+        if users is not None and users.keys_file is not None:
+            users = replace(users, keys_file=folder / users.keys_file)
         return replace(
             self,
+            users=users,
+            offload=replace(self.offload, home=folder / self.offload.home) if self.offload else None,
+            policy=replace(self.policy, path=folder / self.policy.path),
             deployment=folder / self.deployment,
             database=folder / self.database,
             keys=keys,
@@ -226,6 +291,15 @@ def api_key(engine: EngineConfig, environment: Mapping[str, str] = os.environ) -
     if engine.api_key_env not in environment:
         raise ConfigInvalid(f"The engine's key is not set: {engine.api_key_env}.")
     return environment[engine.api_key_env]
+
+
+def user_keys(users: UsersConfig, environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Those in the environment; raises ConfigInvalid."""
+    if users.keys_env is None:
+        return []
+    if users.keys_env not in environment:
+        raise ConfigInvalid(f"The users' keys are not set: {users.keys_env}.")
+    return environment[users.keys_env].replace(",", " ").split()
 
 
 def provider_address(keys: KeysConfig, receipt_key: Address) -> Address:

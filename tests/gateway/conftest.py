@@ -36,6 +36,7 @@ from tallystick_node.gateway.grants import GrantPolicy, Grants
 from tallystick_node.gateway.guard import Guard
 from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.metrics import Metrics
+from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.gateway.watch import ChainWatch
@@ -85,6 +86,8 @@ class World:
         self.settle_policy = SettlePolicy(amount=Atoms(10**9), interval_s=900, minimum=Atoms(1))
         self.store: Store | None = None
         self.tls = False
+        self.own: Callable[[World], OwnRoutes] | None = None
+        """What makes the routes of the node's own users."""
 
     async def start(self) -> None:
         self.store = SqliteStore(self.folder / "node.db")
@@ -103,13 +106,15 @@ class World:
         self.cashier = Cashier(self.gateway, self.grants, self.chain, self.settle_policy, self.metrics)
         self.upstream = Upstream(self.engine.url)
         self.relay = Relay(self.books, self.upstream, self.relay_policy)
+        self.guard = Guard(self.clock, self.refusals_a_minute)
         app = make_app(
             self.gateway,
             self.relay,
             metrics=self.metrics,
-            guard=Guard(self.clock, self.refusals_a_minute),
+            guard=self.guard,
             intake=Intake(IntakePolicy(body=self.body_limit, total=self.bodies_limit, seconds=self.body_s)),
             engine_models=self.engine_models,
+            own=None if self.own is None else self.own(self),
         )
         config = uvicorn.Config(
             app,

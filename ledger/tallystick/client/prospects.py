@@ -100,19 +100,28 @@ class Prospects:
         chosen: Sequence[Choice] = ()
         for at_most in (GOOD_FOR, AGAIN_AFTER):
             offers = yield from self._listing.offers(at_most=at_most)
-            chosen = choose(
-                [self._candidate(item, quoted) for item in offers if item.offer_hash not in gone],
-                wanted,
-                self.policy,
-                now=Timestamp(self._now() // 1000),
-                local=self._local,
-                avoided=self._evidence.avoided(),
-            )
+            chosen = self._chosen([item for item in offers if item.offer_hash not in gone], wanted, quoted)
             if chosen or gone:
                 break
         if self._listing.wants_refresh:
             self._refresh()
         return chosen
+
+    def foreseen(self, wanted: Wanted) -> Sequence[Choice]:
+        """The order in which they would be tried by what is known already: nobody is asked, nothing waits."""
+        return self._chosen(self._listing.known, wanted, {})
+
+    def _chosen(
+        self, offers: Sequence[PostedOffer], wanted: Wanted, quoted: Mapping[Hash32, Pace]
+    ) -> Sequence[Choice]:
+        return choose(
+            [self._candidate(item, quoted) for item in offers],
+            wanted,
+            self.policy,
+            now=Timestamp(self._now() // 1000),
+            local=self._local,
+            avoided=self._evidence.avoided(),
+        )
 
     def _candidate(self, posted: PostedOffer, quoted: Mapping[Hash32, Pace]) -> Candidate:
         """One that failed not long ago is as good as suspected: others are asked first."""

@@ -15,7 +15,7 @@ ROOM: Final = 30_000
 """Milliseconds for which a request waits for room: in a provider's credit, or in the budget."""
 _PASSING: Final = 5_000
 """The same for a provider that cannot sell for the moment."""
-_PASSES: Final = frozenset({"chain-stale", "chain-disputed", "busy", "unready"})
+_PASSES: Final = frozenset({"chain-stale", "chain-disputed", "busy", "declined", "unready"})
 """A gateway's codes for that. Nothing is wrong with the request."""
 BOUNCED: Final = "bounced"
 """The code of a gateway that would take longer than the payer expects."""

@@ -46,8 +46,10 @@ def open_session(
     transactions: bool = False,
     durability: Durability = "process",
     tokenizers: Mapping[str, Path | str] = MappingProxyType({}),
+    view: View | None = None,
 ) -> "Session":
-    """What `transport` and the clients share; arguments and errors as of `transport`."""
+    """What `transport` and the clients share; arguments and errors as of `transport`. `view`: what is heard
+    of providers, for who hears it anyway."""
     recounts = load_tokenizers(tokenizers)
     folder = Home.at(home)
     if not isinstance(deployment, Deployment):
@@ -68,6 +70,7 @@ def open_session(
         opened=lambda: opened_by(market, wallet.address),
         durability=durability,
         tokenizers=recounts,
+        view=view,
         sighted=True,
     )
 

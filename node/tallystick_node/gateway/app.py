@@ -60,13 +60,16 @@ from tallystick_node.gateway.intake import Intake
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.network import NetworkRoutes
 from tallystick_node.gateway.openapi import OPENAPI_PATH, PAID_PATHS, document
+from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.patience import Patience
 from tallystick_node.gateway.reading import page
 from tallystick_node.gateway.relay import EVENT_STREAM, Answer, Relay, Running
+from tallystick_node.network.errors import UserUnknown
 from tallystick_node.store.records import StoredAnswer
 
 _SUSPECT: Final = (
     *(FormatError, SignatureError, ChannelUnknown, GrantError, AnswerUnknown, GossipError),
+    UserUnknown,
     BodyTooLarge,
 )
 """What only a guess, a flood or a payer that is lost brings about."""
@@ -85,15 +88,20 @@ def make_app(
     intake: Intake,
     engine_models: Mapping[str, str],
     network: NetworkRoutes | None = None,
+    own: OwnRoutes | None = None,
 ) -> ASGIApp:
     """`engine_models`: the engine's name of each model that is offered under another one. `network`: where
-    the node gossips."""
+    the node gossips. `own`: for whoever comes as a user of the node."""
     routes = Routes(gateway, relay, metrics, intake, engine_models)
 
     def guarded(endpoint: Endpoint) -> Endpoint:
         return Guarded(endpoint, gateway, metrics, guard)
 
-    direct = dict.fromkeys(PAID_PATHS, guarded(routes.paid)) | {VOUCHERS_PATH: guarded(routes.voucher)}
+    paid: Endpoint = routes.paid
+    models: Endpoint = routes.models
+    if own is not None:
+        paid, models = _parted(own, own.answer, paid), guarded(_parted(own, own.models, models))
+    direct = dict.fromkeys(PAID_PATHS, guarded(paid)) | {VOUCHERS_PATH: guarded(routes.voucher)}
     posts = direct | {
         RESYNC_PATH: guarded(routes.resync),
         RESTORE_PATH: guarded(routes.restore),
@@ -101,7 +109,7 @@ def make_app(
     }
     gets = {
         f"{RECEIPTS_PATH}/{{channel}}": _function(guarded(routes.receipts)),
-        "/v1/models": routes.models,
+        "/v1/models": _function(models),
         OFFERS_PATH: routes.offers,
         "/metrics": routes.exposition,
         "/healthz": routes.health,
@@ -118,6 +126,15 @@ def make_app(
         app.add_route(path, endpoint, methods=["GET"])
     app.add_exception_handler(HTTPException, _http_error)
     return Direct(app, direct)
+
+
+def _parted(own: OwnRoutes, users: Endpoint, others: Endpoint) -> Endpoint:
+    """Users of the node go one way, everybody else the other."""
+
+    async def parted(request: Request) -> Response:
+        return await (users if own.are_for(request) else others)(request)
+
+    return parted
 
 
 def _function(endpoint: Endpoint) -> Endpoint:

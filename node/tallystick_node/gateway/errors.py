@@ -9,7 +9,8 @@ MarketError
    └─ Unready              (retryable) nothing is wrong with the request
       ├─ ChainStale        the newest block known is too old to sell by
       ├─ Draining          the node shuts down
-      ├─ Busy              as many requests run as the node allows
+      ├─ Busy              as many requests run as the node allows, or its own users wait
+      ├─ Declined          the provider's policy does not take it now
       ├─ Bounced           it would take longer than the payer expects: ask elsewhere
       ├─ RateLimited       too many refused credentials from one address
       ├─ BodyTooSlow       the body did not come in time
@@ -26,6 +27,7 @@ from tallystick.protocol.errors import MarketError
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.wire import Terms, signed_to_json
+from tallystick_node.network.errors import Crowded, ModelUnknown, OriginError, Unserved, UserBusy, UserUnknown
 
 
 class GatewayError(MarketError):
@@ -72,6 +74,10 @@ class Bounced(Unready):
         """`quote`: what this provider would have promised."""
         super().__init__(message)
         self.quote = quote
+
+
+class Declined(Unready):
+    code = "declined"
 
 
 class RateLimited(Unready):
@@ -130,6 +136,12 @@ STATUS: Final[Mapping[type[MarketError], int]] = {
     ChainDisputed: 503,
     Busy: 429,
     BodyTooSlow: 408,
+    OriginError: 502,
+    UserUnknown: 401,
+    ModelUnknown: 404,
+    UserBusy: 429,
+    Crowded: 429,
+    Unserved: 503,
     RequestsRunning: 409,
     RateLimited: 429,
     EngineUnreachable: 502,

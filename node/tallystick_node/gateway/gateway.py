@@ -6,7 +6,7 @@ runs, so that admission is one step whatever arrives in parallel.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -76,6 +76,8 @@ class Gateway:
         self._restorer = Restorer(books, grants)
         self.limits = limits
         self.running: dict[tuple[ChannelId, int], Running] = {}
+        self.require_taken: Callable[[Ask], None] = lambda _: None
+        """Raises where the node's policy does not take a request, or its own users come first."""
         self.draining = False
         self.key_revoked = False
         """The provider named another receipt key on chain: what this node signs is worth nothing to a
@@ -133,6 +135,7 @@ class Gateway:
         ask = Ask.read(body)
         offer = self.books.offer(credential.offer_hash, ask.model)
         within = bounds(offer, ask)
+        self.require_taken(ask)
         acknowledged = self.books.acknowledge(tab, voucher)
         account, unsecured = self.books.account(tab), self.limits.unsecured
         decision = admit(account, tab, offer, within, streamed=ask.streamed, unsecured_limit=unsecured)

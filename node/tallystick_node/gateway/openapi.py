@@ -69,6 +69,7 @@ _WORK: Final = (
     protocol.CapExceeded,
     protocol.WorstCaseExceedsCredit,
     gateway.Draining,
+    gateway.Declined,
     gateway.Unready,
     gateway.EngineUnreachable,
 )

@@ -23,7 +23,7 @@ from tallystick.protocol.speed import Speed
 from tallystick.protocol.status import Status
 from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, Tokens, to_hex
 from tallystick_node import listening
-from tallystick_node.config import Config, SettleConfig
+from tallystick_node.config import Config, LimitsConfig, SettleConfig
 from tallystick_node.engine.upstream import EngineGone, Upstream
 from tallystick_node.gateway import tls
 from tallystick_node.gateway.app import make_app
@@ -36,6 +36,7 @@ from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.network import NetworkRoutes
 from tallystick_node.gateway.offers import post_missing
+from tallystick_node.gateway.origins import Origins
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.gateway.start import Provider, StartRefused, check_engine, checked, open_engine
@@ -82,6 +83,16 @@ def _settle_policy(config: SettleConfig) -> SettlePolicy:
     )
 
 
+def _limits(config: LimitsConfig, minimum_stake: Atoms) -> Limits:
+    return Limits(
+        running=config.running,
+        unsecured=Atoms(config.unsecured),
+        head_age_s=config.head_age_s,
+        minimum_stake=minimum_stake,
+        clocks_apart_s=config.clocks_apart_s,
+    )
+
+
 class Node:
     """One gateway and what goes on beside it."""
 
@@ -105,19 +116,15 @@ class Node:
         self.gateway = Gateway(
             self.books,
             self.grants,
-            Limits(
-                running=limits.running,
-                unsecured=unsecured,
-                head_age_s=limits.head_age_s,
-                minimum_stake=provider.market.minimum_stake(),
-                clocks_apart_s=limits.clocks_apart_s,
-            ),
+            _limits(limits, provider.market.minimum_stake()),
         )
         on_demand = provider.market.deployment.chain_id in LOCAL_CHAIN_IDS
         self.watch = ChainWatch(self.gateway, self.grants, provider.follower, mines_on_demand=on_demand)
         self.cashier = Cashier(
             self.gateway, self.grants, provider.market, _settle_policy(config.settle), self.metrics
         )
+        self._renewing = asyncio.Lock()
+        self.origins = Origins(config, provider, self.gateway, upstream, clock)
         relay = Relay(
             self.books,
             upstream,
@@ -133,6 +140,7 @@ class Node:
             intake=Intake(IntakePolicy(body=limits.body, total=limits.bodies, seconds=limits.body_s)),
             engine_models=config.engine.models,
             network=NetworkRoutes(self.gossiper) if config.network.gossip else None,
+            own=self.origins.open(self.gossiper.view.hearsay if config.network.gossip else None),
         )
 
     def _gossiper(self, *, local: bool) -> Gossiper:
@@ -193,6 +201,10 @@ class Node:
 
     async def renew_offers(self, endpoint: str, endpoint_key: Hash32) -> None:
         """Not while an earlier one may be on its way. Raises ChainError."""
+        async with self._renewing:
+            await self._post_missing(endpoint, endpoint_key)
+
+    async def _post_missing(self, endpoint: str, endpoint_key: Hash32) -> None:
         if not await self.cashier.is_clear():
             log.warning("offers.wait")
             return
@@ -201,7 +213,7 @@ class Node:
             post_missing,
             self.books,
             market,
-            self.config.offers,
+            self.origins.offers,
             endpoint=endpoint,
             endpoint_key=endpoint_key,
         )
@@ -224,6 +236,10 @@ class Node:
                 repeat("offers.renew", _OFFER_CHECK_S, lambda: self.renew_offers(endpoint, key))
             ),
             asyncio.create_task(self._upkeep()),
+            *(
+                asyncio.create_task(repeat(name, every_s, step))
+                for name, every_s, step in self.origins.steps(lambda: self.renew_offers(endpoint, key))
+            ),
         ]
         if self.config.network.gossip:
             beside.append(asyncio.create_task(self.gossiper.run()))
@@ -278,7 +294,9 @@ class Node:
             self.store.end()
         except (OSError, sqlite3.Error) as error:
             log.warning("store.not-ended", error=repr(error))  # Tried again when it is closed.
-        await self._until(lambda: not gateway.running, self.config.limits.drain_s)
+        await self._until(
+            lambda: not gateway.running and not self.origins.running, self.config.limits.drain_s
+        )
         for running in list(gateway.running.values()):
             running.end(Finish.DRAINED)
         await self._until(lambda: not gateway.running, _ACKNOWLEDGE_S)
@@ -354,6 +372,7 @@ async def _serve(config: Config, provider: Provider) -> int:
     finally:
         if node is not None:
             await node.post.close()
+            await node.origins.close()
         await upstream.close()
         store.close()
         listener.close()

@@ -19,6 +19,8 @@ from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, to_hex
 from tallystick_node.config import Config, ConfigInvalid, KeysConfig, api_key, password, provider_address
 from tallystick_node.engine.upstream import EngineGone, Upstream
+from tallystick_node.network.loading import load_policy
+from tallystick_node.network.users import Users
 
 
 class StartRefused(Exception):
@@ -36,6 +38,10 @@ class Provider:
     reader: ChainReader
     """What is believed of the chain, on a request's way."""
     follower: Follower
+    wallet: Key | None
+    """The provider's own key, where this node has it."""
+    vault: Market | None
+    """The contract in its hands."""
 
 
 @contextlib.contextmanager
@@ -59,17 +65,49 @@ def _provider(config: Config, rpc: Rpc, *witnesses: Rpc) -> Provider:
         market = Market(rpc, deployment, Sender(rpc, deployment.chain_id, gas))
         market.check()
         _require_stake(market, address, key.address)
+        wallet = _wallet(config, secret, address, key)
+        vault = None
+        if wallet is not None:
+            vault = market if wallet.address == gas.address else _in_hands_of(wallet, market, rpc)
     except (MarketError, ConfigInvalid) as error:
         raise StartRefused(str(error)) from error
     follower = Follower(rpc, deployment, confirmations=config.confirmations, witnesses=witnesses)
     reader = (
         Witnessed(market, [Market(witness, deployment) for witness in witnesses]) if witnesses else market
     )
-    return Provider(key=key, address=address, market=market, reader=reader, follower=follower)
+    return Provider(
+        key=key,
+        address=address,
+        market=market,
+        reader=reader,
+        follower=follower,
+        wallet=wallet,
+        vault=vault,
+    )
+
+
+def _wallet(config: Config, secret: str, provider: Address, receipt_key: Key) -> Key | None:
+    """The provider's own key, if the node has it; raises ConfigInvalid."""
+    if config.keys.wallet is None and receipt_key.address != provider:
+        if config.offload is not None and config.offload.deposit:
+            raise ConfigInvalid(
+                "offload.deposit moves what the provider earned: name its own keystore in keys.wallet."
+            )
+        return None
+    wallet = receipt_key if config.keys.wallet is None else _key(config.keys, "wallet", secret)
+    if wallet.address != provider:
+        raise ConfigInvalid(
+            f"keys.wallet holds {to_hex(wallet.address)}, and the provider is {to_hex(provider)}."
+        )
+    return wallet
+
+
+def _in_hands_of(key: Key, market: Market, rpc: Rpc) -> Market:
+    return Market(rpc, market.deployment, Sender(rpc, market.deployment.chain_id, key))
 
 
 def _key(keys: KeysConfig, name: str, secret: str) -> Key:
-    path = keys.receipt if name == "receipt" else keys.gas
+    path = {"receipt": keys.receipt, "gas": keys.gas, "wallet": keys.wallet}[name]
     assert path is not None
     return Keystore(path.parent).load(path.stem, secret)
 
@@ -116,6 +154,9 @@ def check_all(config: Config) -> str:
         finally:
             await upstream.close()
 
+    load_policy(config.policy)
+    if config.users is not None:
+        Users.of(config.users)
     with checked(config) as provider:
         asyncio.run(ask_engine())
     return f"Keys, chain, contract, stake and engine are in order for provider {to_hex(provider.address)}."

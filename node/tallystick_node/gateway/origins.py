@@ -1,0 +1,243 @@
+"""What a node does of its own accord, put together: its policy, its own users, what it buys for them, and the
+prices and the stake that follow from it. Nothing is decided here."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from tallystick.ports import Clock
+from tallystick.protocol.hearsay import Hearsay
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.speed import Load, Speed
+from tallystick.protocol.units import Atoms, AtomsPerMTok, Tokens
+from tallystick_node.config import Config, OfferConfig, PolicyConfig, UsersConfig
+from tallystick_node.engine.upstream import Upstream
+from tallystick_node.gateway.ask import Ask
+from tallystick_node.gateway.errors import Busy, Declined
+from tallystick_node.gateway.gateway import Gateway
+from tallystick_node.gateway.intake import Intake, IntakePolicy
+from tallystick_node.gateway.own_users import OwnRoutes
+from tallystick_node.gateway.start import Provider
+from tallystick_node.network.loading import load_policy
+from tallystick_node.network.lobby import Lobby, LobbyLimits
+from tallystick_node.network.origin import Means, Origin
+from tallystick_node.network.own import Own
+from tallystick_node.network.participation import Mean, Participation, estimated
+from tallystick_node.network.policies import Prices, Request
+from tallystick_node.network.treasury import refill, restake
+from tallystick_node.network.users import Users
+
+_LOOK_S: Final = 1.0
+_MARKET_S: Final = 10.0
+"""Between looks at who sells what."""
+_REFILL_S: Final = 30.0
+
+log = structlog.get_logger("tallystick.origins")
+Renew = Callable[[], Awaitable[None]]
+
+
+class Sight:
+    """The engine, as far as a policy is told of it."""
+
+    def __init__(self, gateway: Gateway):
+        self._gateway = gateway
+        self.own: Callable[[], int] = lambda: 0
+        """Requests of own users that run."""
+
+    @property
+    def speed(self) -> Speed | None:
+        return None
+
+    def load(self) -> Load:
+        running = len(self._gateway.running) + self.own()
+        return Load(running=running, waiting=0, context=Tokens(0), queued=Tokens(0))
+
+    def free(self) -> int:
+        return max(0, self.most() - len(self._gateway.running) - self.own())
+
+    def most(self) -> int:
+        return self._gateway.limits.running
+
+
+class Origins:
+    """Of one node. `start` it in the event loop that it is to live in, and close it."""
+
+    def __init__(
+        self, config: Config, provider: Provider, gateway: Gateway, upstream: Upstream, clock: Clock
+    ):
+        """Raises ConfigInvalid."""
+        self.offers = config.offers
+        """At the prices of now."""
+        self.origin: Origin | None = None
+        self._config = config
+        self._provider = provider
+        self._gateway = gateway
+        self._sight = Sight(gateway)
+        self._usage, self._usage_of_stake = Mean(), Mean()
+        self.participation = Participation(load_policy(config.policy), self._sight, clock)
+        self._users = None if config.users is None else Users.of(config.users)
+        if self._moves:
+            gateway.require_taken = self._require_taken
+        self._upstream, self._clock = upstream, clock
+        self.own: Own | None = None
+
+    @property
+    def _moves(self) -> bool:
+        """Whether anything here differs from a node that only sells what there is room for."""
+        policy = self._config.policy
+        return self._users is not None or policy.name != PolicyConfig().name or bool(policy.options)
+
+    def open(self, hearsay: Hearsay | None) -> OwnRoutes | None:
+        """The routes of own users, if there are any; raises what opening a purse does. `hearsay`: what the
+        node hears of others, where it gossips."""
+        config, limits = self._config, self._config.limits
+        if config.users is None or self._users is None:
+            return None
+        if config.offload is not None:
+            self.origin = Origin.open(
+                Means(
+                    wallet=self._provider.wallet or self._provider.key,
+                    provider=self._provider.address,
+                    rpc=config.rpcs[0],
+                    deployment=self._provider.market.deployment,
+                    home=config.offload.home,
+                    total=Atoms(config.offload.total),
+                    per_request=Atoms(config.offload.per_request),
+                ),
+                hearsay,
+            )
+        lobby = Lobby(_limits(config.users))
+        self.own = own = Own(
+            upstream=self._upstream,
+            serves=self._engine_name,
+            participation=self.participation,
+            lobby=lobby,
+            clock=self._clock,
+            seller=self.origin,
+        )
+        self.participation.own_waiting = lambda: lobby.waiting
+        self._sight.own = lambda: len(own.running)
+        return OwnRoutes(
+            self._users,
+            own,
+            intake=Intake(  # Not the payers': they must not fill it up.
+                IntakePolicy(body=limits.body, total=limits.bodies, seconds=limits.body_s)
+            ),
+            models=self._models,
+            draining=lambda: self._gateway.draining,
+            patience_s=limits.pause_s,
+        )
+
+    async def close(self) -> None:
+        if self.origin is not None:
+            await self.origin.aclose()
+
+    @property
+    def running(self) -> int:
+        """Own users' requests that the engine works at."""
+        return 0 if self.own is None else len(self.own.running)
+
+    def steps(self, renew: Renew) -> Iterator[tuple[str, float, Callable[[], Awaitable[None]]]]:
+        """What goes on beside requests: its name, the seconds between, and itself. `renew` posts offers."""
+        policy, offload = self._config.policy, self._config.offload
+        if policy.name != PolicyConfig().name or policy.options:
+            yield "usage.look", _LOOK_S, self._look
+            yield "prices.follow", policy.price_every_s, lambda: self._follow_prices(renew)
+            yield "stake.follow", policy.stake_every_s, self._follow_stake
+        if self.origin is not None:
+            yield "market.look", _MARKET_S, self.origin.look
+        if offload is not None and offload.deposit:
+            yield "account.refill", _REFILL_S, lambda: self._refill(Atoms(offload.deposit))
+
+    # ------------------------------------------------------------------------------------------ what is sold
+
+    def _require_taken(self, ask: Ask) -> None:
+        """Raises Busy or Declined."""
+        if waiting := self.participation.own_waiting():
+            raise Busy("The node's own users wait, and come first.", required=0, actual=waiting)
+        limit = None if ask.max_tokens is None else Tokens(ask.max_tokens * ask.choices)
+        request = Request(model=ask.model, input_tokens=estimated(ask.size), output_tokens=limit, own=False)
+        if not self.participation.accepts(request):
+            raise Declined("The provider does not take this request now.")
+
+    def _engine_name(self, model: str) -> str | None:
+        offered = {item.model for item in self.offers} | {offer.model for _, offer in self._holding()}
+        names = self._config.engine.models
+        return names.get(model, model) if model in offered or model in names else None
+
+    def _models(self) -> list[str]:
+        here = {offer.model for _, offer in self._holding()} | {item.model for item in self.offers}
+        return sorted(here.union(() if self.origin is None else self.origin.models()))
+
+    def _holding(self) -> list[tuple[bytes, Offer]]:
+        return list(self._gateway.books.holding())
+
+    # ------------------------------------------------------------------------------------- prices and stake
+
+    async def _look(self) -> None:
+        for mean in (self._usage, self._usage_of_stake):
+            mean.note(self.participation.usage)
+
+    async def _follow_prices(self, renew: Renew) -> None:
+        usage = self._usage.take()
+        in_force = {offer.model: _prices(offer) for _, offer in self._holding()}
+        wanted = list(self.offers)
+        for number, item in enumerate(self._config.offers):
+            prices = in_force.get(item.model)
+            if usage is None or prices is None:
+                continue
+            new = self.participation.price(usage, _base(item), prices)
+            if new is not None:
+                log.info("prices.changed", model=item.model, input=new.input, output=new.output)
+                wanted[number] = _at(item, new)
+        if tuple(wanted) != self.offers:
+            self.offers = tuple(wanted)
+            await renew()
+
+    async def _follow_stake(self) -> None:
+        usage = self._usage_of_stake.take()
+        minimum = self._gateway.limits.minimum_stake
+        if usage is None:
+            return
+        wanted = self.participation.stake(usage, self._gateway.staked, minimum)
+        if wanted is None:
+            return
+        if self._provider.vault is None:
+            log.warning("stake.no-wallet", wanted=wanted)
+            return
+        await asyncio.to_thread(restake, self._provider.vault, self._provider.address, wanted)
+
+    async def _refill(self, keep: Atoms) -> None:
+        assert self._provider.vault is not None
+        await asyncio.to_thread(refill, self._provider.vault, self._provider.address, keep)
+
+
+def _limits(users: UsersConfig) -> LobbyLimits:
+    return LobbyLimits(
+        running=users.running, waiting=users.waiting, waiting_s=users.waiting_s, each=users.each
+    )
+
+
+def _prices(offer: Offer) -> Prices:
+    return Prices(input=offer.input_price, cached_input=offer.cached_input_price, output=offer.output_price)
+
+
+def _base(item: OfferConfig) -> Prices:
+    cached = item.input_price if item.cached_input_price is None else item.cached_input_price
+    return Prices(
+        input=AtomsPerMTok(item.input_price),
+        cached_input=AtomsPerMTok(cached),
+        output=AtomsPerMTok(item.output_price),
+    )
+
+
+def _at(item: OfferConfig, prices: Prices) -> OfferConfig:
+    return replace(
+        item,
+        input_price=prices.input,
+        cached_input_price=prices.cached_input,
+        output_price=prices.output,
+    )

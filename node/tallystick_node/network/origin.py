@@ -1,0 +1,192 @@
+"""A node that buys: what its own users ask for, from other providers, with the SDK that every payer has and
+from one account, so that what it earns by serving it spends by passing on.
+
+The one place on a node's side that knows how payers pay. It is reached from own users' requests alone, and
+never buys from the provider that it is.
+"""
+
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import anyio.to_thread
+import httpx2
+import orjson
+import structlog
+
+from tallystick.chain.deployment import Deployment
+from tallystick.client.budget import Budget
+from tallystick.client.choose import TYPICAL_ANSWER, Candidate, Choice, Policy, Wanted
+from tallystick.client.errors import AnswerLost
+from tallystick.client.rules import quoted as by_quote
+from tallystick.client.session import Session, open_session
+from tallystick.client.sight import Sighted
+from tallystick.client.transport import BASE_URL, Transport, error_body
+from tallystick.ports import Signer
+from tallystick.protocol.errors import MarketError
+from tallystick.protocol.hearsay import Hearsay
+from tallystick.protocol.units import Address, Atoms
+from tallystick_node.network.own import EVENT_STREAM, Answer, Quoted
+from tallystick_node.network.policies import Request
+
+_TIMES: Final = {"connect": 5.0, "read": 600.0, "write": 60.0, "pool": 60.0}
+_MARKET: Final = "tallystick_error"
+_BROKEN: Final = b'data: {"error"'
+
+log = structlog.get_logger("tallystick.origin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a node buys with."""
+
+    wallet: Signer
+    """Whose account pays."""
+    provider: Address
+    """The node's own, of which nothing is bought."""
+    rpc: str
+    deployment: Deployment
+    home: Path
+    """Where the purse is."""
+    total: Atoms
+    """That may be spent over the life of the purse."""
+    per_request: Atoms
+
+
+def of_others(provider: Address, rule: Policy) -> Policy:
+    """The rule, over all providers but this one: who bought from itself would pay gas to stand still."""
+
+    def chosen(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+        return rule([item for item in candidates if item.posted.offer.provider != provider], wanted)
+
+    return chosen
+
+
+class Origin:
+    """Use it in one event loop, and close it."""
+
+    def __init__(self, session: Session, *, provider: Address):
+        self.bought = 0
+        """Answers."""
+        self._session = session
+        self._transport = Transport(session)
+        self._provider = provider
+        self._balance = Atoms(0)
+
+    @classmethod
+    def open(cls, means: Means, hearsay: Hearsay | None = None) -> Self:
+        """`hearsay`: the node's own, where it gossips; else gateways are asked. Raises what `open_session`
+        does."""
+        session = open_session(
+            means.wallet,
+            rpc=means.rpc,
+            deployment=means.deployment,
+            budget=Budget(total=means.total, per_request=min(means.per_request, means.total)),
+            home=means.home,
+            policy=of_others(means.provider, by_quote),
+            view=None if hearsay is None else Sighted(hearsay),
+        )
+        return cls(session, provider=means.provider)
+
+    async def look(self) -> None:
+        """Who sells what, and what is left to spend; raises ChainError."""
+        await anyio.to_thread.run_sync(self._session.payer.listing.refresh)
+        spent, reserved = self._session.purse.spending()
+        self._balance = Atoms(max(0, self._session.purse.budget.total - spent - reserved))
+
+    def models(self) -> list[str]:
+        """That others sell, as last seen."""
+        known = (posted.offer for posted in self._session.payer.listing.known)
+        return sorted({offer.model for offer in known if offer.provider != self._provider})
+
+    def quoted(self, request: Request) -> Quoted:
+        """Of what is known: nobody is asked."""
+        prospects = self._session.payer.prospects
+        wanted = Wanted(
+            model=request.model,
+            input_tokens=request.input_tokens,
+            output_tokens=request.output_tokens,
+            seed=secrets.randbits(64),
+            typical_output=prospects.record.typical_output(request.model, TYPICAL_ANSWER),
+        )
+        choices = prospects.foreseen(wanted)
+        return Quoted(
+            sellers=len(choices), pace=choices[0].expected if choices else None, balance=self._balance
+        )
+
+    async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
+        """None: nobody sold it, and the user was told nothing."""
+        request = httpx2.Request(
+            "POST",
+            BASE_URL + path.removeprefix("/v1"),
+            headers=headers,
+            content=body,
+            extensions={"timeout": _TIMES},
+        )
+        try:
+            response = await self._transport.handle_async_request(request)
+            answer = await self._begun(response)
+        except (httpx2.TransportError, MarketError) as error:
+            log.info("offload.failed", error=type(error).__name__)
+            return None
+        self.bought += answer is not None and answer.status == httpx2.codes.OK
+        return answer
+
+    async def aclose(self) -> None:
+        """What is received and not yet acknowledged is."""
+        await self._transport.aclose()
+
+    async def _begun(self, response: httpx2.Response) -> Answer | None:
+        """An answer of which something came; raises httpx2.TransportError."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(response.aclose)
+            if "content-length" in response.headers:
+                content = await response.aread()
+                if response.status_code != httpx2.codes.OK and not _is_final(response.status_code, content):
+                    return None
+                return Answer(status=response.status_code, media_type="application/json", content=content)
+            blocks = _in_words(response)
+            stack.push_async_callback(blocks.aclose)
+            first = await anext(blocks)
+            if first.startswith(_BROKEN):
+                log.info("offload.failed", error="nothing came")
+                return None
+            return Answer(
+                status=response.status_code,
+                media_type=EVENT_STREAM,
+                blocks=_with(first, blocks),
+                held=stack.pop_all(),
+            )
+
+
+def _is_final(status: int, content: bytes) -> bool:
+    """Whether an engine refused the request itself: the node's own would say the same. What the market
+    refuses, the node's own engine may do all the same."""
+    try:
+        of_market = orjson.loads(content)["error"]["type"] == _MARKET
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        of_market = False
+    return 400 <= status < 500 and status not in (402, 408, 429) and not of_market
+
+
+async def _in_words(response: httpx2.Response) -> AsyncGenerator[bytes]:
+    """A stream that breaks ends in an event that says so."""
+    said = False
+    try:
+        async for block in response.aiter_raw():
+            said = True
+            yield block
+    except httpx2.TransportError as error:
+        if not said:
+            raise
+        lost = AnswerLost(f"The answer was lost on its way: {error}")
+        yield b"data: " + error_body(lost) + b"\n\n"
+
+
+async def _with(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    yield first
+    async for block in rest:
+        yield block

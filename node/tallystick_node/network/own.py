@@ -1,0 +1,265 @@
+"""A request of an own user: answered by the node's engine, or bought elsewhere, as its policy says. The user
+sees one OpenAI endpoint.
+
+Only what is here reaches a seller: a paid request never comes here, and so is never passed on.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import orjson
+import structlog
+
+from tallystick.ports import Clock
+from tallystick.protocol.errors import MalformedMessage
+from tallystick.protocol.speed import Pace
+from tallystick.protocol.units import Atoms, Milliseconds, Tokens
+from tallystick_node.engine.upstream import DONE, EngineGone, Reply, Upstream
+from tallystick_node.network.errors import ModelUnknown, OriginError, Unserved
+from tallystick_node.network.lobby import Lobby
+from tallystick_node.network.participation import Participation, estimated
+from tallystick_node.network.policies import Request
+
+EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+_AGAIN_S: Final = 0.5
+"""Before a policy that is undecided is asked again."""
+
+log = structlog.get_logger("tallystick.own")
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Answer:
+    """To an own user: whole, or a stream, which is closed whatever becomes of its reader."""
+
+    status: int
+    media_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+    """None: it is streamed."""
+    blocks: AsyncIterator[bytes] | None = None
+    held: AsyncExitStack = field(default_factory=AsyncExitStack)
+    """What ends with it."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        assert self.blocks is not None
+        return self.blocks
+
+    async def aclose(self) -> None:
+        await self.held.aclose()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Running:
+    """One that the node's engine works at, as far as the engine's time depends on it."""
+
+    asked: "Asked"
+    since: Milliseconds
+    output_tokens: int = 0
+    """Pieces of its stream so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quoted:
+    """What the market would do for a request."""
+
+    sellers: int
+    """Providers that it could be bought from."""
+    pace: Pace | None = None
+    """Of the one that would be bought from; None: not known."""
+    balance: Atoms = Atoms(0)
+
+
+class Seller(Protocol):
+    """The market, in the hands of a node that buys."""
+
+    def quoted(self, request: Request) -> Quoted: ...
+
+    async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
+        """None: nobody sold it, nothing was told and nothing is owed for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """An own user's request, read once."""
+
+    path: str
+    body: bytes
+    fields: Mapping[str, Any]
+    request: Request
+    streamed: bool
+    answers: int
+    """Asked for with `n`."""
+    headers: Mapping[str, str]
+    """What says that it is a repetition."""
+
+    @classmethod
+    def read(cls, path: str, body: bytes, headers: Mapping[str, str]) -> "Asked":
+        """Raises MalformedMessage."""
+        try:
+            fields = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise MalformedMessage("The body is not JSON.") from error
+        if not isinstance(fields, dict) or not isinstance(model := fields.get("model"), str):
+            raise MalformedMessage("The body is not an object that names a model.", required="model")
+        answers = _count(fields.get("n")) or 1
+        limit = _count(fields.get("max_completion_tokens")) or _count(fields.get("max_tokens"))
+        most = None if limit is None else Tokens(limit * answers)
+        request = Request(model=model, input_tokens=estimated(len(body)), output_tokens=most, own=True)
+        return cls(
+            path=path,
+            body=body,
+            fields=fields,
+            request=request,
+            streamed=fields.get("stream") is True,
+            answers=answers,
+            headers=headers,
+        )
+
+
+class Own:
+    """Serves the node's own users."""
+
+    def __init__(
+        self,
+        *,
+        upstream: Upstream,
+        serves: Callable[[str], str | None],
+        participation: Participation,
+        lobby: Lobby,
+        clock: Clock,
+        seller: Seller | None = None,
+    ):
+        """`serves`: the engine's name of a model, None where it has no such model."""
+        self.running: set[Running] = set()
+        self._upstream = upstream
+        self._serves = serves
+        self._participation = participation
+        self._lobby = lobby
+        self._clock = clock
+        self._seller = seller
+
+    async def answer(self, user: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """To be closed by the caller.
+
+        Raises
+        ------
+        MalformedMessage :
+            It is no request.
+        OriginError :
+            Nobody answers it, or not now.
+        """
+        asked = Asked.read(path, body, headers)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._lobby.entered(user))
+            answer = await self._answered(asked)
+            answer.held.push_async_exit(stack.pop_all())
+            return answer
+
+    async def _answered(self, asked: Asked) -> Answer:
+        here = self._serves(asked.request.model)
+        if here is None and (self._seller is None or not self._seller.quoted(asked.request).sellers):
+            raise ModelUnknown(
+                "Neither this node nor anybody it knows serves the model.", actual=asked.request.model
+            )
+        if here is None or await self._offloads(asked):
+            bought = await self._bought(asked)
+            if bought is not None:
+                return bought
+            if here is None:
+                raise Unserved("Nobody sold an answer. Try again later.")
+        try:
+            return await self._served(asked, here)
+        except EngineGone as error:
+            log.warning("engine.gone", error=str(error))
+            if bought := await self._bought(asked):
+                return bought
+            raise Unserved("The engine does not answer, and nobody sold an answer.") from error
+
+    async def _offloads(self, asked: Asked) -> bool:
+        """Whether the policy has it bought. While it is undecided, the request waits."""
+        if self._seller is None:
+            return False
+        decision = self._decided(asked, self._seller)
+        if decision is not None:
+            return decision
+        async with self._lobby.wait():
+            while decision is None:
+                await asyncio.sleep(_AGAIN_S)
+                decision = self._decided(asked, self._seller)
+        return decision
+
+    def _decided(self, asked: Asked, seller: Seller) -> bool | None:
+        quoted = seller.quoted(asked.request)
+        return self._participation.offloads(
+            asked.request, elsewhere=quoted.pace, sellers=quoted.sellers, balance=quoted.balance
+        )
+
+    async def _bought(self, asked: Asked) -> Answer | None:
+        if self._seller is None:
+            return None
+        return await self._seller.buy(asked.path, asked.body, asked.headers)
+
+    async def _served(self, asked: Asked, model: str) -> Answer:
+        """By the node's engine; raises EngineGone or Crowded."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._lobby.engine())
+            running = Running(asked=asked, since=self._clock.milliseconds())
+            self.running.add(running)
+            stack.callback(self.running.discard, running)
+            reply = await self._upstream.post(asked.path, orjson.dumps({**asked.fields, "model": model}))
+            stack.callback(reply.abort)
+            if reply.status == 200 and asked.streamed:
+                blocks = self._blocks(reply, running)
+                first = await anext(blocks)  # An engine that dies before it says anything has not answered.
+                stack.push_async_callback(blocks.aclose)
+                return Answer(
+                    status=200,
+                    media_type=EVENT_STREAM,
+                    blocks=_from(first, blocks),
+                    held=stack.pop_all(),
+                )
+            content = await reply.read()
+            stack.callback(reply.release)
+            retry = reply.headers.get("Retry-After")
+            return Answer(
+                status=reply.status,
+                media_type=reply.media_type,
+                headers={} if retry is None else {"Retry-After": retry},
+                content=content,
+            )
+
+    async def _blocks(self, reply: Reply, running: Running) -> AsyncGenerator[bytes]:
+        said = False
+        try:
+            async for payloads in reply.payloads():
+                running.output_tokens += len(payloads)
+                said = True
+                yield b"".join(b"data: %b\n\n" % payload for payload in payloads)
+                if DONE in payloads:
+                    await reply.drain()
+                    return
+            raise EngineGone("The engine broke off.")
+        except EngineGone as error:
+            if not said:
+                raise
+            log.warning("engine.gone", error=str(error))
+            yield b"data: " + orjson.dumps(told(Unserved("The engine broke off."))) + b"\n\n"
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def told(error: OriginError) -> dict[str, Any]:
+    """In OpenAI's shape, for the end of a stream."""
+    shape = {"message": error.message, "type": "tallystick_error", "code": error.code, "param": None}
+    return {"error": shape}
+
+
+async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for block in rest:
+        yield block

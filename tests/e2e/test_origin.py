@@ -1,0 +1,216 @@
+"""A node with users of its own, on a real market: it serves them, buys for them, earns and spends, and every
+atom adds up. The policy is one of the operator's own, found by dotted path beside the configuration."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+
+import tallystick
+from tallystick.client.choose import Candidate, Choice, Wanted
+from tallystick.client.transport import BASE_URL
+from tallystick.protocol.units import Atoms, to_hex
+from tallystick_node.local.engines import EngineKind
+from tallystick_node.local.market import LocalMarket, LocalProvider, Make
+
+pytestmark = pytest.mark.e2e
+
+DEPOSIT = Atoms(20_000_000)
+KEY = "tk-of-somebody-at-home"
+SETTINGS = """
+[users]
+keys_env = "HOME_USERS"
+
+[offload]
+total = 10_000_000
+per_request = 50_000
+
+[policy]
+name = "home_policy.Wish"
+path = "{folder}"
+price_every_s = 1
+options = {{ wishes = "{folder}/wishes.json" }}
+"""
+POLICY = '''
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tallystick_node.network.policies import ByLoad
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish(ByLoad):
+    """Does what a file says at the moment."""
+
+    wishes: str
+
+    def wish(self, name):
+        return json.loads(Path(self.wishes).read_text())[name]
+
+    def accept(self, request, state):
+        return self.wish("accept")
+
+    def offload(self, request, state):
+        return self.wish("offload") and state.sellers > 0
+
+    def price(self, state):
+        return state.base.scaled_up(self.wish("price"))
+'''
+
+
+@dataclass
+class Place:
+    """A market of two providers, one of them the home of users."""
+
+    market: LocalMarket
+    folder: Path
+
+    @property
+    def home(self) -> LocalProvider:
+        return self.market.providers[0]
+
+    @property
+    def other(self) -> LocalProvider:
+        return self.market.providers[1]
+
+    def wish(self, *, offload: bool = True, price: int = 1_000, accept: bool = True) -> None:
+        text = json.dumps({"offload": offload, "price": price, "accept": accept})
+        (self.folder / "new.json").write_text(text)
+        (self.folder / "new.json").replace(self.folder / "wishes.json")
+
+    def user(self, key: str = KEY) -> openai.OpenAI:
+        http = openai.DefaultHttpxClient(verify=False, trust_env=False)
+        return openai.OpenAI(base_url=f"{self.home.url}/v1", api_key=key, http_client=http, max_retries=0)
+
+    def payer(self) -> httpx2.Client:
+        """A stranger who would rather buy at home."""
+        market, home = self.market, self.home.address
+
+        def home_first(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+            rest = sorted(candidates, key=lambda item: item.posted.offer.provider != home)
+            return [Choice(posted=item.posted) for item in rest]
+
+        transport = tallystick.transport(
+            market.payer,
+            rpc=market.chain.url,
+            deployment=market.deployment,
+            home=market.home,
+            budget=tallystick.Budget(total=2_000_000, per_request=50_000),
+            policy=home_first,
+        )
+        return httpx2.Client(transport=transport, timeout=60)
+
+    def balance(self, provider: LocalProvider) -> int:
+        return self.market.market_of(self.market.payer).balance_of(provider.address)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "home_policy.py").write_text(POLICY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME_USERS", KEY)
+        makes = (
+            Make(name="home", deposit=DEPOSIT, settings=SETTINGS.format(folder=folder)),
+            Make(name="other"),
+        )
+        market = LocalMarket(folder=folder / "market", engine=EngineKind.ECHO, makes=makes)
+        place = Place(market, folder)
+        place.wish()
+        with market:
+            yield place
+
+
+def question(text: str = "one two three") -> dict[str, Any]:
+    return {"model": "echo", "messages": [{"role": "user", "content": text}], "max_tokens": len(text.split())}
+
+
+def until_bought(client: openai.OpenAI) -> Any:
+    """The first answer that another provider sold: the node looks around as it starts."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        answer = client.chat.completions.create(**question())
+        if getattr(answer, "tallystick", None):
+            return answer
+        time.sleep(0.2)
+    raise AssertionError("nothing is bought")
+
+
+def test_what_users_ask_for_is_bought_and_what_payers_ask_for_is_not(place: Place) -> None:
+    market, spent = place.market, 0
+    with place.user() as client:
+        answer = until_bought(client)
+        assert answer.choices[0].message.content.strip() == "one two three"
+        assert answer.tallystick["provider"] == to_hex(place.other.address)
+        spent += answer.tallystick["cost"]
+        chunks = list(client.chat.completions.create(**question("four five six"), stream=True))
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices).split() == [
+            "four",
+            "five",
+            "six",
+        ]
+        spent += chunks[-1].tallystick["cost"]
+        assert "echo" in [model.id for model in client.models.list()]
+
+        place.wish(offload=False)
+        assert not getattr(client.chat.completions.create(**question()), "tallystick", None)
+        place.wish()
+
+    earned = {place.home.address: 0, place.other.address: spent}
+    with place.payer() as payer:
+        for _ in range(3):
+            paid = payer.post(f"{BASE_URL}/chat/completions", json=question("paid for")).json()["tallystick"]
+            assert paid["provider"] == to_hex(place.home.address)
+            earned[place.home.address] += paid["cost"]
+
+    market.stop_gateways()
+    assert place.balance(place.other) == earned[place.other.address]
+    assert place.balance(place.home) == earned[place.home.address]
+    market.start_gateways()
+
+
+def test_where_the_market_fails_the_node_s_own_engine_answers(place: Place) -> None:
+    with place.user() as client:
+        until_bought(client)
+        place.other.running.kill()
+        answers = [client.chat.completions.create(**question("all alone")) for _ in range(2)]
+        assert [answer.choices[0].message.content.split() for answer in answers] == [["all", "alone"]] * 2
+        assert not any(getattr(answer, "tallystick", None) for answer in answers)
+        chunks = list(client.chat.completions.create(**question("all alone"), stream=True))
+        assert any(chunk.choices[0].finish_reason for chunk in chunks if chunk.choices)
+        place.market.start_gateway(place.other)
+        until_bought(client)
+
+
+def test_a_key_that_is_none_buys_nothing(place: Place) -> None:
+    with place.user("tk-of-somebody-else") as client, pytest.raises(openai.AuthenticationError):
+        client.chat.completions.create(**question())
+
+
+def test_what_the_policy_declines_goes_elsewhere(place: Place) -> None:
+    place.wish(accept=False)
+    with place.payer() as payer:
+        answers = [payer.post(f"{BASE_URL}/chat/completions", json=question()) for _ in range(2)]
+    assert {answer.json()["tallystick"]["provider"] for answer in answers} == {to_hex(place.other.address)}
+    place.wish()
+
+
+def test_prices_follow_the_policy_in_new_offers(place: Place) -> None:
+    def price() -> int:
+        offers = place.market.market_of(place.market.payer).offers()
+        (offer,) = (item.offer for item in offers if item.offer.provider == place.home.address)
+        return offer.output_price
+
+    for thousandths, expected in ((1_500, 9_000_000), (1_000, 6_000_000)):
+        place.wish(price=thousandths)
+        deadline = time.monotonic() + 60
+        while price() != expected and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert price() == expected

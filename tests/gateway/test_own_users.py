@@ -1,0 +1,407 @@
+"""Own users of a real gateway, over HTTP: who is let in, who comes first, and what the engine is told."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import httpx2
+import openai
+import orjson
+import pytest
+from openai import AsyncOpenAI
+
+from tallystick.protocol.speed import Load
+from tallystick.protocol.units import Tokens
+from tallystick_node.gateway.errors import Busy
+from tallystick_node.gateway.intake import Intake, IntakePolicy
+from tallystick_node.gateway.own_users import OwnRoutes
+from tallystick_node.network.lobby import Lobby, LobbyLimits
+from tallystick_node.network.own import Answer, Own, Quoted
+from tallystick_node.network.participation import Participation
+from tallystick_node.network.policies import ByLoad, Policy, Request, State
+from tallystick_node.network.users import User, Users
+from tests.gateway.conftest import Make, World, until
+from tests.gateway.stub_engine import MODEL
+
+KEY = "tk-a-key-of-ann"
+CHAT = "/v1/chat/completions"
+
+
+@dataclass
+class Shop:
+    """Somebody who sells, or does not."""
+
+    answers: list[bytes | None] = field(default_factory=list)
+    """What each purchase brings; None: nobody sells."""
+    known: int = 1
+    asked: list[bytes] = field(default_factory=list)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def quoted(self, request: Request) -> Quoted:
+        return Quoted(sellers=self.known)
+
+    async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
+        self.asked.append(body)
+        self.headers = headers
+        content = self.answers.pop(0)
+        return content and Answer(status=200, media_type="application/json", content=content)
+
+
+@dataclass
+class Answers:
+    """A policy that says what it is told to."""
+
+    says: list[Any] = field(default_factory=list)
+    accepts: Any = True
+
+    def accept(self, request: Request, state: State) -> Any:
+        return self.accepts
+
+    def offload(self, request: Request, state: State) -> Any:
+        said = self.says.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def price(self, state: State) -> None:
+        return None
+
+    def stake(self, state: State) -> None:
+        return None
+
+
+class Idle:
+    speed = None
+
+    def load(self) -> Load:
+        return Load(running=0, waiting=0, context=Tokens(0), queued=Tokens(0))
+
+    def free(self) -> int:
+        return 1
+
+    def most(self) -> int:
+        return 1
+
+
+@dataclass
+class Node:
+    """A world with users, and what is behind them."""
+
+    world: World
+    lobby: Lobby
+    own: Own
+
+    async def ask(self, key: str | None = KEY, path: str = CHAT, **fields: Any) -> httpx2.Response:
+        body = {"model": MODEL, "messages": [{"role": "user", "content": "Say something."}]} | fields
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        return await self.world.http.post(path, json=body, headers=headers)
+
+    def program(self) -> AsyncOpenAI:
+        return AsyncOpenAI(base_url=f"{self.world.http.base_url}/v1", api_key=KEY, max_retries=0)
+
+
+@pytest.fixture
+def make_node(make_world: Make) -> Callable[..., Any]:
+    """`await make_node(shop=…, policy=…, **limits)`."""
+
+    async def make(*, shop: Shop | None = None, policy: Policy | None = None, **limits: Any) -> Node:
+        within = {"running": 8, "waiting": 8, "waiting_s": 5, "each": 100} | limits
+        made: list[Any] = []
+
+        def own(world: World) -> OwnRoutes:
+            lobby = Lobby(LobbyLimits(**within))
+            participation = Participation(policy or ByLoad(), Idle(), world.clock)
+            participation.own_waiting = lambda: lobby.waiting
+            own = Own(
+                upstream=world.upstream,
+                serves=lambda model: model if model == MODEL else None,
+                participation=participation,
+                lobby=lobby,
+                clock=world.clock,
+                seller=shop,
+            )
+            made.extend((lobby, own))
+
+            def require_taken(_: object) -> None:
+                if lobby.waiting:
+                    raise Busy("Own users wait.")
+
+            world.gateway.require_taken = require_taken
+            ann = User("ann", sha256(KEY.encode()).digest())
+            return OwnRoutes(
+                Users([ann]),
+                own,
+                intake=Intake(IntakePolicy(body=1 << 20, total=1 << 20, seconds=5)),
+                models=lambda: [MODEL, "elsewhere"],
+                draining=lambda: world.gateway.draining,
+                patience_s=5,
+            )
+
+        world = await make_world(own=own)
+        return Node(world, *made)
+
+    return make
+
+
+# --------------------------------------------------------------------------------------- who is let in
+
+
+async def test_a_user_is_served_and_pays_nothing(make_node: Callable[..., Any]) -> None:
+    node = await make_node()
+    payer = await node.world.payer()
+    before = node.world.held()
+    async with node.program() as client:
+        question: Any = [{"role": "user", "content": "Say something."}]
+        whole = await client.chat.completions.create(model=MODEL, messages=question)
+        stream = await client.chat.completions.create(model=MODEL, messages=question, stream=True)
+        chunks = [chunk async for chunk in stream]
+        text = await client.completions.create(model=MODEL, prompt="a")
+    assert whole.choices[0].message.content == "x " * 8
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "".join(
+        f"w{i} " for i in range(8)
+    )
+    assert text.choices
+    assert node.world.held() | {"started": 0} == before | {"started": 0}
+    assert not node.own.running
+    assert (await payer.complete())["choices"], "payers are served as before"
+
+
+async def test_strangers_and_payers_go_the_way_they_went(make_node: Callable[..., Any]) -> None:
+    node = await make_node()
+    assert (await node.ask(None)).json()["error"]["code"] == "payment-required"
+    refused = await node.ask("wrong")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "user-unknown")
+    assert node.world.engine.started == 0
+
+
+async def test_where_there_are_no_users_a_key_is_none(world: World) -> None:
+    response = await world.http.post(CHAT, json={"model": MODEL}, headers={"Authorization": f"Bearer {KEY}"})
+    assert (response.status_code, response.json()["error"]["code"]) == (402, "payment-required")
+
+
+async def test_guessing_keys_is_limited_as_guessing_credentials_is(
+    make_node: Callable[..., Any],
+) -> None:
+    node = await make_node()
+    node.world.guard._limit = 3
+    codes = [(await node.ask("wrong")).json()["error"]["code"] for _ in range(5)]
+    assert codes == ["user-unknown"] * 3 + ["rate-limited"] * 2
+
+
+async def test_users_see_all_models_and_others_what_is_offered(make_node: Callable[..., Any]) -> None:
+    node = await make_node()
+    http = node.world.http
+    mine = (await http.get("/v1/models", headers={"Authorization": f"Bearer {KEY}"})).json()
+    assert [model["id"] for model in mine["data"]] == [MODEL, "elsewhere"]
+    offered = (await http.get("/v1/models")).json()
+    assert [model["id"] for model in offered["data"]] == [MODEL]
+    assert (await http.get("/v1/models", headers={"Authorization": "Bearer x"})).status_code == 401
+
+
+async def test_nothing_of_the_engine_s_headers_or_of_the_user_s_passes(
+    make_node: Callable[..., Any],
+) -> None:
+    node = await make_node()
+    node.world.engine.refuse = (429, {"error": {"message": "not now", "code": 429}})
+    refused = await node.ask()
+    assert (refused.status_code, refused.json()["error"]["message"]) == (429, "not now")
+    node.world.engine.refuse = None
+    allowed = {"content-type", "content-length", "cache-control", "x-accel-buffering", "transfer-encoding"}
+    for fields in ({}, {"stream": True}):
+        headers = (await node.ask(**fields)).headers
+        assert set(headers) <= allowed | {"date", "server"}
+        assert headers["server"] == "uvicorn"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model": 3}', b"\xff"])
+async def test_what_is_no_request_is_said(make_node: Callable[..., Any], body: bytes) -> None:
+    node = await make_node()
+    headers = {"Authorization": f"Bearer {KEY}"}
+    response = await node.world.http.post(CHAT, content=body, headers=headers)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "malformed-message")
+
+
+async def test_a_node_that_shuts_down_takes_none(make_node: Callable[..., Any]) -> None:
+    node = await make_node()
+    node.world.gateway.draining = True
+    assert (await node.ask()).json()["error"]["code"] == "draining"
+    node.world.gateway.draining = False
+
+
+# --------------------------------------------------------------------------------------- who comes first
+
+
+async def test_while_users_wait_nothing_paid_is_taken(make_node: Callable[..., Any]) -> None:
+    node = await make_node(running=1)
+    payer = await node.world.payer()
+    node.world.engine.gate = asyncio.Semaphore(0)
+    first, second = (asyncio.create_task(node.ask()) for _ in range(2))
+    await until(lambda: node.lobby.waiting == 1 and node.world.engine.started == 1)
+    held = node.world.held()
+    refused = await payer.post(payer.body())
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "busy")
+    assert node.world.held() == held
+    for _ in range(8):
+        node.world.engine.gate.release()
+    assert (await first).status_code == 200
+    await until(lambda: node.lobby.waiting == 0)
+    node.world.engine.gate = None
+    assert (await payer.complete())["choices"]
+    second.cancel()
+
+
+async def test_users_use_the_engine_at_once_however_much_paid_work_runs(
+    make_node: Callable[..., Any],
+) -> None:
+    node = await make_node()
+    payer = await node.world.payer()
+    gate = node.world.engine.gate = asyncio.Semaphore(0)
+    paid = [asyncio.create_task(payer.complete(payer.body(max_tokens=1))) for _ in range(5)]
+    await until(lambda: node.world.engine.started == 5)
+    mine = asyncio.create_task(node.ask(max_tokens=1))
+    await until(lambda: node.world.engine.started == 6)
+    for _ in range(6):
+        gate.release()
+    assert (await mine).status_code == 200
+    assert all(answer["choices"] for answer in await asyncio.gather(*paid))
+
+
+async def test_those_who_wait_are_not_too_many_and_not_for_ever(make_node: Callable[..., Any]) -> None:
+    node = await make_node(running=1, waiting=1, waiting_s=0.2)
+    node.world.engine.gate = asyncio.Semaphore(0)
+    first, second = (asyncio.create_task(node.ask()) for _ in range(2))
+    await until(lambda: node.lobby.waiting == 1)
+    crowded = await node.ask()
+    late = await second
+    assert [(told.status_code, told.json()["error"]["code"]) for told in (crowded, late)] == [
+        (429, "crowded")
+    ] * 2
+    for _ in range(8):
+        node.world.engine.gate.release()
+    assert (await first).status_code == 200
+
+
+async def test_one_user_has_so_many_requests(make_node: Callable[..., Any]) -> None:
+    node = await make_node(each=2)
+    node.world.engine.gate = asyncio.Semaphore(0)
+    under_way = [asyncio.create_task(node.ask(stream=bool(i))) for i in range(2)]
+    await until(lambda: node.world.engine.started == 2)
+    assert (await node.ask()).json()["error"]["code"] == "user-busy"
+    for _ in range(16):
+        node.world.engine.gate.release()
+    assert {(await task).status_code for task in under_way} == {200}
+    node.world.engine.gate = None
+    assert (await node.ask()).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_hangs_up_leaves_the_engine_alone(make_node: Callable[..., Any], stream: bool) -> None:
+    node = await make_node(running=1)
+    node.world.engine.gate = asyncio.Semaphore(2)
+    asking = asyncio.create_task(node.ask(stream=stream))
+    await until(lambda: node.world.engine.started == 1 and node.world.engine.gate._value == 0)
+    waiting = asyncio.create_task(node.ask())
+    await until(lambda: node.lobby.waiting == 1)
+    waiting.cancel()
+    await until(lambda: node.lobby.waiting == 0)
+    asking.cancel()
+    await asyncio.wait_for(node.world.engine.cut.wait(), 5)
+    await until(lambda: not node.own.running)
+    node.world.engine.gate = None
+    assert (await node.ask()).status_code == 200
+
+
+# --------------------------------------------------------------------------------------- here or elsewhere
+
+
+async def test_what_the_policy_sends_away_is_bought(make_node: Callable[..., Any]) -> None:
+    shop = Shop([b'{"from": "elsewhere"}'])
+    node = await make_node(shop=shop, policy=Answers([True, False]))
+    assert (await node.ask(marker=1)).json() == {"from": "elsewhere"}
+    assert node.world.engine.started == 0
+    assert orjson.loads(shop.asked[0])["marker"] == 1
+    assert (await node.ask()).json()["choices"]
+    assert (node.world.engine.started, len(shop.asked)) == (1, 1)
+
+
+async def test_what_nobody_sells_the_own_engine_answers(make_node: Callable[..., Any]) -> None:
+    node = await make_node(shop=Shop([None]), policy=Answers([True]))
+    assert (await node.ask()).json()["choices"]
+    assert node.world.engine.started == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_a_dead_engine_does_not_answer_is_bought(
+    make_node: Callable[..., Any], stream: bool
+) -> None:
+    shop = Shop([b'{"from": "elsewhere"}', None])
+    node = await make_node(shop=shop, policy=Answers([False, False]))
+    node.world.engine.die_after = 0
+    assert (await node.ask(stream=stream)).json() == {"from": "elsewhere"}
+    nobody = await node.ask(stream=stream)
+    assert (nobody.status_code, nobody.json()["error"]["code"]) == (503, "unserved")
+
+
+async def test_an_engine_that_dies_in_mid_stream_ends_it_in_words(make_node: Callable[..., Any]) -> None:
+    node = await make_node()
+    node.world.engine.die_after = 3
+    async with node.program() as client:
+        question: Any = [{"role": "user", "content": "Say something."}]
+        stream = await client.chat.completions.create(model=MODEL, messages=question, stream=True)
+        with pytest.raises(openai.APIError, match="broke off"):
+            async for _ in stream:
+                pass
+    await until(lambda: not node.own.running)
+
+
+async def test_an_undecided_policy_is_asked_again_and_the_request_waits(
+    make_node: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallystick_node.network.own._AGAIN_S", 0.05)
+    policy = Answers([None, None, None, None, True])
+    node = await make_node(shop=Shop([b'{"from": "elsewhere"}']), policy=policy)
+    asking = asyncio.create_task(node.ask())
+    await until(lambda: node.lobby.waiting == 1)
+    assert (await asking).json() == {"from": "elsewhere"}
+    assert policy.says == []
+    assert node.lobby.waiting == 0
+
+
+@pytest.mark.parametrize("nonsense", [ZeroDivisionError(), "yes", 1])
+async def test_a_policy_that_fails_stops_nobody(make_node: Callable[..., Any], nonsense: object) -> None:
+    node = await make_node(shop=Shop(), policy=Answers([nonsense]))
+    assert (await node.ask()).status_code == 200, "the default decides: there is room"
+
+
+async def test_a_model_that_is_not_here_is_bought_or_unknown(make_node: Callable[..., Any]) -> None:
+    shop = Shop([b'{"from": "elsewhere"}', None])
+    node = await make_node(shop=shop, policy=Answers())
+    assert (await node.ask(model="theirs")).json() == {"from": "elsewhere"}
+    assert (await node.ask(model="theirs")).json()["error"]["code"] == "unserved"
+    shop.known = 0
+    unknown = await node.ask(model="theirs")
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model-unknown")
+    assert node.world.engine.started == 0
+
+
+async def test_what_says_that_it_is_a_repetition_reaches_the_seller_alone(
+    make_node: Callable[..., Any],
+) -> None:
+    shop = Shop([b"{}"])
+    node = await make_node(shop=shop, policy=Answers([True]))
+    headers = {"Authorization": f"Bearer {KEY}", "Idempotency-Key": "k", "Cookie": "secret", "X-Other": "o"}
+    await node.world.http.post(CHAT, json={"model": MODEL}, headers=headers)
+    assert dict(shop.headers) == {"idempotency-key": "k"}
+
+
+async def test_a_paid_request_is_never_sold_on(make_node: Callable[..., Any]) -> None:
+    """There is no way from a payer's request to who buys, whatever the policy would like."""
+    shop = Shop()
+    node = await make_node(shop=shop, policy=Answers([True] * 9))
+    payer = await node.world.payer()
+    await payer.complete()
+    node.world.engine.die_after = 0
+    assert (await payer.post(payer.body())).status_code == 502
+    assert shop.asked == []
