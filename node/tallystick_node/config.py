@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from tallystick.protocol.units import Address, address
+from tallystick.protocol.speed import Speed
+from tallystick.protocol.status import PARAMETERS
+from tallystick.protocol.units import Address, Tokens, address
 
 _STRICT = ConfigDict(extra="forbid", strict=False)
 
@@ -62,6 +64,34 @@ class ListenConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedConfig:
+    """The constants of `protocol/speed`, in picoseconds. An engine without any is seen at work first."""
+
+    __pydantic_config__ = _STRICT
+    fixed: Uint64 = 0
+    sequence: Uint64 = 0
+    weights: Uint64 = 0
+    token: Uint64 = 0
+    context: Uint64 = 0
+    capacity: Uint64 = 0
+    """Tokens; zero: any number."""
+    chunk: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
+    """Tokens; zero: any number."""
+
+    @property
+    def speed(self) -> Speed:
+        return Speed(
+            fixed=self.fixed,
+            sequence=self.sequence,
+            weights=self.weights,
+            token=self.token,
+            context=self.context,
+            capacity=Tokens(self.capacity),
+            chunk=Tokens(self.chunk),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineConfig:
     """Any server with OpenAI's API."""
 
@@ -70,6 +100,12 @@ class EngineConfig:
     api_key_env: str | None = None
     models: dict[str, str] = field(default_factory=dict)
     """The engine's name of a model that is offered under another one."""
+    speed: SpeedConfig | None = None
+    """How long its steps take; where it is not given, that is found out from the answers it gives."""
+    parameters: tuple[Annotated[str, Field(pattern=f"^({'|'.join(PARAMETERS)})$")], ...] = ()
+    """Of requests, that it understands: payers may insist on them."""
+    quantization: Annotated[str, Field(max_length=16)] = ""
+    """`bf16`, `fp8`, `int4`, …: what payers may insist on; empty: not said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

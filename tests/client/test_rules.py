@@ -208,6 +208,14 @@ def test_who_says_nothing_is_not_taken_to_be_fast() -> None:
     assert order(fastest([silent, slow], WANTED)) == [2, 1]
 
 
+def test_whose_engine_nobody_has_seen_is_not_taken_to_be_fast() -> None:
+    heard = seen()
+    assert heard.status is not None
+    nothing = replace(A100, fixed=0, sequence=0, weights=0, token=0, context=0)
+    unseen = one(1, replace(heard, status=replace(heard.status, speed=nothing)), price=1)
+    assert order(fastest([unseen, one(2, seen(slower=19), price=10**7)], WANTED)) == [2, 1]
+
+
 def test_stake_draws_in_proportion() -> None:
     """The first of them; the frequencies are within four standard deviations."""
     candidates = [one(i, stake=i) for i in range(1, 5)]

@@ -550,6 +550,8 @@ ELSEWHERE = {
     "chain.blocks.read": "blocks and logs, each on this list",
     "chain.codec.decoder_fn": "inside chain.abi.decode",
     "chain.transaction.read": "what web3 has read: tests/chain/test_bad_node.py feeds it nonsense",
+    "gateway.load.load_of": "no decoder",
+    "gateway.promises.load": "no decoder",
     "gateway.tls.load_or_make_key": "one's own key, read by cryptography",
     "engine.echo.load": "no decoder",
     "engine.echo.read_manner": "one's own command line",

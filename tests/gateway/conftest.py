@@ -37,6 +37,7 @@ from tallystick_node.gateway.guard import Guard
 from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.own_users import OwnRoutes
+from tallystick_node.gateway.promises import Claims
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.gateway.watch import ChainWatch
@@ -75,6 +76,7 @@ class World:
         self.credit = 100_000
         self.prices = (1 * MTOK, MTOK // 2, 10 * MTOK)
         self.limits = Limits(running=500, unsecured=Atoms(2_000), head_age_s=120)
+        self.claims = Claims()
         self.relay_policy = RelayPolicy(pause_s=5, keep_alive_s=0.05, unsecured_limit=Atoms(2_000))
         self.refusals_a_minute = 0
         self.body_limit = 1 << 20
@@ -101,7 +103,7 @@ class World:
             on_receipt=self.metrics.receipt,
         )
         self.grants = Grants(self.books, self.chain, GrantPolicy(self.minimum_cap))
-        self.gateway = Gateway(self.books, self.grants, self.limits)
+        self.gateway = Gateway(self.books, self.grants, self.limits, self.claims)
         self.watch = ChainWatch(self.gateway, self.grants, self.chain)
         self.cashier = Cashier(self.gateway, self.grants, self.chain, self.settle_policy, self.metrics)
         self.upstream = Upstream(self.engine.url)

@@ -20,9 +20,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tallystick.protocol.units import ZERO_HASH
-from tallystick.protocol.wire import RECEIPT
+from tallystick.protocol.speed import Speed
+from tallystick.protocol.units import ZERO_HASH, Tokens, to_hex
+from tallystick.protocol.wire import EXPECT, QUOTES_PATH, RECEIPT
 from tallystick_node.gateway.openapi import OPENAPI_PATH, PAID_PATHS, document
+from tallystick_node.gateway.promises import Claims
 from tests.gateway.conftest import World
 
 CHECKS = [
@@ -33,6 +35,13 @@ CHECKS = [
 ]
 SCHEMA = schemathesis.openapi.from_dict(document())
 OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations()}
+SPEED = Speed(fixed=10**9, sequence=0, weights=0, token=0, context=0, capacity=Tokens(0), chunk=Tokens(0))
+EXPECTATIONS = (
+    "first-us=1000000, token-us=1000000, input=10, output=8",
+    "first-us=0, token-us=0, input=10, output=100000",
+    "quote=0x" + "00" * 32,
+    "soon",
+)
 OWNED = [label for label in OPERATIONS if label.startswith("POST")]
 
 
@@ -41,6 +50,7 @@ class Running:
 
     def __init__(self, folder: Path):
         self.world = World(folder)
+        self.world.claims = Claims(speed=SPEED)
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -117,14 +127,18 @@ def test_whatever_a_payer_signs_is_answered_as_documented(gateway: Running, labe
     with httpx2.Client(trust_env=False) as http:
 
         @thorough
-        @given(OPERATIONS[label].as_strategy(), st.booleans())
-        def holds(case: Any, named: bool) -> None:
+        @given(OPERATIONS[label].as_strategy(), st.booleans(), st.none() | st.sampled_from(EXPECTATIONS))
+        def holds(case: Any, named: bool, expected: str | None) -> None:
             payer, body = gateway.payer, written(case)
             if named and case.path in PAID_PATHS and isinstance(case.body, dict):
                 body = json.dumps(case.body | {"model": payer.offer.model}).encode()
+            if named and case.path == QUOTES_PATH and isinstance(case.body, dict):
+                body = json.dumps(case.body | {"offerHash": to_hex(payer.offer_hash)}).encode()
             kind = None if case.path.endswith("vouchers") else body
             offer = payer.offer_hash if case.path in PAID_PATHS else ZERO_HASH
             headers = payer.headers(kind, offer_hash=offer) | {"Content-Type": "application/json"}
+            if expected is not None:
+                headers[EXPECT] = expected
             response = asked(gateway, http, case, headers, body)
             served.append(response.status_code == 200)
             if response.headers.get(RECEIPT):

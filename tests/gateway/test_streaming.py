@@ -9,8 +9,8 @@ import pytest
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.units import Atoms
 from tallystick.protocol.wire import RECEIPT_COMMENT
-from tallystick_node.gateway.app import StreamAnswer
 from tallystick_node.gateway.relay import Answer, RelayPolicy, Running
+from tallystick_node.gateway.streaming import StreamAnswer
 from tests.gateway.conftest import Make, World, until
 from tests.gateway.payer import CHAT, Payer, Stream
 

@@ -167,10 +167,11 @@ quoted: Final[Policy] = Quoted()
 
 def foreseen(candidate: Candidate, wanted: Wanted) -> Pace | None:
     """What the provider's own word lets one expect; None where it said nothing."""
-    if candidate.quoted is not None or candidate.seen.status is None:
+    status = candidate.seen.status
+    if candidate.quoted is not None or status is None or not status.speed.is_known:
         return candidate.quoted
     return pace(
-        candidate.seen.status.speed,
+        status.speed,
         _load(candidate),
         input_tokens=wanted.input_tokens,
         output_tokens=wanted.expected_output,

@@ -41,6 +41,11 @@ class Speed(Message):
     chunk: Tokens
     """Prompt tokens that one step takes in at most; zero: any number."""
 
+    @property
+    def is_known(self) -> bool:
+        """All zero: the provider has not seen its engine at work, or does not say."""
+        return bool(self.fixed or self.sequence or self.weights or self.token or self.context)
+
     def step_s(self, *, sequences: int, context: int, prompt: int = 0) -> float:
         """Seconds of one step over `sequences` running ones that hold `context` tokens, with `prompt` tokens
         taken in beside them."""

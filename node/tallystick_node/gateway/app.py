@@ -4,7 +4,7 @@ Paid routes go past FastAPI's routing and middleware: they are on every request'
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from tallystick.protocol.errors import (
     AnswerUnknown,
@@ -24,15 +24,18 @@ from tallystick.protocol.errors import (
     MarketError,
     SignatureError,
 )
+from tallystick.protocol.expect import read_expect
 from tallystick.protocol.message import read_value
-from tallystick.protocol.receipt import Finish
 from tallystick.protocol.wire import (
     AUTHORIZATION,
     CHALLENGE,
     CLOSE_PATH,
+    EXPECT,
     GOSSIP_PATH,
     NETWORK_PATH,
     OFFERS_PATH,
+    QUOTE,
+    QUOTES_PATH,
     RATINGS_PATH,
     RECEIPT,
     RECEIPTS_PATH,
@@ -43,10 +46,12 @@ from tallystick.protocol.wire import (
     Terms,
     challenge,
 )
+from tallystick_node.gateway import listed
 from tallystick_node.gateway.direct import Direct, Endpoint
 from tallystick_node.gateway.errors import (
     RETRY_AFTER_S,
     BodyTooLarge,
+    Bounced,
     InternalFailure,
     PaymentRequired,
     Refused,
@@ -61,9 +66,9 @@ from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.network import NetworkRoutes
 from tallystick_node.gateway.openapi import OPENAPI_PATH, PAID_PATHS, document
 from tallystick_node.gateway.own_users import OwnRoutes
-from tallystick_node.gateway.patience import Patience
 from tallystick_node.gateway.reading import page
-from tallystick_node.gateway.relay import EVENT_STREAM, Answer, Relay, Running
+from tallystick_node.gateway.relay import Answer, Relay, Running
+from tallystick_node.gateway.streaming import StreamAnswer
 from tallystick_node.network.errors import UserUnknown
 from tallystick_node.store.records import StoredAnswer
 
@@ -106,6 +111,7 @@ def make_app(
         RESYNC_PATH: guarded(routes.resync),
         RESTORE_PATH: guarded(routes.restore),
         CLOSE_PATH: guarded(routes.close),
+        QUOTES_PATH: guarded(routes.quote),
     }
     gets = {
         f"{RECEIPTS_PATH}/{{channel}}": _function(guarded(routes.receipts)),
@@ -168,8 +174,10 @@ class Routes:
 
     async def paid(self, request: Request) -> Response:
         credential, relay = self._credential(request), self._relay
+        expect = request.headers.get(EXPECT)
+        said = None if expect is None else read_expect(expect)
         async with self._intake.body(request) as body:
-            admitted = await self._gateway.admit(credential, body)
+            admitted = await self._gateway.admit(credential, body, said)
         if isinstance(admitted, StoredAnswer):
             return _stored(admitted)
         if admitted.served:
@@ -183,11 +191,16 @@ class Routes:
             await relay.abandon(admitted)
             raise
         if isinstance(answer, Answer):
-            return _whole(answer)
+            return _whole(answer, admitted)
         return StreamAnswer(answer, relay.patience_s, admitted, relay)
 
     async def voucher(self, request: Request) -> Response:
         return _json(await self._gateway.take_voucher(self._credential(request)))
+
+    async def quote(self, request: Request) -> Response:
+        credential = self._credential(request)
+        async with self._intake.body(request) as body:
+            return _json(await self._gateway.quote(credential, body))
 
     async def resync(self, request: Request) -> Response:
         credential = self._credential(request)
@@ -212,10 +225,10 @@ class Routes:
         return _json(page(self._gateway.books, credential, channel_id, start, until))
 
     async def models(self, _: Request) -> Response:
-        return _json(self._gateway.models())
+        return _json(listed.models(self._gateway.books))
 
     async def offers(self, _: Request) -> Response:
-        return _json(self._gateway.offers())
+        return _json(listed.offers(self._gateway.books))
 
     async def exposition(self, _: Request) -> Response:
         media_type = "text/plain; version=0.0.4; charset=utf-8"
@@ -254,7 +267,7 @@ class Guarded:
             self._metrics.refused(error)
             if isinstance(error, _SUSPECT) or (isinstance(error, PaymentRequired) and _has_body(request)):
                 self._guard.note_refusal(peer)
-            return _error(error, self._gateway.blank_terms() if status_of(error) == 402 else None)
+            return _error(error, listed.blank_terms(self._gateway.books) if status_of(error) == 402 else None)
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:
@@ -283,8 +296,8 @@ def _plain(
     return response
 
 
-def _whole(answer: Answer) -> Response:
-    headers = {}
+def _whole(answer: Answer, running: Running) -> Response:
+    headers = {} if running.promise is None else {QUOTE: running.promise}
     if answer.receipt is not None:
         headers[RECEIPT] = answer.receipt
     if answer.retry_after is not None:
@@ -309,78 +322,13 @@ async def _followed(running: Running, patience_s: float) -> Response:
     answer = await asyncio.shield(running.answer)
     if isinstance(answer, MarketError):
         raise answer
-    return _whole(answer) if answer else StreamAnswer(running.follow(), patience_s)
+    return _whole(answer, running) if answer else StreamAnswer(running.follow(), patience_s)
 
 
 async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
     async for block in rest:
         yield block
-
-
-class StreamAnswer(Response):
-    """Server-sent events. With a request to serve, its blocks are read to the end whatever becomes of the
-    payer."""
-
-    def __init__(
-        self,
-        blocks: AsyncIterator[bytes],
-        patience_s: float,
-        running: Running | None = None,
-        relay: Relay | None = None,
-    ):
-        """`patience_s`: a payer that reads nothing for so long has gone."""
-        super().__init__()
-        self.raw_headers = [
-            (b"content-type", EVENT_STREAM.encode()),
-            _NO_STORE,
-            (b"x-accel-buffering", b"no"),
-        ]
-        self._blocks = blocks
-        self._patience = Patience(patience_s)
-        self._gone = False
-        self._running = running
-        self._relay = relay
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        watch = asyncio.ensure_future(self._watch(receive))
-        try:
-            with self._patience:
-                await self._pass_on(send)
-        finally:
-            watch.cancel()
-            if self._running is not None and self._relay is not None:
-                await self._relay.abandon(self._running)
-            if isinstance(self._blocks, AsyncGenerator):
-                await self._blocks.aclose()
-
-    async def _pass_on(self, send: Send) -> None:
-        await self._send(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async for block in self._blocks:
-            if block:
-                await self._send(send, {"type": "http.response.body", "body": block, "more_body": True})
-            if self._gone and self._running is None:
-                break
-        await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _send(self, send: Send, message: Message) -> None:
-        if self._gone:
-            return
-        try:
-            await self._patience.wait(send(message))
-        except TimeoutError:
-            self._leave()
-
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._leave()
-
-    def _leave(self) -> None:
-        """The payer has gone, and with it the request that it asked for."""
-        self._gone = True
-        if self._running is not None:
-            self._running.end(Finish.CANCELLED)
 
 
 def _error(error: MarketError, terms: Terms | None) -> Response:
@@ -390,6 +338,8 @@ def _error(error: MarketError, terms: Terms | None) -> Response:
         headers[CHALLENGE] = challenge(terms)
     if status == 429:
         headers["Retry-After"] = str(RETRY_AFTER_S)
+    if isinstance(error, Bounced):
+        headers["Retry-After"] = "0"
     return _plain(status, _JSON, orjson.dumps(error_json(error, terms)), headers)
 
 

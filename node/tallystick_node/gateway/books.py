@@ -20,6 +20,7 @@ from tallystick.protocol.errors import (
     OfferWithdrawn,
 )
 from tallystick.protocol.offer import SALT_BITS, Offer, fresh_sequence
+from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, Signed, Verified, sign
 from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Timestamp, to_hex
@@ -199,6 +200,9 @@ class Books:
         assert tab.refusing
         return sign(Close(channel_id=tab.id, cumulative_amount=amount), self.domain, self._key).signed
 
+    def sign_quote(self, quote: Quote) -> Signed[Quote]:
+        return sign(quote, self.domain, self._key).signed
+
     def sign_offer(self, offer: Offer, *, latest: int, minimum: int) -> Signed[Offer]:
         """Under a sequence that was never signed for; `latest` and `minimum` are the chain's."""
         latest = max(latest, *self._signed, 0)
@@ -223,6 +227,13 @@ class Books:
 
     def offer(self, offer_hash: Hash32, model: str) -> Offer:
         """One of ours that holds and names the model; raises OfferError."""
+        offer = self.standing(offer_hash)
+        if offer.model != model:
+            raise ModelNotOffered("The offer is for another model.", required=offer.model, actual=model)
+        return offer
+
+    def standing(self, offer_hash: Hash32) -> Offer:
+        """One of ours that holds; raises OfferUnknown, OfferWithdrawn or OfferExpired."""
         offer = self.offers.get(offer_hash)
         if offer is None:
             raise OfferUnknown("The offer is none of this provider's.", actual=to_hex(offer_hash))
@@ -232,8 +243,6 @@ class Books:
             )
         if offer.valid_until <= self.now:
             raise OfferExpired("The offer has expired.", required=offer.valid_until, actual=self.now)
-        if offer.model != model:
-            raise ModelNotOffered("The offer is for another model.", required=offer.model, actual=model)
         return offer
 
     def holding(self) -> list[tuple[Hash32, Offer]]:

@@ -152,8 +152,9 @@ RETRY_AFTER_S: Final = 1
 """What a 429 asks for."""
 
 
-def status_of(error: MarketError) -> int:
-    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+def status_of(error: MarketError | type[MarketError]) -> int:
+    kind = error if isinstance(error, type) else type(error)
+    return next((STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS), 500)
 
 
 def error_json(error: MarketError, terms: Terms | None = None) -> dict[str, Any]:

@@ -15,27 +15,32 @@ import orjson
 from tallystick.chain.errors import ChainDisputed
 from tallystick.crash import point
 from tallystick.ports import Head
-from tallystick.protocol.channel import ChannelKey, Status
+from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.channel import Status as ChannelStatus
 from tallystick.protocol.errors import (
     AnswerDropped,
     AnswerUnknown,
     ChannelUnknown,
     MalformedMessage,
+    MarketError,
     NonceReused,
+    QuoteError,
     VoucherNotGreater,
     WrongEpoch,
 )
+from tallystick.protocol.expect import Inquiry
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.message import read_value
 from tallystick.protocol.signed import Signed, Verified, verify
+from tallystick.protocol.status import Status
 from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Hash32, Timestamp, to_hex
 from tallystick.protocol.voucher import Voucher, request_hash, require_names
-from tallystick.protocol.wire import Credential, Terms, read_authorization, read_text, signed_to_json
+from tallystick.protocol.wire import Credential, read_authorization, read_text, signed_to_json
 from tallystick_node.gateway.admission import Refuse, Serve, admit, bounds
 from tallystick_node.gateway.ask import Ask
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.errors import (
-    Busy,
+    Bounced,
     ChainStale,
     Draining,
     PaymentRequired,
@@ -45,10 +50,11 @@ from tallystick_node.gateway.errors import (
 )
 from tallystick_node.gateway.grants import Grants
 from tallystick_node.gateway.metering import Meter
+from tallystick_node.gateway.promises import Claims, Promises, Said
 from tallystick_node.gateway.relay import Running
 from tallystick_node.gateway.restoring import Restorer
 from tallystick_node.gateway.tab import Tab
-from tallystick_node.store.records import Change, RequestStarted, StoredAnswer
+from tallystick_node.store.records import Change, RequestStarted, StoredAnswer, VoucherSaved
 
 RESYNC_LIMIT: Final = 1000
 """Receipts in one answer."""
@@ -70,7 +76,7 @@ class Limits:
 
 
 class Gateway:
-    def __init__(self, books: Books, grants: Grants, limits: Limits):
+    def __init__(self, books: Books, grants: Grants, limits: Limits, claims: Claims = Claims()):
         self.books = books
         self._grants = grants
         self._restorer = Restorer(books, grants)
@@ -78,6 +84,7 @@ class Gateway:
         self.running: dict[tuple[ChannelId, int], Running] = {}
         self.require_taken: Callable[[Ask], None] = lambda _: None
         """Raises where the node's policy does not take a request, or its own users come first."""
+        self.promises = Promises(books, self.running, limits.running, claims)
         self.draining = False
         self.key_revoked = False
         """The provider named another receipt key on chain: what this node signs is worth nothing to a
@@ -110,10 +117,13 @@ class Gateway:
                 )
         return credential
 
-    async def admit(self, credential: Credential, body: bytes) -> Running | StoredAnswer:
+    async def admit(
+        self, credential: Credential, body: bytes, said: Said | None = None
+    ) -> Running | StoredAnswer:
         """A new request to be served, one that runs already, or the answer to one that has ended.
 
-        A new one is reserved for and saved, together with the voucher that came with it.
+        A new one is reserved for and saved, together with the voucher that came with it. `said`: what its
+        payer says of the time that it may take.
 
         Raises
         ------
@@ -131,7 +141,7 @@ class Gateway:
             return known
         if credential.fetch:
             raise AnswerUnknown("There is no answer under this nonce.", actual=nonce)
-        self._require_ready()
+        self._require_ready(said)
         ask = Ask.read(body)
         offer = self.books.offer(credential.offer_hash, ask.model)
         within = bounds(offer, ask)
@@ -139,6 +149,9 @@ class Gateway:
         acknowledged = self.books.acknowledge(tab, voucher)
         account, unsecured = self.books.account(tab), self.limits.unsecured
         decision = admit(account, tab, offer, within, streamed=ask.streamed, unsecured_limit=unsecured)
+        promise = None
+        if said is not None and isinstance(decision, Serve):
+            promise = await self._promised(acknowledged, said, tab, ask, credential.offer_hash, hashed)
         changes: list[Change] = []
         if not tab.kept and not isinstance(decision, Refuse):
             changes.append(self.books.saved(tab))
@@ -146,7 +159,7 @@ class Gateway:
             changes.append(acknowledged)
         if not isinstance(decision, Serve):
             await self.books.store.save(*changes)
-            raise Refused(decision.error, decision.terms, mined=tab.channel.status is not Status.NONE)
+            raise Refused(decision.error, decision.terms, mined=tab.channel.status is not ChannelStatus.NONE)
         meter = Meter(
             offer=offer,
             offer_hash=credential.offer_hash,
@@ -162,12 +175,30 @@ class Gateway:
             meter=meter,
             reservation=decision.reservation,
         )
+        running.promise = promise
         self._register(running)
         changes.append(RequestStarted(channel_id=tab.id, nonce=nonce, request_hash=hashed))
         point("request.admitted")
         await self.books.store.save(*changes)
         point("request.saved")
         return running
+
+    async def _promised(
+        self,
+        acknowledged: VoucherSaved | None,
+        said: Said,
+        tab: Tab,
+        ask: Ask,
+        offer_hash: Hash32,
+        hashed: Hash32,
+    ) -> str | None:
+        """The quote; raises Bounced or QuoteError, when nothing is kept but the voucher."""
+        try:
+            return self.promises.weigh(said, tab, ask, offer_hash, hashed)
+        except (Bounced, QuoteError):
+            if acknowledged is not None:
+                await self.books.store.save(acknowledged)
+            raise
 
     async def _authenticate(self, credential: Credential, hashed: Hash32) -> tuple[Tab, Verified[Voucher]]:
         """The channel, open, and its session key's voucher for what hashes so."""
@@ -202,7 +233,7 @@ class Gateway:
             raise AnswerDropped("The answer is acknowledged, and no longer kept.", actual=nonce)
         return known
 
-    def _require_ready(self) -> None:
+    def _require_ready(self, said: Said | None) -> None:
         if self.draining:
             raise Draining("The node is shutting down.")
         if self.key_revoked:
@@ -214,12 +245,7 @@ class Gateway:
                 required=self.limits.minimum_stake,
                 actual=self.staked,
             )
-        if len(self.running) >= self.limits.running:
-            raise Busy(
-                "As many requests run as this node allows.",
-                required=self.limits.running,
-                actual=len(self.running),
-            )
+        self.promises.require_room(said)
 
     def require_chain(self) -> None:
         """What the chain says is fresh and undisputed; raises ChainDisputed or
@@ -245,7 +271,12 @@ class Gateway:
         key = running.tab.id, running.nonce
         running.tab.running[running.nonce] = running.reservation
         self.running[key] = running
-        running.answer.add_done_callback(lambda _: self.running.pop(key, None))
+        running.company = len(self.running)
+        running.answer.add_done_callback(lambda _: self._leave(running))
+
+    def _leave(self, running: Running) -> None:
+        self.running.pop((running.tab.id, running.nonce), None)
+        self.promises.note(running)
 
     # -------------------------------------------------------------------------------------------- the rest
 
@@ -267,6 +298,22 @@ class Gateway:
             "cumulativeAmount": str(tab.acknowledged.amount),
             "receiptCount": str(tab.acknowledged.count),
         }
+
+    async def quote(self, credential: Credential, body: bytes) -> dict[str, Any]:
+        """How long a request would take now, signed, with room held for it."""
+        tab, _ = await self._authenticate(credential, request_hash(ZERO_HASH, body))
+        asked = Inquiry.from_json(_object(body))
+        self.promises.release(tab)
+        self._require_ready(None)
+        return signed_to_json(self.promises.answer(tab, asked))
+
+    def statuses(self, *, engine_up: bool) -> list[Status]:
+        """What this node says of itself, one for each model, not signed and without a sequence."""
+        try:
+            self._require_ready(None)
+        except MarketError:
+            engine_up = False
+        return self.promises.statuses(ready=engine_up)
 
     async def resync(self, credential: Credential, body: bytes) -> dict[str, Any]:
         """Both sides' signed state, for a payer that lost its own."""
@@ -325,39 +372,6 @@ class Gateway:
             raise ChannelUnknown("This provider knows no such channel.")
         require_names(voucher, request_hash(ZERO_HASH, body))
         return tab, verify(credential.voucher, self.books.domain, signer=tab.channel.key.session_key)
-
-    def models(self) -> dict[str, Any]:
-        """OpenAI's list, with what each costs and on what terms."""
-        listed = [
-            {
-                "id": signed.message.model,
-                "object": "model",
-                "created": 0,
-                "owned_by": to_hex(signed.message.provider),
-                "max_model_len": signed.message.context_length,
-                "tallystick": {"offerHash": to_hex(offer_hash)} | signed_to_json(signed),
-            }
-            for offer_hash, signed in self.books.posted_offers()
-        ]
-        return {"object": "list", "data": listed}
-
-    def offers(self) -> list[dict[str, Any]]:
-        return [signed_to_json(signed) for _, signed in self.books.posted_offers()]
-
-    def blank_terms(self) -> Terms:
-        """What a 402 says to somebody without a channel."""
-        holding = self.books.holding()
-        zero = Atoms(0)
-        offer_hash, credit = (holding[-1][0], holding[-1][1].credit) if holding else (ZERO_HASH, zero)
-        return Terms(
-            offer_hash=offer_hash,
-            credit=credit,
-            owed=zero,
-            reserved=zero,
-            required=zero,
-            receipt_count=0,
-            cap=zero,
-        )
 
 
 def _decoded(header: str | None) -> Credential:

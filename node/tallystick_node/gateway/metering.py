@@ -45,8 +45,9 @@ class Meter:
         self.bounds = bounds
         self._offer_hash = offer_hash
         self._request_hash = request_hash
-        self._received_at = received_at
-        self._first_token_at = Milliseconds(0)
+        self.received_at = received_at
+        self.first_token_at = Milliseconds(0)
+        """When it was sent; zero until then."""
         self._seen = Counts()
         self._unsent = b""
         """Token ids in what was seen last."""
@@ -65,13 +66,23 @@ class Meter:
         """What was seen last is sent, as `payload`."""
         self._sent.add_payload(payload)
         self._sent.follow(self._seen, self._unsent)
-        if not self._first_token_at and self._sent.output_tokens:
-            self._first_token_at = now
+        if not self.first_token_at and self._sent.output_tokens:
+            self.first_token_at = now
 
     @property
     def finish(self) -> Finish | None:
         """What the engine gave as its reason; None while it has not ended."""
         return self._sent.finish
+
+    @property
+    def input_tokens(self) -> int:
+        """As the engine counts them; zero until it says."""
+        return self._seen.input_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        """That the engine said so far."""
+        return self._seen.output_tokens
 
     @property
     def input_known(self) -> bool:
@@ -153,8 +164,8 @@ class Meter:
             cached_input_tokens=charge.cached_input_tokens,
             output_tokens=charge.output_tokens,
             finish=int(finish),
-            received_at=self._received_at,
-            first_token_at=self._first_token_at,
+            received_at=self.received_at,
+            first_token_at=self.first_token_at,
             finished_at=now,
             cost=charge.cost,
             cumulative_cost=Atoms(tab.issued.amount + charge.cost),

@@ -12,12 +12,16 @@ from tallystick.protocol.documents import CHANNEL
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.message import Message, fields_of
 from tallystick.protocol.offer import Offer
+from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.voucher import Acknowledgement, Close, Voucher
 from tallystick.protocol.wire import (
     CHALLENGE,
     CLOSE_PATH,
+    EXPECT,
     OFFERS_PATH,
+    QUOTE,
+    QUOTES_PATH,
     RECEIPT,
     RECEIPTS_PATH,
     RESTORE_PATH,
@@ -31,7 +35,7 @@ Json = dict[str, Any]
 
 OPENAPI_PATH: Final = "/openapi.json"
 PAID_PATHS: Final = ("/v1/chat/completions", "/v1/completions")
-_SIGNED: Final = (Offer, Receipt, Voucher, Close)
+_SIGNED: Final = (Offer, Receipt, Voucher, Close, Quote)
 
 _CREDENTIAL: Final = (
     gateway.PaymentRequired,
@@ -56,22 +60,27 @@ _VOUCHER: Final = (
     gateway.ChainStale,
 )
 _BODY: Final = (gateway.BodyTooLarge, gateway.BodyTooSlow, gateway.Busy)
+_OFFER: Final = (protocol.OfferUnknown, protocol.OfferExpired, protocol.OfferWithdrawn)
+_READY: Final = (gateway.Draining, gateway.Unready)
 _WORK: Final = (
     protocol.AnswerUnknown,
     protocol.NonceReused,
     protocol.AnswerDropped,
-    protocol.OfferUnknown,
-    protocol.OfferExpired,
-    protocol.OfferWithdrawn,
+    *_OFFER,
     protocol.ModelNotOffered,
     protocol.ContextTooLong,
     protocol.CreditExceeded,
     protocol.CapExceeded,
     protocol.WorstCaseExceedsCredit,
-    gateway.Draining,
+    *_READY,
     gateway.Declined,
-    gateway.Unready,
     gateway.EngineUnreachable,
+)
+_PROMISE: Final = (
+    gateway.Bounced,
+    protocol.QuoteUnknown,
+    protocol.QuoteExpired,
+    protocol.QuoteMismatch,
 )
 
 
@@ -93,12 +102,16 @@ def _paths() -> Json:
     vouchers = (*_CREDENTIAL, *_VOUCHER, protocol.VoucherNotGreater)
     owned = (*_CREDENTIAL, *_BODY)
     restoring = (*owned, *_VOUCHER, protocol.VoucherNotGreater)
+    quoting = (*owned, *_VOUCHER, *_OFFER, *_READY)
     closing = (*owned, protocol.AcknowledgementMismatch, protocol.VoucherExceedsCap, gateway.RequestsRunning)
     return {
         PAID_PATHS[0]: {"post": _paid("OpenAI's chat completion", "ChatRequest")},
         PAID_PATHS[1]: {"post": _paid("OpenAI's text completion", "CompletionRequest")},
         VOUCHERS_PATH: {
             "post": _post("Takes a bare voucher; what is held afterwards", "Held", vouchers, body=None)
+        },
+        QUOTES_PATH: {
+            "post": _post("How long a request would take now", "SignedQuote", quoting, body="Inquiry")
         },
         RESYNC_PATH: {
             "post": _post(
@@ -135,16 +148,25 @@ def _paid(summary: str, body: str) -> Json:
     """An answer has the engine's own status where the engine refuses: such an answer costs nothing."""
     answer = {
         "description": "The engine's answer, whole or as a stream whose comments carry the receipts.",
-        "headers": {RECEIPT: {"description": "Of an answer in one piece.", "schema": {"type": "string"}}},
+        "headers": {
+            RECEIPT: {"description": "Of an answer in one piece.", "schema": {"type": "string"}},
+            QUOTE: {"description": "The promise that it was taken under.", "schema": {"type": "string"}},
+        },
         "content": {
             "application/json": {"schema": {"type": "object"}},
             "text/event-stream": {"schema": {"type": "object", "properties": {"data": {"type": "string"}}}},
         },
     }
-    errors = (*_CREDENTIAL, *_VOUCHER, *_BODY, *_WORK)
+    errors = (*_CREDENTIAL, *_VOUCHER, *_BODY, *_WORK, *_PROMISE)
     refused = {"description": "The engine's own error.", "content": {"application/json": {"schema": {}}}}
     responses = {"200": answer, **_errors(errors), "default": refused}
-    return {"summary": summary, "requestBody": _body(body), "responses": responses}
+    expect = {"name": EXPECT, "in": "header", "required": False, "schema": {"type": "string"}}
+    return {
+        "summary": summary,
+        "parameters": [expect],
+        "requestBody": _body(body),
+        "responses": responses,
+    }
 
 
 def _post(summary: str, answer: str, errors: Iterable[type[MarketError]], *, body: str | None) -> Json:
@@ -177,12 +199,8 @@ def _errors(kinds: Iterable[type[MarketError]]) -> Json:
     """By status, each with the codes that come with it."""
     codes: dict[int, list[str]] = {}
     for kind in kinds:
-        codes.setdefault(_status(kind), []).append(kind.code)
+        codes.setdefault(status_of(kind), []).append(kind.code)
     return {str(status): _refusal(status, sorted(codes[status])) for status in sorted(codes)}
-
-
-def _status(kind: type[MarketError]) -> int:
-    return status_of(kind(""))
 
 
 def _refusal(status: int, codes: list[str]) -> Json:
@@ -242,6 +260,10 @@ def _requests() -> Json:
         "ResyncRequest": _object({"fromSequence": _kind("uint64")}, open_=True),
         "RestoreRequest": _object({"voucher": _ref("SignedVoucher"), "receipts": _list("SignedReceipt")}),
         "CloseRequest": _object({}),
+        "Inquiry": _object(
+            {"offerHash": _kind("bytes32")} | dict.fromkeys(("inputTokens", "outputTokens"), _kind("uint64")),
+            open_=True,
+        ),
     }
 
 
@@ -263,7 +285,13 @@ def _answers() -> Json:
     close = {"anyOf": [_ref("SignedClose"), {"type": "null"}]}
     return {
         "ChannelDocument": _channel_document(),
-        "Error": _object({"error": _object({**error, "terms": _ref("Terms")}, required=list(error))}),
+        "Error": _object(
+            {
+                "error": _object(
+                    {**error, "terms": _ref("Terms"), "quote": _ref("SignedQuote")}, required=list(error)
+                )
+            }
+        ),
         "Terms": _object(terms),
         "Held": _object({"cumulativeAmount": _kind("uint128"), "receiptCount": _kind("uint64")}),
         "Restored": _object({"receiptCount": _kind("uint64"), "close": close}),

@@ -69,6 +69,10 @@ class Running:
         self.reply: Reply | None = None
         self.served = False
         """Somebody serves it: whoever else asks for it follows."""
+        self.promise: str | None = None
+        """The quote under which it was taken, as it goes over the wire."""
+        self.company = 1
+        """Requests that ran when it came, itself included."""
         self._saved = 0
         self._followed: asyncio.Event | None = None
 

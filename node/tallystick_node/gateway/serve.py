@@ -19,11 +19,10 @@ from tallystick.chain.errors import ChainError, ChainUnavailable
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.crash import point
 from tallystick.protocol.receipt import Finish
-from tallystick.protocol.speed import Speed
-from tallystick.protocol.status import Status
-from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, Tokens, to_hex
+from tallystick.protocol.status import PARAMETERS, Status
+from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, to_hex
 from tallystick_node import listening
-from tallystick_node.config import Config, LimitsConfig, SettleConfig
+from tallystick_node.config import Config, EngineConfig, LimitsConfig, SettleConfig
 from tallystick_node.engine.upstream import EngineGone, Upstream
 from tallystick_node.gateway import tls
 from tallystick_node.gateway.app import make_app
@@ -37,6 +36,7 @@ from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.network import NetworkRoutes
 from tallystick_node.gateway.offers import post_missing
 from tallystick_node.gateway.origins import Origins
+from tallystick_node.gateway.promises import Claims
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.gateway.start import Provider, StartRefused, check_engine, checked, open_engine
@@ -59,10 +59,6 @@ _LAST_S: Final = 10.0
 _ACKNOWLEDGE_S: Final = 2.0
 """What payers have, once everything has ended, to acknowledge the last receipts before the final
 settlement."""
-
-_UNKNOWN_SPEED: Final = Speed(
-    fixed=0, sequence=0, weights=0, token=0, context=0, capacity=Tokens(0), chunk=Tokens(1)
-)
 
 log = structlog.get_logger("tallystick.node")
 
@@ -93,6 +89,14 @@ def _limits(config: LimitsConfig, minimum_stake: Atoms) -> Limits:
     )
 
 
+def claims_of(engine: EngineConfig) -> Claims:
+    return Claims(
+        speed=None if engine.speed is None else engine.speed.speed,
+        parameters=sum(1 << PARAMETERS.index(name) for name in set(engine.parameters)),
+        quantization=engine.quantization,
+    )
+
+
 class Node:
     """One gateway and what goes on beside it."""
 
@@ -117,6 +121,7 @@ class Node:
             self.books,
             self.grants,
             _limits(limits, provider.market.minimum_stake()),
+            claims_of(config.engine),
         )
         on_demand = provider.market.deployment.chain_id in LOCAL_CHAIN_IDS
         self.watch = ChainWatch(self.gateway, self.grants, provider.follower, mines_on_demand=on_demand)
@@ -157,25 +162,7 @@ class Node:
         return Gossiper(node, self.post)
 
     def _statuses(self) -> list[Status]:
-        """What this node has to do."""
-        running = len(self.gateway.running)
-        room = 0 if self.gateway.draining else self.config.limits.running - running
-        return [
-            Status(
-                provider=self.provider.address,
-                offer_hash=offer_hash,
-                sequence=0,
-                room=max(0, room),
-                running=running,
-                waiting=0,
-                context=Tokens(0),
-                queued=Tokens(0),
-                parameters=0,
-                quantization="",
-                speed=_UNKNOWN_SPEED,
-            )
-            for offer_hash, _ in self.books.holding()
-        ]
+        return self.gateway.statuses(engine_up=self.metrics.engine_up)
 
     async def start(self, endpoint: str, endpoint_key: Hash32) -> None:
         """Reads the chain, posts what is to be offered; raises StartRefused."""

@@ -1,0 +1,92 @@
+"""What the engine behind a gateway has to do now, counted by the gateway alone: whatever it serves, nobody
+has to ask the engine.
+
+Pure: requests and times come in.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from tallystick.protocol.quote import Quote
+from tallystick.protocol.speed import Load, Pace, Speed, pace
+from tallystick.protocol.units import Tokens
+
+IDLE: Final = Load(running=0, waiting=0, context=Tokens(0), queued=Tokens(0))
+UNKNOWN: Final = Speed(
+    fixed=0, sequence=0, weights=0, token=0, context=0, capacity=Tokens(0), chunk=Tokens(0)
+)
+"""Of an engine that was not seen at work yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One request, as far as the engine's time depends on it."""
+
+    sequences: int
+    input_tokens: int
+    output_tokens: int
+    """Of all sequences, so far."""
+    begun: bool
+    """Something of its answer came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen:
+    """A request whose answer comes in one piece: how far the engine is with it can only be reckoned."""
+
+    sequences: int
+    input_tokens: int
+    most: int
+    """Output tokens, of all sequences."""
+    elapsed_s: float
+
+    def reckoned(self, speed: Speed) -> Work:
+        """By the pace of an engine that does nothing else."""
+        alone: Pace = pace(speed, IDLE, input_tokens=self.input_tokens, output_tokens=self.most)
+        since = self.elapsed_s - alone.first_s
+        each = 0 if since < 0 else 1 + since / alone.token_s if alone.token_s else self.most
+        said = int(min(self.most, each * self.sequences))
+        return Work(
+            sequences=self.sequences,
+            input_tokens=self.input_tokens,
+            output_tokens=said,
+            begun=since >= 0 and speed != UNKNOWN,
+        )
+
+
+def load_of(works: Iterable[Work], held: Iterable[Quote] = ()) -> Load:
+    """Requests that run, and those for which room is held: they may come at any moment."""
+    running = waiting = context = queued = 0
+    for work in works:
+        if work.begun:
+            running += work.sequences
+            context += work.sequences * work.input_tokens + work.output_tokens
+        else:
+            waiting += work.sequences
+            queued += work.input_tokens
+    for quote in held:
+        waiting += 1
+        queued += quote.input_tokens
+    return Load(running=running, waiting=waiting, context=Tokens(context), queued=Tokens(queued))
+
+
+class InputLength:
+    """How many tokens an input has before the engine has counted them: by the bytes that one took so far."""
+
+    _FIRST: Final = 4.0
+    _WEIGHT: Final = 0.1
+    """Of the newest request."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[str, float] = {}
+
+    def tokens(self, model: str, size: int) -> Tokens:
+        return Tokens(max(1, int(size / self._bytes.get(model, self._FIRST))))
+
+    def learn(self, model: str, size: int, tokens: int) -> None:
+        """`model`: one that is offered, or this would grow for ever."""
+        if tokens > 0:
+            before = self._bytes.get(model, size / tokens)
+            # A token has at least one byte, whatever an engine counts.
+            self._bytes[model] = max(1.0, before + self._WEIGHT * (size / tokens - before))

@@ -1,0 +1,229 @@
+"""What this node promises of time: it counts its load, quotes, holds room, and says so of itself.
+
+What is promised is decided by `quoting`, how fast the engine is by its operator or by `calibrating`. For a
+request that asks for no quote nothing of this is done.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tallystick.protocol.expect import Expected, Inquiry, Redeemed, Size
+from tallystick.protocol.quote import Quote
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.speed import Load, Pace, Speed, pace
+from tallystick.protocol.status import Status
+from tallystick.protocol.units import ChannelId, Hash32, Milliseconds
+from tallystick.protocol.wire import quote_text
+from tallystick_node.gateway.ask import Ask
+from tallystick_node.gateway.books import Books
+from tallystick_node.gateway.calibrating import Ended, fitted, kept
+from tallystick_node.gateway.errors import Bounced, Busy, Unready
+from tallystick_node.gateway.load import UNKNOWN, InputLength, Unseen, Work, load_of
+from tallystick_node.gateway.quoting import Pledges, plausible, quote
+from tallystick_node.gateway.relay import Running
+from tallystick_node.gateway.tab import Tab
+
+Said = Expected | Redeemed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What the operator says of the engine."""
+
+    speed: Speed | None = None
+    """None: it is found out."""
+    parameters: int = 0
+    quantization: str = ""
+    """These two: as in a `Status`."""
+
+
+class Promises:
+    def __init__(
+        self, books: Books, running: Mapping[tuple[ChannelId, int], Running], most: int, claims: Claims
+    ):
+        """`most`: requests at a time."""
+        self._books = books
+        self._running = running
+        self._most = most
+        self._claims = claims
+        self._pledges = Pledges(most)
+        self._lengths = InputLength()
+        self._answers: tuple[Ended, ...] = ()
+        self._found: Speed | None = None
+        """Of `_answers`; None: to be found anew."""
+
+    # ------------------------------------------------------------------------------------------ what is so
+
+    @property
+    def speed(self) -> Speed | None:
+        """None: nobody said, and too little was seen."""
+        if self._claims.speed is not None:
+            return self._claims.speed
+        if self._found is None:
+            self._found = fitted(self._answers)
+        return self._found
+
+    def held(self) -> list[Quote]:
+        """Quotes for which room is held."""
+        return self._pledges.held(self._now)
+
+    def load(self) -> Load:
+        """Of everything that was taken or promised."""
+        return load_of(self._works(), self.held())
+
+    def room(self) -> int:
+        """Requests that would be taken now."""
+        return max(0, self._most - len(self._running) - len(self.held()))
+
+    def statuses(self, *, ready: bool) -> list[Status]:
+        """One for each model that is offered, without a sequence. `ready`: it would take requests at all."""
+        load, room = self.load(), self.room() if ready else 0
+        return [
+            Status(
+                provider=self._books.provider,
+                offer_hash=offer_hash,
+                sequence=0,
+                room=room,
+                running=load.running,
+                waiting=load.waiting,
+                context=load.context,
+                queued=load.queued,
+                parameters=self._claims.parameters,
+                quantization=self._claims.quantization,
+                speed=self.speed or UNKNOWN,
+            )
+            for offer_hash, _ in self._books.holding()
+        ]
+
+    @property
+    def _now(self) -> Milliseconds:
+        return self._books.clock.milliseconds()
+
+    def _works(self) -> Iterator[Work]:
+        now, speed = self._now, self.speed or UNKNOWN
+        for running in self._running.values():
+            ask, meter = running.ask, running.meter
+            tokens = meter.input_tokens or self._lengths.tokens(ask.model, ask.size)
+            if ask.streamed:
+                yield Work(
+                    sequences=ask.choices,
+                    input_tokens=tokens,
+                    output_tokens=meter.output_tokens,
+                    begun=meter.delivered,
+                )
+            else:
+                yield Unseen(
+                    sequences=ask.choices,
+                    input_tokens=tokens,
+                    most=meter.bounds.output_tokens,
+                    elapsed_s=(now - meter.received_at) / 1000,
+                ).reckoned(speed)
+
+    # ------------------------------------------------------------------------------------------- promising
+
+    def require_room(self, said: Said | None) -> None:
+        """Raises Busy. Whoever redeems a quote has room already, or will be told that it has not."""
+        if isinstance(said, Redeemed):
+            return
+        taken = self._most - self.room()
+        if taken >= self._most:
+            raise Busy("As many requests run as this node allows.", required=self._most, actual=taken)
+
+    def weigh(self, said: Said, tab: Tab, ask: Ask, offer_hash: Hash32, hashed: Hash32) -> str | None:
+        """The quote under which a request is taken, as it goes over the wire; None: nothing is known of the
+        engine yet, and nothing promised.
+
+        Raises
+        ------
+        Bounced :
+            It would take longer than the payer tolerates.
+        QuoteError :
+            What it redeems holds no room for it.
+        """
+        estimate = self._lengths.tokens(ask.model, ask.size)
+        if isinstance(said, Redeemed):
+            redeemed = self._pledges.redeem(
+                tab.channel.key.payer,
+                said.quote,
+                channel_id=tab.id,
+                offer_hash=offer_hash,
+                estimate=estimate,
+                now=self._now,
+            )
+            size = Size(input_tokens=redeemed.input_tokens, output_tokens=redeemed.output_tokens)
+            return quote_text(self._quoted(tab, offer_hash, size, redeemed.pace, hashed))
+        size = plausible(said.size, estimate)
+        fresh = self._fresh(size)
+        if fresh is None:
+            return None
+        quoted = self._quoted(tab, offer_hash, size, fresh, hashed)
+        if not said.tolerates(fresh):
+            raise Bounced("It would take longer here than is expected.", quote=quoted)
+        return quote_text(quoted)
+
+    def release(self, tab: Tab) -> None:
+        """Its payer asks again: what it was promised before is void."""
+        self._pledges.release(tab.channel.key.payer)
+
+    def answer(self, tab: Tab, asked: Inquiry) -> Signed[Quote]:
+        """How long it would take now, with room held where there is some for quotes. Raises Unready or
+        OfferError."""
+        self._books.standing(asked.offer_hash)
+        payer, now = tab.channel.key.payer, self._now
+        fresh = self._fresh(asked.size)
+        if fresh is None:
+            raise Unready("This node has not seen enough of its engine to promise anything.")
+        given = quote(
+            provider=self._books.provider,
+            channel_id=tab.id,
+            offer_hash=asked.offer_hash,
+            size=asked.size,
+            pace=fresh,
+            valid_until=self._pledges.until(payer, now),
+        )
+        if given.valid_until:
+            self._pledges.hold(payer, given, now)
+        return self._books.sign_quote(given)
+
+    def _fresh(self, size: Size) -> Pace | None:
+        speed = self.speed
+        if speed is None:
+            return None
+        return pace(speed, self.load(), input_tokens=size.input_tokens, output_tokens=size.output_tokens)
+
+    def _quoted(self, tab: Tab, offer_hash: Hash32, size: Size, found: Pace, hashed: Hash32) -> Signed[Quote]:
+        return self._books.sign_quote(
+            quote(
+                provider=self._books.provider,
+                channel_id=tab.id,
+                offer_hash=offer_hash,
+                size=size,
+                pace=found,
+                request_hash=hashed,
+            )
+        )
+
+    # ---------------------------------------------------------------------------------------------- seeing
+
+    def note(self, running: Running) -> None:
+        """A request has ended."""
+        ask, meter = running.ask, running.meter
+        if not meter.input_tokens:
+            return
+        self._lengths.learn(ask.model, ask.size, meter.input_tokens)
+        more = meter.output_tokens // ask.choices - 1
+        if self._claims.speed is not None or not ask.streamed or more < 1 or not meter.delivered:
+            return
+        first = meter.first_token_at
+        self._answers = kept(
+            self._answers,
+            Ended(
+                account=running.tab.channel.key.payer,
+                input_tokens=meter.input_tokens,
+                first_s=max(0, first - meter.received_at) / 1000,
+                token_s=max(0, self._now - first) / 1000 / more,
+                company=(running.company + len(self._running) + 1) / 2,
+                company_before=running.company,
+            ),
+        )
+        self._found = None

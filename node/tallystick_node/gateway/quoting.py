@@ -1,0 +1,122 @@
+"""Quotes: how long a request would take now, and the room that is held for those who asked.
+
+Pure: load, speed and the clock come in; whoever signs and sends is elsewhere. Room is held for one quote an
+account, for two seconds, and for all quotes together in a part of the node only: asking costs nothing, and
+must not be a way to keep others out.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from tallystick.protocol.errors import QuoteExpired, QuoteMismatch, QuoteUnknown
+from tallystick.protocol.expect import Size, microseconds_up
+from tallystick.protocol.quote import Quote
+from tallystick.protocol.speed import Pace
+from tallystick.protocol.units import ZERO_HASH, Address, ChannelId, Hash32, Milliseconds, Tokens, to_hex
+
+HOLD_MS: Final = 2_000
+HELD_PART: Final = 4
+"""The part of a node's room that quotes can hold: one in so many."""
+REMEMBERED_MS: Final = 60_000
+"""So long a quote that has expired is told from one that never was."""
+LARGER: Final = 2
+SLACK: Final = 64
+"""A request redeems a quote for at least half as many input tokens as it seems to have, and so many less."""
+
+
+def quote(
+    *,
+    provider: Address,
+    channel_id: ChannelId,
+    offer_hash: Hash32,
+    size: Size,
+    pace: Pace,
+    request_hash: Hash32 = ZERO_HASH,
+    valid_until: Milliseconds = Milliseconds(0),
+) -> Quote:
+    return Quote(
+        provider=provider,
+        channel_id=channel_id,
+        offer_hash=offer_hash,
+        request_hash=request_hash,
+        input_tokens=size.input_tokens,
+        output_tokens=size.output_tokens,
+        first_token_us=microseconds_up(pace.first_s),
+        token_us=microseconds_up(pace.token_s),
+        valid_until=valid_until,
+    )
+
+
+def plausible(size: Size, estimate: Tokens) -> Size:
+    """What a payer says of its request, as far as its body bears it out: who understates it by more than a
+    half is quoted for more."""
+    return replace(size, input_tokens=Tokens(max(size.input_tokens, estimate // LARGER)))
+
+
+class Pledges:
+    """The quotes for which room is held, at most one an account."""
+
+    def __init__(self, room: int):
+        """`room`: requests that the node takes at a time."""
+        self._most = max(1, room // HELD_PART)
+        self._by_payer: dict[Address, Quote] = {}
+        """In the order in which they were given."""
+
+    def held(self, now: Milliseconds) -> list[Quote]:
+        """Those that can be redeemed now."""
+        return [item for item in self._by_payer.values() if _holds(item, now)]
+
+    def until(self, payer: Address, now: Milliseconds) -> Milliseconds:
+        """Until when room would be held for this account; zero: none can be."""
+        others = sum(_holds(item, now) for other, item in self._by_payer.items() if other != payer)
+        return Milliseconds(0 if others >= self._most else now + HOLD_MS)
+
+    def release(self, payer: Address) -> None:
+        """What it was promised is void."""
+        self._by_payer.pop(payer, None)
+
+    def hold(self, payer: Address, given: Quote, now: Milliseconds) -> None:
+        """Instead of what the account held before."""
+        for other in list(self._by_payer):
+            if now < self._by_payer[other].valid_until + REMEMBERED_MS:
+                break
+            del self._by_payer[other]
+        self.release(payer)
+        self._by_payer[payer] = given
+
+    def redeem(
+        self,
+        payer: Address,
+        named: Hash32,
+        *,
+        channel_id: ChannelId,
+        offer_hash: Hash32,
+        estimate: Tokens,
+        now: Milliseconds,
+    ) -> Quote:
+        """The quote, whose room is the request's from here on. Raises QuoteUnknown, QuoteExpired or
+        QuoteMismatch, and holds what it held."""
+        found = self._by_payer.get(payer)
+        if found is None or found.struct_hash() != named or found.channel_id != channel_id:
+            raise QuoteUnknown("No room is held for this channel under this quote.", actual=to_hex(named))
+        if not _holds(found, now):
+            raise QuoteExpired("The quote has expired.", required=found.valid_until, actual=now)
+        if found.offer_hash != offer_hash:
+            raise QuoteMismatch(
+                "The quote is for another offer.",
+                required=to_hex(found.offer_hash),
+                actual=to_hex(offer_hash),
+            )
+        if estimate > LARGER * found.input_tokens + SLACK:
+            raise QuoteMismatch(
+                "The request is much larger than the quote's.",
+                required=LARGER * found.input_tokens + SLACK,
+                actual=estimate,
+            )
+        self.release(payer)
+        return found
+
+
+def _holds(given: Quote, now: Milliseconds) -> bool:
+    """A clock that was set back holds nothing for longer."""
+    return 0 < given.valid_until - now <= HOLD_MS
