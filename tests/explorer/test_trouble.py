@@ -126,16 +126,20 @@ class Limited(MadeNode):
         return super().outcomes(requests)
 
 
-async def test_a_node_that_takes_few_questions_at_a_time_is_asked_fewer(tmp_path: Path) -> None:
-    chain = Chain(11)
-    node = Limited()
+async def read_from(node: MadeNode, chain: Chain, folder: Path) -> Index:
+    """An index that comes to the end of the chain through such a node."""
     node.blocks = chain.node.blocks
-    index = Index(node, f"sqlite+aiosqlite:///{tmp_path}/index.db")
-    top = chain.node.blocks[-1].number
+    index = Index(node, f"sqlite+aiosqlite:///{folder}/index.db")
     for _ in range(200):
         with contextlib.suppress(ChainError):
             await index.indexer.step()
-    assert index.heads[-1].block == top
+    assert index.heads[-1].block == chain.node.blocks[-1].number
+    return index
+
+
+async def test_a_node_that_takes_few_questions_at_a_time_is_asked_fewer(tmp_path: Path) -> None:
+    chain = Chain(11)
+    index = await read_from(Limited(), chain, tmp_path)
     await require_same(index, chain, f"sqlite+aiosqlite:///{tmp_path}/fresh.db")
     await index.stop()
 
@@ -148,15 +152,7 @@ class Dumb(MadeNode):
 
 
 async def test_a_reason_that_never_comes_does_not_hold_up_the_index(tmp_path: Path) -> None:
-    chain = Chain(12)
-    node = Dumb()
-    node.blocks = chain.node.blocks
-    index = Index(node, f"sqlite+aiosqlite:///{tmp_path}/index.db")
-    top = chain.node.blocks[-1].number
-    for _ in range(200):
-        with contextlib.suppress(ChainUnavailable):
-            await index.indexer.step()
-    assert index.heads[-1].block == top
+    index = await read_from(Dumb(), Chain(12), tmp_path)
     rows = (await index.tables())["transactions"]
     assert any(not row[7] for row in rows)
     await index.stop()

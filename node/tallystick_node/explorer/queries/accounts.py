@@ -4,6 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.listed import listed
 from tallystick_node.explorer.queries.rows import Account
 from tallystick_node.explorer.values import Address, Listing
 
@@ -12,14 +13,7 @@ _TABLE = schema.accounts.c
 
 async def accounts(connection: AsyncConnection, cut: Cut) -> Listing[Account]:
     """Those that paid most first."""
-    statement = (
-        Account.select()
-        .where(*cut.below(_TABLE.paid, _TABLE.address))
-        .order_by(_TABLE.paid.desc(), _TABLE.address.desc())
-        .limit(cut.asked)
-    )
-    rows = [Account.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda account: (account.paid, account.address))
+    return await listed(connection, cut, Account, _TABLE.paid, _TABLE.address)
 
 
 async def account(connection: AsyncConnection, address: Address) -> Account | None:

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.listed import listed
 from tallystick_node.explorer.queries.rows import Block
 from tallystick_node.explorer.values import Listing, shown
 
@@ -24,14 +25,7 @@ class Neighbours:
 
 async def blocks(connection: AsyncConnection, cut: Cut) -> Listing[Block]:
     """Those that hold something of the market, newest first."""
-    statement = (
-        Block.select()
-        .where(_busy(), *cut.below(_TABLE.number))
-        .order_by(_TABLE.number.desc())
-        .limit(cut.asked)
-    )
-    rows = [Block.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda block: (block.number,))
+    return await listed(connection, cut, Block, _TABLE.number, where=[_busy()])
 
 
 async def block(connection: AsyncConnection, at: int | bytes) -> Block | None:

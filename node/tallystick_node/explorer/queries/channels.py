@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.listed import listed
 from tallystick_node.explorer.queries.rows import Channel, Event, Published
 from tallystick_node.explorer.values import Address, Amount, Hash, Listing, shown
 
@@ -26,14 +27,12 @@ async def channels(
     connection: AsyncConnection, cut: Cut, *, payer: Address | None = None, provider: Address | None = None
 ) -> Listing[Channel]:
     """Those opened last first."""
-    statement = Channel.select().where(*cut.below(_TABLE.opened_block, _TABLE.channel_id))
+    where = []
     if payer is not None:
-        statement = statement.where(_TABLE.payer == payer)
+        where.append(_TABLE.payer == payer)
     if provider is not None:
-        statement = statement.where(_TABLE.provider == provider)
-    statement = statement.order_by(_TABLE.opened_block.desc(), _TABLE.channel_id.desc()).limit(cut.asked)
-    rows = [Channel.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda channel: (channel.opened_block, channel.channel_id))
+        where.append(_TABLE.provider == provider)
+    return await listed(connection, cut, Channel, _TABLE.opened_block, _TABLE.channel_id, where=where)
 
 
 async def channel(connection: AsyncConnection, channel_id: Hash) -> Channel | None:

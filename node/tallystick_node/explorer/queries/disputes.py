@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.listed import listed
 from tallystick_node.explorer.queries.rows import Fraud, Transaction
 from tallystick_node.explorer.values import Address, Listing
 
@@ -17,12 +18,8 @@ REPORTS: Final = ("slashOvercharge", "slashReceiptEquivocation", "slashOfferEqui
 
 async def frauds(connection: AsyncConnection, cut: Cut, *, provider: Address | None = None) -> Listing[Fraud]:
     """Slashes, newest first."""
-    statement = Fraud.select().where(*cut.below(_TABLE.block, _TABLE.log_index))
-    if provider is not None:
-        statement = statement.where(_TABLE.provider == provider)
-    statement = statement.order_by(_TABLE.block.desc(), _TABLE.log_index.desc()).limit(cut.asked)
-    rows = [Fraud.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda fraud: (fraud.block, fraud.log_index))
+    where = [] if provider is None else [_TABLE.provider == provider]
+    return await listed(connection, cut, Fraud, _TABLE.block, _TABLE.log_index, where=where)
 
 
 async def refused_reports(connection: AsyncConnection, cut: Cut) -> Listing[Transaction]:

@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.listed import listed
 from tallystick_node.explorer.queries.rows import Event
 from tallystick_node.explorer.values import Address, Hash, Listing
 
@@ -37,11 +38,4 @@ async def named(connection: AsyncConnection, cut: Cut, name: str) -> Listing[Eve
 
 async def _events(connection: AsyncConnection, cut: Cut, *which: ColumnElement[bool]) -> Listing[Event]:
     """Newest first."""
-    statement = (
-        Event.select()
-        .where(*which, *cut.below(_TABLE.block, _TABLE.log_index))
-        .order_by(_TABLE.block.desc(), _TABLE.log_index.desc())
-        .limit(cut.asked)
-    )
-    rows = [Event.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda event: (event.block, event.log_index))
+    return await listed(connection, cut, Event, _TABLE.block, _TABLE.log_index, where=which)

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.listed import listed
 from tallystick_node.explorer.queries.rows import Record
 from tallystick_node.explorer.series import DAY, Tally, filled, step_of
 from tallystick_node.explorer.values import Amount, Listing, shown
@@ -40,9 +41,7 @@ class Hour(Record):
 
 async def hours(connection: AsyncConnection, cut: Cut) -> Listing[Hour]:
     """Newest first; an hour in which nothing came is left out."""
-    statement = Hour.select().where(*cut.below(_TABLE.hour)).order_by(_TABLE.hour.desc()).limit(cut.asked)
-    rows = [Hour.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda hour: (hour.hour,))
+    return await listed(connection, cut, Hour, _TABLE.hour)
 
 
 async def age(connection: AsyncConnection, now: int) -> int:

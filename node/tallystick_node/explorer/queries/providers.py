@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.listed import listed
 from tallystick_node.explorer.queries.rows import Provider, ProviderHour, ReceiptKey
 from tallystick_node.explorer.values import Address, Amount, Listing, shown
 
@@ -57,14 +58,7 @@ class Uptime:
 
 async def providers(connection: AsyncConnection, cut: Cut) -> Listing[Provider]:
     """The greatest stake first."""
-    statement = (
-        Provider.select()
-        .where(*cut.below(_TABLE.staked, _TABLE.address))
-        .order_by(_TABLE.staked.desc(), _TABLE.address.desc())
-        .limit(cut.asked)
-    )
-    rows = [Provider.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda provider: (provider.staked, provider.address))
+    return await listed(connection, cut, Provider, _TABLE.staked, _TABLE.address)
 
 
 async def provider(connection: AsyncConnection, address: Address) -> Provider | None:

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.listed import listed
 from tallystick_node.explorer.queries.rows import Offer, PublishedReceipt, Settlement
 from tallystick_node.explorer.values import Hash, Listing, shown
 
@@ -34,19 +35,12 @@ async def of_channel(
 
 async def under(connection: AsyncConnection, cut: Cut, settlement: Settlement) -> Listing[PublishedReceipt]:
     """Those that this settlement paid for: their sums end in what it added to the channel's total."""
-    statement = (
-        PublishedReceipt.select()
-        .where(
-            _TABLE.channel_id == settlement.channel_id,
-            _TABLE.cumulative_cost > settlement.settled - settlement.paid,
-            _TABLE.cumulative_cost <= settlement.settled,
-            *cut.below(_TABLE.sequence),
-        )
-        .order_by(_TABLE.sequence.desc())
-        .limit(cut.asked)
+    where = (
+        _TABLE.channel_id == settlement.channel_id,
+        _TABLE.cumulative_cost > settlement.settled - settlement.paid,
+        _TABLE.cumulative_cost <= settlement.settled,
     )
-    rows = [PublishedReceipt.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda receipt: (receipt.sequence,))
+    return await listed(connection, cut, PublishedReceipt, _TABLE.sequence, where=where)
 
 
 async def receipt(connection: AsyncConnection, channel_id: Hash, sequence: int) -> Printed | None:

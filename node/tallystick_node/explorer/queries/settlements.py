@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.listed import listed
 from tallystick_node.explorer.queries.rows import Settlement
 from tallystick_node.explorer.values import Address, Hash, Listing, shown
 
@@ -26,16 +27,14 @@ class Only:
 
 async def settlements(connection: AsyncConnection, cut: Cut, only: Only) -> Listing[Settlement]:
     """Newest first."""
-    statement = Settlement.select().where(*cut.below(_TABLE.block, _TABLE.log_index))
+    where = []
     if only.channel_id is not None:
-        statement = statement.where(_TABLE.channel_id == only.channel_id)
+        where.append(_TABLE.channel_id == only.channel_id)
     if only.payer is not None:
-        statement = statement.where(_TABLE.payer == only.payer)
+        where.append(_TABLE.payer == only.payer)
     if only.provider is not None:
-        statement = statement.where(_TABLE.provider == only.provider)
-    statement = statement.order_by(_TABLE.block.desc(), _TABLE.log_index.desc()).limit(cut.asked)
-    rows = [Settlement.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda settlement: (settlement.block, settlement.log_index))
+        where.append(_TABLE.provider == only.provider)
+    return await listed(connection, cut, Settlement, _TABLE.block, _TABLE.log_index, where=where)
 
 
 async def settlement(connection: AsyncConnection, block: int, log_index: int) -> Settlement | None:

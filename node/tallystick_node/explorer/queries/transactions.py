@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
+from tallystick_node.explorer.queries.listed import listed
 from tallystick_node.explorer.queries.rows import Event, Transaction
 from tallystick_node.explorer.values import Address, Hash, Listing, shown
 
@@ -30,16 +31,14 @@ class Sent:
 
 async def transactions(connection: AsyncConnection, cut: Cut, only: Only) -> Listing[Transaction]:
     """Newest first."""
-    statement = Transaction.select().where(*cut.below(_TABLE.block, _TABLE.position))
+    where = []
     if only.sender is not None:
-        statement = statement.where(_TABLE.sender == only.sender)
+        where.append(_TABLE.sender == only.sender)
     if only.block is not None:
-        statement = statement.where(_TABLE.block == only.block)
+        where.append(_TABLE.block == only.block)
     if only.failed:
-        statement = statement.where(_TABLE.succeeded == false())
-    statement = statement.order_by(_TABLE.block.desc(), _TABLE.position.desc()).limit(cut.asked)
-    rows = [Transaction.of(row) for row in await connection.execute(statement)]
-    return cut.listing(rows, lambda sent: (sent.block, sent.position))
+        where.append(_TABLE.succeeded == false())
+    return await listed(connection, cut, Transaction, _TABLE.block, _TABLE.position, where=where)
 
 
 async def transaction(connection: AsyncConnection, hash: Hash) -> Sent | None:
