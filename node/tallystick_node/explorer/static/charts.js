@@ -14,6 +14,7 @@
     [day * 28, "{YYYY}-{MM}", null, null, null, ...none, 1],
     [day, "{MM}-{DD}", "\n{YYYY}", null, null, ...none, 1],
     [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", ...none, 1],
+    [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", ...none, 1],
   ];
   const fetched = new Map();
   const drawn = new Map();
@@ -37,12 +38,12 @@
     const options = {
       width: figure.clientWidth - 24,
       height: 190,
-      padding: [8, 4, 0, 0],
+      padding: [8, 18, 0, 0],
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       legend: { live: true },
       scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.05 : 1] } },
-      axes: [{ ...axis, values: dates }, { ...axis, size: 52, values: (_, values) => values.map((value) => short.format(value)) }],
+      axes: [{ ...axis, space: 72, values: dates }, { ...axis, size: 52, values: (_, values) => values.map((value) => short.format(value)) }],
       series: [
         { label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
         ...fields.map((field, index) => ({
