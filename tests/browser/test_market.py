@@ -16,7 +16,7 @@ MISSING = "/no/such/page"
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 LISTS = (
     *("/", "/models", "/providers", "/offers", "/accounts", "/channels", "/settlements", "/transactions"),
-    "/events",
+    *("/events", "/receipts"),
     *("/blocks", "/disputes", "/verify", "/audit", "/contract", "/api"),
 )
 

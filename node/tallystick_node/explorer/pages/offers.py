@@ -132,9 +132,13 @@ async def offers(
     site: TheSite,
     cut: Cutting,
     every: Annotated[bool, Query(description="Every version ever posted, not only those that hold")] = False,
+    provider: Annotated[Address | None, Query()] = None,
+    model: Annotated[str | None, Query(max_length=1_000)] = None,
 ) -> Listing[Offered]:
     """Offers, newest first: those that hold now, or every version."""
-    return await queries.offers(db, cut, terms_of(request, site), every=every)
+    name = None if model is None else plain(model)
+    terms = terms_of(request, site)
+    return await queries.offers(db, cut, terms, every=every, provider=provider, model=name)
 
 
 @pages.page("/offer/{offer_hash}", "offer.html")

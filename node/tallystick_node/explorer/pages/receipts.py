@@ -1,20 +1,23 @@
-"""`/receipt/…`: one published receipt, its price worked out line by line, and the settlement that paid it."""
+"""`/receipts`: what was published; `/receipt/…`: one of them, its price worked out line by line, and the
+settlement that paid it."""
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import orjson
+from fastapi import Query
 
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import MTOK
 from tallystick_node.explorer.errors import NotFound
 from tallystick_node.explorer.pages.asking import Sequence
 from tallystick_node.explorer.pages.frame import Db, Pages
+from tallystick_node.explorer.paging import Cutting
 from tallystick_node.explorer.queries import channels, settlements
 from tallystick_node.explorer.queries import receipts as queries
 from tallystick_node.explorer.queries.rows import Channel, Offer, PublishedReceipt, Settlement
-from tallystick_node.explorer.values import Amount, Hash, shown
+from tallystick_node.explorer.values import Amount, Hash, Listing, shown
 
 pages = Pages()
 SIGNED: Final = ("requestHash", "responseHash", "tokensHash", "signature")
@@ -88,6 +91,14 @@ class ReceiptPage:
     def document(self) -> str:
         """What was published, to be read: in letters that turn nothing around."""
         return json.dumps(self.published, indent=2, ensure_ascii=True)
+
+
+@pages.table("/receipts", "receipts.html")
+async def receipts(
+    db: Db, cut: Cutting, channel: Annotated[Hash | None, Query()] = None
+) -> Listing[PublishedReceipt]:
+    """Receipts that were published here, channel by channel, the last of each first."""
+    return await queries.receipts(db, cut, channel)
 
 
 @pages.page("/receipt/{channel}/{sequence}", "receipt.html")

@@ -123,12 +123,20 @@ def _offered(row: Row[Any], terms: Terms) -> Offered:
 
 
 async def offers(
-    connection: AsyncConnection, cut: Cut, terms: Terms, *, every: bool, provider: Address | None = None
+    connection: AsyncConnection,
+    cut: Cut,
+    terms: Terms,
+    *,
+    every: bool,
+    provider: Address | None = None,
+    model: str | None = None,
 ) -> Listing[Offered]:
-    """Newest first: those that hold, or every version; of all providers, or of one."""
+    """Newest first: those that hold, or every version; of all providers and models, or of one."""
     statement = _select().where(*cut.below(_TABLE.block, _TABLE.log_index))
     if provider is not None:
         statement = statement.where(_TABLE.provider == provider)
+    if model is not None:
+        statement = statement.where(_TABLE.model == model)
     if not every:
         statement = statement.where(_holds(terms))
     statement = statement.order_by(_TABLE.block.desc(), _TABLE.log_index.desc()).limit(cut.asked)
