@@ -13,6 +13,7 @@ import openai
 import pytest
 
 import tallystick
+from tallystick.chain.keys import Keystore
 from tallystick.client.choose import Candidate, Choice, Wanted
 from tallystick.client.transport import BASE_URL
 from tallystick.protocol.units import Atoms, to_hex
@@ -159,6 +160,10 @@ def test_what_users_ask_for_is_bought_and_what_payers_ask_for_is_not(place: Plac
         spent += chunks[-1].tallystick["cost"]
         assert "echo" in [model.id for model in client.models.list()]
 
+        seen = httpx2.get(f"{place.home.url}/metrics", verify=False, trust_env=False).text
+        assert "tallystick_bought_answers 2.0" in seen
+        assert "tallystick_own_running 0.0" in seen
+
         place.wish(offload=False)
         assert not getattr(client.chat.completions.create(**question()), "tallystick", None)
         place.wish()
@@ -214,3 +219,32 @@ def test_prices_follow_the_policy_in_new_offers(place: Place) -> None:
         while price() != expected and time.monotonic() < deadline:
             time.sleep(0.2)
         assert price() == expected
+
+
+def test_what_is_earned_by_serving_is_spent_on_what_is_passed_on(place: Place) -> None:
+    """Last: from here on the node has the provider's own key, and one account."""
+    market, home = place.market, place.home
+    chain = market.market_of(market.payer)
+    with place.payer() as payer:
+        for _ in range(5):
+            assert payer.post(f"{BASE_URL}/chat/completions", json=question("word " * 500)).is_success
+    market.stop_gateways()
+    earned = place.balance(home)
+    assert earned > 0
+    Keystore(home.config.parent, scrypt_n=1 << 12).save("wallet", home.key, market.password)
+    settings = home.config.read_text().replace("[keys]", '[keys]\nwallet = "wallet.json"')
+    home.config.write_text(settings.replace("[offload]", '[offload]\nhome = "own"\ndeposit = 1_000_000'))
+    place.wish()
+    market.start_gateways()
+    deadline = time.monotonic() + 60
+    while chain.account(home.address).free < earned and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert (chain.account(home.address).free, place.balance(home)) == (earned, 0)
+
+    sold = place.balance(place.other)
+    with place.user() as client:
+        cost = until_bought(client).tallystick["cost"]
+    market.stop_gateways()
+    assert place.balance(place.other) == sold + cost
+    caps = earned - chain.account(home.address).free
+    assert caps >= cost, "what it bought is out of what it had earned"

@@ -1,7 +1,7 @@
 """What an operator watches: counters for Prometheus, and whether the node can sell. Never a prompt, key or
 signature."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -50,6 +50,10 @@ class Metrics:
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(f"tallystick_{name}", text, registry=self.registry)
+
+    def follow(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """A gauge that asks for its value whenever it is read."""
+        self._gauge(name, text).set_function(value)
 
     def refused(self, error: MarketError) -> None:
         self._refused.labels(error.code).inc()

@@ -19,6 +19,7 @@ from tallystick_node.gateway.ask import Ask
 from tallystick_node.gateway.errors import Busy, Declined
 from tallystick_node.gateway.gateway import Gateway
 from tallystick_node.gateway.intake import Intake, IntakePolicy
+from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.start import Provider
 from tallystick_node.network.loading import load_policy
@@ -66,7 +67,13 @@ class Origins:
     """Of one node. `start` it in the event loop that it is to live in, and close it."""
 
     def __init__(
-        self, config: Config, provider: Provider, gateway: Gateway, upstream: Upstream, clock: Clock
+        self,
+        config: Config,
+        provider: Provider,
+        gateway: Gateway,
+        upstream: Upstream,
+        clock: Clock,
+        metrics: Metrics,
     ):
         """Raises ConfigInvalid."""
         self.offers = config.offers
@@ -81,7 +88,7 @@ class Origins:
         self._users = None if config.users is None else Users.of(config.users)
         if self._moves:
             gateway.require_taken = self._require_taken
-        self._upstream, self._clock = upstream, clock
+        self._upstream, self._clock, self._metrics = upstream, clock, metrics
         self.own: Own | None = None
 
     @property
@@ -119,6 +126,10 @@ class Origins:
             seller=self.origin,
         )
         self.participation.own_waiting = lambda: lobby.waiting
+        self._metrics.follow("own_running", "Own users' requests at the engine.", lambda: self.running)
+        self._metrics.follow("own_waiting", "Own users' requests that wait.", lambda: lobby.waiting)
+        if self.origin is not None:
+            self._metrics.follow("bought_answers", "For own users.", lambda: self.bought)
         self._sight.own = lambda: len(own.running)
         return OwnRoutes(
             self._users,
@@ -139,6 +150,11 @@ class Origins:
     def running(self) -> int:
         """Own users' requests that the engine works at."""
         return 0 if self.own is None else len(self.own.running)
+
+    @property
+    def bought(self) -> int:
+        """Answers, since the start."""
+        return 0 if self.origin is None else self.origin.bought
 
     def steps(self, renew: Renew) -> Iterator[tuple[str, float, Callable[[], Awaitable[None]]]]:
         """What goes on beside requests: its name, the seconds between, and itself. `renew` posts offers."""

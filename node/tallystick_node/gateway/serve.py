@@ -129,7 +129,7 @@ class Node:
             self.gateway, self.grants, provider.market, _settle_policy(config.settle), self.metrics
         )
         self._renewing = asyncio.Lock()
-        self.origins = Origins(config, provider, self.gateway, upstream, clock)
+        self.origins = Origins(config, provider, self.gateway, upstream, clock, self.metrics)
         relay = Relay(
             self.books,
             upstream,
