@@ -129,6 +129,19 @@ def test_what_a_visitor_unfolded_and_stands_on_stays_so(visitor: Visitor, explor
     expect(link).to_be_focused()
 
 
+def test_a_page_that_nobody_sees_keeps_no_connection(visitor: Visitor, explorer: Explorer) -> None:
+    """A browser opens six to one server: the seventh page would wait for another to be closed."""
+    page = visitor.open("/")
+    away = "([away]) => { Object.defineProperty(document, 'hidden', { value: away, configurable: true });"
+    change = f"{away} document.dispatchEvent(new Event('visibilitychange')); }}"
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/live")):
+        page.evaluate(change, [True])
+    explorer.read_block(101)
+    with page.expect_request("**/live"):
+        page.evaluate(change, [False])
+    expect(page.locator("#figures .figure", has_text="Settlement rows").locator("a")).to_have_text("101")
+
+
 def test_a_page_hears_again_after_the_explorer_was_gone(visitor: Visitor, explorer: Explorer) -> None:
     page = visitor.open("/")
     page.evaluate("window.kept = true")

@@ -74,9 +74,10 @@
     const took = performance.now() - began; // Who is slow is asked less often.
     setTimeout(() => { busy = false; refresh(); }, Math.max(1000, 10 * took));
   };
-  document.addEventListener("visibilitychange", refresh);
+  let source = null;
   const listen = () => {
-    const events = new EventSource("/live");
+    if (source || document.hidden) return;
+    const events = source = new EventSource("/live");
     let first = true; // It tells how far the index is now, which the page may know.
     events.addEventListener("open", () => { first = true; });
     events.addEventListener("block", (event) => {
@@ -86,8 +87,16 @@
     });
     // The browser tries again by itself where the connection broke, and not where it was refused.
     events.addEventListener("error", () => {
-      if (events.readyState === EventSource.CLOSED) setTimeout(listen, 5000);
+      if (events.readyState !== EventSource.CLOSED || source !== events) return;
+      source = null;
+      setTimeout(listen, 5000);
     });
   };
+  // A browser opens few connections to one server: a page that nobody sees gives its own back.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { source?.close(); source = null; }
+    listen();
+    refresh();
+  });
   listen();
 })();
