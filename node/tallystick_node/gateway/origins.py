@@ -11,7 +11,6 @@ import structlog
 from tallystick.ports import Clock
 from tallystick.protocol.hearsay import Hearsay
 from tallystick.protocol.offer import Offer
-from tallystick.protocol.speed import Load, Speed
 from tallystick.protocol.units import Atoms, AtomsPerMTok, Tokens
 from tallystick_node.config import Config, OfferConfig, PolicyConfig, UsersConfig
 from tallystick_node.engine.upstream import Upstream
@@ -19,6 +18,7 @@ from tallystick_node.gateway.ask import Ask
 from tallystick_node.gateway.errors import Busy, Declined
 from tallystick_node.gateway.gateway import Gateway
 from tallystick_node.gateway.intake import Intake, IntakePolicy
+from tallystick_node.gateway.load import Unseen, Work
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.start import Provider
@@ -26,6 +26,7 @@ from tallystick_node.network.loading import load_policy
 from tallystick_node.network.lobby import Lobby, LobbyLimits
 from tallystick_node.network.origin import Means, Origin
 from tallystick_node.network.own import Own
+from tallystick_node.network.own import Running as OwnRunning
 from tallystick_node.network.participation import Mean, Participation, estimated
 from tallystick_node.network.policies import Prices, Request
 from tallystick_node.network.treasury import refill, restake
@@ -38,29 +39,6 @@ _REFILL_S: Final = 30.0
 
 log = structlog.get_logger("tallystick.origins")
 Renew = Callable[[], Awaitable[None]]
-
-
-class Sight:
-    """The engine, as far as a policy is told of it."""
-
-    def __init__(self, gateway: Gateway):
-        self._gateway = gateway
-        self.own: Callable[[], int] = lambda: 0
-        """Requests of own users that run."""
-
-    @property
-    def speed(self) -> Speed | None:
-        return None
-
-    def load(self) -> Load:
-        running = len(self._gateway.running) + self.own()
-        return Load(running=running, waiting=0, context=Tokens(0), queued=Tokens(0))
-
-    def free(self) -> int:
-        return max(0, self.most() - len(self._gateway.running) - self.own())
-
-    def most(self) -> int:
-        return self._gateway.limits.running
 
 
 class Origins:
@@ -82,9 +60,8 @@ class Origins:
         self._config = config
         self._provider = provider
         self._gateway = gateway
-        self._sight = Sight(gateway)
         self._usage, self._usage_of_stake = Mean(), Mean()
-        self.participation = Participation(load_policy(config.policy), self._sight, clock)
+        self.participation = Participation(load_policy(config.policy), gateway.promises, clock)
         self._users = None if config.users is None else Users.of(config.users)
         if self._moves:
             gateway.require_taken = self._require_taken
@@ -130,7 +107,7 @@ class Origins:
         self._metrics.follow("own_waiting", "Own users' requests that wait.", lambda: lobby.waiting)
         if self.origin is not None:
             self._metrics.follow("bought_answers", "For own users.", lambda: self.bought)
-        self._sight.own = lambda: len(own.running)
+        self._gateway.promises.also = lambda: map(self._work, own.running)
         return OwnRoutes(
             self._users,
             own,
@@ -145,6 +122,22 @@ class Origins:
     async def close(self) -> None:
         if self.origin is not None:
             await self.origin.aclose()
+
+    def _work(self, running: OwnRunning) -> Work | Unseen:
+        asked = running.asked
+        if asked.streamed:
+            return Work(
+                sequences=asked.answers,
+                input_tokens=asked.request.input_tokens,
+                output_tokens=running.output_tokens,
+                begun=running.output_tokens > 0,
+            )
+        return Unseen(
+            sequences=asked.answers,
+            input_tokens=asked.request.input_tokens,
+            most=asked.request.expected_output,
+            elapsed_s=(self._clock.milliseconds() - running.since) / 1000,
+        )
 
     @property
     def running(self) -> int:

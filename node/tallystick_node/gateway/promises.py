@@ -4,8 +4,9 @@ What is promised is decided by `quoting`, how fast the engine is by its operator
 request that asks for no quote nothing of this is done.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from tallystick.protocol.expect import Expected, Inquiry, Redeemed, Size
 from tallystick.protocol.quote import Quote
@@ -46,6 +47,8 @@ class Promises:
         self._running = running
         self._most = most
         self._claims = claims
+        self.also: Callable[[], Iterable[Work | Unseen]] = tuple
+        """What the engine does beside: requests of the node's own users."""
         self._pledges = Pledges(most)
         self._lengths = InputLength()
         self._answers: tuple[Ended, ...] = ()
@@ -69,15 +72,24 @@ class Promises:
 
     def load(self) -> Load:
         """Of everything that was taken or promised."""
-        return load_of(self._works(), self.held())
+        speed = self.speed or UNKNOWN
+        works = chain(self._works(), self.also())
+        return load_of(
+            (work if isinstance(work, Work) else work.reckoned(speed) for work in works), self.held()
+        )
 
-    def room(self) -> int:
+    def most(self) -> int:
+        """Requests at a time."""
+        return self._most
+
+    def free(self) -> int:
         """Requests that would be taken now."""
-        return max(0, self._most - len(self._running) - len(self.held()))
+        beside = sum(1 for _ in self.also())
+        return max(0, self._most - len(self._running) - beside - len(self.held()))
 
     def statuses(self, *, ready: bool) -> list[Status]:
         """One for each model that is offered, without a sequence. `ready`: it would take requests at all."""
-        load, room = self.load(), self.room() if ready else 0
+        load, room = self.load(), self.free() if ready else 0
         return [
             Status(
                 provider=self._books.provider,
@@ -99,8 +111,8 @@ class Promises:
     def _now(self) -> Milliseconds:
         return self._books.clock.milliseconds()
 
-    def _works(self) -> Iterator[Work]:
-        now, speed = self._now, self.speed or UNKNOWN
+    def _works(self) -> Iterator[Work | Unseen]:
+        now = self._now
         for running in self._running.values():
             ask, meter = running.ask, running.meter
             tokens = meter.input_tokens or self._lengths.tokens(ask.model, ask.size)
@@ -117,7 +129,7 @@ class Promises:
                     input_tokens=tokens,
                     most=meter.bounds.output_tokens,
                     elapsed_s=(now - meter.received_at) / 1000,
-                ).reckoned(speed)
+                )
 
     # ------------------------------------------------------------------------------------------- promising
 
@@ -125,9 +137,8 @@ class Promises:
         """Raises Busy. Whoever redeems a quote has room already, or will be told that it has not."""
         if isinstance(said, Redeemed):
             return
-        taken = self._most - self.room()
-        if taken >= self._most:
-            raise Busy("As many requests run as this node allows.", required=self._most, actual=taken)
+        if not self.free():
+            raise Busy("As many requests run as this node allows.", required=self._most, actual=self._most)
 
     def weigh(self, said: Said, tab: Tab, ask: Ask, offer_hash: Hash32, hashed: Hash32) -> str | None:
         """The quote under which a request is taken, as it goes over the wire; None: nothing is known of the
