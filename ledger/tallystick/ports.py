@@ -75,8 +75,20 @@ class ChainReader(Protocol):
         """In its current epoch, whatever epoch the caller has in mind."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarketTerms:
+    """Of a market, for good."""
+
+    minimum_stake: Atoms
+    """What one must have staked to post an offer."""
+    unit: Atoms
+    """Of one whole asset."""
+
+
 class Directory(Protocol):
     """Where offers are found, and whose word binds those who made them."""
+
+    def terms(self) -> MarketTerms: ...
 
     def offers(self) -> Sequence[PostedOffer]:
         """Those that hold now: newest of each provider and model, not withdrawn, not expired, staked."""

@@ -11,7 +11,7 @@ from tallystick.client.budget import Budget
 from tallystick.client.session import Session
 from tallystick.client.transport import BASE_URL, Transport
 from tallystick.home import Home
-from tallystick.ports import Account, Head, PostedOffer
+from tallystick.ports import Account, Head, MarketTerms, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.offer import Offer
@@ -44,6 +44,9 @@ class Chain:
 
     def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
         return Channel(key=ChannelKey(payer=payer, provider=provider, session_key=session_key))
+
+    def terms(self) -> MarketTerms:
+        return MarketTerms(minimum_stake=Atoms(1), unit=Atoms(1_000_000))
 
     def offers(self) -> Sequence[PostedOffer]:
         offer = self._offer

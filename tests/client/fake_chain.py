@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tallystick.chain.errors import ChainUnavailable
-from tallystick.ports import Account, Head, PostedOffer
+from tallystick.ports import Account, Head, MarketTerms, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.stake import Stake
@@ -37,6 +37,9 @@ class FakeChain:
     def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
         key = ChannelKey(payer=payer, provider=provider, session_key=session_key)
         return self.channels.get((payer, provider, session_key), Channel(key=key))
+
+    def terms(self) -> MarketTerms:
+        return MarketTerms(minimum_stake=Atoms(1), unit=Atoms(1_000_000))
 
     def offers(self) -> Sequence[PostedOffer]:
         return list(self.posted)

@@ -14,7 +14,6 @@ from tallystick.client.rules import (
     Quoted,
     cheapest,
     fastest,
-    foreseen,
     most_fluent,
     quoted,
     soonest,
@@ -314,7 +313,7 @@ def test_what_it_quotes_is_newer_than_what_it_told_everyone() -> None:
 def test_what_is_expected_is_the_providers_own_word() -> None:
     """Its record weighs in the choice alone: a slow one that promises little is held to little."""
     candidate = one(1, seen(ratio=5))
-    assert quoted([candidate], WANTED)[0].expected == foreseen(one(1, seen()), WANTED)
+    assert quoted([candidate], WANTED)[0].expected == one(1, seen()).foreseen(WANTED)
 
 
 def test_of_many_a_few_are_drawn_by_slot() -> None:

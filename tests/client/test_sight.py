@@ -10,7 +10,7 @@ import pytest
 from tallystick.client.listing import Listing
 from tallystick.client.pools import Pools, TransportPair
 from tallystick.client.sight import Sight
-from tallystick.ports import PostedOffer
+from tallystick.ports import MarketTerms, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.errors import MalformedMessage, WrongSigner
 from tallystick.protocol.hearsay import Said, said_rating, said_suspicion
@@ -38,6 +38,9 @@ class Chain:
 
 
 class Offers:
+    def terms(self) -> MarketTerms:
+        return MarketTerms(minimum_stake=Atoms(1), unit=Atoms(1_000_000))
+
     def offers(self) -> list[PostedOffer]:
         return [offer_of(key) for key in (ONE, TWO, THREE, FOUR)]
 

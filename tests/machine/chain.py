@@ -22,7 +22,7 @@ from tallystick.chain.events import (
     Skip,
 )
 from tallystick.chain.follower import Update
-from tallystick.ports import Account, Clock, Gain, Head, Look, PostedOffer
+from tallystick.ports import Account, Clock, Gain, Head, Look, MarketTerms, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.grant import Grant
@@ -282,6 +282,9 @@ class ModelChain:
             exits_at=Timestamp(0),
             receipt_key=self._receipt_key,
         )
+
+    def terms(self) -> MarketTerms:
+        return MarketTerms(minimum_stake=Atoms(1), unit=Atoms(1_000_000))
 
     def offers(self) -> Sequence[PostedOffer]:
         self._require_up()

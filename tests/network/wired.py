@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from tallystick.ports import PostedOffer
+from tallystick.ports import MarketTerms, PostedOffer
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.errors import MarketError
@@ -168,6 +168,9 @@ class Wires:
         )
         self.nodes[key.address] = node
         return node
+
+    def terms(self) -> MarketTerms:
+        return MarketTerms(minimum_stake=Atoms(1), unit=Atoms(1_000_000))
 
     def offers(self) -> Sequence[PostedOffer]:
         return [offer_of(key) for key in self.keys]

@@ -23,7 +23,7 @@ from tallystick.chain.follower import Follower
 from tallystick.chain.rpc import Rpc, quantity
 from tallystick.chain.sender import Sender
 from tallystick.chain.transaction import Mined
-from tallystick.ports import Account, Gain, Head, Look, PostedOffer
+from tallystick.ports import Account, Gain, Head, Look, MarketTerms, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import hash_struct, keccak
 from tallystick.protocol.grant import Grant
@@ -193,6 +193,9 @@ class Market:
         symbol = self._ask(contracts.asset(), self.deployment.asset, "symbol")[0]
         decimals = self._ask(contracts.asset(), self.deployment.asset, "decimals")[0]
         return Asset(symbol=symbol, decimals=decimals)
+
+    def terms(self) -> MarketTerms:
+        return MarketTerms(minimum_stake=self.minimum_stake(), unit=Atoms(10 ** self.asset().decimals))
 
     def offers(self) -> Sequence[PostedOffer]:
         """Those that hold now: newest of each provider and model, not withdrawn, not expired, staked."""

@@ -1,8 +1,9 @@
 """What a caller asks for, read from its OpenAI body, and the body that is sent for it.
 
-The body is the caller's but for `return_token_ids` and `stream_options` (usage at the end and so far: counts
-can be checked by it, also where a stream is cut), `stream` where an answer has to be streamed underneath, and
-`max_tokens` where the caller set no limit and the budget does. Pure: it sends nothing and knows no channel.
+The body is the caller's without `provider` and `models`, and but for `return_token_ids` and `stream_options`
+(usage at the end and so far: counts can be checked by it, also where a stream is cut), `stream` where an
+answer has to be streamed underneath, and `max_tokens` where the caller set no limit and the budget does.
+Pure: it sends nothing and knows no channel.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Final, TypeGuard
 import orjson
 
 from tallystick.client.errors import MalformedRequest
+from tallystick.client.steering import MODELS, PROVIDER, Steering, read_models, read_steering
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments, cost_up
 from tallystick.protocol.units import MTOK, Atoms, Tokens
@@ -33,6 +35,10 @@ class Ask:
     """`CHAT_PATH` or `COMPLETIONS_PATH`."""
     fields: Mapping[str, object]
     model: str
+    fallbacks: tuple[str, ...]
+    """Models that will do where nobody serves that one."""
+    steering: Steering
+    """What the caller wishes of the choice among providers."""
     stream: bool
     shows_usage: bool
     """The caller asked for the usage chunk of its stream."""
@@ -51,6 +57,10 @@ class Ask:
     def output_limit(self) -> Tokens | None:
         """Output tokens of all answers together, at most."""
         return None if self.limit is None else Tokens(self.limit * self.answers)
+
+    def asking(self, model: str) -> "Ask":
+        """The same of another model."""
+        return replace(self, fields={**self.fields, "model": model}, model=model)
 
     def limited(self, limit: Tokens) -> "Ask":
         """The same with a limit of `limit` output tokens an answer."""
@@ -76,14 +86,18 @@ def read_ask(path: str, body: bytes) -> Ask:
     Raises
     ------
     MalformedRequest :
-        Not a JSON object, or without a model.
+        Not a JSON object, or without a model, or with wishes that mean nothing here.
     """
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise MalformedRequest("The body is not JSON.") from error
-    if not isinstance(fields, dict) or not isinstance(model := fields.get("model"), str):
+    if not isinstance(fields, dict):
         raise MalformedRequest("The body is not an object that names a model.")
+    model, *fallbacks = read_models(fields)
+    steering = read_steering(fields)
+    fields = {name: value for name, value in fields.items() if name not in (PROVIDER, MODELS)}
+    fields["model"] = model
     options = fields.get("stream_options")
     options = options if isinstance(options, dict) else {}
     limit = fields.get("max_completion_tokens")
@@ -93,6 +107,8 @@ def read_ask(path: str, body: bytes) -> Ask:
         path=path,
         fields=fields,
         model=model,
+        fallbacks=tuple(fallbacks),
+        steering=steering,
         stream=fields.get("stream") is True,
         shows_usage=options.get("include_usage") is True,
         shows_running_usage=options.get("continuous_usage_stats") is True,

@@ -7,9 +7,10 @@ are predictions and floats; money is only ever compared.
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from tallystick.client.steering import Steering
 from tallystick.ports import UNSEEN, PostedOffer, Seen
 from tallystick.protocol.pricing import cost_up
-from tallystick.protocol.speed import Pace
+from tallystick.protocol.speed import Load, Pace, pace
 from tallystick.protocol.units import Address, Atoms, Timestamp, Tokens
 from tallystick.reach import reachable_safely
 
@@ -32,6 +33,16 @@ class Wanted:
     """Output tokens that answers of this model had before."""
     minimum_stake: Atoms = Atoms(0)
     """What one must stake on this market to post an offer: one bond slot; zero: each atom is one."""
+    unit: Atoms = Atoms(1_000_000)
+    """Of the asset: prices that a caller names are in these."""
+    fallbacks: tuple[str, ...] = ()
+    """Models that will do where nobody serves `model`, the best first."""
+    steering: Steering = Steering()
+    """What the caller wishes of the choice."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return (self.model, *self.fallbacks)
 
     @property
     def expected_output(self) -> Tokens:
@@ -54,6 +65,32 @@ class Candidate:
     quoted: Pace | None = None
     """What the provider itself said of this very request, in a bounce or when it was asked; it says more than
     any status."""
+    spread: float = 0.35
+    """Standard deviation of the logarithm of observed over quoted time."""
+
+    @property
+    def load(self) -> Load | None:
+        """As last heard, and what was sent there since; None: nothing was heard, or nothing of its engine."""
+        if self.seen.status is None or not self.seen.status.speed.is_known:
+            return None
+        load = self.seen.status.load
+        return Load(
+            running=load.running,
+            waiting=load.waiting + self.pending,
+            context=load.context,
+            queued=Tokens(load.queued + self.pending_tokens),
+        )
+
+    def foreseen(self, wanted: Wanted) -> Pace | None:
+        """What the provider's own word lets one expect; None where it said nothing."""
+        if self.quoted is not None or self.seen.status is None or self.load is None:
+            return self.quoted
+        return pace(
+            self.seen.status.speed,
+            self.load,
+            input_tokens=wanted.input_tokens,
+            output_tokens=wanted.expected_output,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +115,35 @@ def choose(
     local: bool,
     avoided: Collection[Address] = frozenset(),
 ) -> Sequence[Choice]:
-    """The candidates that may serve the request, in the order in which to try them: those that are said not
-    to answer after all others. `local` as of `reachable_safely`."""
+    """The candidates that may serve the request, in the order in which to try them: model by model, and those
+    that are said not to answer after all others of a model. What the caller wishes comes before the policy.
+    `local` as of `reachable_safely`."""
+    steering = wanted.steering
     fit = [
         candidate
         for candidate in candidates
         if eligible(candidate.posted, wanted, now=now, local=local, avoided=avoided)
+        and steering.admits(candidate.posted, candidate.seen, unit=wanted.unit)
     ]
-    trusted = [candidate for candidate in fit if not candidate.seen.suspected]
-    suspected = [candidate for candidate in fit if candidate.seen.suspected]
-    return [*policy(trusted, wanted), *(policy(suspected, wanted) if suspected else ())]
+    chosen: list[Choice] = []
+    for models in [wanted.models] if steering.across_models else [(model,) for model in wanted.models]:
+        same = [candidate for candidate in fit if candidate.posted.offer.model in models]
+        for suspected in (False, True):
+            if some := [candidate for candidate in same if candidate.seen.suspected is suspected]:
+                chosen += policy(some, wanted)
+    return _as_wished(chosen, fit, wanted) if steering != Steering() else chosen
+
+
+def _as_wished(chosen: Sequence[Choice], fit: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+    known = {candidate.posted.offer_hash: candidate for candidate in fit}
+
+    def lags(choice: Choice) -> bool:
+        candidate = known[choice.posted.offer_hash]
+        return not wanted.steering.prefers(
+            candidate.foreseen(wanted), ratio=candidate.seen.ratio, spread=candidate.spread
+        )
+
+    return wanted.steering.arranged(sorted(chosen, key=lags), lambda choice: choice.posted.offer)
 
 
 def eligible(
@@ -98,11 +154,11 @@ def eligible(
     local: bool,
     avoided: Collection[Address] = frozenset(),
 ) -> bool:
-    """The offer holds, is for this model, has room for the answer, and its provider is neither avoided nor
-    reached in the clear or inside the payer's own network."""
+    """The offer holds, is for a model that will do, has room for the answer, and its provider is neither
+    avoided nor reached in the clear or inside the payer's own network."""
     offer = posted.offer
     return (
-        offer.model == wanted.model
+        offer.model in wanted.models
         and now < offer.valid_until
         and offer.provider not in avoided
         and (wanted.output_tokens or 0) < offer.context_length

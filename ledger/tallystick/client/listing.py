@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tallystick.client.flow import Flow, run
-from tallystick.ports import Directory, PostedOffer
+from tallystick.ports import Directory, MarketTerms, PostedOffer
 from tallystick.protocol.eip712 import Domain, digest
 from tallystick.protocol.errors import WrongSigner
 from tallystick.protocol.signed import M, Signed, Verified, recover, verify
-from tallystick.protocol.units import Address, Milliseconds, to_hex
+from tallystick.protocol.units import Address, Atoms, Milliseconds, to_hex
 
 FRESH_FOR: Final = 15_000
 """Milliseconds before offers are looked up anew, behind the requests' backs."""
@@ -26,6 +26,8 @@ class Listing:
         self._now = now
         self._offers: Sequence[PostedOffer] = ()
         self._read_at: int | None = None
+        self.terms = MarketTerms(minimum_stake=Atoms(0), unit=Atoms(1))
+        """Of the market, as soon as anything was read."""
         self._keys: set[tuple[Address, Address]] = set()
         self.wants_refresh = False
 
@@ -84,4 +86,5 @@ class Listing:
     def refresh(self) -> None:
         """Reads the chain; slow."""
         self.wants_refresh = False
+        self.terms = self._directory.terms()
         self._offers, self._read_at = tuple(self._directory.offers()), self._now()

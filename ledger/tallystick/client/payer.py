@@ -66,7 +66,7 @@ class Terms:
 class Search:
     """What has come of one request's way from provider to provider."""
 
-    __slots__ = ("again", "failure", "gone", "haggling", "patience", "slow", "wanted")
+    __slots__ = ("again", "failure", "gone", "haggling", "patience", "slow", "unable", "wanted")
 
     def __init__(self, wanted: Wanted):
         self.wanted = wanted
@@ -76,6 +76,8 @@ class Search:
         """To be told where nobody serves."""
         self.gone: set[Hash32] = set()
         """Hashes of offers under which it cannot be had."""
+        self.unable: set[str] = set()
+        """Models whose engines cannot do what is asked."""
         self.patience = 0
         """Milliseconds for which those that refused may change their mind."""
         self.again = False
@@ -192,6 +194,9 @@ class Payer:
     ) -> Flow[bool]:
         """Whether this one has served it; where not, the search knows more."""
         posted, provider = choice.posted, choice.posted.offer.provider
+        if posted.offer.model in search.unable:
+            return False
+        ask = ask.asking(posted.offer.model)
         terms = Terms(
             alone=alone,
             connect_s=None if last else _CONNECT_S,
@@ -208,8 +213,12 @@ class Payer:
                 search.patience = ROOM
         except ProviderRefused as error:
             if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
-                raise  # the engine's: another engine would say the same
-            self._refused(search, posted, error, terms.expect)
+                search.unable.add(posted.offer.model)  # the engine's: another engine would say the same
+                if search.unable.issuperset(search.wanted.models):
+                    raise
+                search.failure = error
+            else:
+                self._refused(search, posted, error, terms.expect)
         except AnswerCut:
             self.record.failed(provider, now=self.now())
             raise  # to buy it a second time is the caller's to decide

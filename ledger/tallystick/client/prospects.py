@@ -16,6 +16,7 @@ from tallystick.client.evidence import Evidence
 from tallystick.client.flow import Flow
 from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
 from tallystick.client.record import Record
+from tallystick.client.rules import steered
 from tallystick.ports import PostedOffer, View
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, Hash32, Milliseconds, Timestamp, Tokens
@@ -90,6 +91,8 @@ class Prospects:
             output_tokens=ask.output_limit,
             seed=seed,
             typical_output=self.record.typical_output(ask.model, TYPICAL_ANSWER),
+            fallbacks=ask.fallbacks,
+            steering=ask.steering,
         )
 
     def ordering(
@@ -114,10 +117,11 @@ class Prospects:
     def _chosen(
         self, offers: Sequence[PostedOffer], wanted: Wanted, quoted: Mapping[Hash32, Pace]
     ) -> Sequence[Choice]:
+        terms = self._listing.terms
         return choose(
-            [self._candidate(item, quoted) for item in offers],
-            wanted,
-            self.policy,
+            [self._candidate(item, quoted) for item in offers if item.offer.model in wanted.models],
+            replace(wanted, minimum_stake=terms.minimum_stake, unit=terms.unit),
+            steered(self.policy, wanted.steering),
             now=Timestamp(self._now() // 1000),
             local=self._local,
             avoided=self._evidence.avoided(),
@@ -140,4 +144,5 @@ class Prospects:
             pending=pending,
             pending_tokens=tokens,
             quoted=quoted.get(posted.offer_hash),
+            spread=self.record.spread(provider),
         )

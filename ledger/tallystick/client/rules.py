@@ -11,8 +11,9 @@ from math import inf, log
 from typing import Final
 
 from tallystick.client.choose import Candidate, Choice, Policy, Wanted, expected_cost
+from tallystick.client.steering import Steering
 from tallystick.protocol.eip712 import keccak
-from tallystick.protocol.speed import Load, Pace, pace, slowdown_s
+from tallystick.protocol.speed import Pace, slowdown_s
 from tallystick.protocol.units import Atoms
 
 _DRAWN_BY_STAKE: Final = 3
@@ -55,7 +56,7 @@ def _by(key: Callable[[Pace], float], candidates: Sequence[Candidate], wanted: W
     known: list[tuple[float, bytes, Choice]] = []
     unknown: list[Candidate] = []
     for candidate in candidates:
-        expected = foreseen(candidate, wanted)
+        expected = candidate.foreseen(wanted)
         if expected is None:
             unknown.append(candidate)
             continue
@@ -95,7 +96,7 @@ class Quoted:
 
     def __call__(self, candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
         compared, further = self._draw(candidates, wanted)
-        expected = [foreseen(candidate, wanted) for candidate in compared]
+        expected = [candidate.foreseen(wanted) for candidate in compared]
         if all(item is None for item in expected):
             return cheapest(candidates, wanted)
         scores = self._scores(compared, expected, wanted)
@@ -104,7 +105,7 @@ class Quoted:
             key=lambda i: (_full(compared[i]), scores[i], _ticket(compared[i], wanted)),
         )
         chosen = [Choice(posted=compared[i].posted, expected=expected[i]) for i in order]
-        return chosen + [Choice(posted=c.posted, expected=foreseen(c, wanted)) for c in further]
+        return chosen + [Choice(posted=c.posted, expected=c.foreseen(wanted)) for c in further]
 
     def _draw(
         self, candidates: Sequence[Candidate], wanted: Wanted
@@ -147,12 +148,12 @@ class Quoted:
 
     def _time_s(self, candidate: Candidate, expected: Pace, wanted: Wanted) -> float:
         own = candidate.seen.ratio * expected.total_s(wanted.expected_output)
-        status = candidate.seen.status
-        if status is None:
+        status, load = candidate.seen.status, candidate.load
+        if status is None or load is None:
             return own
         taken = slowdown_s(
             status.speed,
-            _load(candidate),
+            load,
             input_tokens=wanted.input_tokens,
             output_tokens=wanted.expected_output,
         )
@@ -162,32 +163,20 @@ class Quoted:
 quoted: Final[Policy] = Quoted()
 
 
+def steered(policy: Policy, steering: Steering) -> Policy:
+    """What the caller would have candidates sorted by; the payer's own policy where it does not say."""
+    match steering.sort:
+        case "price":
+            return cheapest
+        case "throughput":
+            return most_fluent
+        case "latency":
+            return soonest
+        case None:
+            return policy
+
+
 # -------------------------------------------------------------------------------------------- what they share
-
-
-def foreseen(candidate: Candidate, wanted: Wanted) -> Pace | None:
-    """What the provider's own word lets one expect; None where it said nothing."""
-    status = candidate.seen.status
-    if candidate.quoted is not None or status is None or not status.speed.is_known:
-        return candidate.quoted
-    return pace(
-        status.speed,
-        _load(candidate),
-        input_tokens=wanted.input_tokens,
-        output_tokens=wanted.expected_output,
-    )
-
-
-def _load(candidate: Candidate) -> Load:
-    """As last heard, and what was sent there since."""
-    assert candidate.seen.status is not None
-    load = candidate.seen.status.load
-    return Load(
-        running=load.running,
-        waiting=load.waiting + candidate.pending,
-        context=load.context,
-        queued=type(load.queued)(load.queued + candidate.pending_tokens),
-    )
 
 
 def _full(candidate: Candidate) -> bool:
