@@ -79,12 +79,18 @@ class Vocabulary:
     def decode(self, tokens: Iterable[int]) -> str:
         return b"".join(map(self.shown, tokens)).decode(errors="replace")
 
-    def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """The conversation as the model reads it, up to where its answer begins."""
+    def render(self, messages: Sequence[Mapping[str, Any]], *, continued: bool = False) -> str:
+        """The conversation as the model reads it, up to where its answer begins; `continued`: up to the end
+        of the last message, which the model is to go on with."""
         text: str = self._template.render(
-            messages=messages, tools=None, documents=None, add_generation_prompt=True, **self._named
+            messages=messages, tools=None, documents=None, add_generation_prompt=not continued, **self._named
         )
-        return text
+        if not continued:
+            return text
+        last = str(messages[-1]["content"])
+        end = text.rindex(last.strip()) + len(last.strip())
+        kept = text.startswith(last, end - len(last.rstrip()))  # some templates trim what they are given
+        return text[: end + (len(last) - len(last.rstrip()) if kept else 0)]
 
     # ------------------------------------------------------------------------- as a payer's `Recount`
 

@@ -11,7 +11,11 @@ def answer(body: dict[str, Any]) -> list[list[dict[str, Any]]]:
     """The echo engine: for each choice its pieces, one token each."""
     text = str(body["messages"][-1]["content"] if "messages" in body else body["prompt"])
     limit = body.get("max_tokens") or body.get("max_completion_tokens") or 1_000
-    words = text.split()[:limit]
+    said = 0
+    if body.get("continue_final_message"):
+        assert body["add_generation_prompt"] is False
+        text, said = str(body["messages"][-2]["content"]), len(text.split())
+    words = text.split()[said:][:limit]
     return [
         [{"content": word + " ", "id": hash(word) % 1000} for word in words] for _ in range(body.get("n", 1))
     ]

@@ -48,6 +48,17 @@ def test_usage_is_shown_to_those_who_ask_for_it(world: Any, ask: Callable[..., A
     assert chunks[-1].tallystick["cost"] == provider.paid
 
 
+def test_a_listener_hears_of_a_stream_whose_reader_leaves_at_its_end(
+    world: Any, ask: Callable[..., Any]
+) -> None:
+    """The openai package reads up to `[DONE]`, and closes the answer there."""
+    provider = world.provider()
+    seen: list[Any] = []
+    with blocking(world.transport(on_outcome=seen.append)) as client:
+        list(client.chat.completions.create(**ask("one two"), stream=True))
+    assert [outcome.cost for outcome in seen] == [provider.issued]
+
+
 def test_headers_say_the_cost(world: Any, ask: Callable[..., Any]) -> None:
     provider = world.provider()
     seen: list[Any] = []

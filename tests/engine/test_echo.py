@@ -61,6 +61,18 @@ async def test_it_goes_around_until_the_tokens_asked_for_are_said(echo: Served) 
     assert body["usage"]["completion_tokens"] == 16
 
 
+@pytest.mark.parametrize(
+    ("begun", "most", "rest"), [("one", None, " two three"), ("one two three one", 2, " two three")]
+)
+async def test_it_goes_on_where_another_stopped(
+    echo: Served, begun: str, most: int | None, rest: str
+) -> None:
+    messages = [*saying("one two three"), {"role": "assistant", "content": begun}]
+    goes_on = {"continue_final_message": True, "add_generation_prompt": False}
+    body = await echo.body(CHAT, messages=messages, max_tokens=most, **goes_on)
+    assert body["choices"][0]["message"]["content"] == " two three"
+
+
 async def test_a_stream_has_a_chunk_a_token(echo: Served) -> None:
     options = {"include_usage": True, "continuous_usage_stats": True}
     chunks = await echo.chunks(CHAT, messages=saying("one two three"), stream_options=options)

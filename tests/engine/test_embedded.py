@@ -25,6 +25,18 @@ async def test_it_knows_the_capital_of_kenya(embedded: Served) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "begun", ["The", "The capital of", "The capital of Ken", "The capital of Kenya is Nairobi"]
+)
+async def test_it_goes_on_with_an_answer_that_somebody_began(embedded: Served, begun: str) -> None:
+    messages = [*KENYA, {"role": "assistant", "content": begun}]
+    goes_on = {"continue_final_message": True, "add_generation_prompt": False}
+    body = await embedded.body(CHAT, messages=messages, temperature=0, **goes_on)
+    assert begun + body["choices"][0]["message"]["content"] == "The capital of Kenya is Nairobi."
+    status, _ = await embedded.post(CHAT, {"messages": messages, "continue_final_message": True})
+    assert status == 400
+
+
 async def test_usage_counts_the_token_ids(embedded: Served, vocabulary: Vocabulary) -> None:
     for seed in range(5):
         body = await embedded.body(

@@ -1,9 +1,9 @@
 """What a caller asks for, read from its OpenAI body, and the body that is sent for it.
 
-The body is the caller's without `provider` and `models`, and but for `return_token_ids` and `stream_options`
-(usage at the end and so far: counts can be checked by it, also where a stream is cut), `stream` where an
-answer has to be streamed underneath, and `max_tokens` where the caller set no limit and the budget does.
-Pure: it sends nothing and knows no channel.
+The body is the caller's without `provider`, `models` and `tallystick`, and but for `return_token_ids` and
+`stream_options` (usage at the end and so far: counts can be checked by it, also where a stream is cut),
+`stream` where an answer has to be streamed underneath, and `max_tokens` where the caller set no limit and the
+budget does. Pure: it sends nothing and knows no channel.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,10 @@ from tallystick.protocol.units import MTOK, Atoms, Tokens
 
 CHAT_PATH: Final = "/v1/chat/completions"
 COMPLETIONS_PATH: Final = "/v1/completions"
+
+OWN: Final = "tallystick"
+"""The member of a body that is for the payer alone, and goes to nobody."""
+_MANNERS: Final = ("continue", "hedge")
 
 TEMPLATE_ALLOWANCE: Final = 512
 """Tokens that a chat template may add on its own: a default system text, the date, the roles."""
@@ -52,6 +56,10 @@ class Ask:
     """For comparing prices only."""
     input_bound: Tokens
     """No honest count of the input is larger: a token is at least a byte of the body, or the template's."""
+    continues: bool | None = None
+    """An answer that breaks off is gone on with elsewhere; None: the caller did not say."""
+    hedges: bool | None = None
+    """Somebody else is asked too where the first one is late; None: the caller did not say."""
 
     @property
     def output_limit(self) -> Tokens | None:
@@ -95,8 +103,8 @@ def read_ask(path: str, body: bytes) -> Ask:
     if not isinstance(fields, dict):
         raise MalformedRequest("The body is not an object that names a model.")
     model, *fallbacks = read_models(fields)
-    steering = read_steering(fields)
-    fields = {name: value for name, value in fields.items() if name not in (PROVIDER, MODELS)}
+    steering, manner = read_steering(fields), _read_manner(fields)
+    fields = {name: value for name, value in fields.items() if name not in (PROVIDER, MODELS, OWN)}
     fields["model"] = model
     options = fields.get("stream_options")
     options = options if isinstance(options, dict) else {}
@@ -116,7 +124,18 @@ def read_ask(path: str, body: bytes) -> Ask:
         answers=_answers(fields),
         input_estimate=Tokens(1 + len(body) // 4),
         input_bound=_input_bound(fields, body),
+        continues=manner.get("continue"),
+        hedges=manner.get("hedge"),
     )
+
+
+def _read_manner(fields: Mapping[str, object]) -> Mapping[str, bool]:
+    """Raises MalformedRequest."""
+    manner = fields.get(OWN)
+    manner = {} if manner is None else manner
+    if not isinstance(manner, dict) or not all(type(manner.get(name, False)) is bool for name in _MANNERS):
+        raise MalformedRequest(f"The member {OWN} says {' and '.join(_MANNERS)} by true or false.")
+    return manner
 
 
 def worst_cost(ask: Ask, offer: Offer) -> Atoms:

@@ -55,6 +55,8 @@ class Attempt:
     """Over those."""
     fetch: bool = False
     """Nobody waits for it any more: only what was begun is asked for, never new work."""
+    goes_on: bool = False
+    """It says the rest of an answer that somebody else began."""
     alone: bool = False
     """No other provider could serve instead."""
     connect_s: float | None = None
@@ -63,12 +65,16 @@ class Attempt:
     """What its provider is told of the time that it may take; None: nothing, and it promises nothing."""
     quote: Quote | None = None
     """Under which its provider took it."""
+    concluded: bool = False
+    """The answer is here to its end."""
     waited_ms: int = 0
     """For the provider alone, since the request was sent: a caller that reads slowly is not its fault."""
     first_ms: int | None = None
     """Of those, until there was an output token."""
     last_ms: int = 0
     """Until there was the last one."""
+    input_tokens: int = 0
+    """As its engine counted them, once it said so."""
     output_tokens: int = 0
     """Received."""
 

@@ -85,6 +85,8 @@ class _Face:
         transactions: bool = False,
         durability: Durability = "process",
         tokenizers: Mapping[str, Path | str] = MappingProxyType({}),
+        continues: bool = False,
+        hedges: bool = False,
     ):
         """Arguments and errors as of `tallystick.transport`."""
         self._session = open_session(
@@ -98,6 +100,8 @@ class _Face:
             transactions=transactions,
             durability=durability,
             tokenizers=tokenizers,
+            continues=continues,
+            hedges=hedges,
         )
 
     @classmethod

@@ -8,19 +8,20 @@ import httpx2
 import orjson
 
 from tallystick.chain.errors import ChainError
-from tallystick.client.ask import Ask
+from tallystick.client.ask import CHAT_PATH, Ask
 from tallystick.client.attempts import Attempt, Call, LostAttempts
+from tallystick.client.continuing import Said
 from tallystick.client.errors import AnswerCut, ProviderRefused, ProviderUnreachable
-from tallystick.client.flow import Emit, Exchange, Flow, Respond, Sleep, hurrying, read_all
+from tallystick.client.flow import Drop, Emit, Exchange, Flow, Respond, Sleep, hurrying, read_all
 from tallystick.client.outcome import EXTENSION, Outcome
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.quotes import Quotes
 from tallystick.client.receiver import Receiver
 from tallystick.client.sending import BODY_LIMIT, UNSENT, ChannelGone, Sender
-from tallystick.client.sinks import Gather, Relay, Sink, with_outcome
+from tallystick.client.sinks import Continuable, Gather, Relay, Sink, with_outcome
 from tallystick.protocol.errors import FormatError, MarketError
 from tallystick.protocol.receipt import Finish
-from tallystick.protocol.units import Milliseconds, to_hex
+from tallystick.protocol.units import Milliseconds, Tokens, to_hex
 from tallystick.protocol.wire import QUOTE, RECEIPT, read_quote_text
 
 _RESUMING: Final = (0.05, 0.4, 1.0)
@@ -38,17 +39,51 @@ class Settler(Protocol):
 class Shown:
     """What the caller of one request has been told so far, whoever serves it."""
 
-    __slots__ = ("outcome", "sink", "told")
+    __slots__ = ("_ask", "attempt", "gathered", "outcome", "said", "sink", "told")
 
     def __init__(self, ask: Ask):
+        self._ask = ask
         self.told = False
         """The head of its stream is out: no other status can follow."""
+        self.attempt: Attempt | None = None
+        """The last one."""
         self.outcome: Outcome | None = None
         self.sink: Sink
+        self.gathered: Gather | None
+        self.said: Said | None
+        self.start()
+
+    def start(self) -> None:
+        """Nothing of the answer is here yet, or what is here is void."""
+        ask = self._ask
         if ask.stream:
             self.sink = Relay(shows_usage=ask.shows_usage, shows_running_usage=ask.shows_running_usage)
+            self.gathered = None
         else:
-            self.sink = Gather(chat=ask.path.endswith("chat/completions"), limit=BODY_LIMIT)
+            self.sink = self.gathered = Gather(chat=ask.path == CHAT_PATH, limit=BODY_LIMIT)
+        self.said = None
+        if ask.continues:
+            self.sink = continuable = Continuable(self.sink)
+            self.said = continuable.said
+
+    def begin(self, attempt: Attempt, *, goes_on: bool) -> Outcome:
+        """The attempt's outcome; `goes_on`: with the rest of what others began."""
+        self.attempt, pending = attempt, attempt.pending
+        place = pending.posted, pending.channel.id, pending.nonce
+        if goes_on and self.outcome is not None:
+            self.outcome.go_on(*place)
+            return self.outcome
+        if not self.told:
+            self.start()
+        self.outcome = Outcome(*place)
+        return self.outcome
+
+    def rest(self) -> Ask | None:
+        """The request for what is missing; None: nobody can go on, or nobody may."""
+        attempt = self.attempt
+        if self.said is None or attempt is None or (self.outcome is not None and self.outcome.refusal):
+            return None
+        return self.said.rest(attempt.ask, Tokens(attempt.output_tokens), Tokens(attempt.input_tokens))
 
 
 class Delivery:
@@ -86,7 +121,7 @@ class Delivery:
             It ended before its end; what came of it is paid, and emitted where it is streamed.
         """
         pending = attempt.pending
-        outcome = shown.outcome = Outcome(pending.posted, pending.channel.id, pending.nonce)
+        outcome = shown.begin(attempt, goes_on=attempt.goes_on)
         self._purse.active.add(pending.nonce)
         try:
             yield from self._resuming(attempt, call, shown, outcome)
@@ -99,15 +134,18 @@ class Delivery:
         finally:
             outcome.quote, outcome.pace = attempt.quote, attempt.observed
             self._purse.active.discard(pending.nonce)
-            if not outcome.done or (call.idempotency_key and not outcome.cut):
+            lost, whole = not outcome.done and shown.said is None, not outcome.cut and not outcome.earlier
+            if lost or (call.idempotency_key and outcome.done and whole):
                 self._lost.keep(call, attempt)
             self._settler.settle(pending.channel, within=0.03 if outcome.done else 0.3)
         if outcome.cut:
             raise AnswerCut("The provider ended the answer before its end.", streamed=attempt.ask.stream)
 
     def _resuming(self, attempt: Attempt, call: Call, shown: Shown, outcome: Outcome) -> Flow[None]:
-        attempt.shown = 0
-        for pause in (*(_RESUMING_ALONE if attempt.alone else _RESUMING), None):
+        attempt.shown, begun = 0, False
+        pauses = _RESUMING_ALONE if attempt.alone else _RESUMING if shown.said is None else _RESUMING[:1]
+        for pause in (*pauses, None):
+            exchange = None
             try:
                 accepted = self._sender.accepted(attempt, call)
                 if attempt.connect_s is not None:
@@ -117,10 +155,11 @@ class Delivery:
                 if attempt.ask.stream and not shown.told:
                     shown.told = True
                     yield Respond(200, self._head(exchange, outcome), None, {EXTENSION: outcome})
-                yield from self._receive(exchange, attempt, outcome, shown.sink)
+                begun = attempt.ask.stream or shown.said is not None
+                yield from self._receive(exchange, attempt, outcome, shown)
                 return
             except UNSENT as error:
-                if shown.told:
+                if begun:
                     raise
                 if attempt.sent and attempt.alone and pause is not None:
                     yield Sleep(pause)  # it had the request: it may come back
@@ -130,21 +169,26 @@ class Delivery:
                 endpoint = attempt.pending.posted.offer.endpoint
                 raise ProviderUnreachable(f"{endpoint}: {error}") from error
             except MarketError as error:
-                if not shown.told:
+                if not begun:
                     raise
                 raise httpx2.RemoteProtocolError(error.message) from error
             except ChannelGone as error:
-                if not shown.told:
+                if not begun:
                     raise
                 raise httpx2.RemoteProtocolError("The provider has forgotten the answer.") from error
             except httpx2.TimeoutException:
+                if exchange is not None:
+                    yield Drop(exchange)
                 raise  # the caller's patience, not ours
             except httpx2.TransportError:
+                if exchange is not None:
+                    yield Drop(exchange)
                 if pause is None or outcome.done:
                     raise
             yield Sleep(pause)
 
-    def _receive(self, exchange: Exchange, attempt: Attempt, outcome: Outcome, sink: Sink) -> Flow[None]:
+    def _receive(self, exchange: Exchange, attempt: Attempt, outcome: Outcome, shown: Shown) -> Flow[None]:
+        sink, gathered = shown.sink, shown.gathered
         reception = self._receiver.reception(attempt.pending, attempt.ask)
         outcome.receipts.clear()
         resumed = attempt.shown > 0
@@ -156,10 +200,10 @@ class Delivery:
                 )
             if last := sink.end(outcome):
                 yield Emit(last)
-            elif isinstance(sink, Gather) and outcome.cut and not reception.delivered:
+            elif gathered is not None and outcome.cut and not reception.delivered:
                 raise ProviderUnreachable("The provider's answer is none.")
-            elif isinstance(sink, Gather) and not outcome.cut:
-                body = with_outcome(orjson.dumps(sink.whole.answer()), outcome)
+            elif gathered is not None and not outcome.cut:
+                body = with_outcome(orjson.dumps(gathered.whole.answer()), outcome)
                 yield self._whole(exchange, outcome, body)
         else:
             began_at = self._now()

@@ -1,7 +1,7 @@
 """What one request came to: who served it, its receipts, its cost."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import MarketError
@@ -33,11 +33,23 @@ class Outcome:
     done: bool = False
     cut: bool = False
     """The provider ended the answer before its end. What came of it is paid."""
+    earlier: list["Outcome"] = field(default_factory=list)
+    """Of the providers that began this answer and broke off, where others went on with it. What one of them
+    is still to be paid, once it can be asked, comes to this outcome no more."""
+
+    def go_on(self, posted: PostedOffer, channel_id: ChannelId, nonce: int) -> None:
+        """Somebody else says the rest."""
+        if self.pace is not None:
+            self.earlier.append(replace(self, earlier=[]))
+        self.posted, self.channel_id, self.nonce = posted, channel_id, nonce
+        self.receipts, self.refusal, self.quote, self.pace = [], None, None, None
+        self.done = self.cut = False
 
     @property
     def cost(self) -> Atoms:
-        """Atoms, the sum of the accepted receipts."""
-        return Atoms(sum(receipt.message.cost for receipt in self.receipts))
+        """Atoms, the sum of the accepted receipts, those of earlier providers too."""
+        own = sum(receipt.message.cost for receipt in self.receipts)
+        return Atoms(own + sum(outcome.cost for outcome in self.earlier))
 
     @property
     def receipt(self) -> Verified[Receipt] | None:

@@ -97,6 +97,7 @@ class Receiver:
                     case Done():
                         done = True
             attempt.wait(took, reception.transcript.output_tokens)
+            attempt.input_tokens = reception.transcript.input_tokens
             if shown := b"".join(out):
                 yield Emit(shown)
                 point("answer.shown")
@@ -159,6 +160,7 @@ class Receiver:
         if reception.final is None and outcome.refusal is None:
             self.purse.settle_unpaid(attempt.pending, "unbilled" if reception.delivered else "void")
         outcome.done, outcome.cut = True, reception.cut
+        attempt.concluded = True
 
     def _require_same_beginning(self, attempt: Attempt, reception: Reception) -> None:
         if reception.transcript.response_hash != attempt.shown_hash:

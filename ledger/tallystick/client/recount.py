@@ -42,6 +42,8 @@ _PLAIN: Final = frozenset(
         "metadata",
         "store",
         "response_format",
+        "continue_final_message",
+        "add_generation_prompt",
     }
 )
 """What a request may say without its text or its prompt being other than the tokenizer has them."""
@@ -58,7 +60,7 @@ _LONGEST: Final = 1 << 20
 
 def input_size(ask: Ask, recount: Recount) -> Tokens | None:
     """Tokens of the request's input; None where the request or the template leave that open."""
-    if not _is_plain(ask):
+    if not _is_plain(ask) or ask.fields.get("continue_final_message"):
         return None
     if ask.path == CHAT_PATH:
         messages = ask.fields.get("messages")

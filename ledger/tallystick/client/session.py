@@ -47,6 +47,8 @@ def open_session(
     durability: Durability = "process",
     tokenizers: Mapping[str, Path | str] = MappingProxyType({}),
     view: View | None = None,
+    continues: bool = False,
+    hedges: bool = False,
 ) -> "Session":
     """What `transport` and the clients share; arguments and errors as of `transport`. `view`: what is heard
     of providers, for who hears it anyway."""
@@ -71,6 +73,8 @@ def open_session(
         durability=durability,
         tokenizers=recounts,
         view=view,
+        continues=continues,
+        hedges=hedges,
         sighted=True,
     )
 
@@ -96,6 +100,8 @@ class Session:
         durability: Durability = "process",
         opened: Callable[[], Sequence[ChannelKey]] = lambda: (),
         tokenizers: Mapping[str, Recount] = MappingProxyType({}),
+        continues: bool = False,
+        hedges: bool = False,
         view: View | None = None,
         sighted: bool = False,
     ):
@@ -121,6 +127,8 @@ class Session:
             now=now,
             on_outcome=on_outcome,
             tokenizers=tokenizers,
+            continues=continues,
+            hedges=hedges,
         )
         self.clerk.attend(self.payer)
         self._finalizer = weakref.finalize(self, _close, self.clerk, self.purse, self.pools, closing, sight)

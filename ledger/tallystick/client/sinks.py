@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from tallystick.client.continuing import Said
 from tallystick.client.errors import ProviderUnreachable
 from tallystick.client.outcome import EXTENSION, Outcome
 from tallystick.client.whole import Whole
@@ -85,6 +86,25 @@ class Gather:
         return b""
 
 
+class Continuable:
+    """Of one answer that several may say, one after another: what its caller sees is one."""
+
+    __slots__ = ("_inner", "said")
+
+    def __init__(self, inner: Sink):
+        self._inner = inner
+        self.said = Said()
+
+    def payload(self, data: bytes, chunk: Mapping[str, Any]) -> bytes:
+        return self._inner.payload(*self.said.joined(data, chunk))
+
+    def other(self, line: bytes) -> bytes:
+        return self._inner.other(line)
+
+    def end(self, outcome: Outcome) -> bytes:
+        return self._inner.end(outcome)
+
+
 class Discard:
     """An answer that is fetched again for its receipts alone."""
 
@@ -114,6 +134,8 @@ def summary(outcome: Outcome) -> dict[str, object]:
     told: dict[str, object] = {"cost": outcome.cost, "provider": to_hex(outcome.provider)}
     if receipt is not None:
         told["receipt"] = to_hex(receipt.message.struct_hash())
+    if outcome.earlier:
+        told["earlier"] = [summary(item) for item in outcome.earlier]
     if outcome.refusal is not None:
         told["refused"] = outcome.refusal.code
     return told

@@ -47,6 +47,8 @@ def transport(
     transactions: bool = False,
     durability: Durability = "process",
     tokenizers: Mapping[str, Path | str] = MappingProxyType({}),
+    continues: bool = False,
+    hedges: bool = False,
 ) -> "Transport":
     """An HTTP transport that pays on the market: for `httpx2.Client(transport=…)`, `OpenAI(http_client=…)`.
 
@@ -78,6 +80,12 @@ def transport(
     tokenizers :
         By model, the folder with its `tokenizer.json`, `tokenizer_config.json` and chat template, as Hugging
         Face lays them out. Receipts for that model are recounted with it. Needs `tallystick[tokenizer]`.
+    continues :
+        Whether an answer that breaks off is gone on with by another provider, unless a request says otherwise
+        (`extra_body={"tallystick": {"continue": false}}`).
+    hedges :
+        Whether a second provider is asked where the first one is late by its own word, unless a request says
+        otherwise (`{"hedge": false}` there). Both are paid for what they sent.
 
     Raises
     ------
@@ -100,6 +108,8 @@ def transport(
             transactions=transactions,
             durability=durability,
             tokenizers=tokenizers,
+            continues=continues,
+            hedges=hedges,
         )
     )
 

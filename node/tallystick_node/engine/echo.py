@@ -59,7 +59,7 @@ class EchoEngine:
     def prompt(self, source: str | list[int]) -> Prompt:
         return self._prompt(source if isinstance(source, str) else " ".join(map(str, source)))
 
-    def chat_prompt(self, messages: list[dict[str, Any]]) -> Prompt:
+    def chat_prompt(self, messages: list[dict[str, Any]], *, continued: bool = False) -> Prompt:
         return self._prompt(" ".join(message["content"] for message in plain_text(messages)))
 
     async def generate(
@@ -116,20 +116,21 @@ def _pieces(request: Request, prompt: Prompt, max_tokens: int) -> Iterator[Piece
     """The whole answer. Every piece is a token."""
     wanted = request.wanted_prompt_logprobs
     prompt_scores = () if wanted is None else _prompt_scores(prompt, wanted)
+    said = 0
     if isinstance(request, ChatRequest):
-        text = plain_text(request.messages)[-1]["content"]
-        if (tool := _called(request, text)) is not None:
+        text, said = _to_echo(request)
+        if not said and (tool := _called(request, text)) is not None:
             yield from _calling(tool, text, max_tokens)
             return
     else:
         text = prompt.text
-    words = text.split() or ["…"]
-    rounds = words if request.wanted_tokens is None else cycle(words)
+    words = text.split()[said if request.wanted_tokens is None else 0 :] or ["…"]
+    rounds = words if request.wanted_tokens is None else islice(cycle(words), said, None)
     count = min(max_tokens, len(words)) if request.wanted_tokens is None else max_tokens
     finish = "length" if count == max_tokens else "stop"
     wording = Wording(request.stops, include_stop=request.include_stop_str_in_output)
     for i, word in enumerate(islice(rounds, count)):
-        shown, stop = wording.add((word if i == 0 else f" {word}").encode())
+        shown, stop = wording.add((word if i == said == 0 else f" {word}").encode())
         last = stop is not None or i == count - 1
         if last and stop is None:
             rest, stop = wording.rest()
@@ -139,6 +140,14 @@ def _pieces(request: Request, prompt: Prompt, max_tokens: int) -> Iterator[Piece
         yield Piece(shown, (_id(word),), scores, None, ending, stop, prompt_scores if i == 0 else ())
         if last:
             return
+
+
+def _to_echo(request: ChatRequest) -> tuple[str, int]:
+    """The text, and how many words of its echo are said already in a last message to go on with."""
+    texts = [message["content"] for message in plain_text(request.messages)]
+    if request.continue_final_message and len(texts) > 1:
+        return texts[-2], len(texts[-1].split())
+    return texts[-1], 0
 
 
 def _called(request: ChatRequest, text: str) -> Tool | None:

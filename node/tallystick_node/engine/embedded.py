@@ -43,9 +43,9 @@ class EmbeddedEngine:
                 raise RequestRefused(f"Token id {token} is out of vocabulary", param="prompt")
         return Prompt(token_ids=tuple(source), text=self._vocabulary.decode(source))
 
-    def chat_prompt(self, messages: list[dict[str, Any]]) -> Prompt:
+    def chat_prompt(self, messages: list[dict[str, Any]], *, continued: bool = False) -> Prompt:
         try:
-            text = self._vocabulary.render(plain_text(messages))
+            text = self._vocabulary.render(plain_text(messages), continued=continued)
         except TemplateError as error:
             raise RequestRefused(f"The chat template refuses this: {error}", param="messages") from None
         return Prompt(token_ids=tuple(self._vocabulary.encode(text, special=False)), text=text)

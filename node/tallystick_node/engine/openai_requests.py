@@ -147,6 +147,9 @@ class ChatRequest(Request):
     top_logprobs: int = 0
     tools: list[Tool] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice = "auto"
+    continue_final_message: bool = False
+    """The answer goes on with the last message."""
+    add_generation_prompt: bool = True
 
     @property
     def wanted_tokens(self) -> int | None:
@@ -163,6 +166,11 @@ class ChatRequest(Request):
             )
         if not self.messages:
             raise RequestRefused("Cannot apply chat template to an empty conversation.", param="messages")
+        if self.continue_final_message and self.add_generation_prompt:
+            raise RequestRefused(
+                "Cannot set both `continue_final_message` and `add_generation_prompt` to True.",
+                param="continue_final_message",
+            )
         super().check()
 
 

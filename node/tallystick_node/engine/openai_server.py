@@ -65,8 +65,9 @@ class Engine(Protocol):
     def prompt(self, source: str | list[int]) -> Prompt:
         """Raises RequestRefused for ids that no token has."""
 
-    def chat_prompt(self, messages: list[dict[str, Any]]) -> Prompt:
-        """Raises RequestRefused for messages that the model cannot read."""
+    def chat_prompt(self, messages: list[dict[str, Any]], *, continued: bool = False) -> Prompt:
+        """`continued`: the answer goes on with the last message. Raises RequestRefused for messages that the
+        model cannot read."""
 
     def generate(
         self, request: Request, prompt: Prompt, *, choice: int, max_tokens: int
@@ -170,7 +171,7 @@ class _Routes:
     async def chat(self, http: web.Request) -> web.StreamResponse:
         request = checked(ChatRequest, await http.read())
         self._check_model(request)
-        prompt = self._engine.chat_prompt(request.messages)
+        prompt = self._engine.chat_prompt(request.messages, continued=request.continue_final_message)
         return await self._answer(http, request, [prompt], ChatReply(request, prompt, self._engine.name))
 
     async def completions(self, http: web.Request) -> web.StreamResponse:

@@ -1,0 +1,248 @@
+"""One request's way from provider to provider, until somebody has served it or nobody does.
+
+What one of them says or fails to do changes where it goes next: a refusal passes it on, a bounce reorders the
+candidates, an answer that breaks off is gone on with elsewhere where the caller allows it.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import httpx2
+
+from tallystick.client.ask import Ask, worst_cost
+from tallystick.client.attempts import Attempt, Call
+from tallystick.client.choose import Choice, Wanted
+from tallystick.client.delivering import Shown
+from tallystick.client.errors import AnswerCut, NoEligibleOffer, ProviderRefused, ProviderUnreachable
+from tallystick.client.flow import Flow, Sleep, hurrying
+from tallystick.client.purse import OpenChannel
+from tallystick.client.quotes import PROBED, Haggling, promises_enough
+from tallystick.client.refusals import BOUNCED, ROOM
+from tallystick.client.sending import ChannelGone
+from tallystick.ports import PostedOffer
+from tallystick.protocol.errors import (
+    BudgetError,
+    MarketError,
+    TotalBudgetExceeded,
+    WorstCaseExceedsCredit,
+)
+from tallystick.protocol.expect import Expected, Redeemed, Size
+from tallystick.protocol.pricing import cost_up
+from tallystick.protocol.quote import Quote
+from tallystick.protocol.units import Atoms, Hash32
+
+if TYPE_CHECKING:
+    from tallystick.client.payer import Payer
+
+_CONNECT_S: Final = 0.5
+"""To connect in while other providers are left: a way around the world and back, twice."""
+_FIRST_PAUSE_S: Final = 0.005
+_LONGEST_PAUSE_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which one provider is tried; see `Attempt`."""
+
+    alone: bool
+    connect_s: float | None
+    expect: Expected | Redeemed | None
+    quote: Quote | None
+
+
+class Search:
+    """Of one call."""
+
+    def __init__(self, payer: "Payer", ask: Ask, call: Call):
+        self._payer = payer
+        self._ask = ask
+        """What is still wanted: the rest, once an answer broke off."""
+        self._call = call
+        self._shown = Shown(ask)
+        self._wanted: Wanted
+        self._haggling: Haggling
+        self._failure: MarketError | None = None
+        """To be told where nobody serves."""
+        self._broken: MarketError | httpx2.TransportError | None = None
+        """The same, once the caller has a part of the answer."""
+        self._before = Atoms(0)
+        """What the parts before may have cost."""
+        self._gone: set[Hash32] = set()
+        """Offers under which it cannot be had."""
+        self._unable: set[str] = set()
+        """Models whose engines cannot do what is asked."""
+        self._patience = 0
+        """Milliseconds for which those that refused may change their mind."""
+        self._again = False
+        """What was said changes the order."""
+        self._slow = False
+        """Somebody was given less time to connect in than the caller allows."""
+        self._want()
+
+    def run(self) -> Flow[None]:
+        """As `Payer.call`."""
+        payer = self._payer
+        started, pause = payer.now(), _FIRST_PAUSE_S
+        while True:
+            self._patience, self._again = 0, False
+            if (yield from self._round()):
+                return
+            if self._again or self._slow:
+                self._slow = False
+                continue
+            if payer.now() - started >= self._patience:
+                raise self._nobody()
+            yield Sleep(pause)
+            pause = min(pause * 1.6, _LONGEST_PAUSE_S)
+            self._wanted = payer.prospects.wanted(self._ask, secrets.randbits(64))
+
+    def _want(self) -> None:
+        """Begins anew with what is wanted now."""
+        self._wanted = wanted = self._payer.prospects.wanted(self._ask, secrets.randbits(64))
+        size = Size(input_tokens=wanted.input_tokens, output_tokens=wanted.expected_output)
+        self._haggling = Haggling(size)
+
+    def _nobody(self) -> Exception:
+        outcome = self._shown.outcome
+        if self._broken is not None:
+            if outcome is not None and isinstance(self._broken, AnswerCut):
+                outcome.done = outcome.cut = True
+                self._payer.tell(outcome)
+            return self._broken
+        model = self._ask.model
+        return self._failure or NoEligibleOffer(f"Nobody offers {model!r} now.", required=model)
+
+    def _round(self) -> Flow[bool]:
+        """Whether one of the candidates, as they stand now, has served it."""
+        ordering = yield from self._payer.prospects.ordering(
+            self._wanted, gone=self._gone, quoted=self._haggling.quoted
+        )
+        if self._haggling.asks and ordering:
+            yield from self._ask_for_quotes(ordering)
+            self._again = True
+            return False
+        for place, choice in enumerate(ordering, 1):
+            terms = Terms(
+                alone=len(ordering) == 1,
+                connect_s=None if place == len(ordering) else _CONNECT_S,
+                expect=self._haggling.says(choice.posted, choice.expected),
+                quote=self._haggling.held.get(choice.posted.offer_hash),
+            )
+            if (yield from self._served(choice.posted, terms)):
+                return True
+            if self._again:
+                return False
+        return False
+
+    def _served(self, posted: PostedOffer, terms: Terms) -> Flow[bool]:
+        """Whether this one has served it; where not, more is known."""
+        payer, provider = self._payer, posted.offer.provider
+        if posted.offer.model in self._unable:
+            return False
+        try:
+            with payer.prospects.underway.at(provider, self._ask.input_estimate):
+                yield from self._try(posted, terms)
+            return True
+        except BudgetError as error:
+            self._failure = self._failure or error
+            if isinstance(error, TotalBudgetExceeded) and payer.purse.spending()[1] > 0:
+                self._patience = ROOM
+        except ProviderRefused as error:
+            if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
+                self._unable.add(posted.offer.model)  # the engine's: another engine would say the same
+                if self._broken is None and self._unable.issuperset(self._wanted.models):
+                    raise
+                self._failure = error
+            else:
+                self._refused(posted, error, terms.expect)
+        except (AnswerCut, httpx2.TransportError) as error:
+            payer.record.failed(provider, now=payer.now())
+            self._break_off(posted, error)
+        except MarketError as error:
+            self._failure = self._failure or error
+            if isinstance(error, ProviderUnreachable):
+                payer.record.failed(provider, now=payer.now())
+            if terms.connect_s is not None and isinstance(error.__cause__, httpx2.ConnectTimeout):
+                self._slow = True  # where nobody serves it gets the time that the caller allows
+            else:
+                self._gone.add(posted.offer_hash)
+        return False
+
+    def _refused(
+        self, posted: PostedOffer, error: ProviderRefused, expect: Expected | Redeemed | None
+    ) -> None:
+        haggling, quote = self._haggling, error.quote
+        self._failure = error
+        if error.reason == BOUNCED and quote is not None and not promises_enough(quote.message, expect):
+            haggling.bounced(posted, quote.message)
+            self._again = True
+        elif posted.offer_hash in haggling.held:
+            haggling.spent(posted)  # it is asked again, and expects nothing then
+            self._again = True
+        else:
+            self._patience = max(self._patience, error.patience)
+            if error.status >= 500 and not error.patience:  # a bounce without a reason is none, too
+                self._payer.record.failed(posted.offer.provider, now=self._payer.now())
+            if not error.patience:
+                self._gone.add(posted.offer_hash)
+
+    def _break_off(self, posted: PostedOffer, error: AnswerCut | httpx2.TransportError) -> None:
+        """Raises `error`, unless somebody else is to go on: to buy it anew is the caller's to decide."""
+        shown, rest = self._shown, self._shown.rest()
+        if rest is None:
+            self._broken = self._broken or error
+            raise self._nobody()
+        attempt = shown.attempt
+        assert attempt is not None
+        self._before = Atoms(self._before + _may_cost(attempt))
+        self._ask, self._broken, self._again = rest, error, True
+        self._gone.add(posted.offer_hash)
+        self._want()
+
+    def _ask_for_quotes(self, ordering: Sequence[Choice]) -> Flow[None]:
+        payer = self._payer
+
+        def channel_to(posted: PostedOffer) -> Flow[OpenChannel]:
+            ask = payer.within_budget(self._ask.asking(posted.offer.model), posted, self._before)
+            return payer.channel_to(posted, worst_cost(ask, posted.offer))
+
+        offers = [choice.posted for choice in ordering][:PROBED]
+        quotes = yield from payer.quotes.ask(offers, self._haggling.size, channel_to)
+        self._haggling.answered(quotes)
+        for posted in offers:
+            if posted.offer_hash not in quotes:
+                payer.record.failed(posted.offer.provider, now=payer.now())
+
+    def _try(self, posted: PostedOffer, terms: Terms) -> Flow[None]:
+        """This provider; once more over a new channel, or as a stream, where that is what it takes."""
+        payer, stream = self._payer, self._ask.stream
+        for _ in range(3):
+            ask = self._ask.asking(posted.offer.model)
+            beginning = payer.begin(posted, ask, stream=stream, before=self._before)
+            if terms.connect_s is not None:
+                beginning = hurrying(beginning, terms.connect_s)
+            attempt = yield from beginning
+            attempt.alone, attempt.connect_s = terms.alone, terms.connect_s
+            attempt.expect, attempt.quote = terms.expect, terms.quote
+            attempt.goes_on = self._broken is not None
+            try:
+                yield from payer.deliver(attempt, self._call, self._shown)
+                return
+            except ChannelGone:
+                continue
+            except ProviderRefused as error:
+                if error.quote is not None:
+                    error.quote = yield from payer.quotes.own_word(attempt.pending, error.quote)
+                if error.reason != WorstCaseExceedsCredit.code or stream:
+                    raise
+                stream = True
+        raise ProviderUnreachable("The provider keeps closing its channels.")
+
+
+def _may_cost(attempt: Attempt) -> Atoms:
+    """What came of it, whether it is billed yet or not."""
+    offer, size = attempt.pending.posted.offer, attempt.input_tokens or attempt.ask.input_bound
+    cost = cost_up(offer, input_tokens=size, cached_input_tokens=0, output_tokens=attempt.output_tokens)
+    return min(attempt.pending.worst, cost)
