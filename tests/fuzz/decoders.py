@@ -76,6 +76,7 @@ from tallystick.wallet.vouchers import read_vouchers
 from tallystick_node.config import Config, ConfigInvalid
 from tallystick_node.engine.upstream import EngineGone, Reply
 from tallystick_node.gateway.ask import Ask
+from tallystick_node.network.own import Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -451,6 +452,12 @@ DECODERS = {
         (ASKED, b'{"model": "m", "prompt": [[1, 2], [3]]}'),
         ("gateway.ask.read",),
     ),
+    "own user's request": Decoder(
+        lambda raw: Asked.read("/v1/chat/completions", raw, {}).for_engine("m"),
+        (MalformedMessage,),
+        (ASKED, b'{"model": "m", "prompt": [[1, 2], [3]], "n": 2, "max_tokens": 7}'),
+        ("network.own.read",),
+    ),
     "request at the payer": Decoder(
         lambda raw: read_ask("/v1/chat/completions", raw).body(stream=True),
         (MalformedRequest,),
@@ -553,6 +560,8 @@ ELSEWHERE = {
     "gateway.load.load_of": "no decoder",
     "gateway.promises.load": "no decoder",
     "gateway.tls.load_or_make_key": "one's own key, read by cryptography",
+    "network.loading.load_policy": "one's own configuration: tests/network/test_users.py",
+    "network.participation.load": "no decoder",
     "engine.echo.load": "no decoder",
     "engine.echo.read_manner": "one's own command line",
     "engine.embedded.load": "no decoder",

@@ -16,6 +16,7 @@ from tallystick.protocol.speed import Load
 from tallystick.protocol.units import Tokens
 from tallystick_node.gateway.errors import Busy
 from tallystick_node.gateway.intake import Intake, IntakePolicy
+from tallystick_node.gateway.load import Work
 from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.network.lobby import Lobby, LobbyLimits
 from tallystick_node.network.own import Answer, Own, Quoted
@@ -86,6 +87,24 @@ class Idle:
 
 
 @dataclass
+class Side:
+    """As `Origins` has it."""
+
+    lobby: Lobby
+    running = 0
+
+    def works(self) -> list[Work]:
+        return []
+
+    def waiting(self) -> int:
+        return self.lobby.waiting
+
+    def require_taken(self, request: Request) -> None:
+        if self.lobby.waiting:
+            raise Busy("Own users wait.")
+
+
+@dataclass
 class Node:
     """A world with users, and what is behind them."""
 
@@ -124,11 +143,7 @@ def make_node(make_world: Make) -> Callable[..., Any]:
             )
             made.extend((lobby, own))
 
-            def require_taken(_: object) -> None:
-                if lobby.waiting:
-                    raise Busy("Own users wait.")
-
-            world.gateway.require_taken = require_taken
+            world.gateway.promises.beside = Side(lobby)
             ann = User("ann", sha256(KEY.encode()).digest())
             return OwnRoutes(
                 Users([ann]),
@@ -215,7 +230,13 @@ async def test_nothing_of_the_engine_s_headers_or_of_the_user_s_passes(
         assert headers["server"] == "uvicorn"
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model": 3}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b"[]", b"{", b'{"model": 3}', b"\xff"),
+        b'{"model": "stub", "a": ' + b"[" * 900 + b"]" * 900 + b"}",
+    ],
+)
 async def test_what_is_no_request_is_said(make_node: Callable[..., Any], body: bytes) -> None:
     node = await make_node()
     headers = {"Authorization": f"Bearer {KEY}"}

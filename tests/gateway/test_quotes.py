@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -17,7 +18,10 @@ from tallystick.protocol.speed import Load, Pace, Speed, pace
 from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Tokens
 from tallystick.protocol.voucher import request_hash
 from tallystick.protocol.wire import EXPECT, QUOTE, QUOTES_PATH, read_quote_text, signed_from_json
+from tallystick_node.config import Config, EngineConfig, KeysConfig, UsersConfig
 from tallystick_node.gateway.gateway import Limits
+from tallystick_node.gateway.origins import Origins
+from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.promises import Claims
 from tests.gateway.conftest import Make, World, until
 from tests.gateway.payer import CHAT, Payer
@@ -395,3 +399,72 @@ def _said(world: World) -> int | None:
     for running in world.gateway.running.values():
         return running.meter.output_tokens
     return None
+
+
+# ------------------------------------------------------------------------------------- beside own users
+
+
+def with_users(monkeypatch: pytest.MonkeyPatch, **limits: int) -> dict[str, Any]:
+    """A world whose node has users of its own, put together as a node does it."""
+    monkeypatch.setenv("OWN_USERS", "a-key-of-some-user")
+    keys = KeysConfig(receipt=Path("none"))
+    config = Config(
+        rpc="http://none",
+        deployment=Path("none"),
+        keys=keys,
+        engine=EngineConfig(url="http://none"),
+        users=UsersConfig(keys_env="OWN_USERS", **limits),
+    )
+
+    def own(world: World) -> OwnRoutes | None:
+        provider: Any = None  # Asked for what it holds only by who buys, or stakes.
+        made = Origins(config, provider, world.gateway, world.upstream, world.clock, world.metrics)
+        return made.open(None)
+
+    return {"own": own, "claims": Claims(speed=SPEED)}
+
+
+async def own_user(world: World) -> httpx2.Response:
+    body = {"model": world.model, "messages": [], "stream": True}
+    return await world.http.post(CHAT, json=body, headers={"Authorization": "Bearer a-key-of-some-user"})
+
+
+async def test_what_own_users_ask_for_is_in_every_quote(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await make_world(**with_users(monkeypatch))
+    payer = await world.payer()
+    alone = await quoted(payer)
+    (before,) = world.gateway.statuses(engine_up=True)
+    world.engine.gate = asyncio.Semaphore(2)
+    asking = asyncio.create_task(own_user(world))
+    await until(lambda: world.gateway.promises.load().running == 1)
+    beside = await quoted(payer)
+    (during,) = world.gateway.statuses(engine_up=True)
+    assert beside.token_us > alone.token_us
+    assert (before.room - during.room, during.running) == (1, 1)
+    for _ in range(6):
+        world.engine.gate.release()
+    assert (await asking).status_code == 200
+    await until(lambda: world.gateway.promises.load().running == 0)
+
+
+async def test_while_own_users_wait_nothing_is_promised_and_what_was_is_kept(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await make_world(**with_users(monkeypatch, running=1))
+    promised, late = await world.payer(), await world.payer()
+    held = await quoted(promised)
+    gate = world.engine.gate = asyncio.Semaphore(0)
+    asking = [asyncio.create_task(own_user(world)) for _ in range(2)]
+    await until(lambda: world.gateway.promises.room() == 0)
+    (told,) = world.gateway.statuses(engine_up=True)
+    assert told.room == 0
+    refused(await inquire(late), 429, "busy")
+    refused(await ask(late, None), 429, "busy")
+    kept = asyncio.create_task(ask(promised, Redeemed(held.struct_hash())))
+    await until(lambda: len(world.gateway.running) == 1)
+    let_go(gate)
+    assert (await kept).status_code == 200
+    assert {answer.status_code for answer in await asyncio.gather(*asking)} == {200}
+    assert (await ask(late, None)).status_code == 200

@@ -6,7 +6,7 @@ runs, so that admission is one step whatever arrives in parallel.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,8 +82,6 @@ class Gateway:
         self._restorer = Restorer(books, grants)
         self.limits = limits
         self.running: dict[tuple[ChannelId, int], Running] = {}
-        self.require_taken: Callable[[Ask], None] = lambda _: None
-        """Raises where the node's policy does not take a request, or its own users come first."""
         self.promises = Promises(books, self.running, limits.running, claims)
         self.draining = False
         self.key_revoked = False
@@ -145,7 +143,7 @@ class Gateway:
         ask = Ask.read(body)
         offer = self.books.offer(credential.offer_hash, ask.model)
         within = bounds(offer, ask)
-        self.require_taken(ask)
+        self.promises.require_taken(said, ask)
         acknowledged = self.books.acknowledge(tab, voucher)
         account, unsecured = self.books.account(tab), self.limits.unsecured
         decision = admit(account, tab, offer, within, streamed=ask.streamed, unsecured_limit=unsecured)
@@ -271,7 +269,7 @@ class Gateway:
         key = running.tab.id, running.nonce
         running.tab.running[running.nonce] = running.reservation
         self.running[key] = running
-        running.company = len(self.running)
+        running.company = self.promises.company()
         running.answer.add_done_callback(lambda _: self._leave(running))
 
     def _leave(self, running: Running) -> None:

@@ -2,7 +2,7 @@
 prices and the stake that follow from it. Nothing is decided here."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -11,10 +11,9 @@ import structlog
 from tallystick.ports import Clock
 from tallystick.protocol.hearsay import Hearsay
 from tallystick.protocol.offer import Offer
-from tallystick.protocol.units import Atoms, AtomsPerMTok, Tokens
+from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds
 from tallystick_node.config import Config, OfferConfig, PolicyConfig, UsersConfig
 from tallystick_node.engine.upstream import Upstream
-from tallystick_node.gateway.ask import Ask
 from tallystick_node.gateway.errors import Busy, Declined
 from tallystick_node.gateway.gateway import Gateway
 from tallystick_node.gateway.intake import Intake, IntakePolicy
@@ -25,9 +24,8 @@ from tallystick_node.gateway.start import Provider
 from tallystick_node.network.loading import load_policy
 from tallystick_node.network.lobby import Lobby, LobbyLimits
 from tallystick_node.network.origin import Means, Origin
-from tallystick_node.network.own import Own
-from tallystick_node.network.own import Running as OwnRunning
-from tallystick_node.network.participation import Mean, Participation, estimated
+from tallystick_node.network.own import Own, Running
+from tallystick_node.network.participation import Mean, Participation
 from tallystick_node.network.policies import Prices, Request
 from tallystick_node.network.treasury import refill, restake
 from tallystick_node.network.users import Users
@@ -64,7 +62,7 @@ class Origins:
         self.participation = Participation(load_policy(config.policy), gateway.promises, clock)
         self._users = None if config.users is None else Users.of(config.users)
         if self._moves:
-            gateway.require_taken = self._require_taken
+            gateway.promises.beside = self
         self._upstream, self._clock, self._metrics = upstream, clock, metrics
         self.own: Own | None = None
 
@@ -107,7 +105,6 @@ class Origins:
         self._metrics.follow("own_waiting", "Own users' requests that wait.", lambda: lobby.waiting)
         if self.origin is not None:
             self._metrics.follow("bought_answers", "For own users.", lambda: self.bought)
-        self._gateway.promises.also = lambda: map(self._work, own.running)
         return OwnRoutes(
             self._users,
             own,
@@ -122,22 +119,6 @@ class Origins:
     async def close(self) -> None:
         if self.origin is not None:
             await self.origin.aclose()
-
-    def _work(self, running: OwnRunning) -> Work | Unseen:
-        asked = running.asked
-        if asked.streamed:
-            return Work(
-                sequences=asked.answers,
-                input_tokens=asked.request.input_tokens,
-                output_tokens=running.output_tokens,
-                begun=running.output_tokens > 0,
-            )
-        return Unseen(
-            sequences=asked.answers,
-            input_tokens=asked.request.input_tokens,
-            most=asked.request.expected_output,
-            elapsed_s=(self._clock.milliseconds() - running.since) / 1000,
-        )
 
     @property
     def running(self) -> int:
@@ -163,12 +144,19 @@ class Origins:
 
     # ------------------------------------------------------------------------------------------ what is sold
 
-    def _require_taken(self, ask: Ask) -> None:
+    def works(self) -> Iterable[Work | Unseen]:
+        """Own users' requests at the engine."""
+        now = self._clock.milliseconds()
+        return () if self.own is None else [_work(item, now) for item in self.own.running]
+
+    def waiting(self) -> int:
+        """Own users' requests that wait for the engine."""
+        return self.participation.own_waiting()
+
+    def require_taken(self, request: Request) -> None:
         """Raises Busy or Declined."""
-        if waiting := self.participation.own_waiting():
+        if waiting := self.waiting():
             raise Busy("The node's own users wait, and come first.", required=0, actual=waiting)
-        limit = None if ask.max_tokens is None else Tokens(ask.max_tokens * ask.choices)
-        request = Request(model=ask.model, input_tokens=estimated(ask.size), output_tokens=limit, own=False)
         if not self.participation.accepts(request):
             raise Declined("The provider does not take this request now.")
 
@@ -222,6 +210,23 @@ class Origins:
     async def _refill(self, keep: Atoms) -> None:
         assert self._provider.vault is not None
         await asyncio.to_thread(refill, self._provider.vault, self._provider.address, keep)
+
+
+def _work(running: Running, now: Milliseconds) -> Work | Unseen:
+    asked = running.asked
+    if asked.streamed:
+        return Work(
+            sequences=asked.answers,
+            input_tokens=asked.request.input_tokens,
+            output_tokens=running.output_tokens,
+            begun=running.output_tokens > 0,
+        )
+    return Unseen(
+        sequences=asked.answers,
+        input_tokens=asked.request.input_tokens,
+        most=asked.request.expected_output,
+        elapsed_s=(now - running.since) / 1000,
+    )
 
 
 def _limits(users: UsersConfig) -> LobbyLimits:

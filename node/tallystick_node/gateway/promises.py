@@ -4,16 +4,17 @@ What is promised is decided by `quoting`, how fast the engine is by its operator
 request that asks for no quote nothing of this is done.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import Protocol
 
 from tallystick.protocol.expect import Expected, Inquiry, Redeemed, Size
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.speed import Load, Pace, Speed, pace
 from tallystick.protocol.status import Status
-from tallystick.protocol.units import ChannelId, Hash32, Milliseconds
+from tallystick.protocol.units import ChannelId, Hash32, Milliseconds, Tokens
 from tallystick.protocol.wire import quote_text
 from tallystick_node.gateway.ask import Ask
 from tallystick_node.gateway.books import Books
@@ -23,8 +24,26 @@ from tallystick_node.gateway.load import UNKNOWN, InputLength, Unseen, Work, loa
 from tallystick_node.gateway.quoting import Pledges, plausible, quote
 from tallystick_node.gateway.relay import Running
 from tallystick_node.gateway.tab import Tab
+from tallystick_node.network.policies import Request
 
 Said = Expected | Redeemed
+
+
+class Beside(Protocol):
+    """The other side of a node that does more than sell."""
+
+    @property
+    def running(self) -> int:
+        """Own users' requests that the engine works at."""
+
+    def works(self) -> Iterable[Work | Unseen]:
+        """The same, one by one."""
+
+    def waiting(self) -> int:
+        """Own users' requests that wait for it."""
+
+    def require_taken(self, request: Request) -> None:
+        """A paid one. Raises Busy or Declined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +66,8 @@ class Promises:
         self._running = running
         self._most = most
         self._claims = claims
-        self.also: Callable[[], Iterable[Work | Unseen]] = tuple
-        """What the engine does beside: requests of the node's own users."""
+        self.beside: Beside | None = None
+        """What the engine does beside, and what the node's policy takes; None: it only sells."""
         self._pledges = Pledges(most)
         self._lengths = InputLength()
         self._answers: tuple[Ended, ...] = ()
@@ -73,7 +92,7 @@ class Promises:
     def load(self) -> Load:
         """Of everything that was taken or promised."""
         speed = self.speed or UNKNOWN
-        works = chain(self._works(), self.also())
+        works = chain(self._works(), () if self.beside is None else self.beside.works())
         return load_of(
             (work if isinstance(work, Work) else work.reckoned(speed) for work in works), self.held()
         )
@@ -82,14 +101,21 @@ class Promises:
         """Requests at a time."""
         return self._most
 
+    def company(self) -> int:
+        """Requests that run, whoever's."""
+        return len(self._running) + (0 if self.beside is None else self.beside.running)
+
     def free(self) -> int:
-        """Requests that would be taken now."""
-        beside = sum(1 for _ in self.also())
-        return max(0, self._most - len(self._running) - beside - len(self.held()))
+        """Requests for which the engine has room now."""
+        return max(0, self._most - self.company() - len(self.held()))
+
+    def room(self) -> int:
+        """Requests that would be taken now: none while the node's own users wait."""
+        return 0 if self.beside is not None and self.beside.waiting() else self.free()
 
     def statuses(self, *, ready: bool) -> list[Status]:
         """One for each model that is offered, without a sequence. `ready`: it would take requests at all."""
-        load, room = self.load(), self.free() if ready else 0
+        load, room = self.load(), self.room() if ready else 0
         return [
             Status(
                 provider=self._books.provider,
@@ -140,6 +166,21 @@ class Promises:
         if not self.free():
             raise Busy("As many requests run as this node allows.", required=self._most, actual=self._most)
 
+    def require_taken(self, said: Said | None, ask: Ask) -> None:
+        """The node's policy, and its own users, let it be taken; what was promised is. Raises Busy or
+        Declined."""
+        if self.beside is None or isinstance(said, Redeemed):
+            return
+        limit = None if ask.max_tokens is None else Tokens(ask.max_tokens * ask.choices)
+        self.beside.require_taken(
+            Request(
+                model=ask.model,
+                input_tokens=self._lengths.tokens(ask.model, ask.size),
+                output_tokens=limit,
+                own=False,
+            )
+        )
+
     def weigh(self, said: Said, tab: Tab, ask: Ask, offer_hash: Hash32, hashed: Hash32) -> str | None:
         """The quote under which a request is taken, as it goes over the wire; None: nothing is known of the
         engine yet, and nothing promised.
@@ -179,7 +220,16 @@ class Promises:
     def answer(self, tab: Tab, asked: Inquiry) -> Signed[Quote]:
         """How long it would take now, with room held where there is some for quotes. Raises Unready or
         OfferError."""
-        self._books.standing(asked.offer_hash)
+        offer, size = self._books.standing(asked.offer_hash), asked.size
+        if self.beside is not None:
+            self.beside.require_taken(
+                Request(
+                    model=offer.model,
+                    input_tokens=size.input_tokens,
+                    output_tokens=size.output_tokens,
+                    own=False,
+                )
+            )
         payer, now = tab.channel.key.payer, self._now
         fresh = self._fresh(asked.size)
         if fresh is None:
@@ -233,7 +283,7 @@ class Promises:
                 input_tokens=meter.input_tokens,
                 first_s=max(0, first - meter.received_at) / 1000,
                 token_s=max(0, self._now - first) / 1000 / more,
-                company=(running.company + len(self._running) + 1) / 2,
+                company=(running.company + self.company() + 1) / 2,
                 company_before=running.company,
             ),
         )

@@ -95,6 +95,10 @@ class Asked:
     headers: Mapping[str, str]
     """What says that it is a repetition."""
 
+    def for_engine(self, model: str) -> bytes:
+        """The body, with the engine's own name of the model."""
+        return orjson.dumps({**self.fields, "model": model})
+
     @classmethod
     def read(cls, path: str, body: bytes, headers: Mapping[str, str]) -> "Asked":
         """Raises MalformedMessage."""
@@ -104,6 +108,10 @@ class Asked:
             raise MalformedMessage("The body is not JSON.") from error
         if not isinstance(fields, dict) or not isinstance(model := fields.get("model"), str):
             raise MalformedMessage("The body is not an object that names a model.", required="model")
+        try:
+            orjson.dumps(fields)
+        except orjson.JSONEncodeError as error:
+            raise MalformedMessage("The body is nested too deeply.") from error
         answers = _count(fields.get("n")) or 1
         limit = _count(fields.get("max_completion_tokens")) or _count(fields.get("max_tokens"))
         most = None if limit is None else Tokens(limit * answers)
@@ -209,7 +217,7 @@ class Own:
             running = Running(asked=asked, since=self._clock.milliseconds())
             self.running.add(running)
             stack.callback(self.running.discard, running)
-            reply = await self._upstream.post(asked.path, orjson.dumps({**asked.fields, "model": model}))
+            reply = await self._upstream.post(asked.path, asked.for_engine(model))
             stack.callback(reply.abort)
             if reply.status == 200 and asked.streamed:
                 blocks = self._blocks(reply, running)

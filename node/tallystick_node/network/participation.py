@@ -29,7 +29,7 @@ class Engine(Protocol):
         """All that it has to do, own users' requests among it."""
 
     def free(self) -> int:
-        """Requests that would be taken beside those that run, whoever waits."""
+        """Requests for which it has room beside those that run."""
 
     def most(self) -> int:
         """Requests at a time."""
