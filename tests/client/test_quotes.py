@@ -55,6 +55,23 @@ def test_an_accepted_request_has_a_quote(
     assert 0 < outcome.pace.first_s < 5
 
 
+def test_a_promise_is_compared_with_the_first_token_and_with_the_end(
+    world: Any, ask: Callable[..., Any], adverts: Adverts
+) -> None:
+    """What came before its end is known before its end; of a whole answer there is only that."""
+    provider = advertised(world, adverts, step=0.1)
+    record = (transport := world.transport(view=adverts)).session.payer.record
+    with httpx2.Client(transport=transport) as client:
+        client.post(URL, json=ask())
+        assert record.rating(provider.key.address)[1] == 1
+        with client.stream("POST", URL, json=ask(stream=True)) as answer:
+            lines = (line for line in answer.iter_lines() if "content" in line)
+            assert next(lines)
+            assert record.rating(provider.key.address)[1] == 2
+            assert list(lines)
+        assert record.rating(provider.key.address)[1] == 3
+
+
 def test_who_bounces_is_passed_over_and_owed_nothing(
     world: Any, ask: Callable[..., Any], adverts: Adverts
 ) -> None:

@@ -6,7 +6,7 @@ nothing is paid twice. Two calls that merely look alike are two requests.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import Lock
@@ -67,6 +67,8 @@ class Attempt:
     """Under which its provider took it."""
     concluded: bool = False
     """The answer is here to its end."""
+    on_first: Callable[["Attempt"], None] | None = None
+    """Told as soon as there is an output token."""
     waited_ms: int = 0
     """For the provider alone, since the request was sent: a caller that reads slowly is not its fault."""
     first_ms: int | None = None
@@ -85,9 +87,13 @@ class Attempt:
     def wait(self, milliseconds: int, output_tokens: int) -> None:
         """So long was waited, and so many tokens are here since."""
         self.waited_ms += milliseconds
-        if output_tokens > self.output_tokens:
-            self.first_ms = self.waited_ms if self.first_ms is None else self.first_ms
-            self.last_ms, self.output_tokens = self.waited_ms, output_tokens
+        if output_tokens <= self.output_tokens:
+            return
+        self.last_ms, self.output_tokens = self.waited_ms, output_tokens
+        if self.first_ms is None:
+            self.first_ms = self.waited_ms
+            if self.on_first is not None:
+                self.on_first(self)
 
     @property
     def observed(self) -> Pace | None:

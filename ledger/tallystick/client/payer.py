@@ -127,6 +127,7 @@ class Payer:
     def deliver(self, attempt: Attempt, call: Call, shown: Shown) -> Flow[None]:
         """As `Delivery.deliver`; what came of it is remembered, and told. A caller that has the end of its
         stream may leave without a word: then, too."""
+        attempt.on_first = self._see_first
         try:
             yield from self._delivery.deliver(attempt, call, shown)
         except AnswerCut:
@@ -137,6 +138,12 @@ class Payer:
             if attempt.concluded and shown.outcome is not None and not shown.outcome.cut:
                 self._remember(attempt)
                 self.tell(shown.outcome)
+
+    def _see_first(self, attempt: Attempt) -> None:
+        """A stream's first token says already whether its provider keeps its promise."""
+        promised = attempt.promised
+        if attempt.pending.streamed and promised is not None and attempt.first_ms is not None:
+            self.record.begun(attempt.provider, promised, attempt.first_ms / 1000, now=self.now())
 
     def _remember(self, attempt: Attempt) -> None:
         """That it answered, and whether it kept its promise."""
