@@ -62,6 +62,8 @@ class FakeProvider:
         self.worked = 0
         """Requests that the engine worked on."""
         self.seen: Counter[str] = Counter()
+        self.ratings: list[Any] = []
+        """That payers brought, of others."""
         self.bytes_seen = 0
         self.lock = RLock()
         self.changed = Condition(self.lock)

@@ -24,6 +24,7 @@ from tallystick.protocol.voucher import Voucher
 from tallystick.protocol.wire import (
     CLOSE_PATH,
     QUOTE,
+    RATINGS_PATH,
     RECEIPT,
     RECEIPT_COMMENT,
     RESYNC_PATH,
@@ -91,6 +92,9 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if self.path == VOUCHERS_PATH:
                 self._vouchers(provider)
+            elif self.path == RATINGS_PATH:
+                provider.ratings.append(json.loads(body))
+                self._json(200, {"news": True})
             elif self.path in (RESYNC_PATH, CLOSE_PATH):
                 self._question(provider, body)
             else:

@@ -87,6 +87,7 @@ class Settling:
             if channel.waiting or self._purse.lost_requests(channel):
                 yield from self._recover(channel, endpoint)
             yield from self._acknowledge(channel, endpoint)
+            yield from self._payer.ratings.publish(channel)
         finally:
             self._forget(channel)
         return not self._purse.lost_requests(channel)

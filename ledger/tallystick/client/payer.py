@@ -23,6 +23,7 @@ from tallystick.client.outcome import Outcome, OutcomeListener
 from tallystick.client.prospects import Prospects
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.quotes import Quotes
+from tallystick.client.ratings import Ratings
 from tallystick.client.receiver import Receiver
 from tallystick.client.record import Record
 from tallystick.client.searching import Search
@@ -90,6 +91,8 @@ class Payer:
             local=self.local,
             refresh=clerk.refresh,
         )
+
+        self.ratings = Ratings(purse=purse, record=self.record, listing=listing, now=now, local=self.local)
 
     # ------------------------------------------------------------------------------------------- the call
 
