@@ -90,12 +90,12 @@ def scene() -> Scene:
     return Scene()
 
 
-def told(*said: Said, providers: int = 4, age_ms: int = 0) -> dict[str, Any]:
+def told(*said: Said, known: int = 4, age_ms: int = 0) -> dict[str, Any]:
     kinds: dict[str, list[Any]] = {"statuses": [], "suspicions": [], "ratings": []}
     names = {"status": "statuses", "suspicion": "suspicions", "rating": "ratings"}
     for item in said:
         kinds[names[item.key[0]]].append({"ageMs": str(age_ms), "said": said_to_json(item)})
-    return {"providers": str(providers), **kinds}
+    return {"known": str(known), **kinds}
 
 
 def suspicion(accuser: Key, provider: Key, sequence: int) -> Said:
@@ -145,7 +145,7 @@ def test_a_forged_status_is_not_seen_and_its_teller_not_asked_again(scene: Scene
     assert scene.asked.count(ONE.address) == 1
 
 
-@pytest.mark.parametrize("anything", [b"", b"[]", b"{}", b'{"providers": "4", "statuses": [7]}'])
+@pytest.mark.parametrize("anything", [b"", b"[]", b"{}", b'{"known": "4", "statuses": [7]}'])
 def test_a_gateway_that_says_anything_is_not_asked_again(scene: Scene, anything: bytes) -> None:
     scene.answers[ONE.address] = lambda: anything
     for _ in range(3):
@@ -182,8 +182,8 @@ def test_a_gateway_that_calls_a_status_old_makes_nobody_silent(scene: Scene) -> 
 
 
 def test_one_gateway_s_word_on_how_many_there_are_changes_nothing(scene: Scene) -> None:
-    for providers in (4, 4, 4_000_000, 4, 4):
-        scene.sight.hear(told(providers=providers))
+    for known in (4, 4, 4_000_000, 4, 4):
+        scene.sight.hear(told(known=known))
 
     assert scene.sight.hearsay.interval_ms == 1_000
 

@@ -42,7 +42,7 @@ LIMIT: Final = 4 << 20
 MODELS: Final = 8
 """That are looked at: those asked for last."""
 _TOLD: Final = 5
-"""Answers of which the middle one is believed on how many providers there are."""
+"""Answers of which the middle one is believed on how many statuses there are."""
 _TIMEOUT: Final = {"connect": 1.0, "read": 2.0, "write": 1.0, "pool": 1.0}
 _AVOIDED_S: Final = 60.0
 """For which a gateway that told something forged is not asked."""
@@ -200,8 +200,8 @@ class Sight:
         models = {posted.offer_hash: posted.offer.model for posted in self._listing.known}
         keys = {posted.offer.provider: posted.stake.receipt_key for posted in self._listing.known}
         self._keep()
-        providers, frames = read_told(data)
-        self._told.append(providers)
+        known, frames = read_told(data)
+        self._told.append(known)
         self.hearsay.is_part_of(median_low(self._told))
         checked = 0
         for frame, age_ms in frames:

@@ -34,7 +34,7 @@ SOON_MS: Final = 10_000
 NETWORK_PER_S: Final = 64
 """Statuses that a whole network makes in a second at most: what one node hears does not grow with it."""
 INTERVAL_MS: Final = 1_000
-"""Between two statuses of one provider, at least, where the network is small."""
+"""Between two statuses of one provider and model, at least, where the network is small."""
 QUIET: Final = 5
 """Intervals after which a status is made though nothing changed."""
 SILENT: Final = 15
@@ -44,9 +44,9 @@ Key = tuple[str, Address, bytes]
 """Kind, provider that it is about, and who says it; of a status, which model it is of."""
 
 
-def interval_ms(providers: int) -> int:
-    """Between two statuses of one provider, in a network of so many."""
-    return max(INTERVAL_MS, 1_000 * providers // NETWORK_PER_S)
+def interval_ms(known: int) -> int:
+    """Between two statuses of one provider and model, in a network that has so many."""
+    return max(INTERVAL_MS, 1_000 * known // NETWORK_PER_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,6 @@ class Said:
     def provider(self) -> Address:
         """Whom it is about."""
         return self.key[1]
-
-    @property
-    def speaker(self) -> bytes:
-        """Whose pace it counts towards: whoever can make any number of them."""
-        return self.key[2] if self.key[0] == "suspicion" else self.key[1]
 
 
 def said_status(proof: Verified[Status], model: str) -> Said:
@@ -115,22 +110,20 @@ class Hearsay:
         """What is said of each provider, by kind."""
         self._refuted: dict[bytes, tuple[int, ...]] = {}
         """When the last few accusations of each accuser were refuted."""
-        self._population = 0
+        self.known = 0
+        """Statuses that are held."""
+        self._whole = 0
         self.interval_ms = INTERVAL_MS
-        """Between two statuses of one provider, at least."""
+        """Between two statuses of one provider and model, at least."""
 
-    @property
-    def providers(self) -> int:
-        """That were heard."""
-        return len(self._last)
+    def is_part_of(self, whole: int) -> None:
+        """There are said to be so many statuses, and only a part of them is heard here."""
+        self._whole = whole
+        self._count(0)
 
-    def is_part_of(self, population: int) -> None:
-        """So many providers are said to speak, and only a part of them is heard here."""
-        self._population = population
-        self._count()
-
-    def _count(self) -> None:
-        self.interval_ms = interval_ms(max(self._population, len(self._last)))
+    def _count(self, more: int) -> None:
+        self.known += more
+        self.interval_ms = interval_ms(max(self._whole, self.known))
 
     # ------------------------------------------------------------------------------------------------ merge
 
@@ -154,10 +147,11 @@ class Hearsay:
         if not self.is_news(said.key, said.sequence, said.packed):
             return False
         kind, provider, _ = said.key
+        if kind == "status" and said.key not in self._held:
+            self._count(1)
         self._held[said.key] = Heard(said, now)
         if kind == "status" and said.sequence > self.sequence(provider):
             self._last[provider] = said.sequence, now
-            self._count()
             self._refute(provider, said.sequence, now)
         beside = self._beside.setdefault((kind, provider), set())
         beside.add(said.key)
@@ -174,7 +168,6 @@ class Hearsay:
                 self._drop(key)
         for gone in self._last.keys() - offered.keys():
             del self._last[gone]
-        self._count()
         for accuser in [accuser for accuser in self._refuted if accuser not in offered]:
             del self._refuted[accuser]
 
@@ -183,6 +176,8 @@ class Hearsay:
 
     def _drop(self, key: Key) -> None:
         del self._held[key]
+        if key[0] == "status":
+            self._count(-1)
         beside = self._beside.get(key[:2])
         if beside is not None:
             beside.discard(key)
@@ -245,9 +240,9 @@ class Hearsay:
             return None
         times = []
         for heard in self.suspicions(provider):
-            if heard.said.speaker == own:
+            if heard.said.key[2] == own:
                 return heard.at
-            if not self._is_doubted(heard.said.speaker, now):
+            if not self._is_doubted(heard.said.key[2], now):
                 times.append(heard.at)
         quorum = min(QUORUM, max(1, len(self._last) - 1))
         if len(times) >= quorum:

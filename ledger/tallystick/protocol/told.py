@@ -45,11 +45,11 @@ def read_said(kind: type[Status] | type[Suspicion] | type[Rating], data: object)
 
 
 def read_told(data: object) -> tuple[int, Iterator[tuple[Frame, int]]]:
-    """Of what a node tells: how many providers it heard of, and its messages one by one, each with the
+    """Of what a node tells: how many statuses it knows in all, and its messages one by one, each with the
     milliseconds since the node heard it. Raises MalformedMessage, and so does the iterator."""
     if not isinstance(data, Mapping):
         raise MalformedMessage("What a node tells is an object.")
-    return read_value("uint32", data.get("providers"), "providers"), _frames(data)
+    return read_value("uint32", data.get("known"), "known"), _frames(data)
 
 
 def _frames(data: Mapping[str, Any]) -> Iterator[tuple[Frame, int]]:

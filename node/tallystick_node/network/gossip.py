@@ -23,6 +23,7 @@ from tallystick.protocol.proving import HIGHEST, proven
 from tallystick.protocol.signed import Key as SigningKey
 from tallystick.protocol.signed import Verified, sign, verify
 from tallystick.protocol.status import Rating, Status
+from tallystick.protocol.told import read_told
 from tallystick.protocol.units import Address
 from tallystick.protocol.wire import read_envelope, write_envelope
 from tallystick_node.network.posting import PeerRefused, PeerSilent
@@ -36,6 +37,8 @@ ROSTER_S: Final = 5.0
 """Between looks at who offers something on chain."""
 ROSTER_SOON_S: Final = 1.0
 """Where somebody spoke who is not known yet."""
+CATCH_UP_MS: Final = 10_000
+"""Between two readings of all that a peer knows, at least."""
 _IDLE: Final = 10
 """Times as long as a look takes, nobody looks again."""
 _BREATH: Final = 8
@@ -98,6 +101,8 @@ class Gossiper:
         self._numbers: dict[Address, int] = {}
         """The last one that each peer was sent."""
         self._calling: dict[Address, asyncio.Task[None]] = {}
+        self._catching_up: int | None = None
+        """When all that a peer knows was last asked for."""
         self._stranger = asyncio.Event()
         """Somebody spoke whom the chain, as known here, does not know."""
         self.sent = self.received = 0
@@ -183,8 +188,25 @@ class Gossiper:
         else:
             self.received += len(header) + len(answer)
             if gossip.message.number == number:
+                was_away = self.view.is_gone(peer.provider, self._now())
                 self.view.answered(peer.provider, self._now())
                 await self._hear(peer.provider, answer, told)
+                if self._catching_up is None or (was_away and self._now() - self._catching_up > CATCH_UP_MS):
+                    await self._catch_up(peer)
+
+    async def _catch_up(self, peer: Peer) -> None:
+        """Hears all that a peer knows: at the start, and where the network was in parts."""
+        self._catching_up = self._now()
+        try:
+            _, frames = read_told(orjson.loads(await self._post.network(peer.endpoint)))
+            checked = 0
+            for frame, _ in frames:
+                checked += self._take(frame, Heard(), repeated=False)
+                if checked == _BREATH:
+                    checked = 0
+                    await asyncio.sleep(0)
+        except (PeerSilent, PeerRefused, FormatError, SignatureError, ValueError) as error:
+            log.info("network.failed", error=type(error).__name__)
 
     def _accuse(self, provider: Address) -> None:
         now = self._now()
@@ -244,7 +266,6 @@ class Gossiper:
         verify(signed, self._node.domain, signer=peer.receipt_key)
         self._turns.spend(gossip.sender, gossip.number, now)
         self.received += len(header or "") + len(body)
-        self.view.answered(gossip.sender, now)
         heard = await self._hear(gossip.sender, body, ())
         told = self.view.message(gossip.sender, self._now(), known=heard.same, behind=heard.behind)
         answer = write_body(bits(heard.flags), told)
@@ -271,7 +292,7 @@ class Gossiper:
             self._turns.charge(sender, self._now())
         return heard
 
-    def _take(self, frame: Frame, heard: Heard) -> bool:
+    def _take(self, frame: Frame, heard: Heard, *, repeated: bool = True) -> bool:
         """Whether a signature was checked; raises FormatError or SignatureError."""
         view, now, message = self.view, self._now(), frame.message
         key = view.roster.key_of(message)
@@ -279,13 +300,12 @@ class Gossiper:
             self._stranger.set()
             heard.flags.append(False)
             return False
-        speaker = key[2] if key[0] == "suspicion" else key[1]
         if isinstance(message, Rating) and not self._node.is_payer(message.payer):
             heard.flags.append(True)
             return False
-        if view.wants(key, speaker, message.sequence, frame.packed, now):
+        if view.wants(key, message.sequence, frame.packed, now):
             said = proven(frame, key, view.roster.receipt_key, self._node.domain)
-            heard.flags.append(not view.take(said, now))
+            heard.flags.append(not view.take(said, now, repeated=repeated))
             heard.same.append(key)
             return True
         heard.flags.append(True)

@@ -55,7 +55,7 @@ class Telling:
         suspicions = [heard for provider in providers for heard in self._hearsay.suspicions(provider)]
         ratings = [heard for provider in providers for heard in self._hearsay.rated(provider)]
         kinds = {"statuses": statuses, "suspicions": suspicions, "ratings": ratings}
-        told: dict[str, Any] = {"providers": str(self._hearsay.providers)}
+        told: dict[str, Any] = {"known": str(self._hearsay.known)}
         for name, found in kinds.items():
             told[name] = [{"ageMs": str(now - heard.at), "said": self._text(heard.said)} for heard in found]
         return told

@@ -58,8 +58,8 @@ class View:
         self.hearsay = Hearsay()
         self._rumours: dict[Key, Rumour] = {}
         self._heard = 0
-        self._paces: dict[tuple[str, bytes], int] = {}
-        """Up to when each speaker has used up its pace, by kind."""
+        self._paces: dict[tuple[str, bytes, bytes], int] = {}
+        """Up to when each pace is used up."""
         self._answered: dict[Address, int] = {}
         """When each peer last proved to be there, by itself."""
         self._spoken: tuple[Status, ...] = ()
@@ -76,16 +76,16 @@ class View:
         self.hearsay.keep(roster.models)
         for key in [key for key in self._rumours if self.hearsay.get(key) is None]:
             del self._rumours[key]
-        for kind, speaker in [pace for pace in self._paces if pace[1] not in roster.peers]:
-            del self._paces[kind, speaker]
+        for pace in [pace for pace in self._paces if pace[1] not in roster.peers]:
+            del self._paces[pace]
         for gone in [peer for peer in self._answered if peer not in roster.peers]:
             del self._answered[gone]
 
     # ---------------------------------------------------------------------------------------- what others say
 
-    def wants(self, key: Key, speaker: bytes, sequence: int, packed: bytes, now: int) -> bool:
+    def wants(self, key: Key, sequence: int, packed: bytes, now: int) -> bool:
         """Whether it is worth checking its signature: it is news, and its speaker keeps its pace."""
-        return self.hearsay.is_news(key, sequence, packed) and self._is_paced(key[0], speaker, now)
+        return self.hearsay.is_news(key, sequence, packed) and self._is_paced(key, now)
 
     def is_behind(self, key: Key, sequence: int) -> bool:
         """Whether something later is known: whoever says this should hear it, and most of all a node that
@@ -93,21 +93,23 @@ class View:
         held = self.hearsay.get(key)
         return held is not None and held.said.sequence > sequence
 
-    def take(self, said: Said, now: int) -> bool:
-        """Whether it was news; then it is repeated."""
+    def take(self, said: Said, now: int, *, repeated: bool = True) -> bool:
+        """Whether it was news; then it is repeated, unless many know it already."""
         if said.provider == self.own and said.key[0] != "rating":
             self._note_own(said)
-        elif not self._is_paced(said.key[0], said.speaker, now):
+        elif not self._is_paced(said.key, now):
             return False
         if not self.hearsay.take(said, now):
             return False
-        spent = max(self._paces.get((said.key[0], said.speaker), 0), now) + self.hearsay.interval_ms // 2
-        self._paces[said.key[0], said.speaker] = spent
-        self._repeat(said)
+        pace = _pace_of(said.key)
+        self._paces[pace] = max(self._paces.get(pace, 0), now) + self.hearsay.interval_ms // 2
+        if repeated:
+            self._repeat(said)
         return True
 
-    def _is_paced(self, kind: str, speaker: bytes, now: int) -> bool:
-        return self._paces.get((kind, speaker), 0) - now <= (_BURST - 1) * (self.hearsay.interval_ms // 2)
+    def _is_paced(self, key: Key, now: int) -> bool:
+        ahead = self._paces.get(_pace_of(key), 0) - now
+        return ahead <= (_BURST - 1) * (self.hearsay.interval_ms // 2)
 
     def _note_own(self, said: Said) -> None:
         """Said by this node before it forgot it, or of this node by others."""
@@ -245,6 +247,17 @@ class View:
         """What this node says comes after `sequence`: the milliseconds of its clock at the start, so that
         it goes on where it stopped. Where the clock was set back, others tell it what it said last."""
         self._sequence = max(self._sequence, sequence)
+
+
+def _pace_of(key: Key) -> tuple[str, bytes, bytes]:
+    """What counts together: a status of one model, whatever one accuser says, what all say of one's
+    promises."""
+    match key:
+        case "suspicion", _, accuser:
+            return "suspicion", accuser, b""
+        case "rating", provider, _:
+            return "rating", provider, b""
+    return key
 
 
 def _fitting(rumours: list[Rumour], room: int, taken: Collection[Key]) -> Iterator[Rumour]:

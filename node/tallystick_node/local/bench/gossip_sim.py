@@ -126,7 +126,6 @@ class Network:
         one, other = self.nodes[caller], self.nodes[called]
         told = one.message(other.own, now)
         self.sent[caller] += ENVELOPE + sum(map(size_of, told))
-        other.answered(one.own, now)
         behind = [said.key for said in told if other.is_behind(said.key, said.sequence)]
         known = [self._hear(other, said, now) for said in told]
         same = {said.key for said in told}.difference(behind)
@@ -141,7 +140,7 @@ class Network:
 
     def _hear(self, node: View, said: Said, now: int) -> bool:
         """Whether it was known."""
-        if not node.wants(said.key, said.speaker, said.sequence, said.packed, now):
+        if not node.wants(said.key, said.sequence, said.packed, now):
             node.was_known(said.key)
             return True
         return not node.take(said, now)
