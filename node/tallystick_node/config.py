@@ -209,6 +209,8 @@ class OffloadConfig:
     per_request: Positive
     home: Path = Path("origin")
     """The folder of the purse."""
+    rule: Literal["quoted", "cheapest", "fastest", "stake-weighted"] = "quoted"
+    """Whom it buys from."""
     deposit: Natural = 0
     """Atoms that are kept free on the provider's account, out of what it earned and what its wallet holds; 0:
     nothing is moved."""

@@ -5,7 +5,7 @@ The others order by one thing alone. All are pure: chance comes from the request
 candidates, and nothing that a provider may pick freely, changes what they say.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, log
 from typing import Final
@@ -161,6 +161,14 @@ class Quoted:
 
 
 quoted: Final[Policy] = Quoted()
+
+RULES: Final[Mapping[str, Policy]] = {
+    "quoted": quoted,
+    "cheapest": cheapest,
+    "fastest": fastest,
+    "stake-weighted": stake_weighted,
+}
+"""By the names that configurations use."""
 
 
 def steered(policy: Policy, steering: Steering) -> Policy:

@@ -88,6 +88,7 @@ class Origins:
                     home=config.offload.home,
                     total=Atoms(config.offload.total),
                     per_request=Atoms(config.offload.per_request),
+                    rule=config.offload.rule,
                 ),
                 hearsay,
             )

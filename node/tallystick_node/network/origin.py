@@ -21,7 +21,7 @@ from tallystick.chain.deployment import Deployment
 from tallystick.client.budget import Budget
 from tallystick.client.choose import TYPICAL_ANSWER, Candidate, Choice, Policy, Wanted
 from tallystick.client.errors import AnswerLost
-from tallystick.client.rules import quoted as by_quote
+from tallystick.client.rules import RULES
 from tallystick.client.session import Session, open_session
 from tallystick.client.sight import Sighted
 from tallystick.client.transport import BASE_URL, Transport, error_body
@@ -54,6 +54,8 @@ class Means:
     total: Atoms
     """That may be spent over the life of the purse."""
     per_request: Atoms
+    rule: str = "quoted"
+    """One of `RULES`."""
 
 
 def of_others(provider: Address, rule: Policy) -> Policy:
@@ -86,7 +88,7 @@ class Origin:
             deployment=means.deployment,
             budget=Budget(total=means.total, per_request=min(means.per_request, means.total)),
             home=means.home,
-            policy=of_others(means.provider, by_quote),
+            policy=of_others(means.provider, RULES[means.rule]),
             view=None if hearsay is None else Sighted(hearsay),
         )
         return cls(session, provider=means.provider)
@@ -147,7 +149,12 @@ class Origin:
                 content = await response.aread()
                 if response.status_code != httpx2.codes.OK and not _is_final(response.status_code, content):
                     return None
-                return Answer(status=response.status_code, media_type="application/json", content=content)
+                return Answer(
+                    status=response.status_code,
+                    media_type="application/json",
+                    headers=_seller(response),
+                    content=content,
+                )
             blocks = _in_words(response)
             stack.push_async_callback(blocks.aclose)
             first = await anext(blocks)
@@ -157,9 +164,16 @@ class Origin:
             return Answer(
                 status=response.status_code,
                 media_type=EVENT_STREAM,
+                headers=_seller(response),
                 blocks=_with(first, blocks),
                 held=stack.pop_all(),
             )
+
+
+def _seller(response: httpx2.Response) -> Mapping[str, str]:
+    """Who served it, and for how much: the user may know."""
+    names = ("tallystick-provider", "tallystick-cost")
+    return {name: response.headers[name] for name in names if name in response.headers}
 
 
 def _is_final(status: int, content: bytes) -> bool:

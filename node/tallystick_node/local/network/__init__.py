@@ -1,0 +1,1 @@
+"""The network shown with real processes: `scripts/demo network`."""

@@ -1,0 +1,119 @@
+"""One fleet under one load, from its start to its last settlement, and whether its money adds up."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import tallystick
+from tallystick.chain.keys import Keystore
+from tallystick_node.local.audit import Check, PayersHalf, audit, charged_twice
+from tallystick_node.local.network.fleet import DEPOSIT, Fleet
+from tallystick_node.local.network.score import Served, score
+from tallystick_node.local.network.traffic import Arrival
+from tallystick_node.local.network.users import Users
+
+LONGEST: Final = 4_000
+"""Tokens of prompt and answer together."""
+
+Event = Callable[[Fleet], Awaitable[None]]
+"""Something that happens to a fleet while it serves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one arm came to."""
+
+    name: str
+    served: Sequence[Served]
+    checks: Sequence[Check]
+    names: Mapping[str, str]
+    """Of the providers by address: place and card."""
+    by_provider: Mapping[str, int] = field(default_factory=dict)
+    """Answers by who gave them."""
+
+    @property
+    def adds_up(self) -> bool:
+        return all(check.holds for check in self.checks)
+
+    def to_json(self) -> dict[str, Any]:
+        return score(self.served).to_json() | {
+            "by_provider": dict(self.by_provider),
+            "errors": sorted({item.error for item in self.served if item.error})[:10],
+            "money": [
+                {"question": check.question, "holds": check.holds, "found": check.found}
+                for check in self.checks
+            ],
+        }
+
+
+async def run(
+    name: str,
+    fleet: Fleet,
+    arrivals: Sequence[Arrival],
+    *,
+    heard: Callable[[Served], None] = lambda _: None,
+    events: Sequence[tuple[float, Event]] = (),
+) -> Result:
+    """The whole load, with `events` at their seconds; then every node drains, settles and is checked."""
+    users = Users(homes=fleet.homes, model=fleet.market.engine.model_name, heard=heard)
+    async with asyncio.TaskGroup() as tasks:
+        for at_s, event in events:
+            tasks.create_task(_at(at_s, event, fleet))
+        running = tasks.create_task(users.run(arrivals))
+    served = running.result()
+    await asyncio.to_thread(fleet.market.stop_gateways)
+    checks = await asyncio.to_thread(_checks, fleet)
+    return Result(
+        name=name, served=served, checks=checks, names=fleet.names, by_provider=_counts(fleet, served)
+    )
+
+
+async def _at(at_s: float, event: Event, fleet: Fleet) -> None:
+    await asyncio.sleep(at_s)
+    await event(fleet)
+
+
+def _counts(fleet: Fleet, served: Sequence[Served]) -> dict[str, int]:
+    names = list(fleet.names.values())
+    counts = dict.fromkeys(names, 0)
+    for item in served:
+        if item.whole:
+            name = fleet.names.get(item.provider) if item.provider else names[item.arrival.home]
+            counts[name or item.provider] = counts.get(name or item.provider, 0) + 1
+    return counts
+
+
+def _checks(fleet: Fleet) -> list[Check]:
+    """Every node bought with a purse of its own: all halves together must be what was settled."""
+    together = PayersHalf.joined(_half(fleet, number) for number in range(len(fleet.nodes)))
+    found = audit(fleet.market.market_of(fleet.market.payer), together)
+    twice = charged_twice(together.held, LONGEST)
+    if not together.held:
+        found = [
+            check for check in found if "INV-1" in check.question
+        ]  # Nobody bought: there is no other half.
+    return [
+        *found,
+        Check(question="nothing is charged twice", holds=not twice, found=f"{len(twice)} requests"),
+    ]
+
+
+def _half(fleet: Fleet, number: int) -> PayersHalf:
+    """What one node's purse holds; nothing where it never bought."""
+    provider = fleet.provider(number)
+    home = provider.config.parent / "origin"
+    if not home.exists():
+        return PayersHalf([], [])
+    wallet = Keystore(provider.config.parent).load("receipt", fleet.market.password)
+    budget = tallystick.Budget(total=DEPOSIT, per_request=DEPOSIT)
+    transport = tallystick.transport(
+        wallet,
+        rpc=fleet.market.chain.url,
+        deployment=fleet.market.deployment,
+        budget=budget,
+        home=home,
+    )
+    half = PayersHalf.of(transport)
+    transport.close()
+    return half

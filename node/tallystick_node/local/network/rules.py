@@ -1,0 +1,29 @@
+"""How nodes of a comparison take part where no rule that ships is meant. Also what a policy of a user's own
+looks like: a class, named in the configuration by its dotted path."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tallystick_node.network.policies import THOUSAND, ByLoad, Prices, Request, State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone(ByLoad):
+    """Serves its own users, and nobody buys for them elsewhere."""
+
+    def offload(self, request: Request, state: State) -> bool | None:
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dearer(ByLoad):
+    """Other prices once its operator says so, by making a file."""
+
+    sign: str = ""
+    """The file's path."""
+    thousandths_then: int = THOUSAND
+
+    def price(self, state: State) -> Prices | None:
+        if state.base is None:
+            return None
+        return state.base.scaled_up(self.thousandths_then if Path(self.sign).exists() else THOUSAND)
