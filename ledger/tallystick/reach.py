@@ -1,6 +1,7 @@
 """Which addresses a stranger's offer may send us to. It looks up no name and opens no connection."""
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -17,17 +18,23 @@ def reachable_safely(offer: Offer, *, local: bool) -> bool:
 
     Elsewhere an offer is a stranger's word: it must not make the payer POST to services behind its firewall.
     """
+    return _is_safe(offer.endpoint, offer.endpoint_key != ZERO_HASH, local)
+
+
+@lru_cache(maxsize=4_096)
+def _is_safe(endpoint: str, pinned: bool, local: bool) -> bool:
+    """Each request asks it of every offer."""
     try:
-        parts = urlsplit(offer.endpoint)
+        parts = urlsplit(endpoint)
         host = (parts.hostname or "").rstrip(".")
         _ = parts.port
     except ValueError:
         return False
-    if not host or _UNFIT.search(offer.endpoint) or "@" in parts.netloc:
+    if not host or _UNFIT.search(endpoint) or "@" in parts.netloc:
         return False
     if parts.scheme == "https":
         return local or _is_public(host)
-    return parts.scheme == "http" and local and offer.endpoint_key == ZERO_HASH and _is_loopback(host)
+    return parts.scheme == "http" and local and not pinned and _is_loopback(host)
 
 
 def _is_public(host: str) -> bool:

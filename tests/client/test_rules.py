@@ -294,6 +294,18 @@ def test_what_others_lose_by_it_counts() -> None:
     assert order(care([busy, idle], WANTED)) == [2, 1]
 
 
+def test_in_a_sample_that_says_nothing_the_price_decides() -> None:
+    """Others speak, but were not drawn: it is not the cheapest of all that gets everything then."""
+    silent = [one(i, price=10**6 + 10**5 * i) for i in range(1, 20)]
+    candidates = [*silent, one(20, seen(slower=20), price=10**7)]
+    still = replace(STILL, all_of=8)
+    for seed in range(50):
+        chosen = order(still(candidates, replace(WANTED, seed=seed)))
+        assert [i for i in chosen[:5] if i < 20] == sorted(i for i in chosen[:5] if i < 20)
+    firsts = {order(still(candidates, replace(WANTED, seed=seed)))[0] for seed in range(50)}
+    assert len(firsts) > 5
+
+
 def test_who_has_no_room_comes_last() -> None:
     full, slow = one(1, seen(room=0)), one(2, seen(slower=20))
     assert order(quoted([full, slow], WANTED)) == [2, 1]

@@ -81,13 +81,20 @@ class Candidate:
             queued=Tokens(load.queued + self.pending_tokens),
         )
 
+    @property
+    def speaks(self) -> bool:
+        """It said something of how long it takes."""
+        status = self.seen.status
+        return self.quoted is not None or (status is not None and status.speed.is_known)
+
     def foreseen(self, wanted: Wanted) -> Pace | None:
         """What the provider's own word lets one expect; None where it said nothing."""
-        if self.quoted is not None or self.seen.status is None or self.load is None:
+        status = self.seen.status
+        if self.quoted is not None or status is None or (load := self.load) is None:
             return self.quoted
         return pace(
-            self.seen.status.speed,
-            self.load,
+            status.speed,
+            load,
             input_tokens=wanted.input_tokens,
             output_tokens=wanted.expected_output,
         )

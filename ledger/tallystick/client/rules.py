@@ -24,17 +24,14 @@ _DRAWN_BY_STAKE: Final = 3
 
 def cheapest(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
     """By expected cost for this request; equal ones in an order that the seed decides."""
-    cost = {candidate.posted.offer_hash: expected_cost(candidate.posted, wanted) for candidate in candidates}
-    return [
-        Choice(posted=item.posted)
-        for item in sorted(candidates, key=lambda c: (cost[c.posted.offer_hash], _ticket(c, wanted)))
-    ]
+    ordered = sorted(candidates, key=lambda c: (expected_cost(c.posted, wanted), _ticket(c, wanted)))
+    return [Choice(posted=candidate.posted) for candidate in ordered]
 
 
 def stake_weighted(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
     """Three, drawn by stake and without replacement: the rule of the WWW.Serve paper. It expects nothing."""
-    drawn = sorted(candidates, key=lambda c: (_arrival(c, wanted, c.posted.stake.staked), _ticket(c, wanted)))
-    return [Choice(posted=item.posted) for item in drawn[:_DRAWN_BY_STAKE]]
+    drawn = sorted(candidates, key=lambda c: _arrival(_ticket(c, wanted), c.posted.stake.staked))
+    return [Choice(posted=candidate.posted) for candidate in drawn[:_DRAWN_BY_STAKE]]
 
 
 def fastest(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
@@ -95,16 +92,14 @@ class Quoted:
     times, and of the median of their prices, the double is as bad."""
 
     def __call__(self, candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+        if not any(candidate.speaks for candidate in candidates):
+            return cheapest(candidates, wanted)
         compared, further = self._draw(candidates, wanted)
         expected = [candidate.foreseen(wanted) for candidate in compared]
-        if all(item is None for item in expected):
-            return cheapest(candidates, wanted)
-        scores = self._scores(compared, expected, wanted)
-        order = sorted(
-            range(len(compared)),
-            key=lambda i: (_full(compared[i]), scores[i], _ticket(compared[i], wanted)),
-        )
-        chosen = [Choice(posted=compared[i].posted, expected=expected[i]) for i in order]
+        tickets = [_ticket(candidate, wanted) for candidate in compared]
+        scores = self._scores(compared, expected, tickets, wanted)
+        ranked = sorted(zip(map(_full, compared), scores, tickets, range(len(compared)), strict=True))
+        chosen = [Choice(posted=compared[i].posted, expected=expected[i]) for *_, i in ranked]
         return chosen + [Choice(posted=c.posted, expected=c.foreseen(wanted)) for c in further]
 
     def _draw(
@@ -115,23 +110,23 @@ class Quoted:
         slot = max(1, wanted.minimum_stake)
         drawn = sorted(
             candidates,
-            key=lambda c: (
-                _full(c),
-                _arrival(c, wanted, c.posted.stake.staked // slot),
-                _ticket(c, wanted),
-            ),
+            key=lambda c: (_full(c), _arrival(_ticket(c, wanted), c.posted.stake.staked // slot)),
         )
         return drawn[: self.drawn], drawn[self.drawn : self.drawn + self.further]
 
     def _scores(
-        self, candidates: Sequence[Candidate], expected: Sequence[Pace | None], wanted: Wanted
+        self,
+        candidates: Sequence[Candidate],
+        expected: Sequence[Pace | None],
+        tickets: Sequence[bytes],
+        wanted: Wanted,
     ) -> list[float]:
         """Of whom nothing is known is taken to be as slow as the slowest of whom something is."""
         known = [
             None if pace is None else self._time_s(candidate, pace, wanted)
             for candidate, pace in zip(candidates, expected, strict=True)
         ]
-        slowest = max(time for time in known if time is not None)
+        slowest = max((time for time in known if time is not None), default=1.0)
         times = [slowest if time is None else time for time in known]
         costs = [expected_cost(candidate.posted, wanted) for candidate in candidates]
         second: float
@@ -142,8 +137,8 @@ class Quoted:
             # and whoever loses more by that than the median itself stands behind it already.
             second = max(1, _median(costs)) / max(_median(times), 1e-9)
         return [
-            (time * second + cost) * (1 + self.jitter * (2 * _chance(candidate, wanted, 8) - 1))
-            for candidate, time, cost in zip(candidates, times, costs, strict=True)
+            (time * second + cost) * (1 + self.jitter * (2 * _chance(ticket, 8) - 1))
+            for time, cost, ticket in zip(times, costs, tickets, strict=True)
         ]
 
     def _time_s(self, candidate: Candidate, expected: Pace, wanted: Wanted) -> float:
@@ -193,17 +188,17 @@ def _full(candidate: Candidate) -> bool:
     return candidate.quoted is None and status is not None and status.room <= candidate.pending
 
 
-def _arrival(candidate: Candidate, wanted: Wanted, weight: int) -> float:
+def _arrival(ticket: bytes, weight: int) -> tuple[float, bytes]:
     """The earliest of `weight` draws: sorted by it, candidates come as if drawn by weight, one after another.
 
     Who splits its weight in two comes first with one of them exactly as early as before.
     """
-    return -log(_chance(candidate, wanted, 0)) / weight if weight > 0 else inf
+    return -log(_chance(ticket, 0)) / weight if weight > 0 else inf, ticket
 
 
-def _chance(candidate: Candidate, wanted: Wanted, at: int) -> float:
+def _chance(ticket: bytes, at: int) -> float:
     """Over zero, up to one, evenly; another one for each `at` of 0, 8, 16."""
-    return (1 + int.from_bytes(_ticket(candidate, wanted)[at : at + 8])) / (1 << 64)
+    return (1 + int.from_bytes(ticket[at : at + 8])) / (1 << 64)
 
 
 def _ticket(candidate: Candidate, wanted: Wanted) -> bytes:
