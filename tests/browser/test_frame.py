@@ -116,6 +116,8 @@ def test_a_new_block_changes_the_page_without_loading_it_anew(visitor: Visitor, 
     explorer.read_block(101)
     expect(figure).to_have_text("101")
     assert page.evaluate("window.kept")
+    expect(page.locator("figure", has_text="Settlement rows").locator("figcaption")).to_contain_text("101")
+    expect(page.locator("figure .uplot")).to_have_count(4)
 
 
 def test_what_a_visitor_unfolded_and_stands_on_stays_so(visitor: Visitor, explorer: Explorer) -> None:

@@ -26,11 +26,12 @@
     return fetched.get(source);
   };
 
-  const draw = async (figure) => {
+  const draw = async (figure, anew) => {
     const columns = await series(figure.dataset.chart);
     const fields = figure.dataset.fields.split(" ").map(camel);
     const scale = figure.dataset.kind === "atoms" ? unit : 1;
     const data = [columns.at, ...fields.map((field) => columns[field].map((value) => Number(value) / scale))];
+    if (drawn.has(figure) && !anew) { drawn.get(figure).setData(data); return; }
     const names = [...figure.querySelectorAll(".key")].map((key) => key.textContent);
     const colours = [style("--accent"), style("--warn"), style("--soft")];
     const axis = { stroke: style("--soft"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
@@ -58,21 +59,20 @@
       ],
     };
     drawn.get(figure)?.destroy();
-    figure.classList.add("lively");
-    drawn.set(figure, new uPlot(options, data, figure));
+    drawn.set(figure, new uPlot(options, data, figure.querySelector(".plot")));
   };
 
   // Where one fails, the drawn chart is there.
-  const all = () => Promise.allSettled([...document.querySelectorAll("figure[data-chart]")].map(draw));
-  all();
-  document.addEventListener("theme", all);
-  document.addEventListener("live", () => { fetched.clear(); all(); });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", all);
+  const all = (anew) => Promise.allSettled([...document.querySelectorAll("figure[data-chart]")].map((figure) => draw(figure, anew)));
+  all(true);
+  document.addEventListener("theme", () => all(true));
+  document.addEventListener("live", () => { fetched.clear(); all(false); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => all(true));
   let waiting;
   addEventListener("resize", () => {
     clearTimeout(waiting);
     waiting = setTimeout(() => {
-      for (const [figure, plot] of drawn) plot.setSize({ width: figure.clientWidth - 24, height: 190 });
+      for (const [figure, plot] of drawn) if (figure.isConnected) plot.setSize({ width: figure.clientWidth - 24, height: 190 });
     }, 100);
   });
 })();
