@@ -64,7 +64,7 @@ const shown = (word, steps, source) => {
 
 const sourceOf = (rpc, block) =>
   rpc ? `Checked in this browser, by what the node ${new URL(rpc).host} says of the chain up to block ${block}. This server had no part in it.`
-    : `Checked in this browser, by what this explorer's index says of the chain up to block ${block}. Name a node of yours above to trust nobody else.`;
+    : `Checked in this browser, by what this explorer's index says of the chain up to block ${block}. Name a node of yours below to trust nobody else.`;
 
 const checkOne = async (data) => {
   const [receipts, chain] = await core;
@@ -101,7 +101,7 @@ const check = async () => {
     result.replaceChildren(told);
   }
   button.disabled = false;
-  result.scrollIntoView({ block: "nearest" });
+  result.scrollIntoView({ block: "start" });
 };
 
 document.getElementById("alone").hidden = false;
