@@ -306,6 +306,12 @@ def test_in_a_sample_that_says_nothing_the_price_decides() -> None:
     assert len(firsts) > 5
 
 
+def test_a_bad_record_is_nobody_else_s() -> None:
+    """Whoever is not heard of is not taken for a liar because one is there."""
+    liar, silent = one(1, seen(ratio=20)), one(2, price=12 * 10**5)
+    assert order(STILL([liar, silent], WANTED)) == [2, 1]
+
+
 def test_who_has_no_room_comes_last() -> None:
     full, slow = one(1, seen(room=0)), one(2, seen(slower=20))
     assert order(quoted([full, slow], WANTED)) == [2, 1]

@@ -121,13 +121,14 @@ class Quoted:
         tickets: Sequence[bytes],
         wanted: Wanted,
     ) -> list[float]:
-        """Of whom nothing is known is taken to be as slow as the slowest of whom something is."""
+        """Of whom nothing is known is taken to be as slow as the slowest that speaks, by its own word: a bad
+        record is nobody else's."""
         known = [
-            None if pace is None else self._time_s(candidate, pace, wanted)
+            None if pace is None else self._times_s(candidate, pace, wanted)
             for candidate, pace in zip(candidates, expected, strict=True)
         ]
-        slowest = max((time for time in known if time is not None), default=1.0)
-        times = [slowest if time is None else time for time in known]
+        slowest = max((said for said, _ in filter(None, known)), default=1.0)
+        times = [slowest if pair is None else pair[1] for pair in known]
         costs = [expected_cost(candidate.posted, wanted) for candidate in candidates]
         second: float
         if self.second is not None:
@@ -141,18 +142,15 @@ class Quoted:
             for time, cost, ticket in zip(times, costs, tickets, strict=True)
         ]
 
-    def _time_s(self, candidate: Candidate, expected: Pace, wanted: Wanted) -> float:
-        own = candidate.seen.ratio * expected.total_s(wanted.expected_output)
+    def _times_s(self, candidate: Candidate, expected: Pace, wanted: Wanted) -> tuple[float, float]:
+        """(by its own word, or by its record where that is better; by its record), with the toll."""
+        own, ratio = expected.total_s(wanted.expected_output), candidate.seen.ratio
         status, load = candidate.seen.status, candidate.load
-        if status is None or load is None:
-            return own
-        taken = slowdown_s(
-            status.speed,
-            load,
-            input_tokens=wanted.input_tokens,
-            output_tokens=wanted.expected_output,
-        )
-        return own + self.toll * taken
+        taken = 0.0
+        if status is not None and load is not None:
+            size = {"input_tokens": wanted.input_tokens, "output_tokens": wanted.expected_output}
+            taken = self.toll * slowdown_s(status.speed, load, **size)
+        return min(1.0, ratio) * own + taken, ratio * own + taken
 
 
 quoted: Final[Policy] = Quoted()
