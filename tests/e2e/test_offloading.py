@@ -1,0 +1,76 @@
+"""The default policy on a real market: own users' requests go where they are answered sooner, by what the
+nodes say of themselves, and stay at home where that saves atoms and costs no time."""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from tallystick.protocol.units import Atoms, to_hex
+from tallystick_node.local.engines import EngineKind
+from tallystick_node.local.market import LocalMarket, Make
+
+pytestmark = pytest.mark.e2e
+
+KEY = "tk-of-somebody-at-home"
+MS = 10**9
+"""In picoseconds."""
+SLOW = {"fixed": 50 * MS, "sequence": 20 * MS}
+FAST = {"fixed": 5 * MS}
+USERS = """
+[users]
+keys_env = "HOME_USERS"
+
+[offload]
+total = 10_000_000
+per_request = 50_000
+"""
+
+
+def make(name: str, speed: dict[str, int], **changes: Any) -> Make:
+    """One that says how fast it is, and is."""
+    zero = dict.fromkeys(("fixed", "sequence", "weights", "token", "context", "capacity", "chunk"), 0)
+    said = "[engine.speed]\n" + "".join(f"{key} = {value}\n" for key, value in speed.items())
+    settings = changes.pop("settings", "") + said
+    return Make(name=name, engine_options=("--speed", json.dumps(zero | speed)), settings=settings, **changes)
+
+
+def question(tokens: int) -> dict[str, Any]:
+    return {"model": "echo", "messages": [{"role": "user", "content": "one two"}], "max_tokens": tokens}
+
+
+def seller(answer: Any) -> str:
+    bought = getattr(answer, "tallystick", None)
+    return bought["provider"] if bought else "home"
+
+
+async def test_requests_go_where_they_are_answered_sooner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME_USERS", KEY)
+    makes = (make("home", SLOW, deposit=Atoms(20_000_000), settings=USERS), make("other", FAST))
+    with LocalMarket(folder=tmp_path, engine=EngineKind.ECHO, makes=makes) as market:
+        home, other = market.providers
+        http = openai.DefaultAsyncHttpxClient(verify=False, trust_env=False)
+        async with openai.AsyncOpenAI(
+            base_url=f"{home.url}/v1", api_key=KEY, http_client=http, max_retries=0
+        ) as client:
+
+            async def ask(tokens: int) -> str:
+                return seller(await client.chat.completions.create(**question(tokens)))
+
+            deadline = time.monotonic() + 60
+            while await ask(60) == "home":  # Three seconds here, and a third of one there.
+                assert time.monotonic() < deadline, "the nodes do not hear of one another"
+            assert [await ask(60) for _ in range(3)] == [to_hex(other.address)] * 3
+            assert [await ask(8) for _ in range(3)] == ["home"] * 3
+
+            crowd = Counter(await asyncio.gather(*(ask(8) for _ in range(24))))
+            assert crowd["home"] >= 4, "an idle engine takes what it answers in time"
+            assert crowd[to_hex(other.address)] >= 4, "and what would make it slow is bought"
+            assert await ask(8) == "home", "once they are through"
