@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.protocol.speed import Load, Speed, pace
-from tallystick.protocol.units import Address, Tokens
+from tallystick.protocol.status import Status
+from tallystick.protocol.units import ZERO_HASH, Address, Tokens
 from tallystick_node.engine.pace import Pacer
 from tallystick_node.gateway.calibrating import ENOUGH, KEPT, SHARE, Ended, fitted, kept
 from tallystick_node.gateway.load import UNKNOWN, InputLength, Unseen, Work, load_of
@@ -52,6 +53,29 @@ def test_an_answer_in_one_piece_is_reckoned_to_come_on(
     assert earlier.output_tokens <= later.output_tokens <= most
     assert later.begun or not earlier.begun
     assert at(10_000).output_tokens == most
+
+
+def test_no_number_of_answers_that_is_asked_for_makes_a_status_that_cannot_be_signed() -> None:
+    """Where output is free, credit bounds it no more; the engine refuses it, but not at once."""
+    most = (1 << 64) - 1
+    unseen = Unseen(sequences=most, input_tokens=1 << 22, most=most * most, elapsed_s=10).reckoned(CPU)
+    for begun in (False, True):
+        load = load_of([Work(sequences=most, input_tokens=1 << 22, output_tokens=most, begun=begun), unseen])
+        status = Status(
+            provider=Address(bytes(20)),
+            offer_hash=ZERO_HASH,
+            sequence=1,
+            room=0,
+            running=load.running,
+            waiting=load.waiting,
+            context=load.context,
+            queued=load.queued,
+            parameters=0,
+            quantization="",
+            speed=UNKNOWN,
+        )
+        assert status.load == load
+        status.struct_hash()
 
 
 def test_of_an_unknown_engine_nothing_is_reckoned() -> None:

@@ -17,6 +17,9 @@ UNKNOWN: Final = Speed(
     fixed=0, sequence=0, weights=0, token=0, context=0, capacity=Tokens(0), chunk=Tokens(0)
 )
 """Of an engine that was not seen at work yet."""
+_MOST_REQUESTS: Final = (1 << 32) - 1
+_MOST_TOKENS: Final = (1 << 64) - 1
+"""What a status can say. More is asked for only by who wants to be refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,12 @@ def load_of(works: Iterable[Work], held: Iterable[Quote] = ()) -> Load:
     for quote in held:
         waiting += 1
         queued += quote.input_tokens
-    return Load(running=running, waiting=waiting, context=Tokens(context), queued=Tokens(queued))
+    return Load(
+        running=min(running, _MOST_REQUESTS),
+        waiting=min(waiting, _MOST_REQUESTS),
+        context=Tokens(min(context, _MOST_TOKENS)),
+        queued=Tokens(min(queued, _MOST_TOKENS)),
+    )
 
 
 class InputLength:
