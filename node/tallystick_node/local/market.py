@@ -8,7 +8,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,9 +215,10 @@ class LocalMarket:
     def _await(self, provider: LocalProvider) -> None:
         provider.running.wait_ready(answers(provider.url + "/healthz"), timeout_s=_READY_S)
 
-    def stop_gateways(self) -> None:
+    def stop_gateways(self, except_for: Collection[LocalProvider] = ()) -> None:
         """Each drains and settles what it was acknowledged."""
-        running = [provider.gateway for provider in self.providers if provider.gateway is not None]
+        stopped = [provider for provider in self.providers if all(provider is not one for one in except_for)]
+        running = [provider.gateway for provider in stopped if provider.gateway is not None]
         for gateway in running:
             gateway.terminate()
         for gateway in running:

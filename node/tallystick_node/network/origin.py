@@ -90,6 +90,7 @@ class Origin:
             home=means.home,
             policy=of_others(means.provider, RULES[means.rule]),
             view=None if hearsay is None else Sighted(hearsay),
+            continues=True,  # A user asked this node, and need not know that another broke off.
         )
         return cls(session, provider=means.provider)
 

@@ -124,6 +124,8 @@ def _table(title: str, heard: dict[str, list[Served]]) -> Table:
 
 
 def _print(told: Told, console: Console) -> None:
+    if not console.is_terminal:
+        console.print()  # Where nothing is live, the table ends without a line's end.
     for target in told.targets:
         mark = "[green]✓[/]" if target.met else "[red]missed[/]"
         console.print(f"{mark} {target.name}: {target.found} (wanted {target.wanted})")

@@ -62,11 +62,23 @@ async def run(
             tasks.create_task(_at(at_s, event, fleet))
         running = tasks.create_task(users.run(arrivals))
     served = running.result()
-    await asyncio.to_thread(fleet.market.stop_gateways)
+    await asyncio.to_thread(_end, fleet)
     checks = await asyncio.to_thread(_checks, fleet)
     return Result(
         name=name, served=served, checks=checks, names=fleet.names, by_provider=_counts(fleet, served)
     )
+
+
+def _end(fleet: Fleet) -> None:
+    """Who was killed comes back, as an operator sees to, for what the others still have to acknowledge."""
+    market = fleet.market
+    killed = [
+        one for one in market.providers if one.gateway is not None and (one.gateway.exit_status or 0) < 0
+    ]
+    for provider in killed:
+        market.start_gateway(provider)
+    market.stop_gateways(except_for=killed)
+    market.stop_gateways()
 
 
 async def _at(at_s: float, event: Event, fleet: Fleet) -> None:

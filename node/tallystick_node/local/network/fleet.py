@@ -194,8 +194,8 @@ async def _sees(web: aiohttp.ClientSession, provider: LocalProvider) -> set[str]
     """Addresses of the providers that this one would choose from now."""
     async with web.get(provider.url + NETWORK_PATH) as answer:
         known = await answer.json()
-    suspected = {item["suspicion"]["provider"] for item in known.get("suspicions", ())}
-    return {item["status"]["provider"] for item in known["statuses"]} - suspected
+    suspected = {item["said"]["suspicion"]["provider"] for item in known["suspicions"]}
+    return {item["said"]["status"]["provider"] for item in known["statuses"]} - suspected
 
 
 def _settings(node: Node, keys: Path) -> str:

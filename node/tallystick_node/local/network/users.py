@@ -48,10 +48,12 @@ class Users:
             began = time.monotonic()
             tasks = [asyncio.create_task(self._one(web, arrival, began)) for arrival in arrivals]
             last = arrivals[-1].at_s if arrivals else 0.0
-            await asyncio.wait(tasks, timeout=last + _PATIENCE_S)
-            for task in tasks:
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                await asyncio.wait(tasks, timeout=last + _PATIENCE_S)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
         return [
             item if isinstance(item, Served) else Served(arrival=arrival, error="did not end")
             for arrival, item in zip(arrivals, ended, strict=True)
