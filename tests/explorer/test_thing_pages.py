@@ -13,6 +13,7 @@ from tallystick.chain import contracts
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.market import Asset
 from tallystick.protocol.units import Address
+from tallystick_node.explorer import paging
 from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.node import Node
 from tallystick_node.explorer.pages.provider_charts import earnings, earnings_chart
@@ -130,6 +131,17 @@ def test_a_table_is_a_csv_too(market: TestClient, path: str) -> None:
     assert answer.headers["content-type"].startswith("text/csv")
     assert rows or path in EMPTY
     assert len(rows) == len(market.get(f"/api{path}").json()["rows"])
+
+
+@pytest.mark.parametrize("path", ["/api/receipts?", f"/api/receipts?channel={hexed(small.FIRST.id)}&"])
+def test_receipts_are_read_page_by_page(
+    market: TestClient, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "PAGE", 2)
+    first = market.get(path).json()
+    second = market.get(f"{path}before={first['older']}").json()
+    assert [row["sequence"] for row in first["rows"] + second["rows"]] == [2, 1, 0]
+    assert second["older"] is None
 
 
 def test_events_are_asked_for_of_one_thing_at_a_time(market: TestClient) -> None:

@@ -37,8 +37,10 @@ async def receipts(
     connection: AsyncConnection, cut: Cut, channel_id: Hash | None
 ) -> Listing[PublishedReceipt]:
     """Of one channel or of all, channel by channel, the last of each first."""
-    where = [] if channel_id is None else [_TABLE.channel_id == channel_id]
-    return await listed(connection, cut, PublishedReceipt, _TABLE.channel_id, _TABLE.sequence, where=where)
+    if channel_id is None:
+        return await listed(connection, cut, PublishedReceipt, _TABLE.channel_id, _TABLE.sequence)
+    where = [_TABLE.channel_id == channel_id]
+    return await listed(connection, cut, PublishedReceipt, _TABLE.sequence, where=where)
 
 
 async def under(connection: AsyncConnection, cut: Cut, settlement: Settlement) -> Listing[PublishedReceipt]:
