@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Final
 
 from tallystick.client.ask import Ask
+from tallystick.client.flow import Exchange
 from tallystick.client.purse import Pending
 from tallystick.protocol.expect import Expected, Redeemed
 from tallystick.protocol.quote import Quote
@@ -65,6 +66,8 @@ class Attempt:
     """What its provider is told of the time that it may take; None: nothing, and it promises nothing."""
     quote: Quote | None = None
     """Under which its provider took it."""
+    exchange: Exchange | None = None
+    """Its answer, from its head on."""
     concluded: bool = False
     """The answer is here to its end."""
     on_first: Callable[["Attempt"], None] | None = None

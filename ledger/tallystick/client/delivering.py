@@ -39,10 +39,12 @@ class Settler(Protocol):
 class Shown:
     """What the caller of one request has been told so far, whoever serves it."""
 
-    __slots__ = ("_ask", "attempt", "gathered", "outcome", "said", "sink", "told")
+    __slots__ = ("_ask", "attempt", "gathered", "hedged", "outcome", "said", "sink", "told")
 
-    def __init__(self, ask: Ask):
+    def __init__(self, ask: Ask, *, hedged: bool = False):
         self._ask = ask
+        self.hedged = hedged
+        """Somebody else may be asked for the same: an answer that is lost is not what the caller had."""
         self.told = False
         """The head of its stream is out: no other status can follow."""
         self.attempt: Attempt | None = None
@@ -134,7 +136,8 @@ class Delivery:
         finally:
             outcome.quote, outcome.pace = attempt.quote, attempt.observed
             self._purse.active.discard(pending.nonce)
-            lost, whole = not outcome.done and shown.said is None, not outcome.cut and not outcome.earlier
+            lost = not outcome.done and shown.said is None and not shown.hedged
+            whole = not outcome.cut and not outcome.earlier
             if lost or (call.idempotency_key and outcome.done and whole):
                 self._lost.keep(call, attempt)
             self._settler.settle(pending.channel, within=0.03 if outcome.done else 0.3)
@@ -150,7 +153,7 @@ class Delivery:
                 accepted = self._sender.accepted(attempt, call)
                 if attempt.connect_s is not None:
                     accepted = hurrying(accepted, attempt.connect_s)
-                exchange = yield from accepted
+                attempt.exchange = exchange = yield from accepted
                 yield from self._promised(attempt, exchange)
                 if attempt.ask.stream and not shown.told:
                     shown.told = True

@@ -192,23 +192,38 @@ def _one_returned(ends: Sequence[End[object]]) -> bool:
 
 def hurrying(flow: Flow[T], connect: float) -> Flow[T]:
     """The same, with no more than so many seconds for each new connection."""
+
+    def hurried(effect: Inward | Outward) -> Inward | Outward:
+        if not isinstance(effect, Send):
+            return effect
+        allowed = effect.timeout.get("connect")
+        limit = connect if allowed is None else min(connect, allowed)
+        return replace(effect, timeout={**effect.timeout, "connect": limit})
+
+    return driven(flow, None, hurried)
+
+
+def driven(
+    flow: Flow[T],
+    effect: Inward | Outward | None,
+    changed: Callable[[Inward | Outward], Inward | Outward] = lambda effect: effect,
+) -> Flow[T]:
+    """The same flow from here on, each of its effects `changed`; `effect`: one that it waits for already."""
     result: object = None
     error: BaseException | None = None
     while True:
-        try:
-            effect = flow.send(result) if error is None else flow.throw(error)
-        except StopIteration as end:
-            value: T = end.value
-            return value
-        if isinstance(effect, Send):
-            allowed = effect.timeout.get("connect")
-            limit = connect if allowed is None else min(connect, allowed)
-            effect = replace(effect, timeout={**effect.timeout, "connect": limit})
+        if effect is None:
+            try:
+                effect = flow.send(result) if error is None else flow.throw(error)
+            except StopIteration as end:
+                value: T = end.value
+                return value
         result, error = None, None
         try:
-            result = yield effect
+            result = yield changed(effect)
         except GeneratorExit:
             flow.close()
             raise
         except BaseException as raised:  # noqa: BLE001  # the flow decides
             error = raised
+        effect = None

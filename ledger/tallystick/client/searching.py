@@ -7,6 +7,7 @@ candidates, an answer that breaks off is gone on with elsewhere where the caller
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp
 from typing import TYPE_CHECKING, Final
 
 import httpx2
@@ -17,6 +18,7 @@ from tallystick.client.choose import Choice, Wanted
 from tallystick.client.delivering import Shown
 from tallystick.client.errors import AnswerCut, NoEligibleOffer, ProviderRefused, ProviderUnreachable
 from tallystick.client.flow import Flow, Sleep, hurrying
+from tallystick.client.hedging import Contender, race
 from tallystick.client.purse import OpenChannel
 from tallystick.client.quotes import PROBED, Haggling, promises_enough
 from tallystick.client.refusals import BOUNCED, ROOM
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 
 _CONNECT_S: Final = 0.5
 """To connect in while other providers are left: a way around the world and back, twice."""
+_LATE: Final = 1.645
+"""Standard deviations: one in twenty first tokens comes later, by what is known of the provider."""
+_GRACE_S: Final = 0.1
+"""For the way there and back."""
 _FIRST_PAUSE_S: Final = 0.005
 _LONGEST_PAUSE_S: Final = 0.25
 
@@ -50,6 +56,15 @@ class Terms:
     connect_s: float | None
     expect: Expected | Redeemed | None
     quote: Quote | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hedge:
+    """Who else is asked, on which terms, and after how many seconds."""
+
+    posted: PostedOffer
+    terms: Terms
+    after_s: float
 
 
 class Search:
@@ -130,20 +145,38 @@ class Search:
                 expect=self._haggling.says(choice.posted, choice.expected),
                 quote=self._haggling.held.get(choice.posted.offer_hash),
             )
-            if (yield from self._served(choice.posted, terms)):
+            hedge = self._hedge(ordering[place - 1 :], terms)
+            if (yield from self._served(choice.posted, terms, hedge)):
                 return True
             if self._again:
                 return False
         return False
 
-    def _served(self, posted: PostedOffer, terms: Terms) -> Flow[bool]:
+    def _hedge(self, ordering: Sequence[Choice], terms: Terms) -> Hedge | None:
+        """Who else is asked where the first one of these is late, and when that is; None: nobody, because the
+        caller does not want it, or nothing was promised, or there is nobody."""
+        if not self._ask.hedges or self._broken is not None or len(ordering) < 2:
+            return None
+        pace = terms.quote.pace if terms.quote is not None else getattr(terms.expect, "pace", None)
+        if pace is None:
+            return None
+        record, (first, second, *_), now = self._payer.record, ordering, self._payer.now()
+        provider = first.posted.offer.provider
+        late = record.ratio(provider, 1.0, now=now) * exp(_LATE * record.spread(provider))
+        says = self._haggling.says(second.posted, second.expected)
+        own = Terms(alone=False, connect_s=_CONNECT_S, expect=says, quote=None)
+        return Hedge(second.posted, own, pace.first_s * max(1.0, late) + _GRACE_S)
+
+    def _served(self, posted: PostedOffer, terms: Terms, hedge: Hedge | None) -> Flow[bool]:
         """Whether this one has served it; where not, more is known."""
         payer, provider = self._payer, posted.offer.provider
         if posted.offer.model in self._unable:
             return False
         try:
-            with payer.prospects.underway.at(provider, self._ask.input_estimate):
-                yield from self._try(posted, terms)
+            if hedge is None:
+                yield from self._try(posted, terms, self._shown, self._before)
+            else:
+                yield from self._raced(posted, terms, hedge)
             return True
         except BudgetError as error:
             self._failure = self._failure or error
@@ -158,7 +191,6 @@ class Search:
             else:
                 self._refused(posted, error, terms.expect)
         except (AnswerCut, httpx2.TransportError) as error:
-            payer.record.failed(provider, now=payer.now())
             self._break_off(posted, error)
         except MarketError as error:
             self._failure = self._failure or error
@@ -190,12 +222,13 @@ class Search:
 
     def _break_off(self, posted: PostedOffer, error: AnswerCut | httpx2.TransportError) -> None:
         """Raises `error`, unless somebody else is to go on: to buy it anew is the caller's to decide."""
-        shown, rest = self._shown, self._shown.rest()
-        if rest is None:
+        attempt = self._shown.attempt
+        posted = posted if attempt is None else attempt.pending.posted  # it may be the hedge's
+        self._payer.record.failed(posted.offer.provider, now=self._payer.now())
+        rest = self._shown.rest()
+        if rest is None or attempt is None:
             self._broken = self._broken or error
             raise self._nobody()
-        attempt = shown.attempt
-        assert attempt is not None
         self._before = Atoms(self._before + _may_cost(attempt))
         self._ask, self._broken, self._again = rest, error, True
         self._gone.add(posted.offer_hash)
@@ -215,12 +248,33 @@ class Search:
             if posted.offer_hash not in quotes:
                 payer.record.failed(posted.offer.provider, now=payer.now())
 
-    def _try(self, posted: PostedOffer, terms: Terms) -> Flow[None]:
-        """This provider; once more over a new channel, or as a stream, where that is what it takes."""
-        payer, stream = self._payer, self._ask.stream
+    def _raced(self, posted: PostedOffer, terms: Terms, hedge: Hedge) -> Flow[None]:
+        """This provider, and another where it is late. The budget of one request is to pay for both."""
+        ask = self._payer.within_budget(self._ask.asking(posted.offer.model), posted, self._before)
+        before = Atoms(self._before + worst_cost(ask, posted.offer))
+        first = self._contender(posted, terms, self._before)
+        second = self._contender(hedge.posted, hedge.terms, before)
+        heard = yield from race(first, second, hedge.after_s)
+        self._shown = heard.shown
+        if heard is second:  # the other one did not keep its promise, as far as can be told
+            self._payer.record.failed(posted.offer.provider, now=self._payer.now())
+        yield from heard.rest()
+
+    def _contender(self, posted: PostedOffer, terms: Terms, before: Atoms) -> Contender:
+        shown = Shown(self._ask, hedged=True)
+        return Contender(self._try(posted, terms, shown, before), shown)
+
+    def _try(self, posted: PostedOffer, terms: Terms, shown: Shown, before: Atoms) -> Flow[None]:
+        """This provider; `before`: what the same call may cost elsewhere."""
+        with self._payer.prospects.underway.at(posted.offer.provider, self._ask.input_estimate):
+            yield from self._insisting(posted, terms, shown, before)
+
+    def _insisting(self, posted: PostedOffer, terms: Terms, shown: Shown, before: Atoms) -> Flow[None]:
+        """Once more over a new channel, or as a stream, where that is what it takes."""
+        payer, stream = self._payer, self._ask.stream or shown.hedged  # an answer in one piece cannot be left
         for _ in range(3):
             ask = self._ask.asking(posted.offer.model)
-            beginning = payer.begin(posted, ask, stream=stream, before=self._before)
+            beginning = payer.begin(posted, ask, stream=stream, before=before)
             if terms.connect_s is not None:
                 beginning = hurrying(beginning, terms.connect_s)
             attempt = yield from beginning
@@ -228,7 +282,7 @@ class Search:
             attempt.expect, attempt.quote = terms.expect, terms.quote
             attempt.goes_on = self._broken is not None
             try:
-                yield from payer.deliver(attempt, self._call, self._shown)
+                yield from payer.deliver(attempt, self._call, shown)
                 return
             except ChannelGone:
                 continue

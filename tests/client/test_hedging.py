@@ -1,0 +1,147 @@
+"""Where a provider is late by its own word, another is asked too, if the caller wants that; both are paid."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
+
+from tallystick.client.rules import fastest
+from tallystick.client.transport import BASE_URL
+from tests.client.promising import Adverts, Promising
+from tests.client.serving import Handler
+
+URL = "https://market/v1/chat/completions"
+LATE_S = 1.5
+
+
+class Late(Promising):
+    """Says that it is quick, and begins each answer late, with a token on the way or without."""
+
+    def said(self, body: dict[str, Any]) -> Any:
+        for number, payload in enumerate(super().said(body)):
+            if number == self.tokens_first:
+                self.closing_or(LATE_S)
+            yield payload
+
+    tokens_first = 0
+
+    def closing_or(self, seconds: float) -> None:
+        self.naps += 1
+        until = time.monotonic() + seconds
+        while not self.closing and time.monotonic() < until:
+            time.sleep(0.02)
+
+    naps = 0
+
+
+class Broken(Promising):
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        handler.send(500, b"{}", {})
+        return True
+
+
+@pytest.fixture
+def adverts() -> Adverts:
+    return Adverts()
+
+
+def advertised(world: Any, adverts: Adverts, kind: type[Any], *, step: float, **options: Any) -> Any:
+    provider = world.provider(kind, **options)
+    adverts.steps_s[provider.key.address] = step
+    return provider
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_whoever_speaks_first_goes_on(
+    world: Any, ask: Callable[..., Any], adverts: Adverts, stream: bool
+) -> None:
+    late = advertised(world, adverts, Late, step=0.001)
+    quick = advertised(world, adverts, Promising, step=0.01)
+    outcomes: list[Any] = []
+    transport = world.transport(view=adverts, policy=fastest, hedges=True, on_outcome=outcomes.append)
+    with httpx2.Client(transport=transport) as client:
+        began = time.monotonic()
+        answer = client.post(URL, json=ask("one two three", stream=stream))
+        assert time.monotonic() - began < LATE_S
+        assert answer.status_code == 200
+        assert "three" in answer.text
+        assert "answer-cut" not in answer.text
+    (outcome,) = outcomes
+    assert outcome.provider == quick.key.address
+    assert (late.worked, quick.worked) == (1, 1)
+    assert quick.paid == quick.issued > 0
+    assert late.paid == late.issued
+    session = world.session()
+    assert session.purse.spending() == (late.paid + quick.paid, 0)
+
+
+async def test_the_same_under_an_event_loop(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
+    late = advertised(world, adverts, Late, step=0.001)
+    quick = advertised(world, adverts, Promising, step=0.01)
+    http = DefaultAsyncHttpxClient(transport=world.transport(view=adverts, policy=fastest))
+    async with AsyncOpenAI(base_url=BASE_URL, api_key="-", http_client=http) as client:
+        stream = await client.chat.completions.create(
+            **ask("one two three"), stream=True, extra_body={"tallystick": {"hedge": True}}
+        )
+        said = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
+    assert "".join(said) == "one two three "
+    assert (late.worked, quick.worked) == (1, 1)
+
+
+def test_who_is_in_time_is_alone(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
+    first = advertised(world, adverts, Promising, step=0.3)
+    second = advertised(world, adverts, Promising, step=0.4)
+    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest, hedges=True)) as client:
+        assert "three" in client.post(URL, json=ask("one two three", stream=True)).text
+    assert (first.worked, second.worked) == (1, 0)
+
+
+def test_one_that_was_heard_keeps_its_answer(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
+    """It is late after its first token: the other one's time is over."""
+    first = advertised(world, adverts, type("Pauses", (Late,), {"tokens_first": 1}), step=0.05)
+    second = advertised(world, adverts, Promising, step=0.06)
+    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest, hedges=True)) as client:
+        assert "three" in client.post(URL, json=ask("one two three", stream=True)).text
+    assert (first.worked, second.worked, first.naps) == (1, 0, 1)
+
+
+def test_off_by_default(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
+    late = advertised(world, adverts, Late, step=0.001)
+    quick = advertised(world, adverts, Promising, step=0.01)
+    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest)) as client:
+        client.post(URL, json=ask("one two three", stream=True))
+    assert (late.worked, quick.worked) == (1, 0)
+
+
+def test_one_that_fails_is_not_waited_for(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
+    advertised(world, adverts, Broken, step=0.9)
+    second = advertised(world, adverts, Promising, step=1.0)
+    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest, hedges=True)) as client:
+        began = time.monotonic()
+        assert client.post(URL, json=ask("one two three")).status_code == 200
+        assert time.monotonic() - began < 0.8
+    assert second.worked == 1
+
+
+def test_a_second_one_that_fails_changes_nothing(
+    world: Any, ask: Callable[..., Any], adverts: Adverts
+) -> None:
+    late = advertised(world, adverts, Late, step=0.001)
+    advertised(world, adverts, Broken, step=0.01)
+    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest, hedges=True)) as client:
+        assert "three" in client.post(URL, json=ask("one two three", stream=True)).text
+    assert late.paid == late.issued > 0
+
+
+def test_the_budget_of_one_request_pays_for_both_or_there_is_one(
+    world: Any, ask: Callable[..., Any], adverts: Adverts
+) -> None:
+    late = advertised(world, adverts, Late, step=0.001)
+    quick = advertised(world, adverts, Promising, step=0.01)
+    transport = world.transport(view=adverts, policy=fastest, hedges=True, per_request=1_200)
+    with httpx2.Client(transport=transport) as client:
+        assert "three" in client.post(URL, json=ask("one two three", stream=True, max_tokens=100)).text
+    assert (late.worked, quick.worked) == (1, 0)
