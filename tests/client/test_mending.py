@@ -1,6 +1,7 @@
 """A payer that has forgotten: an older copy of its purse, or no purse at all."""
 
 import shutil
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -182,7 +183,8 @@ def test_a_provider_that_does_not_say_now_what_it_holds_is_asked_again_later(
     side.acknowledged, side.voucher = acknowledged, voucher  # The last voucher never came.
     put_back()
     provider.refusals = [refusal]
-    transport = world.transport()
+    clock = [time.time_ns() // 1_000_000]
+    transport = world.transport(now=lambda: clock[0])
     with httpx2.Client(transport=transport) as client:
         alone = client.post(URL, json=ask("one two three"))
         assert (alone.status_code, alone.json()["error"]["code"]) == (503, "provider-unreachable")
@@ -191,6 +193,7 @@ def test_a_provider_that_does_not_say_now_what_it_holds_is_asked_again_later(
         assert client.post(URL, json=ask("one two three")).status_code == 200
         assert (dear.worked, provider.worked) == (1, 3)
         provider.refusals = []
+        clock[0] += 60_000  # Whoever failed is asked last for a while.
         assert client.post(URL, json=ask("one two three")).status_code == 200
     assert provider.worked == 4
     assert len(provider.sides) == 2
