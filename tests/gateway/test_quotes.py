@@ -278,6 +278,26 @@ async def test_what_is_held_counts_in_the_quotes_after_it(quick: World) -> None:
     assert (await quoted(await quick.payer(), size)).first_token_us == alone.first_token_us
 
 
+async def test_no_quote_is_for_more_than_the_context_holds(quick: World) -> None:
+    payer = await quick.payer()
+    size = Size(input_tokens=Tokens(4_090), output_tokens=Tokens(7))
+    refused(await inquire(payer, size), 400, "context-too-long")
+    assert not quick.gateway.promises.held()
+    await quoted(payer, replace(size, output_tokens=Tokens(6)))
+
+
+async def test_who_lets_quotes_go_weighs_less_in_the_load(quick: World) -> None:
+    size = Size(input_tokens=Tokens(4_000), output_tokens=Tokens(8))
+    idler, payer = await quick.payer(), await quick.payer()
+    alone = await quoted(payer)
+    for _ in range(20):
+        await quoted(idler, size)
+    quick.clock.advance(2)
+    await quoted(idler, size)
+    beside = await quoted(payer)
+    assert beside.first_token_us - alone.first_token_us < 500_000, "of the four seconds that it would take"
+
+
 async def test_asking_can_hold_a_quarter_of_the_room_and_no_more(make_world: Make) -> None:
     world = await make_world(
         claims=Claims(speed=SPEED), limits=Limits(running=8, unsecured=Atoms(0), head_age_s=120)

@@ -11,7 +11,7 @@ from tallystick.protocol.speed import Load, Speed, pace
 from tallystick.protocol.status import Status
 from tallystick.protocol.units import ZERO_HASH, Address, Tokens
 from tallystick_node.engine.pace import Pacer
-from tallystick_node.gateway.calibrating import ENOUGH, KEPT, SHARE, Ended, fitted, kept
+from tallystick_node.gateway.calibrating import ENOUGH, KEPT, SHARE, Ended, History, fitted
 from tallystick_node.gateway.load import UNKNOWN, InputLength, Unseen, Work, load_of
 from tests.engine.test_pace import JumpingLoop
 
@@ -148,9 +148,10 @@ CPU = speed(fixed=2 * MS, sequence=530 * MS // 1000, token=MS // 50)
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_found_out_foretells_what_the_engine_does(engine: Speed, gap_s: float, seed: int) -> None:
     """Within a third for the time of a whole answer, under loads as they were seen."""
-    answers: tuple[Ended, ...] = ()
+    history = History()
     for item in served(engine, 60, gap_s, seed):
-        answers = kept(answers, item)
+        history.add(item)
+    answers = list(history)
     found = fitted(answers)
     assert found is not None
     usual = round(sum(item.company for item in answers) / len(answers))
@@ -174,11 +175,10 @@ def test_a_few_answers_are_enough(engine: Speed) -> None:
 
 
 def test_one_payer_that_reads_slowly_makes_no_engine_slow() -> None:
-    answers: tuple[Ended, ...] = ()
-    honest = served(CPU, 64, 20, 2)
-    for item in honest:
-        answers = kept(answers, item)
-    before = fitted(answers)
+    history = History()
+    for item in served(CPU, 64, 20, 2):
+        history.add(item)
+    before = fitted(list(history))
     for _ in range(500):
         slow = Ended(
             account=Address(b"\xff" * 20),
@@ -188,7 +188,8 @@ def test_one_payer_that_reads_slowly_makes_no_engine_slow() -> None:
             company=1,
             company_before=1,
         )
-        answers = kept(answers, slow)
+        history.add(slow)
+    answers = list(history)
     assert len(answers) <= KEPT
     assert sum(item.account == b"\xff" * 20 for item in answers) == SHARE
     after = fitted(answers)
@@ -197,12 +198,37 @@ def test_one_payer_that_reads_slowly_makes_no_engine_slow() -> None:
     assert after.step_s(sequences=1, context=0) < 2 * before.step_s(sequences=1, context=0)
 
 
+@given(st.lists(st.integers(0, 5), max_size=200))
+def test_the_last_are_kept_and_of_each_account_its_share(accounts: list[int]) -> None:
+    history, added = History(), []
+    for number, account in enumerate(accounts):
+        item = Ended(
+            account=Address(bytes([account] * 20)),
+            input_tokens=number,
+            first_s=1,
+            token_s=1,
+            company=1,
+            company_before=1,
+        )
+        history.add(item)
+        added.append(item)
+        kept = list(history)
+        assert kept == [other for other in added if other in kept], "in the order in which they came"
+        assert kept[-1] == item
+        assert len(kept) <= KEPT
+        for which in set(accounts):
+            own = [other for other in kept if other.account[0] == which]
+            every = [other for other in added if other.account[0] == which]
+            assert len(own) <= SHARE
+            assert own == every[len(every) - len(own) :], "the newest of each"
+
+
 ended = st.builds(
     Ended,
     account=st.binary(min_size=20, max_size=20).map(Address),
     input_tokens=st.integers(1, 10**6),
-    first_s=st.floats(0, 10**4),
-    token_s=st.floats(0, 10**3),
+    first_s=st.floats(0, 10**10),
+    token_s=st.floats(0, 10**10),
     company=st.floats(1, 600),
     company_before=st.integers(1, 600),
 )

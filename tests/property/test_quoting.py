@@ -111,6 +111,13 @@ class Node(RuleBasedStateMachine):
         assert len({item.channel_id for item in held}) == len(held) <= ROOM // HELD_PART
 
     @invariant()
+    def no_more_is_likely_to_come_than_is_held(self) -> None:
+        held = self.pledges.held(self.now)
+        waiting, queued = self.pledges.likely(self.now)
+        assert 0 <= waiting <= len(held)
+        assert 0 <= queued <= sum(item.input_tokens for item in held)
+
+    @invariant()
     def what_holds_is_what_was_asked_last_and_is_not_over(self) -> None:
         expected = {item.struct_hash() for item in self.held.values() if self.now < item.valid_until}
         assert {item.struct_hash() for item in self.pledges.held(self.now)} == expected
@@ -182,6 +189,46 @@ def test_what_is_long_over_is_forgotten(held) -> None:
             estimate=Tokens(1),
             now=later,
         )
+
+
+def test_asking_again_and_again_makes_no_node_look_busy() -> None:
+    """Each time for a whole context, and redeems none."""
+    pledges, now, queued = Pledges(ROOM), Milliseconds(1_000_000), []
+    for number in range(30):
+        asked = quote(
+            provider=PROVIDER,
+            channel_id=channel(1),
+            offer_hash=OFFERS[0],
+            size=size(100_000 + number),
+            pace=Pace(1, 1),
+            valid_until=pledges.until(payer(1), now),
+        )
+        pledges.hold(payer(1), asked, now)
+        queued.append(pledges.likely(now)[1])
+        now = Milliseconds(now + HOLD_MS)
+    assert queued[0] == 100_000
+    assert queued == sorted(queued, reverse=True)
+    assert queued[-1] < 100_000 / 29
+    last = quote(
+        provider=PROVIDER,
+        channel_id=channel(1),
+        offer_hash=OFFERS[0],
+        size=size(100),
+        pace=Pace(1, 1),
+        valid_until=pledges.until(payer(1), now),
+    )
+    for _ in range(2):
+        pledges.hold(payer(1), last, now)
+        pledges.redeem(
+            payer(1),
+            last.struct_hash(),
+            channel_id=channel(1),
+            offer_hash=OFFERS[0],
+            estimate=Tokens(100),
+            now=now,
+        )
+    pledges.hold(payer(1), last, now)
+    assert pledges.likely(now) == (1, 100), "one redeemed, and it counts in full again"
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6))

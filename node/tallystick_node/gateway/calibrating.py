@@ -4,7 +4,8 @@ Pure. It is for engines of which the operator says nothing, and it is rough: wha
 the sequences in it, and prompts take their time beside it. See docs/network.md, section Quotes.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,7 @@ SHARE: Final = 16
 _GROWTH: Final = 0.03
 """Of a step's time for each further sequence, as long as no answers of unequal company were seen."""
 _PS: Final = 1e12
+_LONGEST_S: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +40,35 @@ class Ended:
     """When it came."""
 
 
-def kept(before: Sequence[Ended], ended: Ended) -> tuple[Ended, ...]:
-    """The answers to look at, now that one more has ended."""
-    same = [item for item in before if item.account == ended.account]
-    gone = same[0] if len(same) >= SHARE else before[0] if len(before) >= KEPT else None
-    return (*(item for item in before if item is not gone), ended)
+class History:
+    """The answers that ended last, no account having more than its share of them."""
+
+    def __init__(self) -> None:
+        self._answers: dict[int, Ended] = {}
+        """In the order in which they ended."""
+        self._of: dict[Address, deque[int]] = {}
+        self._next = 0
+
+    def add(self, ended: Ended) -> None:
+        own = self._of.setdefault(ended.account, deque())
+        if len(own) >= SHARE:
+            del self._answers[own.popleft()]
+        own.append(self._next)
+        self._answers[self._next] = ended
+        self._next += 1
+        if len(self._answers) > KEPT:
+            self._drop_oldest()
+
+    def __iter__(self) -> Iterator[Ended]:
+        return iter(self._answers.values())
+
+    def _drop_oldest(self) -> None:
+        number = next(iter(self._answers))
+        account = self._answers.pop(number).account
+        own = self._of[account]
+        own.popleft()
+        if not own:
+            del self._of[account]
 
 
 def fitted(answers: Sequence[Ended]) -> Speed | None:
@@ -56,9 +82,9 @@ def fitted(answers: Sequence[Ended]) -> Speed | None:
     computing = ((alone**1.5 + (token * mean) ** 1.5) ** (2 / 3) - alone) / mean
     return Speed(
         fixed=0,
-        sequence=int(max(0.0, growth - computing) * _PS),
-        weights=int(alone * _PS),
-        token=int(token * _PS),
+        sequence=_picoseconds(growth - computing),
+        weights=_picoseconds(alone),
+        token=_picoseconds(token),
         context=0,
         capacity=Tokens(0),
         chunk=Tokens(0),
@@ -73,7 +99,7 @@ def _line(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     spread = _mean([(x - mean_x) ** 2 for x, _ in points])
     growth = (together + _GROWTH * mean_y) / (spread + 1)
     growth = min(max(0.0, growth), mean_y / mean_x)
-    return mean_y - growth * mean_x, growth
+    return max(0.0, mean_y - growth * mean_x), growth
 
 
 def _per_token(answers: Sequence[Ended], alone: float, growth: float) -> float:
@@ -85,6 +111,11 @@ def _per_token(answers: Sequence[Ended], alone: float, growth: float) -> float:
         for item in least
     )
     return computing / max(1, sum(item.input_tokens for item in least))
+
+
+def _picoseconds(seconds: float) -> int:
+    """A clock that jumped makes no number that a message cannot hold."""
+    return int(min(max(0.0, seconds), _LONGEST_S) * _PS)
 
 
 def _mean(values: Sequence[float]) -> float:

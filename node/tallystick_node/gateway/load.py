@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Load, Pace, Speed, pace
 from tallystick.protocol.units import Tokens
 
 IDLE: Final = Load(running=0, waiting=0, context=Tokens(0), queued=Tokens(0))
+MOST_SEQUENCES: Final = 4_096
+"""Of one request: what a body names is bounded by its price alone, and an answer may be free."""
 UNKNOWN: Final = Speed(
     fixed=0, sequence=0, weights=0, token=0, context=0, capacity=Tokens(0), chunk=Tokens(0)
 )
@@ -58,19 +59,17 @@ class Unseen:
         )
 
 
-def load_of(works: Iterable[Work], held: Iterable[Quote] = ()) -> Load:
-    """Requests that run, and those for which room is held: they may come at any moment."""
-    running = waiting = context = queued = 0
+def load_of(works: Iterable[Work], *, waiting: int = 0, queued: int = 0) -> Load:
+    """Of what runs, beside so many requests and prompt tokens that may come at any moment."""
+    running = context = 0
     for work in works:
+        sequences = min(work.sequences, MOST_SEQUENCES)
         if work.begun:
-            running += work.sequences
-            context += work.sequences * work.input_tokens + work.output_tokens
+            running += sequences
+            context += sequences * work.input_tokens + work.output_tokens
         else:
-            waiting += work.sequences
+            waiting += sequences
             queued += work.input_tokens
-    for quote in held:
-        waiting += 1
-        queued += quote.input_tokens
     return Load(
         running=min(running, _MOST_REQUESTS),
         waiting=min(waiting, _MOST_REQUESTS),

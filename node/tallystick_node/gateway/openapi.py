@@ -102,7 +102,7 @@ def _paths() -> Json:
     vouchers = (*_CREDENTIAL, *_VOUCHER, protocol.VoucherNotGreater)
     owned = (*_CREDENTIAL, *_BODY)
     restoring = (*owned, *_VOUCHER, protocol.VoucherNotGreater)
-    quoting = (*owned, *_VOUCHER, *_OFFER, *_READY)
+    quoting = (*owned, *_VOUCHER, *_OFFER, protocol.ContextTooLong, gateway.Declined, *_READY)
     closing = (*owned, protocol.AcknowledgementMismatch, protocol.VoucherExceedsCap, gateway.RequestsRunning)
     return {
         PAID_PATHS[0]: {"post": _paid("OpenAI's chat completion", "ChatRequest")},

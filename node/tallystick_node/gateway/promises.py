@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
 
+from tallystick.protocol.errors import ContextTooLong
 from tallystick.protocol.expect import Expected, Inquiry, Redeemed, Size
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.signed import Signed
@@ -18,7 +19,7 @@ from tallystick.protocol.units import ChannelId, Hash32, Milliseconds, Tokens
 from tallystick.protocol.wire import quote_text
 from tallystick_node.gateway.ask import Ask
 from tallystick_node.gateway.books import Books
-from tallystick_node.gateway.calibrating import Ended, fitted, kept
+from tallystick_node.gateway.calibrating import Ended, History, fitted
 from tallystick_node.gateway.errors import Bounced, Busy, Unready
 from tallystick_node.gateway.load import UNKNOWN, InputLength, Unseen, Work, load_of
 from tallystick_node.gateway.quoting import Pledges, plausible, quote
@@ -70,9 +71,9 @@ class Promises:
         """What the engine does beside, and what the node's policy takes; None: it only sells."""
         self._pledges = Pledges(most)
         self._lengths = InputLength()
-        self._answers: tuple[Ended, ...] = ()
+        self._history = History()
         self._found: Speed | None = None
-        """Of `_answers`; None: to be found anew."""
+        """Of `_history`; None: to be found anew."""
 
     # ------------------------------------------------------------------------------------------ what is so
 
@@ -82,19 +83,22 @@ class Promises:
         if self._claims.speed is not None:
             return self._claims.speed
         if self._found is None:
-            self._found = fitted(self._answers)
+            self._found = fitted(list(self._history))
         return self._found
 
     def held(self) -> list[Quote]:
         """Quotes for which room is held."""
-        return self._pledges.held(self._now)
+        return self._pledges.held(self._now) if self._pledges else []
 
     def load(self) -> Load:
         """Of everything that was taken or promised."""
         speed = self.speed or UNKNOWN
         works = chain(self._works(), () if self.beside is None else self.beside.works())
+        waiting, queued = self._pledges.likely(self._now)
         return load_of(
-            (work if isinstance(work, Work) else work.reckoned(speed) for work in works), self.held()
+            (work if isinstance(work, Work) else work.reckoned(speed) for work in works),
+            waiting=waiting,
+            queued=queued,
         )
 
     def most(self) -> int:
@@ -141,7 +145,7 @@ class Promises:
         now = self._now
         for running in self._running.values():
             ask, meter = running.ask, running.meter
-            tokens = meter.input_tokens or self._lengths.tokens(ask.model, ask.size)
+            tokens = meter.input_tokens or self._estimate(ask, meter.bounds.input_tokens)
             if ask.streamed:
                 yield Work(
                     sequences=ask.choices,
@@ -175,7 +179,7 @@ class Promises:
         self.beside.require_taken(
             Request(
                 model=ask.model,
-                input_tokens=self._lengths.tokens(ask.model, ask.size),
+                input_tokens=self._estimate(ask, ask.size),
                 output_tokens=limit,
                 own=False,
             )
@@ -192,7 +196,7 @@ class Promises:
         QuoteError :
             What it redeems holds no room for it.
         """
-        estimate = self._lengths.tokens(ask.model, ask.size)
+        estimate = self._estimate(ask, ask.size)
         if isinstance(said, Redeemed):
             redeemed = self._pledges.redeem(
                 tab.channel.key.payer,
@@ -221,6 +225,12 @@ class Promises:
         """How long it would take now, with room held where there is some for quotes. Raises Unready or
         OfferError."""
         offer, size = self._books.standing(asked.offer_hash), asked.size
+        if (tokens := size.input_tokens + size.output_tokens) > offer.context_length:
+            raise ContextTooLong(
+                "The model's context does not hold such a request.",
+                required=offer.context_length,
+                actual=tokens,
+            )
         if self.beside is not None:
             self.beside.require_taken(
                 Request(
@@ -245,6 +255,9 @@ class Promises:
         if given.valid_until:
             self._pledges.hold(payer, given, now)
         return self._books.sign_quote(given)
+
+    def _estimate(self, ask: Ask, most: int) -> Tokens:
+        return Tokens(min(most, self._lengths.tokens(ask.model, ask.size)))
 
     def _fresh(self, size: Size) -> Pace | None:
         speed = self.speed
@@ -276,8 +289,7 @@ class Promises:
         if self._claims.speed is not None or not ask.streamed or more < 1 or not meter.delivered:
             return
         first = meter.first_token_at
-        self._answers = kept(
-            self._answers,
+        self._history.add(
             Ended(
                 account=running.tab.channel.key.payer,
                 input_tokens=meter.input_tokens,

@@ -19,6 +19,8 @@ HELD_PART: Final = 4
 """The part of a node's room that quotes can hold: one in so many."""
 REMEMBERED_MS: Final = 60_000
 """So long a quote that has expired is told from one that never was."""
+UNKEPT: Final = 4_096
+"""Accounts of which it is remembered that they redeemed nothing."""
 LARGER: Final = 2
 SLACK: Final = 64
 """A request redeems a quote for at least half as many input tokens as it seems to have, and so many less."""
@@ -61,10 +63,27 @@ class Pledges:
         self._most = max(1, room // HELD_PART)
         self._by_payer: dict[Address, Quote] = {}
         """In the order in which they were given."""
+        self._unredeemed: dict[Address, int] = {}
+        """Quotes that an account let go in a row."""
+
+    def __bool__(self) -> bool:
+        """Whether any may be held: for requests that come without."""
+        return bool(self._by_payer)
 
     def held(self, now: Milliseconds) -> list[Quote]:
         """Those that can be redeemed now."""
         return [item for item in self._by_payer.values() if _holds(item, now)]
+
+    def likely(self, now: Milliseconds) -> tuple[int, Tokens]:
+        """Requests, and their prompt tokens, that may come of what is held. Whoever lets one quote after the
+        other go counts for less and less: asking alone must not make a node look busy."""
+        waiting = queued = 0.0
+        for payer, item in self._by_payer.items():
+            if _holds(item, now):
+                chance = 1 / (1 + self._unredeemed.get(payer, 0))
+                waiting += chance
+                queued += chance * item.input_tokens
+        return round(waiting), Tokens(round(queued))
 
     def until(self, payer: Address, now: Milliseconds) -> Milliseconds:
         """Until when room would be held for this account; zero: none can be."""
@@ -72,15 +91,19 @@ class Pledges:
         return Milliseconds(0 if others >= self._most else now + HOLD_MS)
 
     def release(self, payer: Address) -> None:
-        """What it was promised is void."""
-        self._by_payer.pop(payer, None)
+        """What it was promised is void, and was of no use."""
+        if self._by_payer.pop(payer, None) is None:
+            return
+        self._unredeemed[payer] = self._unredeemed.pop(payer, 0) + 1
+        if len(self._unredeemed) > UNKEPT:
+            del self._unredeemed[next(iter(self._unredeemed))]
 
     def hold(self, payer: Address, given: Quote, now: Milliseconds) -> None:
         """Instead of what the account held before."""
         for other in list(self._by_payer):
             if now < self._by_payer[other].valid_until + REMEMBERED_MS:
                 break
-            del self._by_payer[other]
+            self.release(other)
         self.release(payer)
         self._by_payer[payer] = given
 
@@ -113,7 +136,8 @@ class Pledges:
                 required=LARGER * found.input_tokens + SLACK,
                 actual=estimate,
             )
-        self.release(payer)
+        del self._by_payer[payer]
+        self._unredeemed.pop(payer, None)
         return found
 
 
