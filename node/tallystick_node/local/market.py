@@ -82,6 +82,8 @@ class Make:
     """What its offer names, where that is not where it listens."""
     later: bool = False
     """Its gateway is not started with the others."""
+    by: tuple[str, ...] = ("-m",)
+    """What Python runs its gateway with."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,6 +102,8 @@ class LocalProvider:
     plain: bool = False
     """Serves without TLS."""
     later: bool = False
+    by: Sequence[str | Path] = ("-m",)
+    """These two: as of `Make`."""
     gateway: Process | None = None
 
     @property
@@ -194,9 +198,9 @@ class LocalMarket:
         self.launch_gateway(provider)
         self._await(provider)
 
-    def launch_gateway(self, provider: LocalProvider, *, by: Sequence[str | Path] = ("-m",)) -> None:
-        """Without waiting. `by`: what Python runs the module with."""
-        command = [sys.executable, *by, "tallystick_node.cli", "serve", provider.config]
+    def launch_gateway(self, provider: LocalProvider, *, by: Sequence[str | Path] = ()) -> None:
+        """Without waiting. `by`: what Python runs the module with, this once."""
+        command = [sys.executable, *(by or provider.by), "tallystick_node.cli", "serve", provider.config]
         gateway = Process(
             provider.name, command, log=provider.log, env={"TALLYSTICK_PASSWORD": self.password}
         )
@@ -341,4 +345,5 @@ class LocalMarket:
             engine_port=engine_port,
             plain=make.plain,
             later=make.later,
+            by=make.by,
         )

@@ -167,6 +167,7 @@ class Fleet:
             engine_options=("--speed", str(path)),
             settings=_settings(node, keys) + self.settings,
             later=node.later,
+            by=("-m", "tallystick_node.local.network.liar") if node.lies else ("-m",),
         )
 
 

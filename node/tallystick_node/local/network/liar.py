@@ -1,0 +1,40 @@
+"""A node that tells everybody it has nothing to do, in its adverts and in its quotes, whatever it has:
+
+python -m tallystick_node.local.network.liar tallystick_node.cli serve node.toml
+"""
+
+import runpy
+import sys
+from dataclasses import replace
+from typing import Final
+
+from tallystick.protocol.expect import Size
+from tallystick.protocol.speed import Load, Pace, pace
+from tallystick.protocol.status import Status
+from tallystick.protocol.units import Tokens
+from tallystick_node.gateway.promises import Promises
+
+_IDLE: Final = Load(running=0, waiting=0, context=Tokens(0), queued=Tokens(0))
+
+
+class Lies(Promises):
+    """Its own users are served by the truth."""
+
+    def statuses(self, *, ready: bool) -> list[Status]:
+        return [
+            replace(status, room=self.most(), running=0, waiting=0, context=Tokens(0), queued=Tokens(0))
+            for status in super().statuses(ready=ready)
+        ]
+
+    def _fresh(self, size: Size) -> Pace | None:
+        if self.speed is None:
+            return None
+        return pace(self.speed, _IDLE, input_tokens=size.input_tokens, output_tokens=size.output_tokens)
+
+
+if __name__ == "__main__":
+    from tallystick_node.gateway import gateway
+
+    vars(gateway)["Promises"] = Lies  # Whoever makes the node's promises makes these.
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
