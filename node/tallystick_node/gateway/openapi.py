@@ -30,6 +30,7 @@ from tallystick.protocol.wire import (
 )
 from tallystick_node.gateway import errors as gateway
 from tallystick_node.gateway.errors import status_of
+from tallystick_node.network import errors as users
 
 Json = dict[str, Any]
 
@@ -61,7 +62,9 @@ _VOUCHER: Final = (
 )
 _BODY: Final = (gateway.BodyTooLarge, gateway.BodyTooSlow, gateway.Busy)
 _OFFER: Final = (protocol.OfferUnknown, protocol.OfferExpired, protocol.OfferWithdrawn)
-_READY: Final = (gateway.Draining, gateway.Unready)
+_READY: Final = (gateway.Draining, gateway.Declined, gateway.Unready)
+_OWN: Final = (users.UserUnknown, users.ModelUnknown, users.UserBusy, users.Crowded, users.Unserved)
+"""What only users of the node are told."""
 _WORK: Final = (
     protocol.AnswerUnknown,
     protocol.NonceReused,
@@ -73,7 +76,6 @@ _WORK: Final = (
     protocol.CapExceeded,
     protocol.WorstCaseExceedsCredit,
     *_READY,
-    gateway.Declined,
     gateway.EngineUnreachable,
 )
 _PROMISE: Final = (
@@ -82,6 +84,9 @@ _PROMISE: Final = (
     protocol.QuoteExpired,
     protocol.QuoteMismatch,
 )
+
+
+_API_KEY: Final = {"type": "http", "scheme": "bearer", "description": "Of a user of the node's own."}
 
 
 def document() -> Json:
@@ -94,7 +99,7 @@ def document() -> Json:
         },
         "security": [{"Payment": []}],
         "paths": _paths(),
-        "components": {"schemas": _schemas(), "securitySchemes": {"Payment": _payment()}},
+        "components": {"schemas": _schemas(), "securitySchemes": {"Payment": _payment(), "ApiKey": _API_KEY}},
     }
 
 
@@ -157,12 +162,13 @@ def _paid(summary: str, body: str) -> Json:
             "text/event-stream": {"schema": {"type": "object", "properties": {"data": {"type": "string"}}}},
         },
     }
-    errors = (*_CREDENTIAL, *_VOUCHER, *_BODY, *_WORK, *_PROMISE)
+    errors = (*_CREDENTIAL, *_VOUCHER, *_BODY, *_WORK, *_PROMISE, *_OWN)
     refused = {"description": "The engine's own error.", "content": {"application/json": {"schema": {}}}}
     responses = {"200": answer, **_errors(errors), "default": refused}
     expect = {"name": EXPECT, "in": "header", "required": False, "schema": {"type": "string"}}
     return {
         "summary": summary,
+        "security": [{"Payment": []}, {"ApiKey": []}],
         "parameters": [expect],
         "requestBody": _body(body),
         "responses": responses,
