@@ -280,6 +280,8 @@ class Config:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise ConfigInvalid(f"{path}: {where}: {first['msg']}.") from error
+        if config.offload is not None and config.users is None:
+            raise ConfigInvalid(f"{path}: [offload] buys for own users, and there are none: add [users].")
         return config._beside(path.parent)
 
     def _beside(self, folder: Path) -> Self:

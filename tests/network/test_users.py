@@ -4,7 +4,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from tallystick_node.cli import app
 from tallystick_node.config import ConfigInvalid, PolicyConfig, UsersConfig
 from tallystick_node.network.errors import UserUnknown
 from tallystick_node.network.loading import load_policy
@@ -123,3 +125,44 @@ def test_what_is_wrong_with_a_policy_is_said(
     (tmp_path / "my_policy_broken.py").write_text("1 / 0")
     with pytest.raises(ConfigInvalid, match=why):
         load_policy(PolicyConfig(name=name, options=options, path=tmp_path))
+
+
+# --------------------------------------------------------------------------------------- at the command line
+
+
+CONFIG = """
+rpc = "http://127.0.0.1:1"
+deployment = "none"
+keys = { receipt = "none" }
+engine = { url = "http://127.0.0.1:1" }
+"""
+
+
+def test_the_command_makes_a_key_that_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "users.keys"
+    made = CliRunner().invoke(app, ["user-key", str(path), "ann"])
+    assert made.exit_code == 0
+    users = Users.of(UsersConfig(keys_file=path))
+    assert users.user(f"Bearer {made.stdout.strip()}").name == "ann"
+    again = CliRunner().invoke(app, ["user-key", str(path), "ann"])
+    assert (again.exit_code, "has a key already" in again.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ('[policy]\nname = "best"', "is none of default, paper"),
+        ("[policy]\noptions = { lowset = 3 }", "lowset"),
+        ('[users]\nkeys_file = "none"', "cannot be read"),
+        ("[users]", "names no key"),
+        ("[offload]\ntotal = 1\nper_request = 1", "there are none"),
+        ("[offload]\ntotal = 0\nper_request = 1\n[users]", "offload.total"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "serve"])
+def test_what_is_wrong_is_one_sentence(tmp_path: Path, command: str, more: str, why: str) -> None:
+    (tmp_path / "node.toml").write_text(CONFIG + more)
+    told = CliRunner().invoke(app, [command, str(tmp_path / "node.toml")])
+    assert told.exit_code == 1
+    assert why in told.stderr
+    assert len(told.stderr.strip().splitlines()) == 1

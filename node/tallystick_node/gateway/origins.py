@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 
+from tallystick.chain.errors import ChainError
 from tallystick.ports import Clock
 from tallystick.protocol.hearsay import Hearsay
 from tallystick.protocol.offer import Offer
@@ -36,7 +37,8 @@ _MARKET_S: Final = 10.0
 _REFILL_S: Final = 30.0
 
 log = structlog.get_logger("tallystick.origins")
-Renew = Callable[[], Awaitable[None]]
+Step = Callable[[], Awaitable[None]]
+Renew = Step
 
 
 class Origins:
@@ -131,8 +133,13 @@ class Origins:
         """Answers, since the start."""
         return 0 if self.origin is None else self.origin.bought
 
-    def steps(self, renew: Renew) -> Iterator[tuple[str, float, Callable[[], Awaitable[None]]]]:
-        """What goes on beside requests: its name, the seconds between, and itself. `renew` posts offers."""
+    def steps(self, renew: Renew) -> Iterator[tuple[str, float, Step]]:
+        """What goes on beside requests: its name, the seconds between, and itself. `renew` posts offers.
+        Nothing that goes wrong in it, but for the chain's refusals, is heard of: the node goes on selling."""
+        for name, every_s, step in self._steps(renew):
+            yield name, every_s, _harmless(name, step)
+
+    def _steps(self, renew: Renew) -> Iterator[tuple[str, float, Step]]:
         policy, offload = self._config.policy, self._config.offload
         if policy.name != PolicyConfig().name or policy.options:
             yield "usage.look", _LOOK_S, self._look
@@ -211,6 +218,18 @@ class Origins:
     async def _refill(self, keep: Atoms) -> None:
         assert self._provider.vault is not None
         await asyncio.to_thread(refill, self._provider.vault, self._provider.address, keep)
+
+
+def _harmless(name: str, step: Step) -> Step:
+    async def stepped() -> None:
+        try:
+            await step()
+        except ChainError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a purse that is locked, say: selling goes on
+            log.error(f"{name}.failed", error=repr(error))
+
+    return stepped
 
 
 def _work(running: Running, now: Milliseconds) -> Work | Unseen:

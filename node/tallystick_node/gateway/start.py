@@ -46,7 +46,10 @@ class Provider:
 
 @contextlib.contextmanager
 def checked(config: Config) -> Iterator[Provider]:
-    """With keys, chain, contract and stake in order; raises StartRefused."""
+    """With keys, chain, contract and stake in order; raises StartRefused or ConfigInvalid."""
+    load_policy(config.policy)
+    if config.users is not None:
+        Users.of(config.users)
     rpcs = [Rpc(url) for url in config.rpcs]
     try:
         yield _provider(config, *rpcs)
@@ -154,9 +157,6 @@ def check_all(config: Config) -> str:
         finally:
             await upstream.close()
 
-    load_policy(config.policy)
-    if config.users is not None:
-        Users.of(config.users)
     with checked(config) as provider:
         asyncio.run(ask_engine())
     return f"Keys, chain, contract, stake and engine are in order for provider {to_hex(provider.address)}."

@@ -149,6 +149,7 @@ class Origin:
             if "content-length" in response.headers:
                 content = await response.aread()
                 if response.status_code != httpx2.codes.OK and not _is_final(response.status_code, content):
+                    log.info("offload.failed", status=response.status_code, code=_code(content))
                     return None
                 return Answer(
                     status=response.status_code,
@@ -160,7 +161,7 @@ class Origin:
             stack.push_async_callback(blocks.aclose)
             first = await anext(blocks)
             if first.startswith(_BROKEN):
-                log.info("offload.failed", error="nothing came")
+                log.info("offload.failed", code=_code(first.removeprefix(b"data: ")))
                 return None
             return Answer(
                 status=response.status_code,
@@ -180,11 +181,20 @@ def _seller(response: httpx2.Response) -> Mapping[str, str]:
 def _is_final(status: int, content: bytes) -> bool:
     """Whether an engine refused the request itself: the node's own would say the same. What the market
     refuses, the node's own engine may do all the same."""
+    return 400 <= status < 500 and status not in (402, 408, 429) and _error(content).get("type") != _MARKET
+
+
+def _code(content: bytes) -> str:
+    return str(_error(content).get("code"))
+
+
+def _error(content: bytes) -> Mapping[str, object]:
+    """Of an answer that is none."""
     try:
-        of_market = orjson.loads(content)["error"]["type"] == _MARKET
+        error = orjson.loads(content)["error"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        of_market = False
-    return 400 <= status < 500 and status not in (402, 408, 429) and not of_market
+        return {}
+    return error if isinstance(error, dict) else {}
 
 
 async def _in_words(response: httpx2.Response) -> AsyncGenerator[bytes]:
