@@ -20,9 +20,9 @@ FANOUT: Final = 3
 """Peers called in each round."""
 STRANGERS: Final = 0.2
 """How often one of them is one that seems not to be there: dead ones come back, partitions heal."""
-KNOWN: Final = {"status": 3, "suspicion": 6, "rating": 3}
-"""Peers that had it already, after which a rumour is repeated no more. A status that somebody missed is made
-up for by the next one; after an accusation nothing comes."""
+KNOWN: Final = {"status": 5, "suspicion": 8, "rating": 5}
+"""Peers that had it already, after which a rumour is repeated no more. With three, 15 of 1,000 nodes miss a
+status; with four, 3; with five, one. After an accusation no other comes to make up for it."""
 _BURST: Final = 4
 """Messages that a speaker may make at once, of each kind, before its pace counts."""
 _ROOM: Final = BODY_LIMIT - 64
