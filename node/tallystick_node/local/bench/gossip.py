@@ -1,0 +1,189 @@
+"""What gossip takes, and how fast it is: `scripts/bench gossip`.
+
+A simulated network of up to 10,000 nodes, in which the very code of nodes decides, and real processes that
+gossip over HTTP on this machine. Bytes are counted as they would be sent. Takes about four minutes and up to
+2 GB; `--nodes` and `--processes` say how many, to make it shorter. Exits with 1 where a target is missed.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import log2
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from tallystick.protocol.hearsay import INTERVAL_MS, NETWORK_PER_S
+from tallystick_node.local.bench.gossip_processes import Seen, measured
+from tallystick_node.local.bench.gossip_sim import Network, status_said
+from tallystick_node.local.bench.page import as_text
+from tallystick_node.local.bench.row import Row
+
+_CROWD: Final = 1_000
+"""Nodes among which a change spreads, and one dies."""
+_ROUNDS: Final = 6
+"""In which 99 % of them must know of a change."""
+_OUT_S: Final = 10
+"""In which a dead node must be out everywhere."""
+_SPEAKING: Final = 4
+"""Nodes of which each says something in each round, while what one status costs is measured."""
+_SETTLED: Final = 4
+"""Rounds before it is measured."""
+_MEASURED: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Of one node, in bytes sent."""
+
+    nodes: int
+    idle_s: float
+    """In a second in which nothing is said."""
+    status: float
+    """For each status that anybody makes."""
+
+    @property
+    def full_s(self) -> float:
+        """In a second in which all together say as much as they ever may."""
+        return self.idle_s + self.status * min(self.nodes, NETWORK_PER_S)
+
+
+def traffic(nodes: int) -> Traffic:
+    network = Network(nodes, seed=nodes)
+    for node in network.nodes.values():
+        node.hearsay.is_part_of(nodes)
+    network.silent = True
+    idle = _sent(network, 2) / 2
+    said = before = 0
+    for sequence in range(1, 1 + _SETTLED + _MEASURED):
+        if sequence == 1 + _SETTLED:
+            said, before = 0, sum(network.sent.values())
+        for _ in range(_SPEAKING):
+            number = network.random.randrange(1, nodes + 1)
+            network.nodes[number].take(status_said(number, sequence), network.now)
+            said += 1
+        network.round()
+    sent = (sum(network.sent.values()) - before) / nodes
+    return Traffic(nodes, idle / nodes, max(0.0, sent - _MEASURED * idle / nodes) / said)
+
+
+def _sent(network: Network, rounds: int) -> float:
+    before = sum(network.sent.values())
+    for _ in range(rounds):
+        network.round()
+    return sum(network.sent.values()) - before
+
+
+def spread(network: Network, changes: int) -> list[list[float]]:
+    """Of each change by another node: which share of all knew it after each round."""
+    found = []
+    for number in range(1, 1 + changes):
+        network.nodes[number].take(status_said(number, sequence=2, running=50), network.now)
+        shares = []
+        for _ in range(2 * _ROUNDS):
+            network.round()
+            shares.append(network.share_knowing(number, 2))
+            if shares[-1] == 1:
+                break
+        found.append(shares)
+    return found
+
+
+def death(network: Network, number: int) -> tuple[float, float]:
+    """Seconds until it is suspected by all, and gone to all; too many where it never is."""
+    network.alive.discard(number)
+    out = gone = 30.0
+    for second in range(1, 31):
+        network.round()
+        if out == 30 and network.share_suspecting(number) == 1:
+            out = second
+        if network.share_without(number) == 1:
+            gone = second
+            break
+    return out, gone
+
+
+def main() -> int:
+    options = _parse()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    processes = _processes(options.processes)  # First: they share what memory is there.
+    rows = [*processes, *_crowd(options.crowd), *_traffic(options.nodes)]
+    print(as_text(rows))  # noqa: T201
+    if options.json:
+        options.json.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n", "utf-8")
+    return int(any(row.missed for row in rows))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench gossip",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there too")
+    parser.add_argument("--crowd", type=int, default=_CROWD, help="nodes among which a change spreads")
+    sizes = [16, 64, 256, 1_000, 10_000]
+    parser.add_argument("--nodes", type=int, nargs="*", default=sizes, help="simulated, for their traffic")
+    parser.add_argument("--processes", type=int, nargs="*", default=[4, 16, 64], help="that gossip over HTTP")
+    return parser.parse_args()
+
+
+def _crowd(nodes: int) -> Iterator[Row]:
+    section = f"a simulated network of {nodes:,} nodes"
+    network = Network(nodes, seed=1)
+    network.acquaint()
+    network.silent = True
+    changes = spread(network, 5)
+    rounds = [
+        next((place for place, share in enumerate(shares, 1) if share >= 0.99), 2 * _ROUNDS)
+        for shares in changes
+    ]
+    yield _row(section, "a change is known to 99 %, the slowest of five", max(rounds), "rounds", _ROUNDS)
+    missed = sum(1 - shares[-1] for shares in changes) / len(changes)
+    yield _row(section, "who missed it, until the next status", 100 * missed, "%")
+    out, gone = death(network, nodes)
+    yield _row(section, "a dead node is out everywhere", out, "s", _OUT_S)
+    yield _row(section, "and gone everywhere", gone, "s")
+
+
+def _traffic(sizes: Sequence[int]) -> Iterator[Row]:
+    section = "what one node sends (simulated)"
+    found = [traffic(nodes) for nodes in sizes]
+    for size in found:
+        yield _row(section, f"{size.nodes:,} nodes, nothing said", size.idle_s, "B/s")
+        yield _row(section, "  for one status of anybody", size.status, "B")
+        yield _row(section, "  all say as much as they may", size.full_s / 1_000, "kB/s")
+        yield _row(section, "  over log₂ N", size.full_s / 1_000 / log2(size.nodes), "kB/s")
+    large = [size for size in found if size.nodes >= NETWORK_PER_S]
+    if len(large) > 1:
+        first, last = large[0], large[-1]
+        growth = last.full_s / first.full_s
+        name = f"from {first.nodes:,} to {last.nodes:,} nodes it grows, over what log N does"
+        yield _row(section, name, growth / (log2(last.nodes) / log2(first.nodes)), "times", 1.0)
+
+
+def _processes(sizes: Sequence[int]) -> Iterator[Row]:
+    for nodes in sizes:
+        yield from _process_rows(measured(nodes))
+
+
+def _process_rows(seen: Seen) -> Iterator[Row]:
+    section = f"{seen.nodes} processes over HTTP on this machine, a tenth of which change in each second"
+    others = seen.nodes - 1  # The one that is killed reports nothing.
+    enough = seen.known_s[: -(-99 * others // 100)]
+    known = enough[-1] if len(seen.known_s) == others else float("inf")
+    yield _row(section, "a change is known to 99 %", known, "s", _ROUNDS * INTERVAL_MS / 1_000)
+    out = seen.out_s[-1] if len(seen.out_s) == others else float("inf")
+    yield _row(section, "a killed one is out everywhere", out, "s", _OUT_S)
+    yield _row(section, "one node sends", seen.bytes_s / 1_000, "kB/s")
+    yield _row(section, "  and computes", 100 * seen.cpu_s, "% of a core")
+
+
+def _row(section: str, name: str, value: float, unit: str, target: float | None = None) -> Row:
+    return Row(section=section, name=name, value=value, unit=unit, target=target)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
