@@ -116,7 +116,7 @@ class Session:
         """All channels that the chain says this wallet ever opened."""
         self.clerk = Clerk(self.pools, closer=closer)
         listing = Listing(directory, now)
-        sight = self._sight(listing, chain, domain) if sighted and view is None else None
+        self.sight = sight = self._sight(listing, chain, domain) if sighted and view is None else None
         self.payer = Payer(
             purse=self.purse,
             listing=listing,
