@@ -14,6 +14,10 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, Ope
 
 from tallystick.client.transport import BASE_URL, Transport
 from tallystick.ports import PostedOffer
+from tallystick.protocol.errors import MarketError
+from tests.client.provider import FakeProvider
+from tests.client.serving import Handler
+from tests.client.side import Refused
 
 TIMEOUT = httpx2.Timeout(60, connect=20)
 """What a caller with patience allows: half a second, or milliseconds, are not it."""
@@ -115,3 +119,27 @@ def test_where_nobody_serves_it_gets_the_caller_s_time(
             client.chat.completions.create(**ask("one two"))
         assert time.monotonic() - began > 2
     assert caught.value.code == "provider-unreachable"
+
+
+class Busy(FakeProvider):
+    """As many requests run as it takes, for a while."""
+
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        self.seen["refused"] += 1
+        if self.seen["refused"] > 3:
+            return False
+        error = MarketError("Not now.")
+        error.code = "busy"  # type: ignore[misc]
+        raise Refused(429, error)
+
+
+def test_a_dead_one_does_not_keep_a_request_from_waiting_for_a_busy_one(
+    world: Any, ask: Callable[..., Any], black_hole: int
+) -> None:
+    """It gets the caller's time once, and is out of the question then."""
+    offered_at(world, black_hole, price=1)
+    busy = world.provider(Busy)
+    with blocking(world.transport(), timeout=httpx2.Timeout(60, connect=1)) as client:
+        client.chat.completions.create(**ask("one two"))
+    assert busy.worked == 1
+    assert busy.seen["refused"] == 4

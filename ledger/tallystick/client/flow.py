@@ -190,15 +190,18 @@ def _one_returned(ends: Sequence[End[object]]) -> bool:
     return any(isinstance(end, Returned) for end in ends) or None not in ends
 
 
-def hurrying(flow: Flow[T], connect: float) -> Flow[T]:
-    """The same, with no more than so many seconds for each new connection."""
+def hurrying(flow: Flow[T], connect: float, read: float | None = None) -> Flow[T]:
+    """The same, with no more than so many seconds for each new connection, and for each read."""
 
     def hurried(effect: Inward | Outward) -> Inward | Outward:
         if not isinstance(effect, Send):
             return effect
-        allowed = effect.timeout.get("connect")
-        limit = connect if allowed is None else min(connect, allowed)
-        return replace(effect, timeout={**effect.timeout, "connect": limit})
+        timeout = dict(effect.timeout)
+        for name, limit in (("connect", connect), ("read", read)):
+            if limit is not None:
+                allowed = timeout.get(name)
+                timeout[name] = limit if allowed is None else min(limit, allowed)
+        return replace(effect, timeout=timeout)
 
     return driven(flow, None, hurried)
 

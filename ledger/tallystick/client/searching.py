@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _CONNECT_S: Final = 0.5
 """To connect in while other providers are left: a way around the world and back, twice."""
+_ANSWER_S: Final = 5.0
+"""To say what it holds of a channel in, while other providers are left."""
 _LATE: Final = 1.645
 """Standard deviations: one in twenty first tokens comes later, by what is known of the provider."""
 _GRACE_S: Final = 0.1
@@ -92,8 +94,8 @@ class Search:
         """Milliseconds for which those that refused may change their mind."""
         self._again = False
         """What was said changes the order."""
-        self._slow = False
-        """Somebody was given less time to connect in than the caller allows."""
+        self._slow: set[Hash32] = set()
+        """Offers whose provider did not connect in the time that there is while others wait."""
         self._want()
 
     def run(self) -> Flow[None]:
@@ -104,8 +106,7 @@ class Search:
             self._patience, self._again = 0, False
             if (yield from self._round()):
                 return
-            if self._again or self._slow:
-                self._slow = False
+            if self._again:
                 continue
             if payer.now() - started >= self._patience:
                 raise self._nobody()
@@ -122,7 +123,7 @@ class Search:
     def _nobody(self) -> Exception:
         outcome = self._shown.outcome
         if self._broken is not None:
-            if outcome is not None and isinstance(self._broken, AnswerCut):
+            if outcome is not None and self._shown.said is not None and isinstance(self._broken, AnswerCut):
                 outcome.done = outcome.cut = True
                 self._payer.tell(outcome)
             return self._broken
@@ -138,10 +139,12 @@ class Search:
             yield from self._ask_for_quotes(ordering)
             self._again = True
             return False
+        ordering = sorted(ordering, key=lambda choice: choice.posted.offer_hash in self._slow)
         for place, choice in enumerate(ordering, 1):
+            unhurried = place == len(ordering) or choice.posted.offer_hash in self._slow
             terms = Terms(
                 alone=len(ordering) == 1,
-                connect_s=None if place == len(ordering) else _CONNECT_S,
+                connect_s=None if unhurried else _CONNECT_S,
                 expect=self._haggling.says(choice.posted, choice.expected),
                 quote=self._haggling.held.get(choice.posted.offer_hash),
             )
@@ -197,7 +200,8 @@ class Search:
             if isinstance(error, ProviderUnreachable):
                 payer.record.failed(provider, now=payer.now())
             if terms.connect_s is not None and isinstance(error.__cause__, httpx2.ConnectTimeout):
-                self._slow = True  # where nobody serves it gets the time that the caller allows
+                self._slow.add(posted.offer_hash)  # the caller allows more: where nobody serves, it gets it
+                self._again = True
             else:
                 self._gone.add(posted.offer_hash)
         return False
@@ -276,7 +280,7 @@ class Search:
             ask = self._ask.asking(posted.offer.model)
             beginning = payer.begin(posted, ask, stream=stream, before=before)
             if terms.connect_s is not None:
-                beginning = hurrying(beginning, terms.connect_s)
+                beginning = hurrying(beginning, terms.connect_s, _ANSWER_S)
             attempt = yield from beginning
             attempt.alone, attempt.connect_s = terms.alone, terms.connect_s
             attempt.expect, attempt.quote = terms.expect, terms.quote
