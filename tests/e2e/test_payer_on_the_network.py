@@ -1,12 +1,13 @@
 """A payer among real gateways that say how fast they are: promises, bounces, a death in mid-answer."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
+import httpx2
 import pytest
 
 import tallystick
@@ -14,7 +15,7 @@ from tallystick.client.client import Client
 from tallystick.client.session import Session, open_session
 from tallystick.protocol.signed import Key
 from tallystick.protocol.speed import Speed
-from tallystick.protocol.units import Atoms, Tokens
+from tallystick.protocol.units import Atoms, Tokens, to_hex
 from tallystick_node.local.audit import PayersHalf, audit, charged_twice
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket, Make
@@ -123,26 +124,35 @@ def test_an_answer_outlives_its_engine(market: LocalMarket, opened: Callable[...
     assert outcome.cost == sum(item.receipt.message.cost for item in held)
 
 
-def test_a_real_gateway_bounces_and_the_next_one_serves(
+def test_real_gateways_bounce_are_asked_and_keep_room(
     market: LocalMarket, opened: Callable[..., Session]
 ) -> None:
-    """The payer's news are false: it is told that everybody is a hundred times as fast."""
+    """The payer's news are false: it is told that everybody is fifty times as fast. Both gateways bounce what
+    they cannot keep, both are asked, and the quicker one's quote is redeemed."""
     adverts = Adverts()
     for provider in market.providers:
         adverts.steps_s[provider.address] = 0.0001
-    session = opened(policy=tallystick.fastest, view=adverts)
-    crowd = opened(policy=tallystick.fastest)
-    with Client.of(crowd) as busy, Client.of(session) as client:
-        long = [
-            Thread(target=lambda: busy.chat("echo", "a b", max_tokens=400), daemon=True) for _ in range(3)
-        ]
-        for thread in long:
-            thread.start()
-        answer = client.chat("echo", "one two three", max_tokens=300)
-        assert answer.outcome.quote is not None
-        assert answer.outcome.quote.pace.total_s(300) > 0.3 + 300 * 0.0001 * 1.5
-        for thread in long:
-            thread.join()
+    before = [refused(provider.url, "bounced") for provider in market.providers]
+    with Client.of(opened(policy=tallystick.fastest, view=adverts)) as client:
+        answer = client.chat(
+            "echo",
+            "one two three",
+            max_tokens=300,
+            provider={"ignore": [to_hex(market.providers[0].address)]},
+        )
+    after = [refused(provider.url, "bounced") for provider in market.providers]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [0, 1, 1]
+    quote = answer.outcome.quote
+    assert quote is not None
+    assert quote.valid_until > 0  # room was held for it
+    assert quote.provider == market.providers[1].address == answer.provider
+
+
+def refused(url: str, code: str) -> int:
+    """Requests that the gateway refused so."""
+    text = httpx2.get(url + "/metrics", verify=False).text
+    found = re.search(rf'^tallystick_refused_total{{code="{code}"}} (\d+)', text, re.MULTILINE)
+    return int(found.group(1)) if found else 0
 
 
 async def test_a_gateway_that_is_killed_in_mid_answer(tmp_path: Path) -> None:
