@@ -1,6 +1,8 @@
-"""A small fleet under load: own users are served, some of them by others, and every atom is accounted for.
-The whole comparison is `scripts/demo network`."""
+"""Fleets under load: own users are served, some of them by others, and every atom is accounted for. How well
+is what `scripts/demo network` measures on a machine that does nothing else."""
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,25 @@ from tallystick_node.local.network.fleet import Fleet, Node, running
 from tallystick_node.local.network.scenarios import OURS
 from tallystick_node.local.network.score import score
 from tallystick_node.local.network.traffic import Arrival, Size
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.mark.e2e
+def test_a_network_that_falls_apart_loses_nobody_s_request_and_heals(tmp_path: Path) -> None:
+    found, picture = tmp_path / "network.json", tmp_path / "network.png"
+    command = [REPOSITORY / "scripts" / "demo", "network", "--only", "d", "--seconds", "12", "--rate", "2"]
+    ended = subprocess.run(
+        [*command, "--json", found, "--plot", picture], capture_output=True, text=True, timeout=300
+    )
+    assert found.exists(), ended.stdout[-3000:] + ended.stderr[-3000:]
+    told = json.loads(found.read_text())["scenarios"]["d"]
+    served = told["arms"]["partition"]
+    assert (served["failed"], served["errors"]) == (0, [])
+    assert served["elsewhere"] > 0
+    assert [check for check in served["money"] if not check["holds"]] == []
+    assert [target for target in told["targets"] if not target["met"]] == []
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.e2e
