@@ -347,6 +347,19 @@ async def test_what_the_policy_sends_away_is_bought(make_node: Callable[..., Any
     assert (node.world.engine.started, len(shop.asked)) == (1, 1)
 
 
+async def test_whom_to_buy_from_is_said_to_who_buys_and_not_to_the_engine(
+    make_node: Callable[..., Any],
+) -> None:
+    shop = Shop([b"{}"])
+    node = await make_node(shop=shop, policy=Answers([True, False]))
+    steering = {"provider": {"sort": "price"}, "models": ["other"], "tallystick": {"continue": True}}
+    for _ in range(2):
+        assert (await node.ask(**steering)).status_code == 200
+    assert orjson.loads(shop.asked[0]).items() >= steering.items()
+    (body,) = node.world.engine.bodies
+    assert not steering.keys() & body.keys()
+
+
 async def test_what_nobody_sells_the_own_engine_answers(make_node: Callable[..., Any]) -> None:
     node = await make_node(shop=Shop([None]), policy=Answers([True]))
     assert (await node.ask()).json()["choices"]

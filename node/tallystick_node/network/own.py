@@ -24,6 +24,8 @@ from tallystick_node.network.participation import Participation, estimated
 from tallystick_node.network.policies import Request
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+_FOR_WHO_BUYS: Final = ("provider", "models", "tallystick")
+"""Fields that say whom to buy from, and how: an engine may refuse what it does not know."""
 _AGAIN_S: Final = 0.5
 """Before a policy that is undecided is asked again."""
 
@@ -97,7 +99,8 @@ class Asked:
 
     def for_engine(self, model: str) -> bytes:
         """The body, with the engine's own name of the model."""
-        return orjson.dumps({**self.fields, "model": model})
+        kept = {name: value for name, value in self.fields.items() if name not in _FOR_WHO_BUYS}
+        return orjson.dumps({**kept, "model": model})
 
     @classmethod
     def read(cls, path: str, body: bytes, headers: Mapping[str, str]) -> "Asked":
