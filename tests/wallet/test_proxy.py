@@ -87,7 +87,7 @@ def posted(text: str, **fields: object) -> tuple[str, ...]:
 
 
 def test_curl_and_openai_buy_and_every_atom_is_settled(market: LocalMarket) -> None:
-    with proxy(market) as served:
+    with proxy(market, "--rule", "cheapest", "--continue", "--hedge") as served:
         (model,) = json.loads(curl(f"{served.url}/models"))["data"]
         assert (model["id"], len(model["offers"])) == ("echo", 2)
         answer = json.loads(curl(f"{served.url}/chat/completions", *posted("one two three")))
@@ -158,6 +158,7 @@ def test_a_key_in_the_environment_is_asked_for(market: LocalMarket) -> None:
         (["--host", "0.0.0.0"], "Others could reach"),
         (["--budget", "0"], "buys nothing"),
         (["--tokenizer", "folder"], "MODEL=FOLDER"),
+        (["--rule", "best"], "stake-weighted"),
         (["--api-key-file", "/nowhere/key"], "/nowhere/key"),
         (["--api-key-file", "/dev/null"], "anybody could guess"),
     ],

@@ -38,13 +38,22 @@ def proxy(
             "else none is asked for.",
         ),
     ] = None,
+    rule: Annotated[
+        str, typer.Option(help="Which provider first: quoted (price and time), cheapest, fastest, …")
+    ] = "quoted",
+    continues: Annotated[
+        bool, typer.Option("--continue", help="Go on elsewhere with an answer that breaks off.")
+    ] = False,
+    hedges: Annotated[
+        bool, typer.Option("--hedge", help="Ask a second provider where the first is late, and pay both.")
+    ] = False,
     tokenizer: Annotated[
         list[str] | None,
         typer.Option(help="MODEL=FOLDER, to recount its receipts with; may be given more than once."),
     ] = None,
 ) -> "Course":
     """Serve OpenAI's API on this machine and pay for it."""
-    from tallystick.wallet.proxying import proxied
+    from tallystick.wallet.proxying import Manner, proxied
 
     return proxied(
         desk,
@@ -54,4 +63,5 @@ def proxy(
         port=port,
         api_key_file=api_key_file,
         tokenizers=tokenizer or (),
+        manner=Manner(rule=rule, continues=continues, hedges=hedges),
     )

@@ -2,18 +2,36 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from tallystick.client.budget import Budget
+from tallystick.client.choose import Policy
 from tallystick.client.proxy import Door, Proxy
-from tallystick.client.transport import Transport, transport
+from tallystick.client.rules import RULES
+from tallystick.client.transport import transport
 from tallystick.protocol.units import Atoms
 from tallystick.wallet.desk import Desk
 from tallystick.wallet.money import AmountError, show_exactly
 from tallystick.wallet.purses import open_purse
 from tallystick.wallet.view import Course, View, lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a proxy buys, unless a request says otherwise."""
+
+    rule: str
+    continues: bool
+    hedges: bool
+
+    @property
+    def policy(self) -> Policy:
+        if self.rule not in RULES:
+            raise typer.BadParameter(f"There is no rule {self.rule!r}: write one of {', '.join(RULES)}.")
+        return RULES[self.rule]
 
 
 def proxied(
@@ -25,6 +43,7 @@ def proxied(
     port: int,
     api_key_file: Path | None,
     tokenizers: Sequence[str],
+    manner: Manner,
 ) -> Course:
     """Where it serves, and at the end what that cost.
 
@@ -40,26 +59,21 @@ def proxied(
         raise AmountError("A proxy that may spend nothing buys nothing.")
     door = Door(key=desk.proxy_key(api_key_file))
     door.require_safe(host)
-    paying, before = _paying(desk, budget, most, _folders(tokenizers))
-    return Course(_served(desk, Proxy(paying, door), before, host, port))
-
-
-def _paying(
-    desk: Desk, budget: Atoms, most: Atoms, tokenizers: Mapping[str, Path]
-) -> tuple[Transport, Atoms]:
-    """And what the purse spent in its life before, on top of which the budget is."""
+    policy, folders = manner.policy, _folders(tokenizers)
     with open_purse(desk) as purse:
         before, _ = purse.spending()
-    settings = desk.settings
     paying = transport(
         desk.key(),
-        rpc=settings.rpc,
+        rpc=desk.settings.rpc,
         deployment=desk.deployment,
         budget=Budget(total=before + budget, per_request=min(most, budget)),
-        home=settings.home,
-        tokenizers=tokenizers,
+        home=desk.settings.home,
+        policy=policy,
+        tokenizers=folders,
+        continues=manner.continues,
+        hedges=manner.hedges,
     )
-    return paying, before
+    return Course(_served(desk, Proxy(paying, door), before, host, port))
 
 
 def _served(desk: Desk, proxy: Proxy, before: Atoms, host: str, port: int) -> Iterator[View]:
