@@ -6,8 +6,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from tallystick.client.haggling import Haggling
 from tallystick.client.outcome import outcome_of
-from tallystick.client.quotes import Haggling
 from tallystick.protocol.expect import Expected, Redeemed, Size
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import ZERO_HASH, ChannelId, Tokens

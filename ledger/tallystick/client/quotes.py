@@ -5,7 +5,6 @@ bounced, the payer asks a few for quotes that hold room, all at once, and redeem
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import httpx2
@@ -18,10 +17,9 @@ from tallystick.client.refusals import Refusal
 from tallystick.client.sending import Sender, endpoint_of
 from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import MalformedMessage, MarketError, SignatureError
-from tallystick.protocol.expect import Expected, Inquiry, Redeemed, Size
+from tallystick.protocol.expect import Inquiry, Size
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.signed import Signed
-from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import ZERO_HASH, Hash32
 from tallystick.protocol.wire import QUOTES_PATH, signed_from_json
 
@@ -29,63 +27,8 @@ PROBED: Final = 3
 """Providers that are asked at once."""
 _ASKING_S: Final = 0.5
 """For all of them together: whoever takes longer to say how long it takes has said enough."""
-_BOUNCES: Final = 2
-"""After so many the payer asks before it sends."""
 
 ChannelTo = Callable[[PostedOffer], Flow[OpenChannel]]
-
-
-@dataclass(slots=True)
-class Haggling:
-    """What was said of one request's time. Pure.
-
-    expecting ──bounce──▶ expecting (that quote counts) ──bounce──▶ asking ──▶ redeeming ──▶ sending plainly
-
-    Each arrow is taken once, so it ends whatever providers say: a request that expects nothing is taken or
-    refused, and bounced by nobody.
-    """
-
-    size: Size
-    quoted: dict[Hash32, Pace] = field(default_factory=dict)
-    """By offer: its provider's own word, in a bounce or when it was asked."""
-    held: dict[Hash32, Quote] = field(default_factory=dict)
-    """By offer: the quote under which room is held."""
-    bounces: int = 0
-    asked: bool = False
-
-    def says(self, posted: PostedOffer, expected: Pace | None) -> Expected | Redeemed | None:
-        """What goes along with the request; None: nothing is expected of it."""
-        if (quote := self.held.get(posted.offer_hash)) is not None:
-            return Redeemed(quote.struct_hash())
-        if self.asked or self.bounces >= _BOUNCES or expected is None:
-            return None
-        return Expected(size=self.size, pace=expected)
-
-    def bounced(self, posted: PostedOffer, quote: Quote) -> None:
-        self.bounces += 1
-        self.quoted[posted.offer_hash] = quote.pace
-
-    @property
-    def asks(self) -> bool:
-        """Whether quotes are asked for now."""
-        return self.bounces >= _BOUNCES and not self.asked
-
-    def answered(self, quotes: Mapping[Hash32, Quote]) -> None:
-        """Those that were asked for, by offer."""
-        self.asked = True
-        for offer_hash, quote in quotes.items():
-            self.quoted[offer_hash] = quote.pace
-            if quote.valid_until:
-                self.held[offer_hash] = quote
-
-    def spent(self, posted: PostedOffer) -> None:
-        """It was refused: no room is held there."""
-        self.held.pop(posted.offer_hash, None)
-
-
-def promises_enough(quote: Quote, expect: Expected | Redeemed | None) -> bool:
-    """By its own word it had no reason to bounce what expected so."""
-    return not isinstance(expect, Expected) or expect.tolerates(quote.pace)
 
 
 class Quotes:

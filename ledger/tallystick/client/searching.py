@@ -18,9 +18,10 @@ from tallystick.client.choose import Choice, Wanted
 from tallystick.client.delivering import Shown
 from tallystick.client.errors import AnswerCut, NoEligibleOffer, ProviderRefused, ProviderUnreachable
 from tallystick.client.flow import Flow, Sleep, hurrying
+from tallystick.client.haggling import Haggling, promises_enough
 from tallystick.client.hedging import Contender, race
 from tallystick.client.purse import OpenChannel
-from tallystick.client.quotes import PROBED, Haggling, promises_enough
+from tallystick.client.quotes import PROBED
 from tallystick.client.refusals import BOUNCED, ROOM
 from tallystick.client.sending import ChannelGone
 from tallystick.ports import PostedOffer
