@@ -27,6 +27,7 @@ from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.refusals import Refusal
 from tallystick.client.rules import cheapest
 from tallystick.client.sending import Sender, endpoint_of
+from tallystick.client.sight import Unsighted
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import MarketError
@@ -165,6 +166,7 @@ class PayerLife:
             sender=self.sender,
             clerk=self.clerk,
             policy=cheapest,
+            view=Unsighted(),
             now=now,
         )
         self.settling = Settling(self.payer)
