@@ -36,11 +36,14 @@ from tallystick_node.gateway.grants import GrantPolicy, Grants
 from tallystick_node.gateway.guard import Guard
 from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.metrics import Metrics
+from tallystick_node.gateway.network import NetworkRoutes
 from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.promises import Claims
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.gateway.watch import ChainWatch
+from tallystick_node.network.gossip import Gossiper, Self
+from tallystick_node.network.posting import Post
 from tallystick_node.store.records import Store
 from tallystick_node.store.sqlite import SqliteStore
 from tests.gateway.fake_chain import FakeChain
@@ -109,6 +112,16 @@ class World:
         self.upstream = Upstream(self.engine.url)
         self.relay = Relay(self.books, self.upstream, self.relay_policy)
         self.guard = Guard(self.clock, self.refusals_a_minute)
+        node = Self(
+            provider=self.key.address,
+            key=self.key,
+            domain=DOMAIN,
+            local=True,
+            offers=lambda: [],
+            statuses=lambda: [],
+            is_payer=lambda _: False,
+        )
+        self.post = Post()
         app = make_app(
             self.gateway,
             self.relay,
@@ -116,6 +129,7 @@ class World:
             guard=self.guard,
             intake=Intake(IntakePolicy(body=self.body_limit, total=self.bodies_limit, seconds=self.body_s)),
             engine_models=self.engine_models,
+            network=NetworkRoutes(Gossiper(node, self.post)),
             own=None if self.own is None else self.own(self),
         )
         config = uvicorn.Config(
@@ -162,6 +176,7 @@ class World:
         self.server.should_exit = True
         await self.serving
         await self.upstream.close()
+        await self.post.close()
         assert self.store is not None
         self.store.close()
 

@@ -5,7 +5,7 @@ Of OpenAI's own objects it names what money depends on; the rest is the engine's
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from tallystick.protocol import errors as protocol
 from tallystick.protocol.documents import CHANNEL
@@ -14,14 +14,19 @@ from tallystick.protocol.message import Message, fields_of
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.speed import Speed
+from tallystick.protocol.status import Rating, Status, Suspicion
 from tallystick.protocol.voucher import Acknowledgement, Close, Voucher
 from tallystick.protocol.wire import (
-    CHALLENGE,
     CLOSE_PATH,
     EXPECT,
+    GOSSIP,
+    GOSSIP_PATH,
+    NETWORK_PATH,
     OFFERS_PATH,
     QUOTE,
     QUOTES_PATH,
+    RATINGS_PATH,
     RECEIPT,
     RECEIPTS_PATH,
     RESTORE_PATH,
@@ -29,14 +34,22 @@ from tallystick.protocol.wire import (
     VOUCHERS_PATH,
 )
 from tallystick_node.gateway import errors as gateway
-from tallystick_node.gateway.errors import status_of
+from tallystick_node.gateway.shapes import (
+    Json,
+    errors_of,
+    json_of,
+    kind_of,
+    list_of,
+    nullable,
+    object_of,
+    ref,
+    text_of,
+)
 from tallystick_node.network import errors as users
-
-Json = dict[str, Any]
 
 OPENAPI_PATH: Final = "/openapi.json"
 PAID_PATHS: Final = ("/v1/chat/completions", "/v1/completions")
-_SIGNED: Final = (Offer, Receipt, Voucher, Close, Quote)
+_SIGNED: Final = (Offer, Receipt, Voucher, Close, Quote, Status, Suspicion, Rating)
 
 _CREDENTIAL: Final = (
     gateway.PaymentRequired,
@@ -63,6 +76,22 @@ _VOUCHER: Final = (
 _BODY: Final = (gateway.BodyTooLarge, gateway.BodyTooSlow, gateway.Busy)
 _OFFER: Final = (protocol.OfferUnknown, protocol.OfferExpired, protocol.OfferWithdrawn)
 _READY: Final = (gateway.Draining, gateway.Declined, gateway.Unready)
+_NEWS: Final = (
+    gateway.RateLimited,
+    gateway.InternalFailure,
+    protocol.MalformedMessage,
+    protocol.MalformedSignature,
+    protocol.WrongSigner,
+    *_BODY,
+)
+"""Why hearsay is not taken, whoever brings it."""
+_PEER: Final = (
+    protocol.MalformedCredential,
+    protocol.CredentialTooLarge,
+    protocol.PeerUnknown,
+    protocol.NumberNotGreater,
+    protocol.TurnSpent,
+)
 _OWN: Final = (users.UserUnknown, users.ModelUnknown, users.UserBusy, users.Crowded, users.Unserved)
 """What only users of the node are told."""
 _WORK: Final = (
@@ -130,16 +159,17 @@ def _paths() -> Json:
             "post": _post("Signs the end of a channel", "SignedClose", closing, body="CloseRequest")
         },
         f"{RECEIPTS_PATH}/{{channel}}": {"get": _reading()},
-        OFFERS_PATH: {"get": _get("The offers that hold now", _list("SignedOffer"))},
-        "/v1/models": {"get": _get("OpenAI's list of models, with what each costs", _ref("Models"))},
+        **_network(),
+        OFFERS_PATH: {"get": _get("The offers that hold now", list_of("SignedOffer"))},
+        "/v1/models": {"get": _get("OpenAI's list of models, with what each costs", ref("Models"))},
         "/healthz": {
-            "get": _get("Whether it can sell now, and why not", _ref("Health"), also=503),
+            "get": _get("Whether it can sell now, and why not", ref("Health"), also=503),
         },
         "/metrics": {
             "get": {
                 "summary": "For Prometheus",
                 "security": [],
-                "responses": {"200": _text("text/plain", "Counters and gauges.")},
+                "responses": {"200": text_of("text/plain", "Counters and gauges.")},
             }
         },
         OPENAPI_PATH: {"get": _get("This document", {"type": "object"})},
@@ -164,7 +194,7 @@ def _paid(summary: str, body: str) -> Json:
     }
     errors = (*_CREDENTIAL, *_VOUCHER, *_BODY, *_WORK, *_PROMISE, *_OWN)
     refused = {"description": "The engine's own error.", "content": {"application/json": {"schema": {}}}}
-    responses = {"200": answer, **_errors(errors), "default": refused}
+    responses = {"200": answer, **errors_of(errors), "default": refused}
     expect = {"name": EXPECT, "in": "header", "required": False, "schema": {"type": "string"}}
     return {
         "summary": summary,
@@ -176,58 +206,63 @@ def _paid(summary: str, body: str) -> Json:
 
 
 def _post(summary: str, answer: str, errors: Iterable[type[MarketError]], *, body: str | None) -> Json:
-    operation: Json = {"summary": summary, "responses": {"200": _json(_ref(answer)), **_errors(errors)}}
+    operation: Json = {"summary": summary, "responses": {"200": json_of(ref(answer)), **errors_of(errors)}}
     if body is not None:
         operation["requestBody"] = _body(body)
     return operation
 
 
 def _get(summary: str, schema: Json, *, also: int | None = None) -> Json:
-    responses = {str(status): _json(schema) for status in (200, also) if status}
+    responses = {str(status): json_of(schema) for status in (200, also) if status}
     return {"summary": summary, "security": [], "responses": responses}
+
+
+def _network() -> Json:
+    body: Json = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    envelope: Json = {"name": GOSSIP, "in": "header", "required": True, "schema": {"type": "string"}}
+    answer: Json = {
+        "description": "What this node says, as section 8 of the specification has it.",
+        "headers": {GOSSIP: {"required": True, "schema": {"type": "string"}}},
+        "content": body,
+    }
+    gossip: Json = {
+        "summary": "What another node says",
+        "security": [],
+        "parameters": [envelope],
+        "requestBody": {"required": True, "content": body},
+        "responses": {"200": answer, **errors_of((*_NEWS, *_PEER))},
+    }
+    rating = _post("What a payer says of a provider", "News", _NEWS, body="RatedBy")
+    network = _get("What is heard of those who offer a model, or any", ref("Network"))
+    network["parameters"] = [{"name": "model", "in": "query", "schema": {"type": "string"}}]
+    return {
+        GOSSIP_PATH: {"post": gossip},
+        RATINGS_PATH: {"post": rating | {"security": []}},
+        NETWORK_PATH: {"get": network},
+    }
+
+
+def _heard(kind: type[Message], *, evidence: bool = False) -> Json:
+    said = ref("RatedBy" if evidence else f"Signed{kind.__name__}")
+    return {"type": "array", "items": object_of({"ageMs": kind_of("uint64"), "said": said})}
 
 
 def _reading() -> Json:
     errors = (*_CREDENTIAL, protocol.CredentialExpired)
     parameters = [
-        {"name": "channel", "in": "path", "required": True, "schema": _kind("bytes32")},
-        {"name": "from", "in": "query", "required": False, "schema": _kind("uint64")},
-        {"name": "until", "in": "query", "required": True, "schema": _kind("uint64")},
+        {"name": "channel", "in": "path", "required": True, "schema": kind_of("bytes32")},
+        {"name": "from", "in": "query", "required": False, "schema": kind_of("uint64")},
+        {"name": "until", "in": "query", "required": True, "schema": kind_of("uint64")},
     ]
     return {
         "summary": "What was issued on a channel, for its session key or its payer, from a receipt on",
         "parameters": parameters,
-        "responses": {"200": _json(_ref("ChannelDocument")), **_errors(errors)},
+        "responses": {"200": json_of(ref("ChannelDocument")), **errors_of(errors)},
     }
 
 
-def _errors(kinds: Iterable[type[MarketError]]) -> Json:
-    """By status, each with the codes that come with it."""
-    codes: dict[int, list[str]] = {}
-    for kind in kinds:
-        codes.setdefault(status_of(kind), []).append(kind.code)
-    return {str(status): _refusal(status, sorted(codes[status])) for status in sorted(codes)}
-
-
-def _refusal(status: int, codes: list[str]) -> Json:
-    shape: Json = {"properties": {"error": {"properties": {"code": {"enum": codes}}}}}
-    refusal = _json({"allOf": [_ref("Error"), shape]})
-    refusal["description"] = f"{', '.join(codes)}."
-    if status == 402:
-        refusal["headers"] = {CHALLENGE: {"required": True, "schema": {"type": "string"}}}
-    return refusal
-
-
-def _json(schema: Json) -> Json:
-    return {"description": "As JSON.", "content": {"application/json": {"schema": schema}}}
-
-
-def _text(media_type: str, description: str) -> Json:
-    return {"description": description, "content": {media_type: {"schema": {"type": "string"}}}}
-
-
 def _body(name: str) -> Json:
-    return {"required": True, "content": {"application/json": {"schema": _ref(name)}}}
+    return {"required": True, "content": {"application/json": {"schema": ref(name)}}}
 
 
 def _payment() -> Json:
@@ -242,123 +277,108 @@ def _payment() -> Json:
 
 
 def _schemas() -> Json:
-    messages = {kind.__name__: _message(kind) for kind in (Acknowledgement, *_SIGNED)}
+    messages = {kind.__name__: _message(kind) for kind in (Acknowledgement, Speed, *_SIGNED)}
     signed = {f"Signed{kind.__name__}": _signed(kind) for kind in _SIGNED}
     return {**messages, **signed, **_requests(), **_answers()}
 
 
 def _requests() -> Json:
     limits = ("max_tokens", "n", "best_of")
-    options = {name: _nullable("boolean") for name in ("include_usage", "continuous_usage_stats")}
+    options = {name: nullable("boolean") for name in ("include_usage", "continuous_usage_stats")}
     common: Json = {
         "model": {"type": "string"},
-        "stream": _nullable("boolean"),
+        "stream": nullable("boolean"),
         "stream_options": {"type": ["object", "null"], "properties": options},
-        "return_token_ids": _nullable("boolean"),
+        "return_token_ids": nullable("boolean"),
         **{name: {"type": ["integer", "null"], "minimum": 0} for name in limits},
     }
     messages = {"type": "array", "items": {"type": "object"}, "minItems": 1}
     chat = {**common, "messages": messages, "max_completion_tokens": common["max_tokens"]}
     prompt = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
     return {
-        "ChatRequest": _object(chat, required=["model", "messages"], open_=True),
-        "CompletionRequest": _object({**common, "prompt": prompt}, required=["model", "prompt"], open_=True),
-        "ResyncRequest": _object({"fromSequence": _kind("uint64")}, open_=True),
-        "RestoreRequest": _object({"voucher": _ref("SignedVoucher"), "receipts": _list("SignedReceipt")}),
-        "CloseRequest": _object({}),
-        "Inquiry": _object(
-            {"offerHash": _kind("bytes32")} | dict.fromkeys(("inputTokens", "outputTokens"), _kind("uint64")),
+        "ChatRequest": object_of(chat, required=["model", "messages"], open_=True),
+        "CompletionRequest": object_of(
+            {**common, "prompt": prompt}, required=["model", "prompt"], open_=True
+        ),
+        "ResyncRequest": object_of({"fromSequence": kind_of("uint64")}, open_=True),
+        "RestoreRequest": object_of({"voucher": ref("SignedVoucher"), "receipts": list_of("SignedReceipt")}),
+        "CloseRequest": object_of({}),
+        "RatedBy": object_of(
+            {"rating": ref("Rating"), "signature": kind_of("bytes"), "evidence": ref("SignedReceipt")}
+        ),
+        "Inquiry": object_of(
+            {"offerHash": kind_of("bytes32")}
+            | dict.fromkeys(("inputTokens", "outputTokens"), kind_of("uint64")),
             open_=True,
         ),
     }
 
 
 def _answers() -> Json:
-    amounts = dict.fromkeys(("credit", "owed", "reserved", "required", "cap"), _kind("uint128"))
-    terms = {"offerHash": _kind("bytes32"), "receiptCount": _kind("uint64"), **amounts}
+    amounts = dict.fromkeys(("credit", "owed", "reserved", "required", "cap"), kind_of("uint128"))
+    terms = {"offerHash": kind_of("bytes32"), "receiptCount": kind_of("uint64"), **amounts}
     error = {
         "message": {"type": "string"},
         "type": {"const": "tallystick_error"},
         "code": {"type": "string"},
         "param": {"type": "null"},
-        "required": _nullable("string"),
-        "actual": _nullable("string"),
+        "required": nullable("string"),
+        "actual": nullable("string"),
         "retryable": {"type": "boolean"},
     }
-    offered = {"offerHash": _kind("bytes32"), "offer": _ref("Offer"), "signature": _kind("bytes")}
-    model = {"id": {"type": "string"}, "object": {"const": "model"}, "tallystick": _object(offered)}
-    voucher = {"anyOf": [_ref("SignedVoucher"), {"type": "null"}]}
-    close = {"anyOf": [_ref("SignedClose"), {"type": "null"}]}
+    offered = {"offerHash": kind_of("bytes32"), "offer": ref("Offer"), "signature": kind_of("bytes")}
+    model = {"id": {"type": "string"}, "object": {"const": "model"}, "tallystick": object_of(offered)}
+    voucher = {"anyOf": [ref("SignedVoucher"), {"type": "null"}]}
+    close = {"anyOf": [ref("SignedClose"), {"type": "null"}]}
     return {
         "ChannelDocument": _channel_document(),
-        "Error": _object(
+        "News": object_of({"news": {"type": "boolean"}}),
+        "Network": object_of(
             {
-                "error": _object(
-                    {**error, "terms": _ref("Terms"), "quote": _ref("SignedQuote")}, required=list(error)
+                "known": kind_of("uint32"),
+                "statuses": _heard(Status),
+                "suspicions": _heard(Suspicion),
+                "ratings": _heard(Rating, evidence=True),
+            }
+        ),
+        "Error": object_of(
+            {
+                "error": object_of(
+                    {**error, "terms": ref("Terms"), "quote": ref("SignedQuote")}, required=list(error)
                 )
             }
         ),
-        "Terms": _object(terms),
-        "Held": _object({"cumulativeAmount": _kind("uint128"), "receiptCount": _kind("uint64")}),
-        "Restored": _object({"receiptCount": _kind("uint64"), "close": close}),
-        "Resync": _object({"voucher": voucher, "receipts": _list("SignedReceipt")}),
-        "Models": _object(
-            {"object": {"const": "list"}, "data": {"type": "array", "items": _object(model, open_=True)}}
+        "Terms": object_of(terms),
+        "Held": object_of({"cumulativeAmount": kind_of("uint128"), "receiptCount": kind_of("uint64")}),
+        "Restored": object_of({"receiptCount": kind_of("uint64"), "close": close}),
+        "Resync": object_of({"voucher": voucher, "receipts": list_of("SignedReceipt")}),
+        "Models": object_of(
+            {"object": {"const": "list"}, "data": {"type": "array", "items": object_of(model, open_=True)}}
         ),
-        "Health": _object({"status": {"enum": ["ok", "unavailable"]}}, open_=True),
+        "Health": object_of({"status": {"enum": ["ok", "unavailable"]}}, open_=True),
     }
 
 
 def _channel_document() -> Json:
-    ends = dict.fromkeys(("payer", "provider", "sessionKey"), _kind("address"))
+    ends = dict.fromkeys(("payer", "provider", "sessionKey"), kind_of("address"))
     members = {
         "tallystick": {"const": CHANNEL},
-        "chainId": _kind("uint256"),
-        "market": _kind("address"),
-        "channel": _object(ends | {"epoch": _kind("uint24")}),
-        "receipts": _list("SignedReceipt"),
-        "acknowledgements": _list("Acknowledgement"),
+        "chainId": kind_of("uint256"),
+        "market": kind_of("address"),
+        "channel": object_of(ends | {"epoch": kind_of("uint24")}),
+        "receipts": list_of("SignedReceipt"),
+        "acknowledgements": list_of("Acknowledgement"),
     }
-    optional = {"voucher": _ref("SignedVoucher"), "following": _kind("uint64")}
-    return _object(members | optional, required=list(members))
+    optional = {"voucher": ref("SignedVoucher"), "following": kind_of("uint64")}
+    return object_of(members | optional, required=list(members))
 
 
 def _message(kind: type[Message]) -> Json:
     nested = kind.NESTED
     fields = fields_of(kind.TYPE)
-    return _object({name: _ref(of) if of in nested else _kind(of) for of, name in fields})
+    return object_of({name: ref(of) if of in nested else kind_of(of) for of, name in fields})
 
 
 def _signed(kind: type[Message]) -> Json:
-    members = {kind.__name__.lower(): _ref(kind.__name__), "signature": _kind("bytes")}
-    return _object(members, open_=True)  # A receipt on the wire says a little more.
-
-
-def _kind(kind: str) -> Json:
-    """An EIP-712 kind as JSON has it: numbers are decimal texts, bytes are hex."""
-    if kind.startswith("uint"):
-        return {"type": "string", "pattern": "^(0|[1-9][0-9]{0,77})$", "description": f"{kind}, decimal."}
-    digits = {"address": "{40}", "bytes32": "{64}", "bytes": "*"}.get(kind)
-    return {"type": "string"} if digits is None else {"type": "string", "pattern": f"^0x[0-9a-f]{digits}$"}
-
-
-def _object(properties: Json, *, required: list[str] | None = None, open_: bool = False) -> Json:
-    names = list(properties) if required is None else required
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": names,
-        "additionalProperties": open_,
-    }
-
-
-def _list(name: str) -> Json:
-    return {"type": "array", "items": _ref(name)}
-
-
-def _nullable(kind: str) -> Json:
-    return {"type": [kind, "null"]}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
+    members = {kind.__name__.lower(): ref(kind.__name__), "signature": kind_of("bytes")}
+    return object_of(members, open_=True)  # A receipt on the wire says a little more.
