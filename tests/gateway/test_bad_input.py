@@ -14,6 +14,7 @@ from tallystick.protocol.signed import Key, Signed
 from tallystick.protocol.units import Address, Atoms, Hash32
 from tallystick.protocol.voucher import Tally
 from tallystick.protocol.wire import VOUCHERS_PATH, Credential, authorization
+from tallystick_node.gateway.gateway import Limits
 from tests.gateway.conftest import DOMAIN, Make, World, until
 from tests.gateway.payer import CHAT, Payer
 
@@ -474,10 +475,7 @@ async def test_a_hundred_parallel_requests_over_the_credit(make_world: Make) -> 
 
 
 async def test_too_many_requests_at_a_time(make_world: Make) -> None:
-    from dataclasses import replace
-
-    world = await make_world()
-    world.gateway.limits = replace(world.gateway.limits, running=1)
+    world = await make_world(limits=Limits(running=1, unsecured=Atoms(0), head_age_s=120))
     payer = await world.payer()
     world.engine.gate = asyncio.Semaphore(0)
     first = asyncio.create_task(payer.complete())

@@ -16,7 +16,7 @@ from tallystick.protocol.quote import Quote
 from tallystick.protocol.signed import Signed, verify
 from tallystick.protocol.speed import Load, Pace, Speed, pace
 from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Tokens
-from tallystick.protocol.voucher import request_hash
+from tallystick.protocol.voucher import Tally, request_hash
 from tallystick.protocol.wire import EXPECT, QUOTE, QUOTES_PATH, read_quote_text, signed_from_json
 from tallystick_node.config import Config, EngineConfig, KeysConfig, UsersConfig
 from tallystick_node.gateway.gateway import Limits
@@ -249,6 +249,32 @@ async def test_a_newer_quote_replaces_the_one_before(quick: World) -> None:
     assert len(quick.gateway.promises.held()) == 1
     refused(await ask(payer, Redeemed(first.struct_hash())), 409, "quote-unknown")
     assert (await ask(payer, Redeemed(second.struct_hash()))).status_code == 200
+
+
+async def test_a_quote_outlasts_a_refusal_for_want_of_credit(make_world: Make) -> None:
+    """The payer acknowledges what it owes and sends the request once more."""
+    world = await make_world(claims=Claims(speed=SPEED), credit=200)
+    payer = await world.payer()
+    await payer.complete()
+    owed, payer.tally = payer.tally, Tally()
+    quote = await quoted(payer)
+    redeeming = Redeemed(quote.struct_hash())
+    refused(await ask(payer, redeeming, payer.body()), 402, "credit-exceeded")
+    payer.tally = owed
+    assert (await ask(payer, redeeming, payer.body())).status_code == 200
+
+
+async def test_who_sends_the_nonce_again_gets_the_promise_again(quick: World) -> None:
+    payer = await quick.payer()
+    quick.engine.gate = gate = asyncio.Semaphore(0)
+    body = payer.body()
+    headers = payer.headers(body) | {EXPECT: expect_text(PATIENT)}
+    first, second = (asyncio.create_task(payer.http.post(CHAT, content=body, headers=headers)) for _ in "ab")
+    await until(lambda: quick.engine.started == 1)
+    let_go(gate)
+    one, other = await first, await second
+    assert one.headers[QUOTE] == other.headers[QUOTE]
+    assert quick.engine.started == 1
 
 
 async def test_a_quote_for_a_small_request_redeems_no_large_one(quick: World) -> None:
