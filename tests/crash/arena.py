@@ -17,6 +17,7 @@ from typing import Self
 
 from tallystick.chain.events import ChannelClosed, Settled
 from tallystick.chain.follower import Follower
+from tallystick.chain.history import channels_of
 from tallystick.client.budget import Budget
 from tallystick.client.holdings import HeldReceipt
 from tallystick.client.purse import Purse
@@ -31,6 +32,7 @@ from tallystick_node.local.process import NotReady, answers
 
 ROOT = Path(__file__).parents[2]
 DYING = Path(__file__).with_name("dying.py")
+CHEATING = ROOT / "tests" / "wallet" / "cheating_node.py"
 DEPOSIT = Atoms(10_000_000)
 PATIENCE_S = 60
 MOST_WORDS = 400
@@ -96,6 +98,13 @@ class Arena:
         except NotReady:
             if point is None or not self.dead():
                 raise
+
+    def start_cheating(self) -> None:
+        """It signs receipts above its price."""
+        kind = self.market.folder / "kind"
+        kind.write_text("overcharge")
+        self.market.launch_gateway(self.provider, by=(CHEATING, kind))
+        self.provider.running.wait_ready(answers(self.provider.url + "/healthz"), timeout_s=PATIENCE_S)
 
     def stop(self) -> None:
         self.provider.running.stop()
@@ -198,7 +207,12 @@ class Arena:
     def unsettled(self, wallet: Wallet) -> int:
         """Channels on which its purse still has something to do."""
         with closing(self._open(wallet)) as purse:
-            return len(purse.adopt_unsettled())
+            return len(purse.adopt_unsettled(refused=True))
+
+    def closing(self, wallet: Wallet) -> list[bool]:
+        """Whether its notice runs, of each of its channels."""
+        channels = channels_of(self.market.market_of(wallet.key), wallet.key.address)
+        return [channel.closes_at > 0 for channel in channels]
 
     def _purse(
         self, wallet: Wallet

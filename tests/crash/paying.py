@@ -13,6 +13,7 @@ import httpx2
 
 import tallystick
 from tallystick.client.recovering import recover
+from tallystick.client.session import Session
 from tallystick.protocol.signed import Key
 
 TOLD: dict[str, Any] = json.loads(sys.argv[1])
@@ -39,6 +40,21 @@ def ask(client: httpx2.Client, *, words: int, stream: bool) -> str:
         time.sleep(0.1)
 
 
+def clear_up(session: Session) -> str:
+    """Wakes the clerk, who sees to what an earlier process left, and waits for him."""
+    session.clerk.refresh()
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        left = list(session.purse.leased.values())
+        if left and not any(
+            channel.running or channel.state == "refused" or channel.tally.count > channel.delivered
+            for channel in left
+        ):
+            return ""
+        time.sleep(0.05)
+    return "not-settled"
+
+
 def main() -> None:
     options = {
         "rpc": TOLD["rpc"],
@@ -61,9 +77,8 @@ def main() -> None:
                 case "close":
                     closed = tallystick.Client.of(transport.session).close_channels()
                     came.append("" if all(item.submitted for item in closed) else "not-closed")
-                case "acknowledge":  # what an earlier process left, as this one ends
-                    transport.session.purse.adopt_unsettled()
-                    came.append("")
+                case "wake":
+                    came.append(clear_up(transport.session))
                 case "recover":
                     came.append("" if all(item.reached for item in recover(transport.session)) else "away")
     print(json.dumps(came))

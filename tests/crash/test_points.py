@@ -101,6 +101,19 @@ def payer_recovering(arena: Arena, wallet: Wallet, point: str, passing: int) -> 
     killed(arena, wallet, ["recover", *BUYING], point, passing)
 
 
+def payer_refusing(arena: Arena, wallet: Wallet, point: str, passing: int) -> None:
+    """Nobody sells to it any more: the next process finds out by itself."""
+    arena.start()
+    arena.pay(wallet, BUYING)
+    arena.require_whole(wallet)
+    arena.stop()
+    arena.start_cheating()
+    killed(arena, wallet, ["whole"], point, passing)
+    arena.pay(wallet, ["wake"])
+    assert arena.unsettled(wallet) == 0
+    assert arena.closing(wallet) == [True]
+
+
 def killed(arena: Arena, wallet: Wallet, jobs: object, point: str, passing: int) -> None:
     child = arena.begin(wallet, jobs, point, passing)  # type: ignore[arg-type]
     _, err = child.communicate(timeout=2 * PATIENCE_S)
@@ -151,6 +164,8 @@ PAYER: dict[str, tuple[Scenario, int]] = {
     "receipt.accepted": (payer_buying, 3),
     "voucher.signed": (payer_buying, 1),
     "voucher.answered": (payer_buying, 1),
+    "receipt.refused": (payer_refusing, 1),
+    "close.requested": (payer_refusing, 1),
     "close.consented": (payer_closing, 1),
     "close.mined": (payer_closing, 1),
     "half.handed-over": (payer_handing_over, 1),
@@ -197,7 +212,8 @@ def test_a_payer_that_dies(arena: Arena, wallet: Wallet, point: str) -> None:
     scenario, passing = PAYER[point]
     scenario(arena, wallet, point, passing)
     again = ["recover"] if scenario is payer_recovering else []
-    arena.pay(wallet, [*again, "whole", "stream"])
+    if scenario is not payer_refusing:
+        arena.pay(wallet, [*again, "whole", "stream"])
     assert arena.require_whole(wallet)
 
 
@@ -215,7 +231,7 @@ def test_a_voucher_whose_answer_was_lost_is_not_sent_for_ever(
         arena.start()
         killed(arena, wallet, ["whole"], point, 1)
     assert arena.unsettled(wallet) == 1
-    arena.pay(wallet, ["acknowledge"])
+    arena.pay(wallet, ["wake"])
     assert arena.unsettled(wallet) == 0
     assert arena.require_whole(wallet)
 

@@ -17,7 +17,7 @@ from tallystick_node.cli import app
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.tab import Tab
 
-KIND, CONFIG = Path(sys.argv[1]), sys.argv[2]
+KIND, CONFIG = Path(sys.argv[1]), sys.argv[-1]
 
 
 class CheatingBooks(Books):

@@ -374,12 +374,12 @@ def free_for(provider: Address) -> tuple[ColumnElement[bool], ...]:
     return channels.c.provider == provider, channels.c.state == "open"
 
 
-def unsettled() -> tuple[ColumnElement[bool], ...]:
+def unsettled(*, refused: bool) -> tuple[ColumnElement[bool], ...]:
     """Channels that a process left behind with something to settle: requests that hold a part of the budget,
-    whatever became of their channel, or an acknowledgement that its provider does not have."""
+    whatever became of their channel, or an acknowledgement that its provider does not have; or `refused`."""
     of_open = select(requests.c.channel_id).where(requests.c.state == "open")
     behind = channels.c.state.in_(PAYING) & (channels.c.count > channels.c.delivered)
-    return (channels.c.id.in_(of_open) | behind,)
+    return (channels.c.id.in_(of_open) | behind | ((channels.c.state == "refused") & refused),)
 
 
 def not_over() -> tuple[ColumnElement[bool], ...]:

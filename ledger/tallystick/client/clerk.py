@@ -27,6 +27,7 @@ from tallystick.client.refusals import Refusal
 from tallystick.client.resync import ask_half
 from tallystick.client.sending import BACKGROUND, BODY_LIMIT, FORGETFUL, ChannelGone, Sender, endpoint_of
 from tallystick.client.sinks import Discard
+from tallystick.crash import point
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.errors import MarketError, ReceiptMismatch, SignatureError, WrongEpoch
 from tallystick.protocol.receipt import Receipt
@@ -206,11 +207,13 @@ class Clerk:
         self._thread: Thread | None = None
         self.settling: Settling
         self._purse: Purse
+        self._sender: Sender
         self._listing: Listing
 
     def attend(self, payer: Payer) -> None:
         """Whose clerk this is; once."""
-        self.settling, self._purse, self._listing = Settling(payer), payer.purse, payer.listing
+        self.settling, self._purse = Settling(payer), payer.purse
+        self._sender, self._listing = payer.sender, payer.listing
 
     def settle(self, channel: OpenChannel, *, within: float) -> None:
         with self._changed:
@@ -249,7 +252,7 @@ class Clerk:
 
     def _work(self) -> None:
         try:
-            for channel in self._purse.adopt_unsettled():
+            for channel in self._purse.adopt_unsettled(refused=self._closer is not None):
                 self.settle(channel, within=0)
         finally:
             self._adopted.set()
@@ -288,8 +291,7 @@ class Clerk:
     def _settle_alone(self, channel: OpenChannel) -> None:
         try:
             if channel.state == "refused" and self._closer is not None:
-                self._closer.request_close(channel.key.provider, channel.key.session_key)
-                self._purse.mark_close_requested(channel)
+                self._ask_back(channel, self._closer)
             if run_blocking(self._pools, self.settling.settle(channel), over=lambda: self._over):
                 self._failures.pop(channel, None)
             else:
@@ -307,6 +309,14 @@ class Clerk:
             if self._over:
                 return  # too late for the purse, which is closed
             _LOG.exception("settle.failed provider=%s", to_hex(channel.key.provider))
+
+    def _ask_back(self, channel: OpenChannel, closer: Closer) -> None:
+        """A refused channel's rest, unless a process that is dead since has; raises MarketError."""
+        now = self._sender.on_chain(channel)
+        if now.key.epoch == channel.key.epoch and not now.closes_at:
+            closer.request_close(channel.key.provider, channel.key.session_key)
+            point("close.requested")
+        self._purse.mark_close_requested(channel)
 
     def _settle_later(self, channel: OpenChannel) -> None:
         failures = self._failures[channel] = self._failures.get(channel, 0) + 1

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from tallystick.client.books import Books, receipt_of, text_of
 from tallystick.client.holdings import OpenChannel
 from tallystick.client.tables import channels, evidence, receipts, requests
+from tallystick.crash import point
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.fraud import Proof, overcharge, receipt_equivocation
@@ -85,6 +86,7 @@ class Evidence:
                 self._books.drop_waiting(database, channel)
                 of_channel = channels.c.id == channel.id
                 database.execute(update(channels).where(of_channel).values(state="refused"))
+            point("receipt.refused")
             channel.waiting.clear()
             channel.state = "refused"
             self._avoided_at = None

@@ -97,9 +97,9 @@ class Purse:
         """One that is leased here already, else one that nobody leases, else a new one without a grant."""
         return self._leases.channel_to(provider)
 
-    def adopt_unsettled(self) -> list[OpenChannel]:
-        """Leases the channels that a process left behind with something to settle."""
-        return self._leases.adopt_every(unsettled())
+    def adopt_unsettled(self, *, refused: bool = False) -> list[OpenChannel]:
+        """Leases what a process left to settle, and `refused` channels whose rest it did not ask back."""
+        return self._leases.adopt_every(unsettled(refused=refused))
 
     def adopt_all(self) -> list[OpenChannel]:
         """Leases every channel that nobody leases and that is not closed."""
