@@ -2,7 +2,6 @@
 leave."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from tallystick.chain.errors import ChainDisputed, ChainUnavailable
@@ -29,8 +28,7 @@ from tallystick.protocol.signed import Signed
 from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, ChannelId, Timestamp
 from tallystick.protocol.voucher import Close, Voucher
-
-Place = tuple[Address, Address, Address]
+from tests.contract import Place, apply, held_at, place_of
 
 
 class FakeChain:
@@ -70,10 +68,7 @@ class FakeChain:
         self.emit(Deposited, payer=payer, amount=Atoms(amount), free=Atoms(self.free[payer]))
 
     def open(self, key: ChannelKey, cap: int) -> None:
-        place = key.payer, key.provider, key.session_key
-        opened = place in self.channels and self.channels[place].cap > 0
-        self.channels[place] = Channel(key=key, cap=Atoms(cap))
-        if opened:
+        if held_at(self.channels, place_of(key)).cap > 0:
             self.emit(CapRaised, channel_id=key.id, cap=Atoms(cap))
             return
         self.emit(
@@ -87,27 +82,14 @@ class FakeChain:
         )
 
     def pay(self, key: ChannelKey, settled: int) -> None:
-        place = key.payer, key.provider, key.session_key
-        self.channels[place] = replace(self.channels[place], settled=Atoms(settled))
         self.emit(Settled, channel_id=key.id, settled=Atoms(settled), acknowledgement_hash=ZERO_HASH)
 
     def request_close(self, key: ChannelKey) -> None:
-        place = key.payer, key.provider, key.session_key
-        self.channels[place] = replace(self.channels[place], closes_at=Timestamp(self.now + 3600))
         self.emit(CloseRequested, channel_id=key.id, closes_at=Timestamp(self.now + 3600))
 
     def close(self, key: ChannelKey, signed: Signed[Close] | None = None) -> None:
-        if signed is not None:
-            assert (
-                signed.message.cumulative_amount
-                <= self.channels[key.payer, key.provider, key.session_key].settled
-            )
-        place = key.payer, key.provider, key.session_key
-        next_key = ChannelKey(
-            payer=key.payer, provider=key.provider, session_key=key.session_key, epoch=key.epoch + 1
-        )
-        settled = self.channels[place].settled
-        self.channels[place] = Channel(key=next_key)
+        settled = self.channels[place_of(key)].settled
+        assert signed is None or signed.message.cumulative_amount <= settled
         self.emit(ChannelClosed, channel_id=key.id, settled=settled, returned=Atoms(0))
 
     def skip(self, key: ChannelKey) -> None:
@@ -132,38 +114,9 @@ class FakeChain:
         del self._log[keep:]
         self.channels.clear()
         for event in self._log:
-            self._replay(event)
+            apply(self.channels, event)
         if self._read > keep:
             self._read, self._rewound = keep, keep - 1
-
-    def _replay(self, event: ChainEvent) -> None:
-        by_id = {channel.id: place for place, channel in self.channels.items()}
-        match event:
-            case ChannelOpened():
-                key = ChannelKey(
-                    payer=event.payer,
-                    provider=event.provider,
-                    session_key=event.session_key,
-                    epoch=event.epoch,
-                )
-                self.channels[event.payer, event.provider, event.session_key] = Channel(
-                    key=key, cap=event.cap
-                )
-            case CapRaised():
-                place = by_id[event.channel_id]
-                self.channels[place] = replace(self.channels[place], cap=event.cap)
-            case Settled():
-                place = by_id[event.channel_id]
-                self.channels[place] = replace(self.channels[place], settled=event.settled)
-            case CloseRequested():
-                place = by_id[event.channel_id]
-                self.channels[place] = replace(self.channels[place], closes_at=event.closes_at)
-            case ChannelClosed():
-                place = by_id[event.channel_id]
-                key = self.channels[place].key
-                self.channels[place] = Channel(key=replace(key, epoch=key.epoch + 1))
-            case _:
-                pass
 
     @property
     def length(self) -> int:
@@ -204,8 +157,7 @@ class FakeChain:
 
     def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
         self._require_there()
-        key = ChannelKey(payer=payer, provider=provider, session_key=session_key)
-        return self.channels.get((payer, provider, session_key)) or Channel(key=key)
+        return held_at(self.channels, (payer, provider, session_key))
 
     def poll(self) -> Update:
         self._require_there()
@@ -252,14 +204,12 @@ class FakeChain:
         gained = 0
         rows = []
         for key, signed in vouchers:
-            place = key.payer, key.provider, key.session_key
-            held = self.channels[place]
+            held = self.channels[place_of(key)]
             settled = min(signed.message.cumulative_amount, held.cap)
             rows.append((key.id, Atoms(settled)))
             if self.hides_settlements:
                 continue
             gained += settled - held.settled
-            self.channels[place] = replace(held, settled=Atoms(settled))
             self.emit(Settled, channel_id=key.id, settled=Atoms(settled), acknowledgement_hash=ZERO_HASH)
         self.settlements.append(rows)
         return Gain(atoms=Atoms(gained), block=len(self._log) - 1)
@@ -283,4 +233,9 @@ class FakeChain:
             raise ChainUnavailable("The chain is gone.")
 
     def emit(self, kind: type[ChainEvent], **values: Any) -> None:
+        self.say(kind, **values)
+        apply(self.channels, self._log[-1])
+
+    def say(self, kind: type[ChainEvent], **values: Any) -> None:
+        """Whether it is true or not."""
         self._log.append(kind(block=len(self._log), log_index=0, transaction=ZERO_HASH, **values))

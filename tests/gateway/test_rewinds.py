@@ -283,7 +283,7 @@ async def test_events_of_no_true_chain_are_not_acted_on(world: World) -> None:
     await world.watch.poll()
     length = world.chain.length
     tab = world.books.tabs[payer.channel.id]
-    world.chain.emit(Settled, channel_id=tab.id, settled=Atoms(5), acknowledgement_hash=ZERO_HASH)
+    world.chain.say(Settled, channel_id=tab.id, settled=Atoms(5), acknowledgement_hash=ZERO_HASH)
     with pytest.raises(ChainDisputed):
         await world.watch.poll()
     other = world.stranger()

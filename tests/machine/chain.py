@@ -4,7 +4,6 @@ The log can lose its end and have it mined again, which is what a reorganisation
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from tallystick.chain.errors import ChainUnavailable
@@ -31,10 +30,10 @@ from tallystick.protocol.signed import Signed, verify
 from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Timestamp
 from tallystick.protocol.voucher import Close, Voucher
+from tests.contract import Place, apply, held_at, named, place_of
 
 CLOSE_NOTICE = 3600
 """Seconds."""
-Place = tuple[Address, Address, Address]
 
 
 class ModelChain:
@@ -93,37 +92,21 @@ class ModelChain:
             case Deposited():
                 self._free[event.payer] = event.free
             case ChannelOpened():
-                place = event.payer, event.provider, event.session_key
-                held = self._at(place)
                 self._free[event.payer] -= event.cap
-                self.channels[place] = replace(held, cap=event.cap)
             case CapRaised():
-                place, held = self._by_id(event.channel_id)
+                held = named(self.channels, event.channel_id)
                 self._free[held.key.payer] -= event.cap - held.cap
-                self.channels[place] = replace(held, cap=event.cap)
             case Settled():
-                place, held = self._by_id(event.channel_id)
+                held = named(self.channels, event.channel_id)
                 assert held.settled <= event.settled <= held.cap
-                self.channels[place] = replace(held, settled=event.settled)
-            case CloseRequested():
-                place, held = self._by_id(event.channel_id)
-                self.channels[place] = replace(held, closes_at=event.closes_at)
             case ChannelClosed():
-                place, held = self._by_id(event.channel_id)
+                held = named(self.channels, event.channel_id)
                 self._free[held.key.payer] += held.cap - event.settled
-                self.channels[place] = Channel(key=replace(held.key, epoch=held.key.epoch + 1))
             case OfferPosted():
                 self._offers[event.sequence] = event.offer
             case OffersWithdrawn():
                 self._minimum_sequence = event.minimum_sequence
-
-    def _at(self, place: Place) -> Channel:
-        payer, provider, session_key = place
-        key = ChannelKey(payer=payer, provider=provider, session_key=session_key)
-        return self.channels.get(place) or Channel(key=key)
-
-    def _by_id(self, channel_id: bytes) -> tuple[Place, Channel]:
-        return next(item for item in self.channels.items() if item[1].id == channel_id)
+        apply(self.channels, event)
 
     def _event(self, kind: type[ChainEvent], **values: Any) -> ChainEvent:
         return kind(block=len(self.log), log_index=0, transaction=ZERO_HASH, **values)
@@ -161,7 +144,7 @@ class ModelChain:
     def _opened(self, signed: Signed[Grant]) -> Sequence[ChainEvent]:
         grant = signed.message
         verify(signed, self._domain, signer=grant.payer)
-        held = self._at((grant.payer, grant.provider, grant.session_key))
+        held = held_at(self.channels, place_of(grant.channel))
         reason = self._why_not(grant, held)
         if reason is not None:
             place = {"payer": grant.payer, "provider": grant.provider, "session_key": grant.session_key}
@@ -210,7 +193,7 @@ class ModelChain:
 
     def _settled(self, key: ChannelKey, signed: Signed[Voucher]) -> Sequence[ChainEvent]:
         verify(signed, self._domain, signer=key.session_key)
-        held = self._at((key.payer, key.provider, key.session_key))
+        held = held_at(self.channels, place_of(key))
         amount = min(signed.message.cumulative_amount, held.cap)
         if held.id != signed.message.channel_id or amount <= held.settled:
             return []
@@ -220,7 +203,7 @@ class ModelChain:
 
     def request_close(self, key: ChannelKey) -> None:
         def run() -> Sequence[ChainEvent]:
-            held = self._at((key.payer, key.provider, key.session_key))
+            held = held_at(self.channels, place_of(key))
             if held.id != key.id or not held.cap or held.closes_at:
                 return []
             closes_at = Timestamp(self._now + CLOSE_NOTICE)
@@ -230,7 +213,7 @@ class ModelChain:
 
     def finalize_close(self, key: ChannelKey) -> None:
         def run() -> Sequence[ChainEvent]:
-            held = self._at((key.payer, key.provider, key.session_key))
+            held = held_at(self.channels, place_of(key))
             if held.id != key.id or not held.closes_at or held.closes_at > self._now:
                 return []
             return [self._closed(held, held.settled)]
@@ -240,7 +223,7 @@ class ModelChain:
     def close(self, key: ChannelKey, signed: Signed[Close]) -> None:
         def run() -> Sequence[ChainEvent]:
             verify(signed, self._domain, signer=self._receipt_key)
-            held = self._at((key.payer, key.provider, key.session_key))
+            held = held_at(self.channels, place_of(key))
             if held.id != signed.message.channel_id or not held.cap:
                 return []
             settled = max(held.settled, min(signed.message.cumulative_amount, held.cap))
@@ -272,7 +255,7 @@ class ModelChain:
 
     def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
         self._require_up()
-        return self._at((payer, provider, session_key))
+        return held_at(self.channels, (payer, provider, session_key))
 
     def stake(self, provider: Address) -> Stake:
         return Stake(
