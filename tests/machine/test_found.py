@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine.chain import CLOSE_NOTICE
 from tests.machine.world import World, steady_chance
 
 
@@ -40,6 +41,27 @@ def test_a_closed_channel_holds_no_budget_after_a_crash(world: World) -> None:
     assert world.me.purse.spending()[1] > 0
 
     world.crash_payer(noticed=True)
+    world.come_to_rest()
+
+    assert world.me.purse.spending()[1] == 0
+
+
+def test_a_request_on_an_epoch_that_the_chain_took_back_ends(world: World) -> None:
+    """Its provider knows no such channel any more, and can be paid for nothing on it."""
+    world.ask(streamed=False, words=3, tokens=1)
+    world.come_to_rest()
+    (channel,) = world.me.purse.leased.values()
+    world.chain.request_close(channel.key)
+    world.clock.advance(CLOSE_NOTICE)
+    world.chain.finalize_close(channel.key)
+    world.poll()
+    world.ask(streamed=True, words=3, tokens=30)
+    world.rush()
+    assert [item.key.epoch for item in world.me.purse.leased.values() if item.running] == [1]
+    world.processes[0].abandon()
+    world.reorganise(2, mined_again=False)
+    world.crash_gateway()
+
     world.come_to_rest()
 
     assert world.me.purse.spending()[1] == 0

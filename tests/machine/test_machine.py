@@ -296,6 +296,7 @@ class Market(RuleBasedStateMachine):
             ):
                 counts = channel.tally.count, tab.acknowledged.count, tab.issued.count
                 assert channel.tally == tab.acknowledged == tab.issued, f"the halves differ ({counts})"
+                assert channel.delivered == channel.tally.count, "a voucher is sent for ever"
                 assert tab.reserved == 0
         _, reserved = purse.spending()
         running = [(channel.state, channel.running) for channel in purse.leased.values()]

@@ -137,7 +137,7 @@ class Sender:
                 closed = refusal.code in (ChannelNotOpen.code, WrongEpoch.code)
                 if not lost:
                     self.purse.settle_unpaid(pending, "void")
-                elif closed or refusal.code in (AnswerUnknown.code, AnswerDropped.code):
+                elif closed or (yield from self._holds_nothing(channel, refusal)):
                     self.purse.settle_unpaid(pending, "unbilled")
                 if closed:
                     yield from self._go_on(channel, refusal)
@@ -146,6 +146,15 @@ class Sender:
                     self.purse.retire(channel)  # one of the two has lost its memory: start afresh
                     raise ChannelGone
                 raise refusal.error()
+
+    def _holds_nothing(self, channel: OpenChannel, refusal: Refusal) -> Flow[bool]:
+        """Whether its provider will show no more of a request. If it is found all the same, it is paid. A
+        channel that the chain holds it ought to know too: it has not looked yet, perhaps."""
+        if refusal.code == ChannelUnknown.code:
+            with suppress(ChainError):
+                now = yield from run(lambda: self.on_chain(channel))
+                return now.key.epoch != channel.key.epoch or not now.cap
+        return refusal.code in (AnswerUnknown.code, AnswerDropped.code)
 
     def _go_on(self, channel: OpenChannel, refusal: Refusal) -> Flow[None]:
         """In its next epoch, where the chain has begun it: a provider that has forgotten something would have
