@@ -174,32 +174,119 @@ contract Money_Symbolic is Looking {
     }
 }
 
-/// @notice The same of a signed close, which no run of the prover has been seen to decide: `prove` leaves it out.
-/// @dev In two halves, what the call is about and others, because both together are more still.
+/// @notice The same of a signed close, in parts: what becomes of each field, by how much is signed for, and what the
+/// fields then come to; and others, by what they do not share. In one piece no run of the prover decided it.
 contract Close_Symbolic is Looking {
-    function check_close_Itself(Place memory place, uint128 amount, address caller, uint40 time) external {
-        (Money memory a,) = begin(place, place, time);
-        bytes memory signature = SVM.createBytes(65, "signature");
+    // ------------------------------------------------------------------------------------------------ itself
 
-        vm.prank(caller);
-        market.close(place.payer, place.provider, place.sessionKey, amount, signature);
-
-        Money memory b = look(place);
-        assert(sum(b) + a.held == sum(a) + b.held);
-        assert(b.cap == 0 && b.settled == 0 && b.balance >= a.balance && b.held == a.held);
-        assert(b.balance == a.balance || b.balance + a.settled <= a.balance + amount);
+    function check_close_ForNothingNew(Place memory place, uint128 amount, address caller, uint40 time) external {
+        Money memory a = start(place, time);
+        vm.assume(amount <= a.settled);
+        closed(place, amount, caller, a, a.settled);
     }
 
-    function check_close_Others(Place memory place, uint128 amount, address caller, Place memory other, uint40 time)
+    function check_close_WithinTheCap(Place memory place, uint128 amount, address caller, uint40 time) external {
+        Money memory a = start(place, time);
+        vm.assume(amount > a.settled && amount <= a.cap);
+        closed(place, amount, caller, a, amount);
+    }
+
+    function check_close_AboveTheCap(Place memory place, uint128 amount, address caller, uint40 time) external {
+        Money memory a = start(place, time);
+        vm.assume(amount > a.cap);
+        closed(place, amount, caller, a, a.cap);
+    }
+
+    /// @dev INV-1 of what `closed` says: `end` is what the channel paid in all.
+    function check_close_Sum(Money memory a, uint96 cap, uint96 settled, uint96 end) external pure {
+        vm.assume(settled <= end && end <= cap);
+        (a.cap, a.settled) = (cap, settled);
+        unchecked {
+            uint256 before = a.free + a.exiting + (a.cap - a.settled) + a.balance;
+            assert(before == (a.free + (a.cap - end)) + a.exiting + (a.balance + (end - a.settled)));
+        }
+    }
+
+    function start(Place memory place, uint40 time) private returns (Money memory a) {
+        vm.warp(time);
+        a = look(place);
+        vm.assume(a.settled <= a.cap);
+    }
+
+    function closed(Place memory place, uint128 amount, address caller, Money memory a, uint256 end) private {
+        close(place, amount, caller);
+
+        Money memory b = look(place);
+        unchecked {
+            assert(b.cap == 0 && b.settled == 0 && b.held == a.held);
+            assert(b.free == a.free + (a.cap - end));
+            assert(b.exiting == a.exiting);
+            assert(b.balance == a.balance + (end - a.settled));
+        }
+    }
+
+    // ------------------------------------------------------------------------------------------------ others
+
+    function check_close_OtherPayers(Place memory place, uint128 amount, address caller, Place memory other) external {
+        vm.assume(other.payer != place.payer);
+        (uint256 free, uint256 exiting,) = market.accountOf(other.payer);
+
+        close(place, amount, caller);
+
+        (uint256 freeAfter, uint256 exitingAfter,) = market.accountOf(other.payer);
+        assert(freeAfter == free && exitingAfter == exiting);
+    }
+
+    function check_close_OtherProviders(Place memory place, uint128 amount, address caller, address other) external {
+        vm.assume(other != place.provider);
+        uint256 balance = market.balanceOf(other);
+
+        close(place, amount, caller);
+
+        assert(market.balanceOf(other) == balance);
+    }
+
+    function check_close_OtherChannels(Place memory place, uint128 amount, address caller, Place memory other)
         external
     {
-        (, Money memory o) = begin(place, other, time);
-        bytes memory signature = SVM.createBytes(65, "signature");
+        vm.assume(
+            other.payer != place.payer || other.provider != place.provider || other.sessionKey != place.sessionKey
+        );
+        (uint256 cap, uint256 settled,, uint256 epoch) = market.channelOf(other.payer, other.provider, other.sessionKey);
 
+        close(place, amount, caller);
+
+        (uint256 capAfter, uint256 settledAfter,, uint256 epochAfter) =
+            market.channelOf(other.payer, other.provider, other.sessionKey);
+        assert(capAfter == cap && settledAfter == settled && epochAfter == epoch);
+    }
+
+    function close(Place memory place, uint128 amount, address caller) private {
+        bytes memory signature = SVM.createBytes(65, "signature");
         vm.prank(caller);
         market.close(place.payer, place.provider, place.sessionKey, amount, signature);
+    }
+}
 
-        unmoved(place, other, o);
+/// @notice A settlement of two rows of one channel, which pays for no atom twice: each field apart, as in {Close_Symbolic}.
+contract Rows_Symbolic is Looking {
+    function check_settle_OneChannelTwice(address provider, IMarket.Row[2] memory rows) external {
+        vm.assume(rows[0].payer == rows[1].payer && rows[0].sessionKey == rows[1].sessionKey);
+        Place memory place = Place(rows[0].payer, provider, rows[0].sessionKey);
+        Money memory a = look(place);
+        vm.assume(a.settled <= a.cap);
+
+        IMarket.Row[] memory two = new IMarket.Row[](2);
+        (two[0], two[1]) = (rows[0], rows[1]);
+        market.settle(provider, two);
+
+        Money memory b = look(place);
+        assert(b.free == a.free && b.exiting == a.exiting && b.held == a.held);
+        assert(b.cap == a.cap && b.epoch == a.epoch);
+        assert(a.settled <= b.settled && b.settled <= b.cap);
+        unchecked {
+            assert(b.balance == a.balance + (b.settled - a.settled));
+        }
     }
 }
 
