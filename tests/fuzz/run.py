@@ -59,6 +59,8 @@ def one(name: str, seconds: str) -> None:
         except decoder.raises:
             return
 
+    for seed in decoder.seeds:
+        tried(seed)  # What it imports when it first reads is not to be held against an input.
     options = (f"-max_total_time={seconds}", f"-timeout={PATIENCE_S}", f"-rss_limit_mb={MEMORY_MB}")
     options += (f"-max_len={MAX_LENGTH}", f"-artifact_prefix={folder}/broke-", "-print_final_stats=0")
     atheris.Setup([sys.argv[0], *options, str(folder)], tried)
