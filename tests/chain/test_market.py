@@ -11,7 +11,7 @@ from tallystick.chain.events import ChannelOpened, Earned, GrantSkipped, RowSkip
 from tallystick.chain.follower import Follower
 from tallystick.chain.local import LocalChain, deploy
 from tallystick.chain.market import Market, Notices, Opening
-from tallystick.ports import ChainReader, Directory, Settlement
+from tallystick.ports import ChainReader, Directory, MarketTerms, Settlement
 from tallystick.protocol.channel import Channel, ChannelKey, Status
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.offer import Offer
@@ -86,6 +86,7 @@ def test_a_good_deployment_is_checked(local_chain: LocalChain, deployment: Deplo
     market = Market(local_chain.rpc, deployment)
     market.check()
     assert market.minimum_stake() == 100 * DOLLAR
+    assert market.terms() == MarketTerms(minimum_stake=Atoms(100 * DOLLAR), unit=Atoms(DOLLAR))
     assert market.notices() == Notices(exit_s=600, close_s=3600, unstake_s=86_400)
     assert (market.asset().symbol, market.asset().decimals) == ("TEST", 6)
 

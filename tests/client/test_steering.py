@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.client.ask import CHAT_PATH, read_ask
-from tallystick.client.choose import Candidate, Policy, Wanted, choose
+from tallystick.client.choose import Candidate, Choice, Policy, Wanted, choose
 from tallystick.client.errors import MalformedRequest
 from tallystick.client.rules import cheapest, quoted, steered
 from tallystick.client.steering import QUANTIZATIONS, Steering, read_models, read_steering
@@ -399,3 +399,22 @@ def test_another_model_answers_where_the_engine_of_the_first_cannot(
     assert unable.issued == 0
     assert alone.status_code == 400
     assert "too long for me" in alone.text
+
+
+def test_a_policy_is_told_what_the_market_is_and_what_answers_were(
+    world: Any, ask: Callable[..., Any]
+) -> None:
+    told: list[Wanted] = []
+
+    def policy(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+        told.append(wanted)
+        return cheapest(candidates, wanted)
+
+    world.provider()
+    with httpx2.Client(transport=world.transport(policy=policy)) as client:
+        for _ in range(2):
+            client.post(URL, json=ask("one two three four"))
+    first, second = told
+    assert (first.minimum_stake, first.unit) == (1, 1_000_000)
+    assert (first.typical_output, second.typical_output) == (256, 4)
+    assert first.seed != second.seed
