@@ -280,6 +280,17 @@ def test_a_free_answer_is_worth_no_more_than_it_saves() -> None:
         assert (order(STILL([bait, *others], WANTED))[0] == 9) is wins
 
 
+def test_traffic_follows_the_price() -> None:
+    """Among equals: a little less gets more than its share, four times as much gets nothing."""
+    candidates = [one(i, seen()) for i in range(1, 5)] + [
+        one(5, seen(), price=9 * 10**5),
+        one(6, seen(), price=4 * 10**6),
+    ]
+    firsts = Counter(order(quoted(candidates, replace(WANTED, seed=seed)))[0] for seed in range(600))
+    assert firsts[5] > 1.2 * max(firsts[i] for i in range(1, 5))
+    assert firsts[6] == 0
+
+
 def test_time_is_worth_what_the_payer_says() -> None:
     fast, cheap = one(1, seen(), price=2 * 10**6), one(2, seen(slower=4))
     assert order(Quoted(jitter=0, second=Atoms(0))([fast, cheap], WANTED)) == [2, 1]
