@@ -47,12 +47,16 @@ from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import FormatError, MalformedMessage
 from tallystick.protocol.expect import Inquiry, read_expect
 from tallystick.protocol.facts import Facts, Posted, Settlement, facts_from_json, facts_to_json
+from tallystick.protocol.gossip import Gossip, read_body, write_body
 from tallystick.protocol.grant import Grant
+from tallystick.protocol.hearsay import said_suspicion
 from tallystick.protocol.message import read_value
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
-from tallystick.protocol.signed import Signed
+from tallystick.protocol.signed import Signed, Verified
+from tallystick.protocol.status import Suspicion
+from tallystick.protocol.told import read_told, said_to_json
 from tallystick.protocol.transcript import Transcript
 from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Milliseconds, Timestamp
 from tallystick.protocol.voucher import Close, Tally, Voucher
@@ -62,11 +66,13 @@ from tallystick.protocol.wire import (
     authorization,
     quote_text,
     read_authorization,
+    read_envelope,
     read_quote_text,
     read_receipt_text,
     receipt_text,
     signed_from_json,
     signed_to_json,
+    write_envelope,
 )
 from tallystick.wallet.errors import OfferFileError
 from tallystick.wallet.money import AmountError, read_amount
@@ -76,6 +82,7 @@ from tallystick.wallet.vouchers import read_vouchers
 from tallystick_node.config import Config, ConfigInvalid
 from tallystick_node.engine.upstream import EngineGone, Reply
 from tallystick_node.gateway.ask import Ask
+from tallystick_node.local.bench.gossip_sim import status_said
 from tallystick_node.network.own import Asked
 
 
@@ -90,6 +97,16 @@ class Decoder:
     """Functions, as `module.name` below the package."""
 
 
+SILENCE = Suspicion(accuser=ZERO_ADDRESS, provider=ZERO_ADDRESS, sequence=1)
+HEARD_OF_SILENCE = said_suspicion(Verified(SILENCE, bytes(65), ZERO_ADDRESS))
+HEARD = status_said(1, sequence=1)
+GOSSIP = Gossip(sender=ZERO_ADDRESS, recipient=ZERO_ADDRESS, number=1, body_hash=ZERO_HASH)
+TOLD = {
+    "known": "1",
+    "statuses": [{"ageMs": "1", "said": said_to_json(HEARD)}],
+    "suspicions": [{"ageMs": "1", "said": said_to_json(HEARD_OF_SILENCE)}],
+    "ratings": [],
+}
 OFFER = Offer(
     provider=ZERO_ADDRESS,
     sequence=1,
@@ -426,6 +443,24 @@ DECODERS = {
         (MalformedMessage,),
         (b"first-us=120000, token-us=3400, input=1155, output=211", b"quote=0x" + b"00" * 32),
         ("protocol.expect.read_expect",),
+    ),
+    "gossip": Decoder(
+        lambda raw: list(read_body(raw)[1]),
+        (MalformedMessage,),
+        (write_body(b"\1", [HEARD, HEARD_OF_SILENCE]),),
+        ("protocol.gossip.read_body", "protocol.packed.unpack"),
+    ),
+    "envelope of gossip": Decoder(
+        lambda raw: read_envelope(text(raw), Gossip),
+        (FormatError,),
+        (write_envelope(signed(GOSSIP)).encode(),),
+        ("protocol.wire.read_envelope",),
+    ),
+    "what a node tells": Decoder(
+        of_json(lambda data: list(read_told(data)[1])),
+        (MalformedMessage,),
+        (orjson.dumps(TOLD),),
+        ("protocol.told.read_told", "protocol.told.read_said"),
     ),
     "inquiry": Decoder(
         of_json(Inquiry.from_json),
