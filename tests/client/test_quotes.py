@@ -8,6 +8,7 @@ import pytest
 
 from tallystick.client.haggling import Haggling
 from tallystick.client.outcome import outcome_of
+from tallystick.client.rules import fastest
 from tallystick.protocol.expect import Expected, Redeemed, Size
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import ZERO_HASH, ChannelId, Tokens
@@ -42,7 +43,7 @@ def test_an_accepted_request_has_a_quote(
     world: Any, ask: Callable[..., Any], adverts: Adverts, stream: bool
 ) -> None:
     provider = advertised(world, adverts, step=0.1)
-    with httpx2.Client(transport=world.transport(view=adverts)) as client:
+    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest)) as client:
         outcome = outcome_of(client.post(URL, json=ask(stream=stream)))
     (said,) = provider.expected
     assert isinstance(said, Expected)
@@ -60,7 +61,7 @@ def test_a_promise_is_compared_with_the_first_token_and_with_the_end(
 ) -> None:
     """What came before its end is known before its end; of a whole answer there is only that."""
     provider = advertised(world, adverts, step=0.1)
-    record = (transport := world.transport(view=adverts)).session.payer.record
+    record = (transport := world.transport(view=adverts, policy=fastest)).session.payer.record
     with httpx2.Client(transport=transport) as client:
         client.post(URL, json=ask())
         assert record.rating(provider.key.address)[1] == 1
@@ -77,7 +78,7 @@ def test_who_bounces_is_passed_over_and_owed_nothing(
 ) -> None:
     busy = advertised(world, adverts, step=0.001, pace=SLOW)
     free = advertised(world, adverts, step=0.002)
-    transport = world.transport(view=adverts)
+    transport = world.transport(view=adverts, policy=fastest)
     with httpx2.Client(transport=transport) as client:
         assert client.post(URL, json=ask()).status_code == 200
         assert (busy.seen["bounced"], busy.worked, free.worked) == (1, 0, 1)
@@ -89,7 +90,7 @@ def test_where_nobody_is_quicker_one_s_own_quote_is_what_is_expected(
     world: Any, ask: Callable[..., Any], adverts: Adverts
 ) -> None:
     alone = advertised(world, adverts, step=0.001, pace=SLOW)
-    with httpx2.Client(transport=world.transport(view=adverts)) as client:
+    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest)) as client:
         assert client.post(URL, json=ask()).status_code == 200
     first, second = alone.expected
     assert first.pace.first_s == 0.001
@@ -103,7 +104,9 @@ def test_after_two_bounces_three_are_asked_and_the_best_is_redeemed(
     paces = (SLOW, Pace(10, 0.2), Pace(3, 0.1))
     asked = [advertised(world, adverts, step=0.001 * i, pace=pace) for i, pace in enumerate(paces, 1)]
     outcomes: list[Any] = []
-    with httpx2.Client(transport=world.transport(view=adverts, on_outcome=outcomes.append)) as client:
+    with httpx2.Client(
+        transport=world.transport(view=adverts, policy=fastest, on_outcome=outcomes.append)
+    ) as client:
         assert client.post(URL, json=ask()).status_code == 200
     assert sum(provider.seen["bounced"] for provider in asked) == 2
     assert [provider.seen["asked"] for provider in asked] == [1, 1, 1]
