@@ -180,6 +180,18 @@ ASKED = orjson.dumps(
         "stream_options": {"include_usage": True},
     }
 )
+WISHED = orjson.dumps(
+    {
+        "model": "m",
+        "models": ["n"],
+        "prompt": "x",
+        "provider": {
+            "order": ["a.example"],
+            "sort": "price",
+            "max_price": {"prompt": 1, "completion": "2.5"},
+        },
+    }
+)
 CHUNK = orjson.dumps(
     {
         "choices": [{"index": 0, "delta": {"content": "x"}, "token_ids": [1], "finish_reason": "stop"}],
@@ -496,8 +508,8 @@ DECODERS = {
     "request at the payer": Decoder(
         lambda raw: read_ask("/v1/chat/completions", raw).body(stream=True),
         (MalformedRequest,),
-        (ASKED,),
-        ("client.ask.read_ask",),
+        (ASKED, WISHED),
+        ("client.ask.read_ask", "client.steering.read_models", "client.steering.read_steering"),
     ),
     "refusal": Decoder(
         lambda raw: read_refusal(402, raw).error(), (), (REFUSAL,), ("client.refusals.read_refusal",)
@@ -585,6 +597,7 @@ ELSEWHERE = {
     "client.receiver.read_whole": "a receipt, on this list",
     "protocol.wire.read_text": "one's own text, as the store kept it: not checked again",
     "protocol.status.load": "no decoder",
+    "client.choose.load": "no decoder",
     "store.starts.read": "one's own file",
     "wallet.json_file.read_json_file": "under the three files that are on this list",
     "client.flow.read": "bytes as they are",

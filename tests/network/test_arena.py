@@ -78,12 +78,14 @@ async def test_nothing_passes_a_cut_and_all_of_it_passes_once_it_is_healed() -> 
         links.cut([0], [2])
         assert await _said(reader, writer, b"others") == b"others"
         writer.close()
+        await writer.wait_closed()
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(100):
         writer.write(data)
     writer.close()
+    await writer.wait_closed()
 
 
 async def _said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> bytes:

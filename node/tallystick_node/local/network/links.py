@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 _PIECE: Final = 1 << 16
 
@@ -28,7 +28,7 @@ class Links:
     _apart: set[frozenset[int]] = field(default_factory=set)
     _healed: asyncio.Event = field(default_factory=asyncio.Event)
     _servers: list[asyncio.Server] = field(default_factory=list)
-    _pumps: set[asyncio.Task[None]] = field(default_factory=set)
+    _relays: set[asyncio.Task[Any]] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
         self._healed.set()
@@ -39,9 +39,9 @@ class Links:
     async def __aexit__(self, *_: object) -> None:
         for server in self._servers:
             server.close()
-        for task in list(self._pumps):
+        for task in list(self._relays):
             task.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
+        await asyncio.gather(*self._relays, return_exceptions=True)
 
     def cut(self, one: Collection[int], other: Collection[int]) -> None:
         """Nothing passes between the two groups any more."""
@@ -54,25 +54,29 @@ class Links:
 
     def _relay(self, node: int):  # type: ignore[no-untyped-def]  # asyncio's callback
         async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._relays.add(task)
+            try:
+                await join(reader, writer)
+            finally:
+                await _end(writer)
+                self._relays.discard(task)
+
+        async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             caller = await asyncio.to_thread(self._caller, writer.get_extra_info("peername")[1])
             pair = frozenset((node,)) if caller is None else frozenset((node, caller))
             await self._passable(pair)
             try:
                 inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.ports[node])
             except OSError:
-                writer.transport.abort()
                 return
-            pumps = {
-                asyncio.create_task(self._pump(reader, inner_writer, pair)),
-                asyncio.create_task(self._pump(inner_reader, writer, pair)),
-            }
-            self._pumps |= pumps
             try:
-                await asyncio.gather(*pumps)
+                async with asyncio.TaskGroup() as pumps:
+                    pumps.create_task(self._pump(reader, inner_writer, pair))
+                    pumps.create_task(self._pump(inner_reader, writer, pair))
             finally:
-                self._pumps -= pumps
-                for end in (writer, inner_writer):
-                    end.close()
+                await _end(inner_writer)
 
         return relay
 
@@ -105,6 +109,18 @@ class Links:
                         if str(descriptor.readlink()) == link:
                             return node
         return None
+
+
+async def _end(writer: asyncio.StreamWriter) -> None:
+    """What was written still goes out, unless nobody waits for it any more."""
+    writer.close()
+    try:
+        await writer.wait_closed()
+    except OSError:
+        pass
+    except asyncio.CancelledError:
+        writer.transport.abort()
+        raise
 
 
 def _inode(port: int) -> str | None:
