@@ -30,19 +30,27 @@ class Chain:
     def __init__(self) -> None:
         self.paid: set[Address] = set()
         self.asked = 0
+        self.named: set[Address] = set()
+        """Keys that FOUR named at some time, beside its own."""
 
     def channel(self, payer: Address, provider: Address, session_key: Address) -> Channel:
         self.asked += 1
         key = ChannelKey(payer=payer, provider=provider, session_key=session_key, epoch=0)
-        return Channel(key=key, cap=Atoms(1000 if payer in self.paid else 0))
+        return Channel(key=key, cap=Atoms(1000 if payer in self.paid and session_key == payer else 0))
+
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        return key == provider or (provider == FOUR.address and key in self.named)
 
 
 class Offers:
+    named: tuple[Address, ...] = ()
+    """FOUR's receipt key, where it is not its own."""
+
     def terms(self) -> MarketTerms:
         return MarketTerms(minimum_stake=Atoms(1), unit=Atoms(1_000_000))
 
     def offers(self) -> list[PostedOffer]:
-        return [offer_of(key) for key in (ONE, TWO, THREE, FOUR)]
+        return [*map(offer_of, (ONE, TWO, THREE)), offer_of(FOUR, named=self.named)]
 
     def is_receipt_key(self, provider: Address, key: Address) -> bool:
         return provider == key
@@ -55,7 +63,8 @@ class Scene:
         self.answers: dict[Address, Callable[[], bytes]] = {}
         self.asked: list[Address] = []
         self.chain = Chain()
-        listing = Listing(Offers(), lambda: Milliseconds(0))
+        self.offers = Offers()
+        listing = Listing(self.offers, lambda: Milliseconds(0))
         listing.refresh()
         self.drawn = 0.0
         pools = Pools(
@@ -103,11 +112,11 @@ def suspicion(accuser: Key, provider: Key, sequence: int) -> Said:
     return said_suspicion(sign(message, DOMAIN, accuser))
 
 
-def rating(payer: Key, provider: Key) -> Said:
-    frame = rating_frame(payer, provider)
+def rating(payer: Key, provider: Key, *, sequence: int = 1, session: Key | None = None) -> Said:
+    frame = rating_frame(payer, provider, sequence=sequence, session=session)
     assert isinstance(frame.message, Rating)
     assert frame.receipt is not None
-    proof = sign(frame.message, DOMAIN, payer)
+    proof = sign(frame.message, DOMAIN, session or payer)
     return said_rating(proof, Verified(frame.receipt.message, frame.receipt.signature, provider.address))
 
 
@@ -143,6 +152,26 @@ def test_a_forged_status_is_not_seen_and_its_teller_not_asked_again(scene: Scene
 
     assert (running(scene, TWO), running(scene, THREE)) == (5, 3)
     assert scene.asked.count(ONE.address) == 1
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["payer-is-behind", "gateways-are-behind"])
+def test_a_key_that_was_replaced_blinds_nobody(scene: Scene, first: bool) -> None:
+    """FOUR named another key a moment ago: what gateways pass on of it is another key's, and no forgery."""
+    other = key_of(44)
+    scene.chain.named.add(other.address)
+    signed = said_by(FOUR, running=1, signer=other)
+    if first:
+        scene.offers.named = (other.address,)
+        scene.sight._listing.refresh()
+        signed = said_by(FOUR, running=1)
+    for key in (ONE, TWO, THREE):
+        scene.answers[key.address] = lambda: orjson.dumps(told(signed, said_by(ONE, running=5)))
+    for _ in range(4):
+        scene.look()
+
+    assert running(scene, ONE) == 5
+    assert running(scene, FOUR) is None
+    assert scene.asked == [ONE.address] * 4  # It is not taken for a forger.
 
 
 @pytest.mark.parametrize("anything", [b"", b"[]", b"{}", b'{"known": "4", "statuses": [7]}'])
@@ -231,3 +260,13 @@ def test_the_dead_are_not_asked(scene: Scene) -> None:
     scene.look()
 
     assert scene.asked == [TWO.address]
+
+
+def test_what_is_said_in_a_payer_s_name_does_not_silence_it(scene: Scene) -> None:
+    """A provider can sign a receipt for a channel that nobody opened, and name any payer in it."""
+    scene.chain.paid.add(PAYER.address)
+    scene.sight.hear(told(rating(PAYER, TWO, session=key_of(99))))
+    assert not scene.sight.hearsay.rated(TWO.address)
+
+    scene.sight.hear(told(rating(PAYER, TWO, sequence=2)))
+    assert len(scene.sight.hearsay.rated(TWO.address)) == 1

@@ -214,3 +214,38 @@ async def test_who_was_never_served_rates_nobody(wires: Wires) -> None:
 
     with pytest.raises(WrongSigner):
         wires.node(1).take_rating(rating_frame(payer, THREE, signer=payer))
+
+
+async def test_a_provider_that_names_key_after_key_parts_nobody(wires: Wires) -> None:
+    """Each time one node learns of it before the others, and passes on what they must take for forged."""
+    cheat = key_of(4)
+    await wires.add(4)
+    wires.down.add(cheat.address)
+    for turn in range(12):
+        key = key_of(100 + turn)
+        wires.named.setdefault(cheat.address, []).append(key.address)
+        first = key_of(1 + turn % 3)
+        node = wires.nodes[first.address]
+        await node.look_up()
+        said = [said_by(cheat, sequence=1 + turn, signer=key)]
+        await node.answer(*message(key, first, 1 + turn, said, sender=cheat))
+        assert node.view.hearsay.sequence(cheat.address) == 1 + turn
+        await wires.round()
+        for number in (1, 2, 3):
+            await wires.node(number).look_up()
+        for _ in range(3):
+            await wires.round()
+    for beat in range(1, 4):
+        wires.running[ONE.address] = 50 * beat
+        await wires.round()
+
+    assert [running(wires, at, of=1) for at in (1, 2, 3)] == [150, 150, 150]
+
+
+async def test_what_a_replaced_key_signed_is_not_passed_on(wires: Wires) -> None:
+    await wires.round()
+    wires.named[TWO.address] = [key_of(9).address]
+    await wires.node(1).look_up()
+
+    assert running(wires, 1, of=2) is None
+    assert running(wires, 3, of=2) is not None

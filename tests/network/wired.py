@@ -48,7 +48,8 @@ def key_of(number: int) -> Key:
     return Key(keccak(number.to_bytes(8, "big")))
 
 
-def offer_of(key: Key, *, model: str = "m", sequence: int = 1) -> PostedOffer:
+def offer_of(key: Key, *, model: str = "m", sequence: int = 1, named: Sequence[Address] = ()) -> PostedOffer:
+    """`named`: receipt keys, the last one today's."""
     offer = Offer(
         provider=key.address,
         sequence=sequence,
@@ -68,7 +69,7 @@ def offer_of(key: Key, *, model: str = "m", sequence: int = 1) -> PostedOffer:
         staked=Atoms(100),
         exiting=Atoms(0),
         exits_at=Timestamp(0),
-        receipt_key=key.address,
+        receipt_key=(key.address, *named)[-1],
     )
     return PostedOffer(offer=offer, offer_hash=offer.struct_hash(), stake=stake)
 
@@ -96,9 +97,13 @@ def said_by(key: Key, *, running: int = 0, sequence: int = 1, signer: Key | None
     )
 
 
-def rating_frame(payer: Key, provider: Key, *, sequence: int = 1, signer: Key | None = None) -> Frame:
-    """Of a payer that was served; `signer` signs the receipt in the provider's place."""
-    channel = ChannelKey(payer=payer.address, provider=provider.address, session_key=payer.address, epoch=0)
+def rating_frame(
+    payer: Key, provider: Key, *, sequence: int = 1, signer: Key | None = None, session: Key | None = None
+) -> Frame:
+    """Of a payer that was served; `signer` signs the receipt in the provider's place, `session` the rating in
+    the payer's."""
+    session = session or payer
+    channel = ChannelKey(payer=payer.address, provider=provider.address, session_key=session.address, epoch=0)
     zero = Milliseconds(0)
     receipt = Receipt(
         channel_id=channel.id,
@@ -120,14 +125,14 @@ def rating_frame(payer: Key, provider: Key, *, sequence: int = 1, signer: Key | 
     rating = Rating(
         payer=payer.address,
         provider=provider.address,
-        session_key=payer.address,
+        session_key=session.address,
         epoch=0,
         sequence=sequence,
         ratio=3_000_000,
         count=10,
         receipt_hash=receipt.struct_hash(),
     )
-    proof, paid = sign(rating, DOMAIN, payer), sign(receipt, DOMAIN, signer or provider)
+    proof, paid = sign(rating, DOMAIN, session), sign(receipt, DOMAIN, signer or provider)
     return Frame(rating, pack(rating), proof.signature, paid.signed)
 
 
@@ -141,6 +146,8 @@ class Wires:
     running: dict[Address, int] = field(default_factory=dict)
     down: set[Address] = field(default_factory=set)
     payers: set[Address] = field(default_factory=set)
+    named: dict[Address, list[Address]] = field(default_factory=dict)
+    """Receipt keys beside a provider's own, the last one today's."""
 
     async def add(self, *numbers: int) -> None:
         self.keys += [key_of(number) for number in numbers]
@@ -162,6 +169,7 @@ class Wires:
                 offers=self.offers,
                 statuses=lambda: [status_of_node(key, running=self.running[key.address])],
                 is_payer=self.payers.__contains__,
+                is_receipt_key=lambda provider, key: key in (provider, *self.named.get(provider, ())),
             ),
             self,
             now=lambda: self.now,
@@ -173,7 +181,7 @@ class Wires:
         return MarketTerms(minimum_stake=Atoms(1), unit=Atoms(1_000_000))
 
     def offers(self) -> Sequence[PostedOffer]:
-        return [offer_of(key) for key in self.keys]
+        return [offer_of(key, named=self.named.get(key.address, ())) for key in self.keys]
 
     def node(self, number: int) -> Gossiper:
         return self.nodes[key_of(number).address]

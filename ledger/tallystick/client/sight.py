@@ -7,6 +7,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from statistics import median_low
 from threading import Event, Lock, Thread
 from typing import Final
@@ -20,10 +21,10 @@ from tallystick.client.listing import Listing
 from tallystick.client.pools import Pools
 from tallystick.ports import UNSEEN, ChainReader, PostedOffer, Seen
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.errors import MarketError
+from tallystick.protocol.errors import MarketError, WrongSigner
 from tallystick.protocol.gossip import Frame
 from tallystick.protocol.hearsay import QUIET, Hearsay, Key, key_of
-from tallystick.protocol.proving import HIGHEST, proven
+from tallystick.protocol.proving import HIGHEST, named_by, proven
 from tallystick.protocol.rating import agreed
 from tallystick.protocol.status import Rating, Status
 from tallystick.protocol.told import read_told
@@ -47,7 +48,7 @@ _TIMEOUT: Final = {"connect": 1.0, "read": 2.0, "write": 1.0, "pool": 1.0}
 _AVOIDED_S: Final = 60.0
 """For which a gateway that told something forged is not asked."""
 _CHECKED: Final = 8
-"""Channels of raters that are looked up on chain in one round."""
+"""Channels of raters, and keys that were replaced, that are looked up on chain in one round."""
 
 
 class Unsighted:
@@ -104,8 +105,11 @@ class Sight:
         self._asked_at = 0
         self._told: deque[int] = deque(maxlen=_TOLD)
         self._avoided: dict[Address, int] = {}
-        self._raters: dict[Key, bool] = {}
-        """Whether each has a channel there."""
+        self._raters: dict[tuple[Address, Address, Address], bool] = {}
+        """Whether each channel (provider, payer, session key) is there: what is said in a payer's name
+        must not make its own word unheard."""
+        self._former: set[tuple[Address, Address]] = set()
+        """Providers, and keys that each named, and that are not its key as the chain was last read."""
         self._thread: Thread | None = None
         self._over = Event()
 
@@ -203,15 +207,22 @@ class Sight:
         known, frames = read_told(data)
         self._told.append(known)
         self.hearsay.is_part_of(median_low(self._told))
-        checked = 0
+        checked = former = 0
         for frame, age_ms in frames:
             key = self._key(frame, models, keys)
             if key is None or not self.hearsay.is_news(key, frame.message.sequence, frame.packed):
                 continue
-            said = proven(frame, key, keys.__getitem__, self._domain)
+            try:
+                said = proven(frame, key, keys.__getitem__, self._domain)
+            except WrongSigner as error:
+                signed_by = named_by(frame.message, error)
+                former += signed_by not in self._former
+                if former > _CHECKED or not self._was_named(*signed_by):
+                    raise
+                continue
             if isinstance(frame.message, Rating):
-                checked += key not in self._raters
-                if checked > _CHECKED or not self._is_served(key, frame.message):
+                checked += _channel_of(frame.message) not in self._raters
+                if checked > _CHECKED or not self._is_served(frame.message):
                     continue
             # A gateway that says it is old must not make its provider seem silent.
             at = self._now() - min(age_ms, QUIET * self.hearsay.interval_ms)
@@ -229,9 +240,19 @@ class Sight:
         model = models.get(message.offer_hash)
         return None if model is None else key_of(message, model)
 
-    def _is_served(self, key: Key, rating: Rating) -> bool:
+    def _was_named(self, provider: Address, key: Address) -> bool:
+        """Whether the provider named it, before or after the chain was last read here."""
+        if (provider, key) not in self._former:
+            with suppress(ChainError):
+                if not self._chain.is_receipt_key(provider, key):
+                    return False
+                self._former.add((provider, key))
+        return True
+
+    def _is_served(self, rating: Rating) -> bool:
         """Whether the rater's channel is on chain: who invents payers would have to fund them."""
-        known = self._raters.get(key)
+        place = _channel_of(rating)
+        known = self._raters.get(place)
         if known is not None:
             return known
         try:
@@ -239,7 +260,7 @@ class Sight:
         except ChainError:
             return False
         served = channel.cap > 0 or channel.key.epoch > rating.epoch
-        self._raters[key] = served
+        self._raters[place] = served
         return served
 
     def _keep(self) -> None:
@@ -249,7 +270,12 @@ class Sight:
             models.setdefault(posted.offer.provider, set()).add(posted.offer.model.encode())
         with self._lock:
             self.hearsay.keep(models)
-        self._raters = {key: served for key, served in self._raters.items() if key[1] in models}
+        self._raters = {place: served for place, served in self._raters.items() if place[0] in models}
+        self._former = {named for named in self._former if named[0] in models}
+
+
+def _channel_of(rating: Rating) -> tuple[Address, Address, Address]:
+    return rating.provider, rating.payer, rating.session_key
 
 
 def _look(held: "weakref.ref[Sight]", over: Event) -> None:

@@ -7,7 +7,7 @@ anything. Only proven messages come in, and `now` is milliseconds of a clock of 
 back. It knows no peer and no socket; nodes and payers use it alike.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -170,6 +170,15 @@ class Hearsay:
             del self._last[gone]
         for accuser in [accuser for accuser in self._refuted if accuser not in offered]:
             del self._refuted[accuser]
+
+    def keep_signed(self, receipt_key: Callable[[Address], Address | None]) -> None:
+        """Forgets what a provider signed with a key that is not its own any more, but for receipts: whoever
+        passed that on would be taken for a forger."""
+        for key, heard in list(self._held.items()):
+            kind, provider, who = key
+            speaker = provider if kind == "status" else Address(who)
+            if kind != "rating" and heard.said.proof.signer != receipt_key(speaker):
+                self._drop(key)
 
     def _rank(self, key: Key) -> tuple[int, Key]:
         return self._held[key].said.sequence, key

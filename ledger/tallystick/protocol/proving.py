@@ -5,7 +5,7 @@ from typing import Final
 
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.errors import MalformedMessage
+from tallystick.protocol.errors import MalformedMessage, WrongSigner
 from tallystick.protocol.gossip import Frame
 from tallystick.protocol.hearsay import Key, Said
 from tallystick.protocol.signed import Signed, verify
@@ -55,3 +55,11 @@ def channel_of(rating: Rating) -> ChannelKey:
     return ChannelKey(
         payer=rating.payer, provider=rating.provider, session_key=rating.session_key, epoch=rating.epoch
     )
+
+
+def named_by(message: Status | Suspicion | Rating, error: WrongSigner) -> tuple[Address, Address]:
+    """Of a message that is not its speaker's by today's key: the provider, and the key that signed in its
+    place. Where the provider ever named that key, whoever passes the message on has only read the chain at
+    another moment, and forged nothing."""
+    speaker = message.accuser if isinstance(message, Suspicion) else message.provider
+    return speaker, Address(bytes.fromhex(str(error.actual).removeprefix("0x")))

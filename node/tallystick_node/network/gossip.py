@@ -16,10 +16,10 @@ import structlog
 from tallystick.chain.errors import ChainError
 from tallystick.ports import PostedOffer
 from tallystick.protocol.eip712 import Domain, keccak
-from tallystick.protocol.errors import FormatError, MarketError, PeerUnknown, SignatureError
+from tallystick.protocol.errors import FormatError, MarketError, PeerUnknown, SignatureError, WrongSigner
 from tallystick.protocol.gossip import Frame, Gossip, bits, is_set, read_body, write_body
 from tallystick.protocol.hearsay import Key, Said, said_status, said_suspicion
-from tallystick.protocol.proving import HIGHEST, proven
+from tallystick.protocol.proving import HIGHEST, named_by, proven
 from tallystick.protocol.signed import Key as SigningKey
 from tallystick.protocol.signed import Verified, sign, verify
 from tallystick.protocol.status import Rating, Status
@@ -69,6 +69,8 @@ class Self:
     """Of this node, as they are now; their sequences do not matter."""
     is_payer: Callable[[Address], bool]
     """Has an account with a deposit, or had one: whose ratings count."""
+    is_receipt_key: Callable[[Address, Address], bool]
+    """Whether a provider ever named a key: slow, and raises ChainError."""
 
 
 @dataclass(slots=True)
@@ -81,6 +83,8 @@ class Heard:
     """Of which their sender knows what is known here."""
     behind: list[Key] = field(default_factory=list)
     """Of which something later is known here."""
+    untimely: int = 0
+    """Signed with a key that is its speaker's, but not as the chain is known here."""
 
 
 def _monotonic_ms() -> int:
@@ -98,6 +102,8 @@ class Gossiper:
         self.view.begin(time.time_ns() // 1_000_000)
         self.telling = Telling(self.view.hearsay, lambda: self.view.roster, now)
         self._turns = Turns()
+        self._named: set[tuple[Address, Address]] = set()
+        """Providers, and keys that each named at some time, and that are not its own as known here."""
         self._numbers: dict[Address, int] = {}
         """The last one that each peer was sent."""
         self._calling: dict[Address, asyncio.Task[None]] = {}
@@ -141,6 +147,7 @@ class Gossiper:
         roster = roster_of(offers, local=self._node.local)
         self.view.learn(roster)
         self._turns.keep(roster.peers)
+        self._named = {named for named in self._named if named[0] in roster.peers}
         self._numbers = {peer: number for peer, number in self._numbers.items() if peer in roster.peers}
 
     async def _rounds(self) -> None:
@@ -199,9 +206,11 @@ class Gossiper:
         self._catching_up = self._now()
         try:
             _, frames = read_told(orjson.loads(await self._post.network(peer.endpoint)))
-            checked = 0
+            checked, heard = 0, Heard()
             for frame, _ in frames:
-                checked += self._take(frame, Heard(), repeated=False)
+                checked += await self._taken(frame, heard, repeated=False)
+                if heard.untimely == _BREATH:
+                    break
                 if checked == _BREATH:
                     checked = 0
                     await asyncio.sleep(0)
@@ -282,7 +291,9 @@ class Gossiper:
                 if is_set(answered, place):
                     self.view.was_known(said.key)
             for frame in frames:
-                checked += self._take(frame, heard)
+                checked += await self._taken(frame, heard)
+                if heard.untimely == _BREATH:
+                    break
                 if checked == _BREATH:
                     checked = 0
                     await asyncio.sleep(0)
@@ -291,6 +302,23 @@ class Gossiper:
             self._stranger.set()  # Perhaps its key was replaced, and the chain says so.
             self._turns.charge(sender, self._now())
         return heard
+
+    async def _taken(self, frame: Frame, heard: Heard, *, repeated: bool = True) -> bool:
+        """As `_take`, but what was signed with a key that its speaker named before, or has named since the
+        chain was last read here, is passed over: whoever passes it on forged nothing."""
+        try:
+            return self._take(frame, heard, repeated=repeated)
+        except WrongSigner as error:
+            named = named_by(frame.message, error)
+            if named not in self._named:
+                with suppress(ChainError):
+                    if not await asyncio.to_thread(self._node.is_receipt_key, *named):
+                        raise
+                    self._named.add(named)
+            self._stranger.set()
+            heard.untimely += 1
+            heard.flags.append(False)
+            return True
 
     def _take(self, frame: Frame, heard: Heard, *, repeated: bool = True) -> bool:
         """Whether a signature was checked; raises FormatError or SignatureError."""

@@ -74,6 +74,7 @@ class View:
             return
         self.roster = roster
         self.hearsay.keep(roster.models)
+        self.hearsay.keep_signed({peer.provider: peer.receipt_key for peer in roster.peers.values()}.get)
         for key in [key for key in self._rumours if self.hearsay.get(key) is None]:
             del self._rumours[key]
         for pace in [pace for pace in self._paces if pace[1] not in roster.peers]:

@@ -174,6 +174,7 @@ class Node:
             offers=lambda: offers,
             statuses=lambda: [self._status(offers[number])],
             is_payer=lambda _: False,
+            is_receipt_key=lambda provider, key: provider == key,
         )
         self.gossiper = Gossiper(me, self.post)
 
