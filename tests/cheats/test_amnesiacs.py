@@ -159,6 +159,7 @@ def test_a_provider_that_is_paid_in_between_is_not_avoided(market: World) -> Non
     for _ in range(2 * UNPAID):
         provider.ends = UNPAID - 1
         assert post(transport).status_code == 200
+        market.until(lambda: provider.paid == provider.issued)
     transport.close()
     assert len(provider.sides) > UNPAID
     assert provider.paid == provider.issued
