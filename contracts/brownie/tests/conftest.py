@@ -1,0 +1,29 @@
+"""anvil counts a transaction for its sender a moment before it shows it. On a slow machine brownie looks in
+between, and takes it for dropped: here it looks again."""
+
+import time
+
+import pytest
+from brownie import web3
+from web3.exceptions import TransactionNotFound
+
+PATIENCE_S = 5.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience():
+    look = web3.eth.get_transaction
+
+    def look_until_shown(txid):
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return look(txid)
+            except TransactionNotFound:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(web3.eth, "get_transaction", look_until_shown)
+        yield
