@@ -1,6 +1,7 @@
 """An answer that breaks off is gone on with elsewhere, where the caller allows it: one answer, all paid."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -14,6 +15,7 @@ from tallystick.client.client import Client
 from tallystick.client.continuing import Said
 from tallystick.client.transport import BASE_URL, Transport
 from tallystick.protocol.units import Tokens
+from tallystick.protocol.wire import read_authorization
 from tests.client.provider import FakeProvider
 from tests.client.serving import Handler
 
@@ -39,6 +41,26 @@ class Dies(FakeProvider):
         return bool(self.gone)
 
     gone = False
+
+
+class BreaksOffAndBillsAll(FakeProvider):
+    """Says a word and hangs up. Whoever asks then what came of it gets all of it, and the bill."""
+
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        credential = read_authorization(handler.headers["Authorization"])
+        side = self.sides[credential.voucher.message.channel_id]
+        nonce = credential.voucher.message.acknowledgement.request_nonce
+        if credential.fetch and nonce not in side.records:
+            self.acknowledge(side, credential.voucher, bare=False)
+            body = orjson.loads(raw)
+            record, held = handler._admitted(self, side, body, raw, credential.voucher.message)
+            handler._stream(self, side, record, body, held)
+        elif not credential.fetch:
+            handler.head("text/event-stream")
+            for payload in list(self.said(orjson.loads(raw)))[:2]:
+                handler.chunk(b"data: " + payload + b"\n\n")
+            handler.hang_up()
+        return not credential.fetch or nonce in side.records
 
 
 def over(transport: Transport, **options: Any) -> OpenAI:
@@ -141,6 +163,22 @@ def test_both_parts_together_stay_within_the_budget_of_one_request(
             list(stream)
     assert first.paid == first.issued > 0
     assert second.worked == 0
+
+
+def test_who_breaks_off_and_bills_all_of_it_does_not_pass_the_budget_of_one_request(
+    world: Any, ask: Callable[..., Any]
+) -> None:
+    prices = {"input_price": 0, "cached_input_price": 0, "credit": 100_000}
+    cheats = [world.provider(BreaksOffAndBillsAll, price=1_000_000 + n, **prices) for n in range(3)]
+    world.provider(price=1_100_000, **prices)
+    words = " ".join(f"w{number}" for number in range(200))
+    transport = world.transport(continues=True, per_request=450)
+    with over(transport) as client:
+        stream = client.chat.completions.create(**ask(words, max_tokens=201), stream=True)
+        with suppress(openai.APIError):
+            list(stream)
+        world.until(lambda: sum(cheat.paid for cheat in cheats) >= 400)
+    assert transport.spent <= 450
 
 
 def test_what_is_the_payer_s_own_goes_to_nobody(world: Any, ask: Callable[..., Any]) -> None:

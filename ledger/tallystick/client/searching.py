@@ -261,6 +261,9 @@ class Search:
         second = self._contender(hedge.posted, hedge.terms, before)
         heard = yield from race(first, second, hedge.after_s)
         self._shown = heard.shown
+        other = (second if heard is first else first).shown.attempt
+        if other is not None and other.sent:
+            self._before = Atoms(self._before + _may_cost(other))
         if heard is second:  # the other one did not keep its promise, as far as can be told
             self._payer.record.failed(posted.offer.provider, now=self._payer.now())
         yield from heard.rest()
@@ -301,7 +304,10 @@ class Search:
 
 
 def _may_cost(attempt: Attempt) -> Atoms:
-    """What came of it, whether it is billed yet or not."""
+    """What came of it, once it has ended; else all that it was sent with: whoever breaks off may have made
+    the whole answer, and bill it when it is asked what came of it."""
+    if not attempt.concluded:
+        return attempt.pending.worst
     offer, size = attempt.pending.posted.offer, attempt.input_tokens or attempt.ask.input_bound
     cost = cost_up(offer, input_tokens=size, cached_input_tokens=0, output_tokens=attempt.output_tokens)
     return min(attempt.pending.worst, cost)
