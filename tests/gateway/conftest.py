@@ -186,7 +186,8 @@ class World:
         store = self.store
         assert isinstance(store, SqliteStore)
         store.failure = RuntimeError("dead")
-        old_http, old_server, old_serving, old_upstream = self.http, self.server, self.serving, self.upstream
+        old_http, old_server, old_serving = self.http, self.server, self.serving
+        old_upstream, old_post = self.upstream, self.post
         store._background.close()
         store._db.close()
         store._starts.close()
@@ -195,6 +196,7 @@ class World:
         old_server.should_exit = old_server.force_exit = True
         await old_http.aclose()
         await old_upstream.close()
+        await old_post.close()
         await old_serving
 
     async def restart(self, change: Callable[[], None] = lambda: None) -> None:
