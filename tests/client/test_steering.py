@@ -371,11 +371,48 @@ def test_a_wish_that_means_nothing_is_a_clear_refusal(world: Any, ask: Callable[
     assert provider.worked == 0
 
 
-def test_where_nobody_is_as_wished_nobody_is_asked(world: Any, ask: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("wishes", "wish"),
+    [
+        ({"max_price": {"prompt": 0.5}}, "max_price"),
+        ({"only": ["nobody.example"], "max_price": {"prompt": 0.5}}, "only"),
+        ({"ignore": ["127.0.0.1"]}, "ignore"),
+        ({"quantizations": ["fp4"]}, "quantizations"),
+        ({"require_parameters": True}, "require_parameters"),
+        ({"order": ["nobody.example"], "allow_fallbacks": False}, "order"),
+    ],
+)
+def test_where_nobody_is_as_wished_nobody_is_asked_and_it_is_said(
+    world: Any, ask: Callable[..., Any], wishes: dict[str, Any], wish: str
+) -> None:
     provider = world.provider()
     with httpx2.Client(transport=world.transport()) as client:
-        answer = client.post(URL, json=ask(provider={"max_price": {"prompt": 0.5}}))
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no-eligible-offer")
+        error = client.post(URL, json=ask(provider=wishes))
+        nowhere = client.post(URL, json=ask(model="nobody-has-this", provider=wishes))
+    assert (error.status_code, error.json()["error"]["code"]) == (503, "no-eligible-offer")
+    assert f"meets the wishes in `provider`: `{wish}`" in error.json()["error"]["message"]
+    assert "Nobody offers 'nobody-has-this' now." in nowhere.json()["error"]["message"]
+    assert provider.worked == 0
+
+
+def test_the_wish_that_left_out_the_last_ones_is_named(world: Any, ask: Callable[..., Any]) -> None:
+    world.provider(price=1_000)
+    dear = world.provider(price=9_000_000)
+    wishes = {"ignore": [to_hex(dear.key.address)], "quantizations": ["fp4"]}
+    with httpx2.Client(transport=world.transport()) as client:
+        error = client.post(URL, json=ask(provider=wishes)).json()["error"]
+    assert "`quantizations` leaves nobody" in error["message"]
+
+
+@pytest.mark.parametrize("manner", [{"hedges": True}, {"continue": True, "to": "whom"}])
+def test_a_manner_that_is_not_known_is_a_clear_refusal(
+    world: Any, ask: Callable[..., Any], manner: dict[str, Any]
+) -> None:
+    provider = world.provider()
+    with httpx2.Client(transport=world.transport()) as client:
+        answer = client.post(URL, json=ask(tallystick=manner))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "malformed-request")
+    assert f"`tallystick.{list(manner)[-1]}` is not known" in answer.json()["error"]["message"]
     assert provider.worked == 0
 
 

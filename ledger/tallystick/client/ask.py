@@ -135,6 +135,8 @@ def _read_manner(fields: Mapping[str, object]) -> Mapping[str, bool]:
     manner = {} if manner is None else manner
     if not isinstance(manner, dict) or not all(type(manner.get(name, False)) is bool for name in _MANNERS):
         raise MalformedRequest(f"The member {OWN} says {' and '.join(_MANNERS)} by true or false.")
+    if strange := sorted(manner.keys() - set(_MANNERS)):
+        raise MalformedRequest(f"`{OWN}.{strange[0][:40]}` is not known here.", required=", ".join(_MANNERS))
     return manner
 
 

@@ -17,6 +17,7 @@ from tallystick.client.flow import Flow
 from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
 from tallystick.client.record import Record
 from tallystick.client.rules import steered
+from tallystick.client.steering import STRICT, Steering
 from tallystick.ports import PostedOffer, View
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, Hash32, Milliseconds, Timestamp, Tokens
@@ -113,6 +114,16 @@ class Prospects:
     def foreseen(self, wanted: Wanted) -> Sequence[Choice]:
         """The order in which they would be tried by what is known already: nobody is asked, nothing waits."""
         return self._chosen(self._listing.known, wanted, {})
+
+    def unmet(self, wanted: Wanted) -> str | None:
+        """The wish that leaves nobody of those that are known to sell it; None: the wishes are not why."""
+        others = self.foreseen(replace(wanted, steering=Steering()))
+        if not others or self.foreseen(wanted):
+            return None
+        steering, unit = wanted.steering, self._listing.terms.unit
+        seen = [(choice.posted, self._view.seen(choice.posted)) for choice in others]
+        wishes = [steering.unmet(posted, known, unit=unit) for posted, known in seen]
+        return "order" if None in wishes else max(filter(None, wishes), key=STRICT.index)
 
     def _chosen(
         self, offers: Sequence[PostedOffer], wanted: Wanted, quoted: Mapping[Hash32, Pace]

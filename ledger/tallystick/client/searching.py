@@ -128,8 +128,16 @@ class Search:
                 outcome.done = outcome.cut = True
                 self._payer.tell(outcome)
             return self._broken
-        model = self._ask.model
-        return self._failure or NoEligibleOffer(f"Nobody offers {model!r} now.", required=model)
+        return self._failure or self._not_offered()
+
+    def _not_offered(self) -> NoEligibleOffer:
+        model, wish = self._ask.model, self._payer.prospects.unmet(self._wanted)
+        if wish is None:
+            return NoEligibleOffer(f"Nobody offers {model!r} now.", required=model)
+        return NoEligibleOffer(
+            f"Nobody who offers {model!r} meets the wishes in `provider`: `{wish}` leaves nobody.",
+            required=model,
+        )
 
     def _round(self) -> Flow[bool]:
         """Whether one of the candidates, as they stand now, has served it."""

@@ -28,6 +28,8 @@ QUANTIZATIONS: Final = frozenset(
     ("int4", "int8", "fp4", "fp6", "fp8", "fp16", "bf16", "fp32", "unknown"),
 )
 SORTS: Final = ("price", "throughput", "latency")
+STRICT: Final = ("only", "ignore", "max_price", "quantizations", "require_parameters")
+"""Wishes that leave a provider out, in the order in which they are looked at."""
 _DEVIATIONS: Final = {"p50": 0.0, "p75": 0.674, "p90": 1.282, "p99": 2.326}
 """Percentiles of a normal distribution."""
 _MOST_NAMES, _LONGEST = 100, 300
@@ -71,19 +73,25 @@ class Steering:
 
     def admits(self, posted: PostedOffer, seen: Seen, *, unit: Atoms) -> bool:
         """Whether it may serve at all; `unit`: atoms of one whole asset."""
+        return self.unmet(posted, seen, unit=unit) is None
+
+    def unmet(self, posted: PostedOffer, seen: Seen, *, unit: Atoms) -> str | None:
+        """The first of `STRICT` that it does not meet; None: it may serve."""
         offer, status = posted.offer, seen.status
         if self.only or self.ignore:
             named = names(offer)
-            if self.ignore & named or (self.only and not self.only & named):
-                return False
+            if self.only and not self.only & named:
+                return "only"
+            if self.ignore & named:
+                return "ignore"
+        if not _within(max(offer.input_price, offer.cached_input_price), self.input_price, unit):
+            return "max_price"
+        if not _within(offer.output_price, self.output_price, unit):
+            return "max_price"
         quantization, understood = ("", 0) if status is None else (status.quantization, status.parameters)
-        return (
-            _within(max(offer.input_price, offer.cached_input_price), self.input_price, unit)
-            and _within(offer.output_price, self.output_price, unit)
-            and (not self.quantizations or (quantization or "unknown") in self.quantizations)
-            and not self.unheard_of
-            and self.required & ~understood == 0
-        )
+        if self.quantizations and (quantization or "unknown") not in self.quantizations:
+            return "quantizations"
+        return "require_parameters" if self.unheard_of or self.required & ~understood else None
 
     def prefers(self, expected: Pace | None, *, ratio: float, spread: float) -> bool:
         """Whether it is likely to be as fast as wished, at each percentile; `ratio` and `spread`: observed
