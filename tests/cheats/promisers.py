@@ -1,6 +1,7 @@
 """Providers that cheat with their time: with what they advertise, promise and hold."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 from tallystick.protocol.errors import QuoteUnknown
@@ -8,6 +9,7 @@ from tallystick.protocol.expect import Expected, Redeemed
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.signed import Key, Signed, sign
 from tallystick.protocol.speed import Pace
+from tallystick.protocol.wire import read_authorization
 from tests.client.fake_chain import DOMAIN
 from tests.client.promising import Promising
 from tests.client.serving import Handler
@@ -60,6 +62,23 @@ class PromisesNothing(QuotesLongAfterAShortAdvert):
 
     def promise(self, handler: Handler) -> str | None:
         return None
+
+
+class TakesAndSaysNothing(Promising):
+    """Takes each request with a short quote, and says nothing but comments until its caller goes."""
+
+    taken = 0
+
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        if not super().handled(handler, path, raw):
+            self.taken += not read_authorization(handler.headers["Authorization"]).fetch
+            handler.head("text/event-stream")
+            with suppress(OSError):
+                while not self.closing:
+                    handler.chunk(b": wait\n\n")
+                    time.sleep(0.05)
+            handler.hang_up()
+        return True
 
 
 class HoldsProbesOpen(NeverKeepsRoom):

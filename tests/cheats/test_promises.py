@@ -1,5 +1,6 @@
 """What a provider gains by lying about its time: the next requests go elsewhere. Nobody waits for it."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.cheats.promisers import (
     QuotesLongAfterAShortAdvert,
     QuotesNothingAndTakesLong,
     ReplaysItsQuotes,
+    TakesAndSaysNothing,
     TricklesItsQuotes,
 )
 from tests.client.conftest import World, chat_body
@@ -99,6 +101,26 @@ def test_who_takes_longer_than_it_said_loses_its_place(shop: Shop, kind: type[Pr
     shop.ask(8, policy=fastest)
     assert 1 <= cheat.worked <= 3
     assert honest.worked == 8 - cheat.worked
+
+
+async def test_who_takes_requests_and_says_nothing_loses_its_place(shop: Shop) -> None:
+    """Its callers go before there is any answer that could be compared with its quote."""
+    cheat = shop.add(TakesAndSaysNothing, step=0.0005)
+    honest = shop.add(Promising, step=0.0008)
+    transport = shop.world.transport(view=shop.adverts, policy=fastest)
+    async with httpx2.AsyncClient(transport=transport) as client:
+        for number in range(4):
+            taken = cheat.taken
+            asked = asyncio.ensure_future(client.post(URL, json=chat_body(f"this is {number}", stream=True)))
+            await asyncio.to_thread(
+                shop.world.until, lambda asked=asked, taken=taken: asked.done() or cheat.taken > taken
+            )
+            if not asked.done():  # The caller's patience.
+                await asyncio.wait({asked}, timeout=0.8)
+                asked.cancel()
+                await asyncio.gather(asked, return_exceptions=True)
+    assert 1 <= cheat.taken <= 2
+    assert honest.worked == 4 - cheat.taken
 
 
 @pytest.mark.parametrize("kind", [HoldsProbesOpen, TricklesItsQuotes], ids=name)

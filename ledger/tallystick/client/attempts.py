@@ -18,7 +18,7 @@ from tallystick.client.purse import Pending
 from tallystick.protocol.expect import Expected, Redeemed
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Pace
-from tallystick.protocol.units import ZERO_HASH, Address, Hash32
+from tallystick.protocol.units import ZERO_HASH, Address, Hash32, Milliseconds
 
 _KEPT: Final = 1_000
 
@@ -74,6 +74,8 @@ class Attempt:
     """Told as soon as there is an output token."""
     waited_ms: int = 0
     """For the provider alone, since the request was sent: a caller that reads slowly is not its fault."""
+    asked_at: Milliseconds | None = None
+    """Since when it is being waited for; None: nobody waits now."""
     first_ms: int | None = None
     """Of those, until there was an output token."""
     last_ms: int = 0
@@ -89,7 +91,7 @@ class Attempt:
 
     def wait(self, milliseconds: int, output_tokens: int) -> None:
         """So long was waited, and so many tokens are here since."""
-        self.waited_ms += milliseconds
+        self.waited_ms, self.asked_at = self.waited_ms + milliseconds, None
         if output_tokens <= self.output_tokens:
             return
         self.last_ms, self.output_tokens = self.waited_ms, output_tokens

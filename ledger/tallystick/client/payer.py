@@ -138,6 +138,7 @@ class Payer:
                 self.tell(shown.outcome)  # nobody goes on with it
             raise
         finally:
+            self._see_left(attempt)
             if attempt.concluded and shown.outcome is not None and not shown.outcome.cut:
                 self._remember(attempt)
                 self.tell(shown.outcome)
@@ -147,6 +148,16 @@ class Payer:
         promised = attempt.promised
         if attempt.pending.streamed and promised is not None and attempt.first_ms is not None:
             self.record.begun(attempt.provider, promised, attempt.first_ms / 1000, now=self.now())
+
+    def _see_left(self, attempt: Attempt) -> None:
+        """Nobody waits any more for a stream's first token, which was to be here by now: whoever takes
+        requests, promises and says nothing must not be asked again before others."""
+        promised = attempt.promised
+        if attempt.asked_at is None or attempt.first_ms is not None or promised is None:
+            return
+        waited_s = (attempt.waited_ms + self.now() - attempt.asked_at) / 1000
+        if attempt.pending.streamed and not attempt.concluded and waited_s > promised.first_s:
+            self.record.begun(attempt.provider, promised, waited_s, now=self.now())
 
     def _remember(self, attempt: Attempt) -> None:
         """That it answered, and whether it kept its promise."""

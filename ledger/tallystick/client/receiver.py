@@ -75,6 +75,7 @@ class Receiver:
             It says nothing new for too long, though bytes come.
         """
         lines, done, waited, asked_at = Lines(), False, 0, self._now()
+        attempt.asked_at = asked_at
         while data := (yield from read(exchange)):
             took = self._now() - asked_at
             waited += took
@@ -109,7 +110,7 @@ class Receiver:
             if exchange.patience is not None and waited > exchange.patience * 1000:
                 yield Drop(exchange)
                 raise httpx2.ReadTimeout("The provider says nothing new.")
-            asked_at = self._now()
+            attempt.asked_at = asked_at = self._now()
         if not done and reception.final is None:
             raise Truncated("The stream broke off before its end.")
         self._conclude(attempt, reception, outcome)

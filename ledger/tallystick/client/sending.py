@@ -115,6 +115,7 @@ class Sender:
         while True:
             headers, voucher, grant = self._headers(attempt)
             was_sent, attempt.sent, began_at = attempt.sent, True, self._now()
+            attempt.asked_at = began_at
             exchange = yield from self._sending(attempt, was_sent, Send(
                 endpoint=endpoint_of(pending.posted.offer),
                 path=pending.path,
