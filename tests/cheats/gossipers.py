@@ -147,3 +147,15 @@ class InventsPayers(Gossiping):
         assert frame.receipt is not None
         paid = Verified(frame.receipt.message, frame.receipt.signature, self.key.address)
         return said_rating(sign(frame.message, DOMAIN, key_of(payer)), paid)
+
+
+class SilencesRaters(Gossiping):
+    """One payer that another provider served rates it all the time, each time above the last, so that nobody
+    hears what others found."""
+
+    payer = key_of(60)
+
+    async def act(self) -> None:
+        self.sent += 1
+        frame = rating_frame(self.payer, self.other, sequence=(1 << 62) + self.sent)
+        self.wires.nodes[self.victim.address].take_rating(frame)

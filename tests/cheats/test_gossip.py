@@ -19,9 +19,10 @@ from tests.cheats.gossipers import (
     RepeatsWhatIsKnown,
     ReplaysAnother,
     SendsTooMuch,
+    SilencesRaters,
     SpeaksForAnother,
 )
-from tests.network.wired import Wires, key_of
+from tests.network.wired import Wires, key_of, rating_frame
 
 SECONDS = 20
 CHEAT, VICTIM, OTHER, FRIEND = (key_of(number) for number in (4, 2, 3, 5))
@@ -137,3 +138,18 @@ async def test_invented_payers_rate_nobody(play: Callable[[type[Gossiping]], Pla
     played = await play(InventsPayers).play()
 
     assert all(not node.view.hearsay.rated(CHEAT.address) for node in played.wires.nodes.values())
+
+
+async def test_one_payer_silences_no_others(play: Callable[[type[Gossiping]], Played]) -> None:
+    played = play(SilencesRaters)
+    wires, honest = played.wires, [key_of(200 + number) for number in range(12)]
+    wires.payers |= {SilencesRaters.payer.address, *(payer.address for payer in honest)}
+
+    for payer in honest:
+        for _ in range(7):
+            await played.cheat.act()
+            wires.now += EVERY_MS
+        assert wires.nodes[VICTIM.address].take_rating(rating_frame(payer, OTHER))
+
+    rated = {heard.said.key[2] for heard in wires.nodes[VICTIM.address].view.hearsay.rated(OTHER.address)}
+    assert rated == {SilencesRaters.payer.address, *(payer.address for payer in honest)}

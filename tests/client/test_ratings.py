@@ -46,16 +46,16 @@ def test_a_rating_proves_itself(world: Any, ask: Callable[..., Any]) -> None:
     proven(frame, key_of(rating), lambda provider: rated.key.address, DOMAIN)
 
 
-def test_one_a_second_at_most(world: Any, ask: Callable[..., Any]) -> None:
-    _, other = asked(world, ask, 6, [1_700_000_000_000], more=150)
+def test_one_in_twelve_seconds_at_most(world: Any, ask: Callable[..., Any]) -> None:
+    _, other = asked(world, ask, 6, [1_700_000_000_000], more=1_500)
     assert len(other.ratings) == 1
 
 
 def test_only_what_is_news(world: Any, ask: Callable[..., Any]) -> None:
     """How many answers a rating is about when it goes out is the clerk's to choose."""
-    _, other = asked(world, ask, 6, [1_700_000_000_000], more=1_001)
+    _, other = asked(world, ask, 6, [1_700_000_000_000], more=12_001)
     said = [(int(data["rating"]["sequence"]), int(data["rating"]["count"])) for data in other.ratings]
     assert 1 <= len(said) <= 3
     for (earlier, fewer), (later, more) in itertools.pairwise(said):
-        assert later - earlier >= 1_000
-        assert more >= 2 * fewer
+        assert later - earlier >= 12_000
+        assert more >= 2 * fewer or later - earlier >= 30_000

@@ -24,8 +24,9 @@ from tallystick.protocol.units import Address, ChannelId, Milliseconds
 from tallystick.protocol.wire import RATINGS_PATH, signed_to_json
 from tallystick.reach import reachable_safely
 
-_APART_MS: Final = 1_000
-"""Between two ratings of one channel, at least."""
+_APART_MS: Final = 12_000
+"""Between two ratings of one channel, at least: nodes hear none sooner than `hearsay.RATED` intervals after
+the last one."""
 _STALE_MS: Final = 30_000
 """After which what was said is said again."""
 _NEWS: Final = 0.1

@@ -210,7 +210,8 @@ class Sight:
         checked = former = 0
         for frame, age_ms in frames:
             key = self._key(frame, models, keys)
-            if key is None or not self.hearsay.is_news(key, frame.message.sequence, frame.packed):
+            at = self._at(frame, age_ms)
+            if key is None or not self.hearsay.is_news(key, frame.message.sequence, frame.packed, at):
                 continue
             try:
                 said = proven(frame, key, keys.__getitem__, self._domain)
@@ -224,10 +225,14 @@ class Sight:
                 checked += _channel_of(frame.message) not in self._raters
                 if checked > _CHECKED or not self._is_served(frame.message):
                     continue
-            # A gateway that says it is old must not make its provider seem silent.
-            at = self._now() - min(age_ms, QUIET * self.hearsay.interval_ms)
             with self._lock:
                 self.hearsay.take(said, at)
+
+    def _at(self, frame: Frame, age_ms: int) -> int:
+        """When it was heard. A gateway that says it is old must not make its provider seem silent."""
+        if isinstance(frame.message, Rating):
+            return self._now() - age_ms
+        return self._now() - min(age_ms, QUIET * self.hearsay.interval_ms)
 
     def _key(self, frame: Frame, models: Mapping[Hash32, str], keys: Mapping[Address, Address]) -> Key | None:
         """None where the chain, as last read, says nothing of it."""

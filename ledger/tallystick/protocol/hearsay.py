@@ -2,9 +2,11 @@
 
 It is one rule for all kinds. Each message has a key (what it is about, and who says it) and a sequence; the
 higher sequence replaces the lower, and of two under one sequence the one whose bytes are greater, so that all
-who hear the same hold the same, in whatever order it came and however often. No sender's clock decides
-anything. Only proven messages come in, and `now` is milliseconds of a clock of one's own that never goes
-back. It knows no peer and no socket; nodes and payers use it alike.
+who hear the same hold the same, in whatever order it came and however often. A payer's next rating is heard
+some intervals after its last one, and of more payers than are remembered those heard last count. No sender's
+clock decides anything, and no sequence is weighed against another speaker's. Only proven messages come in,
+and `now` is milliseconds of a clock of one's own that never goes back. It knows no peer and no socket; nodes
+and payers use it alike.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -21,6 +23,9 @@ ACCUSERS: Final = 4
 """Of one provider that are remembered."""
 RATINGS: Final = 16
 """Of one provider that are remembered, each of another payer."""
+RATED: Final = 10
+"""Intervals before another rating of the same payer and provider is news: at a pace of two an interval for
+all payers of a provider, none has more than a twentieth of it."""
 QUORUM: Final = 2
 """Accusers that it takes to suspect a provider, where so many others are there to accuse it."""
 GRACE_MS: Final = 3_000
@@ -127,24 +132,28 @@ class Hearsay:
 
     # ------------------------------------------------------------------------------------------------ merge
 
-    def is_news(self, key: Key, sequence: int, packed: bytes) -> bool:
+    def is_news(self, key: Key, sequence: int, packed: bytes, now: int) -> bool:
         """Whether it would change anything: to be asked before a signature is checked."""
         kind, provider, _ = key
         if kind == "suspicion" and sequence != self.sequence(provider):
             return False  # Refuted already; or of a status that nobody may ever sign, and so for ever.
         held = self._held.get(key)
         if held is not None:
+            if kind == "rating" and now - held.at < RATED * self.interval_ms:
+                return False
             return (held.said.sequence, held.said.packed) < (sequence, packed)
         if kind == "status":
             return True
         rivals = self._beside.get((kind, provider), ())
         if len(rivals) < (ACCUSERS if kind == "suspicion" else RATINGS):
             return True
-        return self._rank(min(rivals, key=self._rank)) < (sequence, key)
+        if kind == "rating":
+            return min(self._held[rival].at for rival in rivals) < now
+        return min(self._standing(rival, now) for rival in rivals) < self._standing(key, now)
 
     def take(self, said: Said, now: int) -> bool:
         """Whether it was news."""
-        if not self.is_news(said.key, said.sequence, said.packed):
+        if not self.is_news(said.key, said.sequence, said.packed, now):
             return False
         kind, provider, _ = said.key
         if kind == "status" and said.key not in self._held:
@@ -156,7 +165,7 @@ class Hearsay:
         beside = self._beside.setdefault((kind, provider), set())
         beside.add(said.key)
         if kind != "status" and len(beside) > (ACCUSERS if kind == "suspicion" else RATINGS):
-            self._drop(min(beside, key=self._rank))
+            self._drop(min(beside, key=lambda key: self._rank(key, now)))
         return True
 
     def keep(self, offered: Mapping[Address, Collection[bytes]]) -> None:
@@ -180,8 +189,14 @@ class Hearsay:
             if kind != "rating" and heard.said.proof.signer != receipt_key(speaker):
                 self._drop(key)
 
-    def _rank(self, key: Key) -> tuple[int, Key]:
-        return self._held[key].said.sequence, key
+    def _rank(self, key: Key, now: int) -> tuple[int, Key]:
+        """The lowest gives way. Payers count from when they were heard last: whoever speaks often keeps one
+        place, and takes no other's."""
+        return (self._held[key].at, key) if key[0] == "rating" else self._standing(key, now)
+
+    def _standing(self, key: Key, now: int) -> tuple[int, Key]:
+        """Of an accusation: all are of the same status. Who is not believed keeps nobody out."""
+        return int(not self._is_doubted(key[2], now)), key
 
     def _drop(self, key: Key) -> None:
         del self._held[key]
@@ -216,11 +231,6 @@ class Hearsay:
     def sequence(self, provider: Address) -> int:
         """The highest of its statuses; -1 where none was heard."""
         return self._last.get(provider, (-1, 0))[0]
-
-    def heard_at(self, provider: Address) -> int | None:
-        """When its newest status was heard; None: never."""
-        last = self._last.get(provider)
-        return None if last is None else last[1]
 
     def statuses(self, provider: Address) -> list[Heard]:
         """The newest of each model."""

@@ -86,7 +86,7 @@ class View:
 
     def wants(self, key: Key, sequence: int, packed: bytes, now: int) -> bool:
         """Whether it is worth checking its signature: it is news, and its speaker keeps its pace."""
-        return self.hearsay.is_news(key, sequence, packed) and self._is_paced(key, now)
+        return self.hearsay.is_news(key, sequence, packed, now) and self._is_paced(key, now)
 
     def is_behind(self, key: Key, sequence: int) -> bool:
         """Whether something later is known: whoever says this should hear it, and most of all a node that
