@@ -117,7 +117,7 @@ class Fleet:
 
     def _dispatch(self, now: float, job: Job, quoted: dict[int, Pace]) -> None:
         ordering = [(self.posted.index(c.posted), c) for c in self._choices(now, job, quoted)]
-        if job.tries == 2:  # two refused: three are asked at once, and the best of them held to it
+        if job.tries == 1:  # one bounced it: three are asked at once, and the best of them held to it
             self.probed += 1
             asked = [i for i, _ in ordering[:3]]
             wait = 2 * max(self.way[job.payer][i] for i in asked)

@@ -5,7 +5,6 @@ Pure: it sends nothing, and what it is told is proven.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from tallystick.ports import PostedOffer
 from tallystick.protocol.expect import Expected, Redeemed, Size
@@ -13,15 +12,12 @@ from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Hash32
 
-_BOUNCES: Final = 2
-"""After so many the payer asks before it sends."""
-
 
 @dataclass(slots=True)
 class Haggling:
     """What was said of one request's time.
 
-    expecting ──bounce──▶ expecting (that quote counts) ──bounce──▶ asking ──▶ redeeming ──▶ sending plainly
+    expecting ──bounce──▶ asking (that quote counts) ──▶ redeeming ──▶ sending plainly
 
     Each arrow is taken once, so it ends whatever providers say: a request that expects nothing is taken or
     refused, and bounced by nobody.
@@ -32,25 +28,25 @@ class Haggling:
     """By offer: its provider's own word, in a bounce or when it was asked."""
     held: dict[Hash32, Quote] = field(default_factory=dict)
     """By offer: the quote under which room is held."""
-    bounces: int = 0
+    was_bounced: bool = False
     asked: bool = False
 
     def says(self, posted: PostedOffer, expected: Pace | None) -> Expected | Redeemed | None:
         """What goes along with the request; None: nothing is expected of it."""
         if (quote := self.held.get(posted.offer_hash)) is not None:
             return Redeemed(quote.struct_hash())
-        if self.asked or self.bounces >= _BOUNCES or expected is None:
+        if self.was_bounced or expected is None:
             return None
         return Expected(size=self.size, pace=expected)
 
     def bounced(self, posted: PostedOffer, quote: Quote) -> None:
-        self.bounces += 1
+        self.was_bounced = True
         self.quoted[posted.offer_hash] = quote.pace
 
     @property
     def asks(self) -> bool:
         """Whether quotes are asked for now."""
-        return self.bounces >= _BOUNCES and not self.asked
+        return self.was_bounced and not self.asked
 
     def answered(self, quotes: Mapping[Hash32, Quote]) -> None:
         """Those that were asked for, by offer."""

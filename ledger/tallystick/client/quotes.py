@@ -1,6 +1,6 @@
 """What providers promise of a request's time, and whose word that is.
 
-A provider that is sent an expectation accepts with a signed quote, or bounces with one. Where two have
+A provider that is sent an expectation accepts with a signed quote, or bounces with one. Where one has
 bounced, the payer asks a few for quotes that hold room, all at once, and redeems the best.
 """
 
