@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.gossip import write_body
-from tallystick.protocol.hearsay import Said, said_rating, said_suspicion
-from tallystick.protocol.signed import Key, Verified, sign
-from tallystick.protocol.status import Rating, Suspicion
-from tests.network.wired import DOMAIN, Wires, key_of, message, rating_frame, said_by
+from tallystick.protocol.hearsay import Said, said_suspicion
+from tallystick.protocol.signed import Key, sign
+from tallystick.protocol.status import Suspicion
+from tests.network.wired import DOMAIN, Wires, key_of, message, rating_frame, said_by, said_rating
 
 EVERY_MS = 100
 """Between two messages of an adversary."""
@@ -139,14 +139,7 @@ class InventsPayers(Gossiping):
     """Ratings of itself by payers that it makes up, with receipts that it signs."""
 
     def says(self) -> list[Said]:
-        return [self.rating(1_000 + 10 * self.sent + place) for place in range(10)]
-
-    def rating(self, payer: int) -> Said:
-        frame = rating_frame(key_of(payer), self.key)
-        assert isinstance(frame.message, Rating)
-        assert frame.receipt is not None
-        paid = Verified(frame.receipt.message, frame.receipt.signature, self.key.address)
-        return said_rating(sign(frame.message, DOMAIN, key_of(payer)), paid)
+        return [said_rating(key_of(1_000 + 10 * self.sent + place), self.key) for place in range(10)]
 
 
 class SilencesRaters(Gossiping):

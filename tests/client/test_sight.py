@@ -1,6 +1,7 @@
 """What a payer sees of providers: as much as was signed, from gateways that may lie."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -13,12 +14,12 @@ from tallystick.client.sight import Sight
 from tallystick.ports import MarketTerms, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.errors import MalformedMessage, WrongSigner
-from tallystick.protocol.hearsay import Said, said_rating, said_suspicion
-from tallystick.protocol.signed import Key, Verified, sign
-from tallystick.protocol.status import Rating, Suspicion
+from tallystick.protocol.hearsay import Said, said_status, said_suspicion
+from tallystick.protocol.signed import Key, sign
+from tallystick.protocol.status import Suspicion
 from tallystick.protocol.told import said_to_json
 from tallystick.protocol.units import Address, Atoms, Milliseconds
-from tests.network.wired import DOMAIN, key_of, offer_of, rating_frame, said_by
+from tests.network.wired import DOMAIN, key_of, offer_of, said_by, said_rating, status_of_node
 
 ONE, TWO, THREE, FOUR = (key_of(number) for number in (1, 2, 3, 4))
 PAYER = key_of(50)
@@ -112,14 +113,6 @@ def suspicion(accuser: Key, provider: Key, sequence: int) -> Said:
     return said_suspicion(sign(message, DOMAIN, accuser))
 
 
-def rating(payer: Key, provider: Key, *, sequence: int = 1, session: Key | None = None) -> Said:
-    frame = rating_frame(payer, provider, sequence=sequence, session=session)
-    assert isinstance(frame.message, Rating)
-    assert frame.receipt is not None
-    proof = sign(frame.message, DOMAIN, session or payer)
-    return said_rating(proof, Verified(frame.receipt.message, frame.receipt.signature, provider.address))
-
-
 def running(scene: Scene, key: Key) -> int | None:
     status = scene.sight.sighted.seen(offer_of(key)).status
     return None if status is None else status.running
@@ -202,6 +195,15 @@ def test_one_accuser_is_not_believed_and_two_are(scene: Scene) -> None:
     assert not scene.sight.sighted.seen(offer_of(THREE)).suspected
 
 
+def test_who_accuses_itself_or_names_another_s_offer_says_nothing(scene: Scene) -> None:
+    scene.sight.hear(told(*(said_by(key) for key in (ONE, TWO, THREE)), suspicion(ONE, ONE, 1)))
+    assert scene.sight.hearsay.suspicions(ONE.address) == []
+
+    stolen = replace(status_of_node(FOUR), offer_hash=offer_of(ONE).offer_hash)
+    scene.sight.hear(told(said_status(sign(stolen, DOMAIN, FOUR), "m")))
+    assert scene.sight.hearsay.sequence(FOUR.address) == -1
+
+
 def test_a_gateway_that_calls_a_status_old_makes_nobody_silent(scene: Scene) -> None:
     scene.sight.hear(told(said_by(TWO), age_ms=10**9))
 
@@ -220,23 +222,20 @@ def test_one_gateway_s_word_on_how_many_there_are_changes_nothing(scene: Scene) 
 def test_a_rating_counts_where_its_channel_is_on_chain(scene: Scene) -> None:
     payers = [key_of(number) for number in (50, 51, 52)]
     scene.chain.paid.update(payer.address for payer in payers)
-    scene.sight.hear(told(*(rating(payer, TWO) for payer in payers), rating(key_of(60), TWO)))
+    scene.sight.hear(told(*(said_rating(payer, TWO) for payer in payers), said_rating(key_of(60), TWO)))
 
     assert len(scene.sight.hearsay.rated(TWO.address)) == 3
     assert scene.sight.sighted.seen(offer_of(TWO)).ratio > 1
 
-    scene.sight.hear(told(rating(key_of(60), TWO)))
+    scene.sight.hear(told(said_rating(key_of(60), TWO)))
     assert scene.chain.asked == 4  # Nobody has it asked again and again.
 
 
 def test_a_rating_under_a_receipt_of_another_provider_is_forged(scene: Scene) -> None:
-    frame = rating_frame(PAYER, TWO, signer=THREE)
-    assert isinstance(frame.message, Rating)
-    assert frame.receipt is not None
-    said = said_rating(
-        sign(frame.message, DOMAIN, PAYER),
-        Verified(frame.receipt.message, frame.receipt.signature, THREE.address),
-    )
+    said = said_rating(PAYER, TWO)
+    assert said.receipt is not None
+    other = sign(said.receipt.message, DOMAIN, THREE)
+    said = replace(said, receipt=other)
     with pytest.raises(WrongSigner):
         scene.sight.hear(told(said))
 
@@ -265,8 +264,8 @@ def test_the_dead_are_not_asked(scene: Scene) -> None:
 def test_what_is_said_in_a_payer_s_name_does_not_silence_it(scene: Scene) -> None:
     """A provider can sign a receipt for a channel that nobody opened, and name any payer in it."""
     scene.chain.paid.add(PAYER.address)
-    scene.sight.hear(told(rating(PAYER, TWO, session=key_of(99))))
+    scene.sight.hear(told(said_rating(PAYER, TWO, session=key_of(99))))
     assert not scene.sight.hearsay.rated(TWO.address)
 
-    scene.sight.hear(told(rating(PAYER, TWO, sequence=2)))
+    scene.sight.hear(told(said_rating(PAYER, TWO, sequence=2)))
     assert len(scene.sight.hearsay.rated(TWO.address)) == 1

@@ -11,10 +11,11 @@ from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.gossip import Frame, Gossip, write_body
 from tallystick.protocol.hearsay import Said, said_status
+from tallystick.protocol.hearsay import key_of as hearsay_key
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.packed import pack
 from tallystick.protocol.receipt import Receipt
-from tallystick.protocol.signed import Key, sign
+from tallystick.protocol.signed import Key, Verified, sign
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.stake import Stake
 from tallystick.protocol.status import Rating, Status
@@ -134,6 +135,16 @@ def rating_frame(
     )
     proof, paid = sign(rating, DOMAIN, session), sign(receipt, DOMAIN, signer or provider)
     return Frame(rating, pack(rating), proof.signature, paid.signed)
+
+
+def said_rating(payer: Key, provider: Key, *, sequence: int = 1, session: Key | None = None) -> Said:
+    """What `rating_frame` makes, as whoever proved it holds it."""
+    frame = rating_frame(payer, provider, sequence=sequence, session=session)
+    assert isinstance(frame.message, Rating)
+    assert frame.receipt is not None
+    proof = sign(frame.message, DOMAIN, session or payer)
+    paid = Verified(frame.receipt.message, frame.receipt.signature, provider.address)
+    return Said(hearsay_key(frame.message), sequence, proof, frame.packed, paid)
 
 
 @dataclass

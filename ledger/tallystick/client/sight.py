@@ -6,7 +6,7 @@ import random
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from statistics import median_low
 from threading import Event, Lock, Thread
@@ -23,8 +23,8 @@ from tallystick.ports import UNSEEN, ChainReader, PostedOffer, Seen
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import MarketError, WrongSigner
 from tallystick.protocol.gossip import Frame
-from tallystick.protocol.hearsay import QUIET, Hearsay, Key, key_of
-from tallystick.protocol.proving import HIGHEST, named_by, proven
+from tallystick.protocol.hearsay import QUIET, Hearsay
+from tallystick.protocol.proving import known_key, named_by, proven
 from tallystick.protocol.rating import agreed
 from tallystick.protocol.status import Rating, Status
 from tallystick.protocol.told import read_told
@@ -201,7 +201,9 @@ class Sight:
     def hear(self, data: object) -> None:
         """What one gateway tells. Raises MalformedMessage or SignatureError at the first message that is not
         its speaker's; those before it are kept."""
-        models = {posted.offer_hash: posted.offer.model for posted in self._listing.known}
+        models: dict[Address, dict[Hash32, str]] = {}
+        for posted in self._listing.known:
+            models.setdefault(posted.offer.provider, {})[posted.offer_hash] = posted.offer.model
         keys = {posted.offer.provider: posted.stake.receipt_key for posted in self._listing.known}
         self._keep()
         known, frames = read_told(data)
@@ -209,7 +211,7 @@ class Sight:
         self.hearsay.is_part_of(median_low(self._told))
         checked = former = 0
         for frame, age_ms in frames:
-            key = self._key(frame, models, keys)
+            key = known_key(frame.message, models.get)
             at = self._at(frame, age_ms)
             if key is None or not self.hearsay.is_news(key, frame.message.sequence, frame.packed, at):
                 continue
@@ -233,17 +235,6 @@ class Sight:
         if isinstance(frame.message, Rating):
             return self._now() - age_ms
         return self._now() - min(age_ms, QUIET * self.hearsay.interval_ms)
-
-    def _key(self, frame: Frame, models: Mapping[Hash32, str], keys: Mapping[Address, Address]) -> Key | None:
-        """None where the chain, as last read, says nothing of it."""
-        message = frame.message
-        who = message.provider if isinstance(message, Status | Rating) else message.accuser
-        if message.provider not in keys or who not in keys or message.sequence >= HIGHEST:
-            return None
-        if not isinstance(message, Status):
-            return key_of(message)
-        model = models.get(message.offer_hash)
-        return None if model is None else key_of(message, model)
 
     def _was_named(self, provider: Address, key: Address) -> bool:
         """Whether the provider named it, before or after the chain was last read here."""

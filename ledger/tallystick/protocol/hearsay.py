@@ -82,10 +82,6 @@ def said_suspicion(proof: Verified[Suspicion]) -> Said:
     return Said(key_of(proof.message), proof.message.sequence, proof, pack(proof.message))
 
 
-def said_rating(proof: Verified[Rating], receipt: Verified[Receipt]) -> Said:
-    return Said(key_of(proof.message), proof.message.sequence, proof, pack(proof.message), receipt)
-
-
 def key_of(message: Status | Suspicion | Rating, model: str = "") -> Key:
     match message:
         case Status():

@@ -1,19 +1,38 @@
 """Whether hearsay is its speaker's own: nodes and payers ask it alike."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import MalformedMessage, WrongSigner
 from tallystick.protocol.gossip import Frame
-from tallystick.protocol.hearsay import Key, Said
+from tallystick.protocol.hearsay import Key, Said, key_of
 from tallystick.protocol.signed import Signed, verify
 from tallystick.protocol.status import Rating, Status, Suspicion
-from tallystick.protocol.units import Address
+from tallystick.protocol.units import Address, Hash32
 
 HIGHEST: Final = 1 << 63
 """No sequence reaches it: whoever signs one has nothing left to say."""
+Offered = Callable[[Address], Mapping[Hash32, str] | None]
+"""The models of a provider's offers by their hashes; None: it offers nothing."""
+
+
+def known_key(message: Status | Suspicion | Rating, offered: Offered) -> Key | None:
+    """None where the chain, as known here, says nothing of the offer or of whom it is about: it may be known
+    elsewhere already, or no more."""
+    models = offered(message.provider)
+    if models is None or message.sequence >= HIGHEST:
+        return None
+    match message:
+        case Status():
+            model = models.get(message.offer_hash)
+            return None if model is None else key_of(message, model)
+        case Suspicion():
+            is_other = message.accuser != message.provider and offered(message.accuser) is not None
+            return key_of(message) if is_other else None
+        case Rating():
+            return key_of(message)
 
 
 def proven(frame: Frame, key: Key, receipt_key: Callable[[Address], Address], domain: Domain) -> Said:

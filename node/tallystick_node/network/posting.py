@@ -9,7 +9,6 @@ from tallystick.protocol.wire import GOSSIP, GOSSIP_PATH, NETWORK_PATH
 
 TIMEOUT_S: Final = 2.0
 """For one exchange: whoever takes longer does not answer."""
-HEADER_LIMIT: Final = 1024
 _NETWORK_LIMIT: Final = 4 << 20
 _CONNECTIONS: Final = 64
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tallystick.ports import PostedOffer
-from tallystick.protocol.hearsay import Key, key_of
-from tallystick.protocol.proving import HIGHEST
+from tallystick.protocol.hearsay import Key
+from tallystick.protocol.proving import known_key
 from tallystick.protocol.status import Rating, Status, Suspicion
 from tallystick.protocol.units import Address, Hash32
 from tallystick.reach import reachable_safely
@@ -39,20 +39,12 @@ class Roster:
         return self.peers[provider].receipt_key
 
     def key_of(self, message: Status | Suspicion | Rating) -> Key | None:
-        """None where the chain, as known here, says nothing of the offer or of whom it is about: it may be
-        known elsewhere already, or no more."""
-        peer = self.peers.get(message.provider)
-        if peer is None or message.sequence >= HIGHEST:
-            return None
-        match message:
-            case Status():
-                model = peer.models.get(message.offer_hash)
-                return None if model is None else key_of(message, model)
-            case Suspicion():
-                known = message.accuser in self.peers and message.accuser != message.provider
-                return key_of(message) if known else None
-            case Rating():
-                return key_of(message)
+        """As of `known_key`."""
+        return known_key(message, self._offered)
+
+    def _offered(self, provider: Address) -> Mapping[Hash32, str] | None:
+        peer = self.peers.get(provider)
+        return None if peer is None else peer.models
 
     @property
     def models(self) -> dict[Address, frozenset[bytes]]:
