@@ -83,6 +83,7 @@ from tallystick_node.config import Config, ConfigInvalid
 from tallystick_node.engine.upstream import EngineGone, Reply
 from tallystick_node.gateway.ask import Ask
 from tallystick_node.local.bench.gossip_sim import status_said
+from tallystick_node.network.origin import read_wishes
 from tallystick_node.network.own import Asked
 
 
@@ -500,7 +501,7 @@ DECODERS = {
         ("gateway.ask.read",),
     ),
     "own user's request": Decoder(
-        lambda raw: Asked.read("/v1/chat/completions", raw, {}).for_engine("m"),
+        lambda raw: Asked.read("/v1/chat/completions", raw, {}, read_wishes).for_engine("m"),
         (MalformedMessage,),
         (ASKED, b'{"model": "m", "prompt": [[1, 2], [3]], "n": 2, "max_tokens": 7}'),
         ("network.own.read",),

@@ -19,7 +19,8 @@ from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.load import Work
 from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.network.lobby import Lobby, LobbyLimits
-from tallystick_node.network.own import Answer, Own, Quoted
+from tallystick_node.network.origin import read_wishes
+from tallystick_node.network.own import Answer, Own, Quoted, Wishes
 from tallystick_node.network.participation import Participation
 from tallystick_node.network.policies import ByLoad, Policy, Request, State
 from tallystick_node.network.users import User, Users
@@ -39,8 +40,11 @@ class Shop:
     known: int = 1
     asked: list[bytes] = field(default_factory=list)
     headers: Mapping[str, str] = field(default_factory=dict)
+    quotes: list[tuple[str, ...]] = field(default_factory=list)
+    """The models that were asked about."""
 
-    def quoted(self, request: Request) -> Quoted:
+    def quoted(self, request: Request, wishes: Wishes) -> Quoted:
+        self.quotes.append(wishes.models)
         return Quoted(sellers=self.known)
 
     async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
@@ -136,6 +140,7 @@ def make_node(make_world: Make) -> Callable[..., Any]:
             own = Own(
                 upstream=world.upstream,
                 serves=lambda model: model if model == MODEL else None,
+                read_wishes=read_wishes,
                 participation=participation,
                 lobby=lobby,
                 clock=world.clock,
@@ -358,6 +363,43 @@ async def test_whom_to_buy_from_is_said_to_who_buys_and_not_to_the_engine(
     assert orjson.loads(shop.asked[0]).items() >= steering.items()
     (body,) = node.world.engine.bodies
     assert not steering.keys() & body.keys()
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"provider": {"foo": 1}},
+        {"provider": {"sort": "beauty"}},
+        {"models": "m"},
+        {"tallystick": {"hedges": True}},
+    ],
+)
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_wish_that_means_nothing_is_refused_wherever_it_would_be_answered(
+    make_node: Callable[..., Any], strange: dict[str, Any], away: bool
+) -> None:
+    shop = Shop([b"{}"])
+    node = await make_node(shop=shop, policy=Answers([away]))
+    refused = await node.ask(**strange)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "malformed-message")
+    assert (node.world.engine.started, shop.asked) == (0, [])
+
+
+async def test_models_are_tried_one_after_the_other_here_as_elsewhere(make_node: Callable[..., Any]) -> None:
+    shop = Shop([None], known=0)
+    node = await make_node(shop=shop, policy=Answers([False, False, False]))
+    for named in ({"models": [MODEL]}, {"model": "none", "models": [MODEL]}):
+        answer = await node.world.http.post(
+            CHAT, json={"messages": [], **named}, headers={"Authorization": f"Bearer {KEY}"}
+        )
+        assert answer.status_code == 200
+    assert [body["model"] for body in node.world.engine.bodies] == [MODEL, MODEL]
+    assert shop.quotes == [(MODEL,), ("none",), (MODEL,)]
+    shop.known = 1
+    assert (await node.ask(model="none", models=[MODEL])).json()["choices"], "what is sold is bought; else"
+    assert len(shop.asked) == 1
+    gone = await node.ask(model="none", models=["none-either"])
+    assert gone.status_code != 200
 
 
 async def test_what_nobody_sells_the_own_engine_answers(make_node: Callable[..., Any]) -> None:

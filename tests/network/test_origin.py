@@ -11,8 +11,8 @@ import pytest
 
 from tallystick.client.rules import cheapest
 from tallystick.protocol.units import Tokens
-from tallystick_node.network.origin import Origin, of_others
-from tallystick_node.network.own import Answer
+from tallystick_node.network.origin import Origin, read_wishes
+from tallystick_node.network.own import Answer, Wishes
 from tallystick_node.network.policies import Request
 from tests.client.conftest import World, chat_body
 from tests.client.echo import MODEL
@@ -29,6 +29,10 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await anyio.to_thread.run_sync(made.close)
 
 
+def wishes(**fields: Any) -> Wishes:
+    return read_wishes({"model": MODEL, **fields})
+
+
 Opened = Callable[..., Origin]
 
 
@@ -38,7 +42,8 @@ async def origin(world: World) -> AsyncIterator[Opened]:
     async with AsyncExitStack() as stack:
 
         def made(own: FakeProvider, **options: Any) -> Origin:
-            session = world.session(policy=of_others(own.key.address, cheapest), **options)
+            avoids = frozenset({own.key.address})
+            session = world.session(policy=cheapest, avoids=avoids, **options)
             buyer = Origin(session, provider=own.key.address)
             stack.push_async_callback(buyer.aclose)
             return buyer
@@ -54,7 +59,7 @@ async def test_an_answer_is_bought_of_another_and_paid(world: World, origin: Ope
     own, other = world.provider(price=1), world.provider(price=100)
     buyer = origin(own)
     await buyer.look()
-    assert (buyer.quoted(REQUEST).sellers, buyer.models()) == (1, [MODEL])
+    assert (buyer.quoted(REQUEST, wishes()).sellers, buyer.models()) == (1, [MODEL])
     answer = await bought(buyer)
     assert answer is not None
     assert answer.content is not None
@@ -70,10 +75,29 @@ async def test_nothing_is_bought_of_oneself(world: World, origin: Opened) -> Non
     own = world.provider(price=1)
     buyer = origin(own)
     await buyer.look()
-    assert (buyer.quoted(REQUEST).sellers, buyer.models()) == (0, [])
+    assert (buyer.quoted(REQUEST, wishes()).sellers, buyer.models()) == (0, [])
     assert await bought(buyer) is None
     assert await bought(buyer, stream=True) is None
     assert (own.worked, buyer.bought) == (0, 0)
+
+
+async def test_nothing_is_bought_of_oneself_whatever_a_user_wishes(world: World, origin: Opened) -> None:
+    own = world.provider(price=1)
+    buyer = origin(own)
+    await buyer.look()
+    for wish in ({"sort": "price"}, {"only": ["0x" + own.key.address.hex()]}):
+        assert buyer.quoted(REQUEST, wishes(provider=wish)).sellers == 0
+        assert await bought(buyer, provider=wish) is None
+    assert own.worked == 0
+
+
+async def test_a_seller_that_the_request_forbids_is_none(world: World, origin: Opened) -> None:
+    own, other = world.provider(price=1), world.provider(price=100)
+    buyer = origin(own)
+    await buyer.look()
+    ignored = {"ignore": ["0x" + other.key.address.hex()]}
+    assert buyer.quoted(REQUEST, wishes(provider=ignored)).sellers == 0
+    assert buyer.quoted(REQUEST, Wishes(models=("none", MODEL), steering=wishes().steering)).sellers == 1
 
 
 async def test_a_stream_is_passed_on_as_it_comes(world: World, origin: Opened) -> None:

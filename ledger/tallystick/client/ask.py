@@ -103,7 +103,7 @@ def read_ask(path: str, body: bytes) -> Ask:
     if not isinstance(fields, dict):
         raise MalformedRequest("The body is not an object that names a model.")
     model, *fallbacks = read_models(fields)
-    steering, manner = read_steering(fields), _read_manner(fields)
+    steering, manner = read_steering(fields), read_manner(fields)
     fields = {name: value for name, value in fields.items() if name not in (PROVIDER, MODELS, OWN)}
     fields["model"] = model
     options = fields.get("stream_options")
@@ -129,8 +129,8 @@ def read_ask(path: str, body: bytes) -> Ask:
     )
 
 
-def _read_manner(fields: Mapping[str, object]) -> Mapping[str, bool]:
-    """Raises MalformedRequest."""
+def read_manner(fields: Mapping[str, object]) -> Mapping[str, bool]:
+    """What the caller says of this request alone; raises MalformedRequest."""
     manner = fields.get(OWN)
     manner = {} if manner is None else manner
     if not isinstance(manner, dict) or not all(type(manner.get(name, False)) is bool for name in _MANNERS):

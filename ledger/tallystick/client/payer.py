@@ -29,7 +29,7 @@ from tallystick.client.record import Record
 from tallystick.client.searching import Search
 from tallystick.client.sending import ChannelGone, Sender, endpoint_of
 from tallystick.ports import PostedOffer, Recount, View
-from tallystick.protocol.units import Atoms, Milliseconds
+from tallystick.protocol.units import Address, Atoms, Milliseconds
 from tallystick.protocol.voucher import request_hash
 
 
@@ -57,8 +57,9 @@ class Payer:
         tokenizers: Mapping[str, Recount] = MappingProxyType({}),
         continues: bool = False,
         hedges: bool = False,
+        avoids: frozenset[Address] = frozenset(),
     ):
-        """`continues` and `hedges`: as of `transport`."""
+        """`continues` and `hedges`: as of `transport`; `avoids`: as of `open_session`."""
         self._continues, self._hedges = continues, hedges
         self.purse = purse
         self.listing = listing
@@ -87,6 +88,7 @@ class Payer:
             record=self.record,
             evidence=purse.evidence,
             policy=policy,
+            avoids=avoids,
             now=now,
             local=self.local,
             refresh=clerk.refresh,

@@ -69,6 +69,7 @@ class Prospects:
         record: Record,
         evidence: Evidence,
         policy: Policy,
+        avoids: frozenset[Address],
         now: Callable[[], Milliseconds],
         local: bool,
         refresh: Callable[[], None],
@@ -77,6 +78,7 @@ class Prospects:
         self.underway = Underway(now)
         self.record = record
         self.policy = policy
+        self._avoids = avoids
         self._listing = listing
         self._view = view
         self._evidence = evidence
@@ -135,7 +137,7 @@ class Prospects:
             steered(self.policy, wanted.steering),
             now=Timestamp(self._now() // 1000),
             local=self._local,
-            avoided=self._evidence.avoided(),
+            avoided=self._evidence.avoided() | self._avoids,
         )
 
     def _candidate(self, posted: PostedOffer, quoted: Mapping[Hash32, Pace]) -> Candidate:

@@ -31,7 +31,7 @@ from tallystick.home import Home
 from tallystick.ports import ChainReader, Directory, PostedOffer, Recount, Signer, View
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.units import Milliseconds, Tokens
+from tallystick.protocol.units import Address, Milliseconds, Tokens
 
 
 def open_session(
@@ -49,9 +49,10 @@ def open_session(
     view: View | None = None,
     continues: bool = False,
     hedges: bool = False,
+    avoids: frozenset[Address] = frozenset(),
 ) -> "Session":
     """What `transport` and the clients share; arguments and errors as of `transport`. `view`: what is heard
-    of providers, for who hears it anyway."""
+    of providers, for who hears it anyway. Of `avoids` nothing is bought, whatever a request wishes."""
     recounts = load_tokenizers(tokenizers)
     folder = Home.at(home)
     if not isinstance(deployment, Deployment):
@@ -75,6 +76,7 @@ def open_session(
         view=view,
         continues=continues,
         hedges=hedges,
+        avoids=avoids,
         sighted=True,
     )
 
@@ -103,6 +105,7 @@ class Session:
         continues: bool = False,
         hedges: bool = False,
         view: View | None = None,
+        avoids: frozenset[Address] = frozenset(),
         sighted: bool = False,
     ):
         """`sighted`: what gateways tell of one another is looked up, where no other `view` is given."""
@@ -129,6 +132,7 @@ class Session:
             tokenizers=tokenizers,
             continues=continues,
             hedges=hedges,
+            avoids=avoids,
         )
         self.clerk.attend(self.payer)
         self._finalizer = weakref.finalize(self, _close, self.clerk, self.purse, self.pools, closing, sight)

@@ -24,7 +24,7 @@ from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.start import Provider
 from tallystick_node.network.loading import load_policy
 from tallystick_node.network.lobby import Lobby, LobbyLimits
-from tallystick_node.network.origin import Means, Origin
+from tallystick_node.network.origin import Means, Origin, read_wishes
 from tallystick_node.network.own import Own, Running
 from tallystick_node.network.participation import Mean, Participation
 from tallystick_node.network.policies import Prices, Request
@@ -98,6 +98,7 @@ class Origins:
         self.own = own = Own(
             upstream=self._upstream,
             serves=self._engine_name,
+            read_wishes=read_wishes,
             participation=self.participation,
             lobby=lobby,
             clock=self._clock,

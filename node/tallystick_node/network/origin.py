@@ -6,11 +6,11 @@ never buys from the provider that it is.
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import anyio.to_thread
 import httpx2
@@ -18,18 +18,20 @@ import orjson
 import structlog
 
 from tallystick.chain.deployment import Deployment
+from tallystick.client.ask import read_manner
 from tallystick.client.budget import Budget
-from tallystick.client.choose import TYPICAL_ANSWER, Candidate, Choice, Policy, Wanted
-from tallystick.client.errors import AnswerLost
+from tallystick.client.choose import TYPICAL_ANSWER, Wanted
+from tallystick.client.errors import AnswerLost, MalformedRequest
 from tallystick.client.rules import RULES
 from tallystick.client.session import Session, open_session
 from tallystick.client.sight import Sighted
+from tallystick.client.steering import Steering, read_models, read_steering
 from tallystick.client.transport import BASE_URL, Transport, error_body
 from tallystick.ports import Signer
-from tallystick.protocol.errors import MarketError
+from tallystick.protocol.errors import MalformedMessage, MarketError
 from tallystick.protocol.hearsay import Hearsay
 from tallystick.protocol.units import Address, Atoms
-from tallystick_node.network.own import EVENT_STREAM, Answer, Quoted
+from tallystick_node.network.own import EVENT_STREAM, Answer, Quoted, Wishes
 from tallystick_node.network.policies import Request
 
 _TIMES: Final = {"connect": 5.0, "read": 600.0, "write": 60.0, "pool": 60.0}
@@ -58,13 +60,13 @@ class Means:
     """One of `RULES`."""
 
 
-def of_others(provider: Address, rule: Policy) -> Policy:
-    """The rule, over all providers but this one: who bought from itself would pay gas to stand still."""
-
-    def chosen(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
-        return rule([item for item in candidates if item.posted.offer.provider != provider], wanted)
-
-    return chosen
+def read_wishes(fields: Mapping[str, Any]) -> Wishes:
+    """As every payer reads them; raises MalformedMessage."""
+    try:
+        read_manner(fields)
+        return Wishes(models=read_models(fields), steering=read_steering(fields))
+    except MalformedRequest as error:
+        raise MalformedMessage(str(error), required=error.required) from error
 
 
 class Origin:
@@ -88,7 +90,8 @@ class Origin:
             deployment=means.deployment,
             budget=Budget(total=means.total, per_request=min(means.per_request, means.total)),
             home=means.home,
-            policy=of_others(means.provider, RULES[means.rule]),
+            policy=RULES[means.rule],
+            avoids=frozenset({means.provider}),  # Who bought from itself would pay gas to stand still.
             view=None if hearsay is None else Sighted(hearsay),
             continues=True,  # A user asked this node, and need not know that another broke off.
         )
@@ -105,15 +108,19 @@ class Origin:
         known = (posted.offer for posted in self._session.payer.listing.known)
         return sorted({offer.model for offer in known if offer.provider != self._provider})
 
-    def quoted(self, request: Request) -> Quoted:
+    def quoted(self, request: Request, wishes: Wishes) -> Quoted:
         """Of what is known: nobody is asked."""
         prospects = self._session.payer.prospects
+        model, *fallbacks = wishes.models
+        assert isinstance(wishes.steering, Steering)
         wanted = Wanted(
-            model=request.model,
+            model=model,
             input_tokens=request.input_tokens,
             output_tokens=request.output_tokens,
             seed=secrets.randbits(64),
-            typical_output=prospects.record.typical_output(request.model, TYPICAL_ANSWER),
+            typical_output=prospects.record.typical_output(model, TYPICAL_ANSWER),
+            fallbacks=tuple(fallbacks),
+            steering=wishes.steering,
         )
         choices = prospects.foreseen(wanted)
         return Quoted(

@@ -5,9 +5,9 @@ Only what is here reaches a seller: a paid request never comes here, and so is n
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 import orjson
@@ -74,13 +74,28 @@ class Quoted:
     balance: Atoms = Atoms(0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What a body says of whom to buy from."""
+
+    models: tuple[str, ...]
+    """That will do, the best first."""
+    steering: object = None
+    """The seller's own: nothing here depends on it."""
+
+
 class Seller(Protocol):
     """The market, in the hands of a node that buys."""
 
-    def quoted(self, request: Request) -> Quoted: ...
+    def quoted(self, request: Request, wishes: Wishes) -> Quoted:
+        """For the models of `wishes`."""
 
     async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
         """None: nobody sold it, nothing was told and nothing is owed for it."""
+
+
+ReadWishes = Callable[[Mapping[str, Any]], Wishes]
+"""Of a body; raises MalformedMessage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +106,8 @@ class Asked:
     body: bytes
     fields: Mapping[str, Any]
     request: Request
+    """For the first of the models."""
+    wishes: Wishes
     streamed: bool
     answers: int
     """Asked for with `n`."""
@@ -103,14 +120,15 @@ class Asked:
         return orjson.dumps({**kept, "model": model})
 
     @classmethod
-    def read(cls, path: str, body: bytes, headers: Mapping[str, str]) -> "Asked":
+    def read(cls, path: str, body: bytes, headers: Mapping[str, str], read_wishes: ReadWishes) -> "Asked":
         """Raises MalformedMessage."""
         try:
             fields = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise MalformedMessage("The body is not JSON.") from error
-        if not isinstance(fields, dict) or not isinstance(model := fields.get("model"), str):
+        if not isinstance(fields, dict):
             raise MalformedMessage("The body is not an object that names a model.", required="model")
+        wishes = read_wishes(fields)
         try:
             orjson.dumps(fields)
         except orjson.JSONEncodeError as error:
@@ -118,12 +136,15 @@ class Asked:
         answers = _count(fields.get("n")) or 1
         limit = _count(fields.get("max_completion_tokens")) or _count(fields.get("max_tokens"))
         most = None if limit is None else Tokens(limit * answers)
-        request = Request(model=model, input_tokens=estimated(len(body)), output_tokens=most, own=True)
+        request = Request(
+            model=wishes.models[0], input_tokens=estimated(len(body)), output_tokens=most, own=True
+        )
         return cls(
             path=path,
             body=body,
             fields=fields,
             request=request,
+            wishes=wishes,
             streamed=fields.get("stream") is True,
             answers=answers,
             headers=headers,
@@ -138,15 +159,18 @@ class Own:
         *,
         upstream: Upstream,
         serves: Callable[[str], str | None],
+        read_wishes: ReadWishes,
         participation: Participation,
         lobby: Lobby,
         clock: Clock,
         seller: Seller | None = None,
     ):
-        """`serves`: the engine's name of a model, None where it has no such model."""
+        """`serves`: the engine's name of a model, None where it has no such model. `read_wishes`: as whoever
+        buys reads them, so that a body is right or wrong wherever it is answered."""
         self.running: set[Running] = set()
         self._upstream = upstream
         self._serves = serves
+        self._read_wishes = read_wishes
         self._participation = participation
         self._lobby = lobby
         self._clock = clock
@@ -162,7 +186,7 @@ class Own:
         OriginError :
             Nobody answers it, or not now.
         """
-        asked = Asked.read(path, body, headers)
+        asked = Asked.read(path, body, headers, self._read_wishes)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._lobby.entered(user))
             answer = await self._answered(asked)
@@ -170,17 +194,19 @@ class Own:
             return answer
 
     async def _answered(self, asked: Asked) -> Answer:
-        here = self._serves(asked.request.model)
-        if here is None and (self._seller is None or not self._seller.quoted(asked.request).sellers):
-            raise ModelUnknown(
-                "Neither this node nor anybody it knows serves the model.", actual=asked.request.model
-            )
-        if here is None or await self._offloads(asked):
+        models = asked.wishes.models
+        place, here = self._found(models)
+        sold = bool(place) and self._sellers(asked, models[:place]) > 0  # One that is liked better.
+        if sold or (here is not None and await self._offloads(asked, models[place])):
             bought = await self._bought(asked)
             if bought is not None:
                 return bought
-            if here is None:
+        if here is None:
+            if sold:
                 raise Unserved("Nobody sold an answer. Try again later.")
+            raise ModelUnknown(
+                "Neither this node nor anybody it knows serves the model as wished.", actual=models[0]
+            )
         try:
             return await self._served(asked, here)
         except EngineGone as error:
@@ -189,10 +215,27 @@ class Own:
                 return bought
             raise Unserved("The engine does not answer, and nobody sold an answer.") from error
 
-    async def _offloads(self, asked: Asked) -> bool:
-        """Whether the policy has it bought. While it is undecided, the request waits."""
+    def _found(self, models: Sequence[str]) -> tuple[int, str | None]:
+        """The place of the first of these that the engine has, and its name there; else the end, and None."""
+        for place, model in enumerate(models):
+            if (name := self._serves(model)) is not None:
+                return place, name
+        return len(models), None
+
+    def _sellers(self, asked: Asked, models: tuple[str, ...]) -> int:
+        wishes = replace(asked.wishes, models=models)
+        return 0 if self._seller is None else self._seller.quoted(asked.request, wishes).sellers
+
+    async def _offloads(self, asked: Asked, model: str) -> bool:
+        """Whether the policy has it bought, of what the engine has. While it is undecided, the request
+        waits."""
         if self._seller is None:
             return False
+        asked = replace(
+            asked,
+            request=replace(asked.request, model=model),
+            wishes=replace(asked.wishes, models=(model,)),
+        )
         decision = self._decided(asked, self._seller)
         if decision is not None:
             return decision
@@ -203,7 +246,7 @@ class Own:
         return decision
 
     def _decided(self, asked: Asked, seller: Seller) -> bool | None:
-        quoted = seller.quoted(asked.request)
+        quoted = seller.quoted(asked.request, asked.wishes)
         return self._participation.offloads(
             asked.request, elsewhere=quoted.pace, sellers=quoted.sellers, balance=quoted.balance
         )
