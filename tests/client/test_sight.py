@@ -17,7 +17,7 @@ from tallystick.protocol.errors import MalformedMessage, WrongSigner
 from tallystick.protocol.hearsay import Said, said_status, said_suspicion
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.status import Suspicion
-from tallystick.protocol.told import said_to_json
+from tallystick.protocol.told import TOLD_LIMIT, said_to_json
 from tallystick.protocol.units import Address, Atoms, Milliseconds
 from tests.network.wired import DOMAIN, key_of, offer_of, said_by, said_rating, status_of_node
 
@@ -63,6 +63,7 @@ class Scene:
     def __init__(self) -> None:
         self.answers: dict[Address, Callable[[], bytes]] = {}
         self.asked: list[Address] = []
+        self.rated: list[bool] = []
         self.chain = Chain()
         self.offers = Offers()
         listing = Listing(self.offers, lambda: Milliseconds(0))
@@ -86,6 +87,7 @@ class Scene:
         provider = Address(bytes.fromhex(request.url.path.split("/")[1]))
         assert request.url.params["model"] == "m"
         self.asked.append(provider)
+        self.rated.append("ratings" in request.url.params)
         answer = self.answers.get(provider)
         if answer is None:
             raise httpx2.ConnectError("nobody is there")
@@ -176,11 +178,24 @@ def test_a_gateway_that_says_anything_is_not_asked_again(scene: Scene, anything:
     assert scene.asked.count(ONE.address) == 1
 
 
-def test_too_much_is_not_read(scene: Scene) -> None:
-    scene.answers[ONE.address] = lambda: b" " * (5 << 20)
+def test_too_much_is_not_read_but_logged_and_what_was_heard_holds(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.answers[ONE.address] = lambda: orjson.dumps(told(said_by(TWO, running=5)))
+    scene.look()
+    scene.answers[ONE.address] = lambda: b" " * (TOLD_LIMIT + 1)
     scene.look()
 
-    assert running(scene, ONE) is None
+    assert running(scene, TWO) == 5
+    assert "network.unheard" in caplog.text
+
+
+def test_ratings_are_asked_for_at_every_tenth_look(scene: Scene) -> None:
+    scene.answers[ONE.address] = lambda: orjson.dumps(told())
+    for _ in range(21):
+        scene.look()
+
+    assert [place for place, rated in enumerate(scene.rated) if rated] == [0, 10, 20]
 
 
 def test_one_accuser_is_not_believed_and_two_are(scene: Scene) -> None:

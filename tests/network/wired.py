@@ -219,7 +219,7 @@ class Wires:
         address = Address(bytes.fromhex(endpoint.rsplit("/", 1)[1]))
         if address in self.down:
             raise PeerSilent("down")
-        return self.nodes[address].telling.answer(None)
+        return self.nodes[address].telling.answer(None, ratings=True)
 
 
 def message(

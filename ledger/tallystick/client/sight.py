@@ -21,13 +21,13 @@ from tallystick.client.listing import Listing
 from tallystick.client.pools import Pools
 from tallystick.ports import UNSEEN, ChainReader, PostedOffer, Seen
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.errors import MarketError, WrongSigner
+from tallystick.protocol.errors import MalformedMessage, MarketError, WrongSigner
 from tallystick.protocol.gossip import Frame
 from tallystick.protocol.hearsay import QUIET, Hearsay
 from tallystick.protocol.proving import known_key, named_by, proven
 from tallystick.protocol.rating import agreed
 from tallystick.protocol.status import Rating, Status
-from tallystick.protocol.told import read_told
+from tallystick.protocol.told import TOLD_LIMIT, read_told
 from tallystick.protocol.units import Address, Hash32
 from tallystick.protocol.wire import NETWORK_PATH
 from tallystick.reach import reachable_safely
@@ -38,8 +38,8 @@ EVERY_S: Final = 0.5
 """Between two questions, each to another gateway."""
 IDLE_S: Final = 20.0
 """Without a request, after which nobody is asked any more."""
-LIMIT: Final = 4 << 20
-"""Bytes of one answer."""
+RATED: Final = 10
+"""Looks of which one asks for ratings as well: they change seldom, and are most of what is told."""
 MODELS: Final = 8
 """That are looked at: those asked for last."""
 _TOLD: Final = 5
@@ -103,6 +103,7 @@ class Sight:
         self._lock = Lock()
         self._models: dict[str, None] = {}
         self._asked_at = 0
+        self._looks = 0
         self._told: deque[int] = deque(maxlen=_TOLD)
         self._avoided: dict[Address, int] = {}
         self._raters: dict[tuple[Address, Address, Address], bool] = {}
@@ -152,15 +153,19 @@ class Sight:
             return idle
 
     def look(self, *models: str) -> None:
-        """Asks one gateway for each; slow."""
+        """Asks one gateway for each; slow. Where one tells nothing, or too much, what was heard before
+        holds."""
+        rated = {"ratings": "1"} if self._looks % RATED == 0 else {}
+        self._looks += 1
         for model in models:
+            params = {"model": model} | rated
             peer = self._peer()
             if peer is None:
                 return
             try:
-                self.hear(self._ask(peer.offer.endpoint, peer.offer.endpoint_key, model))
+                self.hear(self._ask(peer.offer.endpoint, peer.offer.endpoint_key, params))
             except (MarketError, ValueError) as error:
-                _LOG.info("network.forged error=%s", type(error).__name__)
+                _LOG.warning("network.unheard provider=0x%s error=%s", peer.offer.provider.hex(), error)
                 self._avoided[peer.offer.provider] = self._now() + int(_AVOIDED_S * 1_000)
             except httpx2.TransportError as error:
                 _LOG.info("network.unasked error=%s", type(error).__name__)
@@ -178,9 +183,10 @@ class Sight:
         among = there or list(by_provider.values())
         return among[int(self._draw() * len(among))] if among else None
 
-    def _ask(self, endpoint: str, key: Hash32, model: str) -> object:
-        """Raises httpx2.TransportError, or ValueError where it is no JSON."""
-        url = httpx2.URL(endpoint.rstrip("/") + NETWORK_PATH, params={"model": model})
+    def _ask(self, endpoint: str, key: Hash32, params: dict[str, str]) -> object:
+        """Raises httpx2.TransportError, MalformedMessage where it is too long, or ValueError where it is no
+        JSON."""
+        url = httpx2.URL(endpoint.rstrip("/") + NETWORK_PATH, params=params)
         transport = self._pools.of(Endpoint(endpoint, key)).blocking
         request = httpx2.Request("GET", url, extensions={"timeout": _TIMEOUT})
         response = transport.handle_request(request)
@@ -190,8 +196,10 @@ class Sight:
             assert isinstance(response.stream, httpx2.SyncByteStream)
             for piece in response.stream:
                 data += piece
-                if len(data) > LIMIT or self._now() > until:
-                    raise httpx2.RemoteProtocolError("It tells too much, or too slowly.")
+                if len(data) > TOLD_LIMIT:
+                    raise MalformedMessage("It tells too much.", required=TOLD_LIMIT, actual=len(data))
+                if self._now() > until:
+                    raise httpx2.RemoteProtocolError("It tells too slowly.")
         finally:
             response.close()
         if response.status_code != httpx2.codes.OK:

@@ -13,6 +13,8 @@ from tallystick.protocol.signed import Signed
 from tallystick.protocol.status import Rating, Status, Suspicion
 from tallystick.protocol.wire import signed_from_json, signed_to_json
 
+TOLD_LIMIT: Final = 1 << 20
+"""Bytes of one answer: who tells more is not read."""
 KINDS: Final[Mapping[str, type[Status] | type[Suspicion] | type[Rating]]] = {
     "statuses": Status,
     "suspicions": Suspicion,

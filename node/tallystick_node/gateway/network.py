@@ -34,7 +34,8 @@ class NetworkRoutes:
 
     async def network(self, request: Request) -> Response:
         model = request.query_params.get("model")
-        return _json(self._gossiper.telling.answer(model))
+        ratings = request.query_params.get("ratings") == "1"
+        return _json(self._gossiper.telling.answer(model, ratings=ratings))
 
     async def rating(self, request: Request) -> Response:
         async with self._intake.body(request) as body:

@@ -234,7 +234,10 @@ def _network() -> Json:
     }
     rating = _post("What a payer says of a provider", "News", _NEWS, body="RatedBy")
     network = _get("What is heard of those who offer a model, or any", ref("Network"))
-    network["parameters"] = [{"name": "model", "in": "query", "schema": {"type": "string"}}]
+    network["parameters"] = [
+        {"name": "model", "in": "query", "schema": {"type": "string"}},
+        {"name": "ratings", "in": "query", "schema": {"type": "string", "enum": ["1"]}},
+    ]
     return {
         GOSSIP_PATH: {"post": gossip},
         RATINGS_PATH: {"post": rating | {"security": []}},

@@ -5,11 +5,11 @@ from typing import Final
 import aiohttp
 
 from tallystick.protocol.gossip import BODY_LIMIT
+from tallystick.protocol.told import TOLD_LIMIT
 from tallystick.protocol.wire import GOSSIP, GOSSIP_PATH, NETWORK_PATH
 
 TIMEOUT_S: Final = 2.0
 """For one exchange: whoever takes longer does not answer."""
-_NETWORK_LIMIT: Final = 4 << 20
 _CONNECTIONS: Final = 64
 
 
@@ -61,8 +61,9 @@ class Post:
     async def network(self, endpoint: str) -> bytes:
         """All that this peer tells payers; raises PeerSilent or PeerRefused."""
         try:
-            async with self._session.get(endpoint + NETWORK_PATH, allow_redirects=False) as answer:
-                content = await _read(answer, _NETWORK_LIMIT)
+            url = f"{endpoint}{NETWORK_PATH}?ratings=1"
+            async with self._session.get(url, allow_redirects=False) as answer:
+                content = await _read(answer, TOLD_LIMIT)
                 if answer.status != 200:
                     raise PeerRefused(answer.status, content)
                 return content
