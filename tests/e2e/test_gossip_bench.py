@@ -23,7 +23,10 @@ def test_it_measures_a_crowd_traffic_and_processes(tmp_path: Path) -> None:
         "a change is known to 99 %, the slowest of five",
         "a dead node is out everywhere",
         "from 64 to 256 nodes it grows, over what log N does",
+        "with ratings",
+        "with ratings",
     ]
+    assert not any(row["missed"] for row in rows if row["name"] == "with ratings")
     simulated = [row for row in rows if "simulated" in row["section"]]
     assert not any(row["missed"] for row in simulated)
 

@@ -17,6 +17,7 @@ from typing import Final
 import structlog
 
 from tallystick.protocol.hearsay import INTERVAL_MS, NETWORK_PER_S
+from tallystick_node.local.bench import gossip_told
 from tallystick_node.local.bench.gossip_processes import Seen, measured
 from tallystick_node.local.bench.gossip_sim import Network, status_said
 from tallystick_node.local.bench.page import as_text
@@ -112,6 +113,7 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     processes = _processes(options.processes)  # First: they share what memory is there.
     rows = [*processes, *_crowd(options.crowd), *_traffic(options.nodes)]
+    rows += [row for providers in options.told for row in gossip_told.rows(providers)]
     print(as_text(rows))  # noqa: T201
     if options.json:
         options.json.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n", "utf-8")
@@ -129,6 +131,9 @@ def _parse() -> argparse.Namespace:
     sizes = [16, 64, 256, 1_000, 10_000]
     parser.add_argument("--nodes", type=int, nargs="*", default=sizes, help="simulated, for their traffic")
     parser.add_argument("--processes", type=int, nargs="*", default=[4, 16, 64], help="that gossip over HTTP")
+    parser.add_argument(
+        "--told", type=int, nargs="*", default=[100, 1_000], help="providers that a payer reads of"
+    )
     return parser.parse_args()
 
 
