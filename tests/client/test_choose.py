@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.client.choose import (
-    TYPICAL_ANSWER,
     Candidate,
     Choice,
     Wanted,
@@ -18,6 +17,7 @@ from tallystick.client.choose import (
 )
 from tallystick.client.rules import cheapest
 from tallystick.ports import PostedOffer
+from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Hash32, Timestamp, Tokens

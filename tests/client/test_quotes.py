@@ -123,7 +123,7 @@ def test_a_whole_stream_of_bounces_ends(world: Any) -> None:
     said = []
     while (expect := haggling.says(posted, pace)) is not None:
         said.append(expect)
-        haggling.bounced(posted, quote)
+        haggling.bounced(posted, quote, most=SIZE.input_tokens)
         if haggling.asks:
             haggling.answered({})
     assert said == [Expected(size=SIZE, pace=pace)]
@@ -154,3 +154,25 @@ def test_one_that_failed_is_asked_last_for_a_while(world: Any, ask: Callable[...
         clock[0] += 60_000
         assert not prospects.record.resting(dead.key.address, now=clock[0])
     assert alive.worked == 1
+
+
+def test_a_bounce_s_word_on_the_input_s_length_is_what_others_are_asked_for(world: Any) -> None:
+    provider, pace = world.provider(Promising), Pace(1, 0.1)
+    (posted,) = world.chain.posted
+    for said, most, taken in ((867, 1127, 867), (90, 1127, 100), (10**6, 1127, 1127), (867, 50, 100)):
+        haggling, size = Haggling(SIZE), Size(input_tokens=Tokens(said), output_tokens=Tokens(50))
+        quote = provider.quoted(ChannelId(bytes(32)), size, ZERO_HASH, holds=False).message
+        haggling.says(posted, pace)
+        haggling.bounced(posted, quote, most=Tokens(most))
+        assert haggling.size.input_tokens == taken
+
+
+def test_how_many_tokens_a_body_has_is_learnt_from_those_before(
+    world: Any, ask: Callable[..., Any], adverts: Adverts
+) -> None:
+    provider = advertised(world, adverts, step=0.001)
+    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest)) as client:
+        counted = [client.post(URL, json=ask("1 2 3 4 " * 9)).json()["usage"]["prompt_tokens"] for _ in "ab"]
+    first, second = (said.size.input_tokens for said in provider.expected)
+    assert first != counted[0]
+    assert second == pytest.approx(counted[0], abs=1)

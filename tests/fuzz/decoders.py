@@ -50,6 +50,7 @@ from tallystick.protocol.facts import Facts, Posted, Settlement, facts_from_json
 from tallystick.protocol.gossip import Gossip, read_body, write_body
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.hearsay import said_suspicion
+from tallystick.protocol.length import InputLength
 from tallystick.protocol.message import read_value
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.quote import Quote
@@ -501,7 +502,9 @@ DECODERS = {
         ("gateway.ask.read",),
     ),
     "own user's request": Decoder(
-        lambda raw: Asked.read("/v1/chat/completions", raw, {}, read_wishes).for_engine("m"),
+        lambda raw: Asked.read(
+            "/v1/chat/completions", raw, {}, read_wishes=read_wishes, estimate=InputLength().tokens
+        ).for_engine("m"),
         (MalformedMessage,),
         (ASKED, b'{"model": "m", "prompt": [[1, 2], [3]], "n": 2, "max_tokens": 7}'),
         ("network.own.read",),

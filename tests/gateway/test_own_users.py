@@ -141,6 +141,7 @@ def make_node(make_world: Make) -> Callable[..., Any]:
                 upstream=world.upstream,
                 serves=lambda model: model if model == MODEL else None,
                 read_wishes=read_wishes,
+                estimate=world.gateway.promises.lengths.tokens,
                 participation=participation,
                 lobby=lobby,
                 clock=world.clock,

@@ -25,6 +25,7 @@ from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.promises import Claims
 from tests.gateway.conftest import Make, World, until
 from tests.gateway.payer import CHAT, Payer
+from tests.gateway.stub_engine import MODEL
 from tests.gateway.test_bad_input import refused
 
 MS = 10**9
@@ -283,6 +284,21 @@ async def test_a_quote_for_a_small_request_redeems_no_large_one(quick: World) ->
     long = payer.body(stream=True, messages=[{"role": "user", "content": "word " * 4000}])
     refused(await ask(payer, Redeemed(quote.struct_hash()), long), 409, "quote-mismatch")
     assert (await ask(payer, Redeemed(quote.struct_hash()))).status_code == 200
+
+
+async def test_who_knew_less_of_the_model_asks_for_what_the_bounce_said_and_is_let_in(quick: World) -> None:
+    """A body of digits has far more tokens than a payer thinks that never saw one."""
+    quick.gateway.promises.lengths.learn(MODEL, 2_255, 1_734)
+    payer = await quick.payer()
+    body = payer.body(stream=True, messages=[{"role": "user", "content": "12 345 6789 0 " * 150}])
+    thought = Size(input_tokens=Tokens(len(body) // 4), output_tokens=Tokens(8))
+    blind = await quoted(payer, thought)
+    refused(await ask(payer, Redeemed(blind.struct_hash()), body), 409, "quote-mismatch")
+    error = refused(await ask(payer, replace(HURRIED, size=thought), body), 503, "bounced")
+    told = signed_from_json(Quote, error["quote"]).message
+    assert thought.input_tokens < told.input_tokens <= len(body) // 2
+    quote = await quoted(payer, replace(thought, input_tokens=told.input_tokens))
+    assert (await ask(payer, Redeemed(quote.struct_hash()), body)).status_code == 200
 
 
 async def test_a_quote_for_one_offer_redeems_no_other(quick: World) -> None:

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tallystick.protocol.length import InputLength
 from tallystick.protocol.speed import Load, Speed, pace
 from tallystick.protocol.status import Status
 from tallystick.protocol.units import ZERO_HASH, Address, Tokens
 from tallystick_node.engine.pace import Pacer
 from tallystick_node.gateway.calibrating import ENOUGH, KEPT, SHARE, Ended, History, fitted
-from tallystick_node.gateway.load import UNKNOWN, InputLength, Unseen, Work, load_of
+from tallystick_node.gateway.load import UNKNOWN, Unseen, Work, load_of
 from tests.engine.test_pace import JumpingLoop
 
 MS = 10**9

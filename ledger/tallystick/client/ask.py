@@ -52,8 +52,8 @@ class Ask:
     """Output tokens of one answer, at most; None: the caller set no limit."""
     answers: int
     """Answers asked for: `n`, times the prompts of a completion."""
-    input_estimate: Tokens
-    """For comparing prices only."""
+    size: int
+    """Bytes of the body, and for each attachment what it may stand for: what its tokens are estimated by."""
     input_bound: Tokens
     """No honest count of the input is larger: a token is at least a byte of the body, or the template's."""
     continues: bool | None = None
@@ -122,7 +122,7 @@ def read_ask(path: str, body: bytes) -> Ask:
         shows_running_usage=options.get("continuous_usage_stats") is True,
         limit=Tokens(limit) if _is_count(limit) else None,
         answers=_answers(fields),
-        input_estimate=Tokens(1 + len(body) // 4),
+        size=len(body) + ATTACHMENT_ALLOWANCE * attachments(fields.get("messages")),
         input_bound=_input_bound(fields, body),
         continues=manner.get("continue"),
         hedges=manner.get("hedge"),

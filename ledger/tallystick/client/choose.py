@@ -9,13 +9,11 @@ from dataclasses import dataclass
 
 from tallystick.client.steering import Steering
 from tallystick.ports import UNSEEN, PostedOffer, Seen
+from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.speed import Load, Pace, pace
 from tallystick.protocol.units import Address, Atoms, Timestamp, Tokens
 from tallystick.reach import reachable_safely
-
-TYPICAL_ANSWER = Tokens(256)
-"""Output tokens of an answer of which nothing better is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,13 @@ Pure: it sends nothing, and what it is told is proven.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tallystick.ports import PostedOffer
 from tallystick.protocol.expect import Expected, Redeemed, Size
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Pace
-from tallystick.protocol.units import Hash32
+from tallystick.protocol.units import Hash32, Tokens
 
 
 @dataclass(slots=True)
@@ -39,7 +39,11 @@ class Haggling:
             return None
         return Expected(size=self.size, pace=expected)
 
-    def bounced(self, posted: PostedOffer, quote: Quote) -> None:
+    def bounced(self, posted: PostedOffer, quote: Quote, *, most: Tokens) -> None:
+        """A gateway that knows the model better is believed how long the input is, up to `most`, half the
+        body's bytes, which no honest one exceeds: a quote for a shorter one would not be redeemed."""
+        size = max(self.size.input_tokens, min(quote.input_tokens, most))
+        self.size = replace(self.size, input_tokens=Tokens(size))
         self.was_bounced = True
         self.quoted[posted.offer_hash] = quote.pace
 

@@ -29,6 +29,8 @@ from tallystick.client.record import Record
 from tallystick.client.searching import Search
 from tallystick.client.sending import ChannelGone, Sender, endpoint_of
 from tallystick.ports import PostedOffer, Recount, View
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Verified
 from tallystick.protocol.units import Address, Atoms, Milliseconds
 from tallystick.protocol.voucher import request_hash
 
@@ -142,7 +144,7 @@ class Payer:
         finally:
             self._see_left(attempt)
             if attempt.concluded and shown.outcome is not None and not shown.outcome.cut:
-                self._remember(attempt)
+                self._remember(attempt, shown.outcome.receipt)
                 self.tell(shown.outcome)
 
     def _see_first(self, attempt: Attempt) -> None:
@@ -161,10 +163,12 @@ class Payer:
         if attempt.pending.streamed and not attempt.concluded and waited_s > promised.first_s:
             self.record.begun(attempt.provider, promised, waited_s, now=self.now())
 
-    def _remember(self, attempt: Attempt) -> None:
-        """That it answered, and whether it kept its promise."""
+    def _remember(self, attempt: Attempt, receipt: Verified[Receipt] | None) -> None:
+        """That it answered, whether it kept its promise, and how long the input was."""
         provider, observed, promised = attempt.provider, attempt.observed, attempt.promised
         self.record.answered(provider, attempt.ask.model, attempt.output_tokens)
+        if receipt is not None:
+            self.record.inputs.learn(attempt.ask.model, attempt.ask.size, receipt.message.input_tokens)
         if observed is not None and promised is not None:
             self.record.observe(provider, promised, observed, attempt.output_tokens, now=self.now())
 

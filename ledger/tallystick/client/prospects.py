@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Final
 
 from tallystick.client.ask import Ask
-from tallystick.client.choose import TYPICAL_ANSWER, Candidate, Choice, Policy, Wanted, choose
+from tallystick.client.choose import Candidate, Choice, Policy, Wanted, choose
 from tallystick.client.evidence import Evidence
 from tallystick.client.flow import Flow
 from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
@@ -19,6 +19,7 @@ from tallystick.client.record import Record
 from tallystick.client.rules import steered
 from tallystick.client.steering import STRICT, Steering
 from tallystick.ports import PostedOffer, View
+from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, Hash32, Milliseconds, Timestamp, Tokens
 
@@ -90,7 +91,7 @@ class Prospects:
         """What `ask` needs."""
         return Wanted(
             model=ask.model,
-            input_tokens=ask.input_estimate,
+            input_tokens=min(ask.input_bound, self.record.inputs.tokens(ask.model, ask.size)),
             output_tokens=ask.output_limit,
             seed=seed,
             typical_output=self.record.typical_output(ask.model, TYPICAL_ANSWER),

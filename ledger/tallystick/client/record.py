@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from math import exp, log, sqrt
 from typing import Final, TypeVar
 
+from tallystick.protocol.length import InputLength
 from tallystick.protocol.rating import clipped
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, Milliseconds, Tokens
@@ -62,6 +63,7 @@ class _Kept:
 class Record:
     """One payer's memory. Threads may share it: two observations at the same moment may count as one."""
 
+    inputs: InputLength = field(default_factory=InputLength)
     _kept: OrderedDict[Address, _Kept] = field(default_factory=OrderedDict)
     _failed: OrderedDict[Address, tuple[int, Milliseconds]] = field(default_factory=OrderedDict)
     _lengths: OrderedDict[str, tuple[float, int]] = field(default_factory=OrderedDict)

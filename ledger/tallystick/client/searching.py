@@ -34,7 +34,7 @@ from tallystick.protocol.errors import (
 from tallystick.protocol.expect import Expected, Redeemed, Size
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.quote import Quote
-from tallystick.protocol.units import Atoms, Hash32
+from tallystick.protocol.units import Atoms, Hash32, Tokens
 
 if TYPE_CHECKING:
     from tallystick.client.payer import Payer
@@ -221,7 +221,7 @@ class Search:
         haggling, quote = self._haggling, error.quote
         self._failure = error
         if error.reason == BOUNCED and quote is not None and not promises_enough(quote.message, expect):
-            haggling.bounced(posted, quote.message)
+            haggling.bounced(posted, quote.message, most=Tokens(self._ask.size // 2))
             self._again = True
         elif posted.offer_hash in haggling.held:
             haggling.spent(posted)  # it is asked again, and expects nothing then
@@ -282,7 +282,7 @@ class Search:
 
     def _try(self, posted: PostedOffer, terms: Terms, shown: Shown, before: Atoms) -> Flow[None]:
         """This provider; `before`: what the same call may cost elsewhere."""
-        with self._payer.prospects.underway.at(posted.offer.provider, self._ask.input_estimate):
+        with self._payer.prospects.underway.at(posted.offer.provider, self._wanted.input_tokens):
             yield from self._insisting(posted, terms, shown, before)
 
     def _insisting(self, posted: PostedOffer, terms: Terms, shown: Shown, before: Atoms) -> Flow[None]:

@@ -76,24 +76,3 @@ def load_of(works: Iterable[Work], *, waiting: int = 0, queued: int = 0) -> Load
         context=Tokens(min(context, _MOST_TOKENS)),
         queued=Tokens(min(queued, _MOST_TOKENS)),
     )
-
-
-class InputLength:
-    """How many tokens an input has before the engine has counted them: by the bytes that one took so far."""
-
-    _FIRST: Final = 4.0
-    _WEIGHT: Final = 0.1
-    """Of the newest request."""
-
-    def __init__(self) -> None:
-        self._bytes: dict[str, float] = {}
-
-    def tokens(self, model: str, size: int) -> Tokens:
-        return Tokens(max(1, int(size / self._bytes.get(model, self._FIRST))))
-
-    def learn(self, model: str, size: int, tokens: int) -> None:
-        """`model`: one that is offered, or this would grow for ever."""
-        if tokens > 0:
-            before = self._bytes.get(model, size / tokens)
-            # A token has at least one byte, whatever an engine counts.
-            self._bytes[model] = max(1.0, before + self._WEIGHT * (size / tokens - before))

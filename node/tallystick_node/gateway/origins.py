@@ -99,6 +99,7 @@ class Origins:
             upstream=self._upstream,
             serves=self._engine_name,
             read_wishes=read_wishes,
+            estimate=self._gateway.promises.lengths.tokens,
             participation=self.participation,
             lobby=lobby,
             clock=self._clock,

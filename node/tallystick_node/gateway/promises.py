@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tallystick.protocol.errors import ContextTooLong
 from tallystick.protocol.expect import Expected, Inquiry, Redeemed, Size
+from tallystick.protocol.length import InputLength
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.speed import Load, Pace, Speed, pace
@@ -21,7 +22,7 @@ from tallystick_node.gateway.ask import Ask
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.calibrating import Ended, History, fitted
 from tallystick_node.gateway.errors import Bounced, Busy, Unready
-from tallystick_node.gateway.load import UNKNOWN, InputLength, Unseen, Work, load_of
+from tallystick_node.gateway.load import UNKNOWN, Unseen, Work, load_of
 from tallystick_node.gateway.quoting import Pledges, plausible, quote
 from tallystick_node.gateway.relay import Running
 from tallystick_node.gateway.tab import Tab
@@ -70,7 +71,8 @@ class Promises:
         self.beside: Beside | None = None
         """What the engine does beside, and what the node's policy takes; None: it only sells."""
         self._pledges = Pledges(most)
-        self._lengths = InputLength()
+        self.lengths = InputLength()
+        """Of requests, by what the engine counted."""
         self._history = History()
         self._found: Speed | None = None
         """Of `_history`; None: to be found anew."""
@@ -257,7 +259,7 @@ class Promises:
         return self._books.sign_quote(given)
 
     def _estimate(self, ask: Ask, most: int) -> Tokens:
-        return Tokens(min(most, self._lengths.tokens(ask.model, ask.size)))
+        return Tokens(min(most, self.lengths.tokens(ask.model, ask.size)))
 
     def _fresh(self, size: Size) -> Pace | None:
         speed = self.speed
@@ -284,7 +286,7 @@ class Promises:
         ask, meter = running.ask, running.meter
         if not meter.input_tokens:
             return
-        self._lengths.learn(ask.model, ask.size, meter.input_tokens)
+        self.lengths.learn(ask.model, ask.size, meter.input_tokens)
         more = meter.output_tokens // ask.choices - 1
         if self._claims.speed is not None or not ask.streamed or more < 1 or not meter.delivered:
             return

@@ -20,7 +20,7 @@ import structlog
 from tallystick.chain.deployment import Deployment
 from tallystick.client.ask import read_manner
 from tallystick.client.budget import Budget
-from tallystick.client.choose import TYPICAL_ANSWER, Wanted
+from tallystick.client.choose import Wanted
 from tallystick.client.errors import AnswerLost, MalformedRequest
 from tallystick.client.rules import RULES
 from tallystick.client.session import Session, open_session
@@ -30,6 +30,7 @@ from tallystick.client.transport import BASE_URL, Transport, error_body
 from tallystick.ports import Signer
 from tallystick.protocol.errors import MalformedMessage, MarketError
 from tallystick.protocol.hearsay import Hearsay
+from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.units import Address, Atoms
 from tallystick_node.network.own import EVENT_STREAM, Answer, Quoted, Wishes
 from tallystick_node.network.policies import Request

@@ -15,12 +15,13 @@ import structlog
 
 from tallystick.ports import Clock
 from tallystick.protocol.errors import MalformedMessage
+from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Atoms, Milliseconds, Tokens
 from tallystick_node.engine.upstream import DONE, EngineGone, Reply, Upstream
 from tallystick_node.network.errors import ModelUnknown, OriginError, Unserved
 from tallystick_node.network.lobby import Lobby
-from tallystick_node.network.participation import Participation, estimated
+from tallystick_node.network.participation import Participation
 from tallystick_node.network.policies import Request
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
@@ -96,6 +97,8 @@ class Seller(Protocol):
 
 ReadWishes = Callable[[Mapping[str, Any]], Wishes]
 """Of a body; raises MalformedMessage."""
+Estimate = Callable[[str, int], Tokens]
+"""(model, size of a body) → its tokens, as `InputLength` has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +123,15 @@ class Asked:
         return orjson.dumps({**kept, "model": model})
 
     @classmethod
-    def read(cls, path: str, body: bytes, headers: Mapping[str, str], read_wishes: ReadWishes) -> "Asked":
+    def read(
+        cls,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        read_wishes: ReadWishes,
+        estimate: Estimate,
+    ) -> "Asked":
         """Raises MalformedMessage."""
         try:
             fields = orjson.loads(body)
@@ -136,9 +147,8 @@ class Asked:
         answers = _count(fields.get("n")) or 1
         limit = _count(fields.get("max_completion_tokens")) or _count(fields.get("max_tokens"))
         most = None if limit is None else Tokens(limit * answers)
-        request = Request(
-            model=wishes.models[0], input_tokens=estimated(len(body)), output_tokens=most, own=True
-        )
+        model, size = wishes.models[0], len(body) + ATTACHMENT_ALLOWANCE * attachments(fields.get("messages"))
+        request = Request(model=model, input_tokens=estimate(model, size), output_tokens=most, own=True)
         return cls(
             path=path,
             body=body,
@@ -160,6 +170,7 @@ class Own:
         upstream: Upstream,
         serves: Callable[[str], str | None],
         read_wishes: ReadWishes,
+        estimate: Estimate,
         participation: Participation,
         lobby: Lobby,
         clock: Clock,
@@ -171,6 +182,7 @@ class Own:
         self._upstream = upstream
         self._serves = serves
         self._read_wishes = read_wishes
+        self._estimate = estimate
         self._participation = participation
         self._lobby = lobby
         self._clock = clock
@@ -186,7 +198,7 @@ class Own:
         OriginError :
             Nobody answers it, or not now.
         """
-        asked = Asked.read(path, body, headers, self._read_wishes)
+        asked = Asked.read(path, body, headers, read_wishes=self._read_wishes, estimate=self._estimate)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._lobby.entered(user))
             answer = await self._answered(asked)

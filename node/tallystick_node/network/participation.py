@@ -9,7 +9,7 @@ import structlog
 
 from tallystick.ports import Clock
 from tallystick.protocol.speed import Load, Pace, Speed, pace
-from tallystick.protocol.units import Atoms, Tokens
+from tallystick.protocol.units import Atoms
 from tallystick_node.network.policies import ByLoad, Policy, Prices, Request, State
 
 T = TypeVar("T")
@@ -154,8 +154,3 @@ def _prices(answer: object) -> Prices:
         if _whole(price) >= 1 << 64:
             raise ValueError(f"{price} is more than an offer can name")
     return answer
-
-
-def estimated(size: int) -> Tokens:
-    """Tokens of a body of so many bytes, about."""
-    return Tokens(1 + size // 4)

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.speed import Load, Pace
 from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds, Tokens
 
 THOUSAND: Final = 1_000
-TYPICAL_ANSWER: Final = Tokens(256)
-"""Output tokens of a request that names no limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
