@@ -12,6 +12,7 @@ from tallystick.client.rules import fastest
 from tallystick.protocol.expect import Expected, Redeemed, Size
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import ZERO_HASH, ChannelId, Tokens
+from tests.cheats.promisers import NeverKeepsRoom
 from tests.client.promising import QUICK, SLOW, Adverts, Promising
 
 URL = "https://market/v1/chat/completions"
@@ -113,6 +114,19 @@ def test_after_one_bounce_three_are_asked_and_the_best_is_redeemed(
     assert [provider.worked for provider in asked] == [0, 0, 1]
     assert isinstance(asked[2].expected[-1], Redeemed)
     assert outcomes[0].quote.pace == Pace(3, 0.1)
+
+
+def test_who_does_not_keep_the_room_it_quoted_comes_after_who_does(
+    world: Any, ask: Callable[..., Any], adverts: Adverts
+) -> None:
+    advertised(world, adverts, step=0.001, pace=SLOW)
+    fickle = world.provider(NeverKeepsRoom)
+    adverts.steps_s[fickle.key.address] = 0.002
+    honest = advertised(world, adverts, step=0.003, pace=Pace(3, 0.1))
+    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest)) as client:
+        assert client.post(URL, json=ask()).status_code == 200
+    assert [type(said) for said in fickle.expected] == [Redeemed]
+    assert (fickle.worked, honest.worked) == (0, 1)
 
 
 def test_a_whole_stream_of_bounces_ends(world: Any) -> None:

@@ -95,8 +95,9 @@ class Search:
         """Milliseconds for which those that refused may change their mind."""
         self._again = False
         """What was said changes the order."""
-        self._slow: set[Hash32] = set()
-        """Offers whose provider did not connect in the time that there is while others wait."""
+        self._last: set[Hash32] = set()
+        """Offers whose provider did not connect in the time that there is while others wait, or did not keep
+        the room that it held: those come after all others."""
         self._want()
 
     def run(self) -> Flow[None]:
@@ -148,9 +149,9 @@ class Search:
             yield from self._ask_for_quotes(ordering)
             self._again = True
             return False
-        ordering = sorted(ordering, key=lambda choice: choice.posted.offer_hash in self._slow)
+        ordering = sorted(ordering, key=lambda choice: choice.posted.offer_hash in self._last)
         for place, choice in enumerate(ordering, 1):
-            unhurried = place == len(ordering) or choice.posted.offer_hash in self._slow
+            unhurried = place == len(ordering) or choice.posted.offer_hash in self._last
             terms = Terms(
                 alone=len(ordering) == 1,
                 connect_s=None if unhurried else _CONNECT_S,
@@ -209,7 +210,7 @@ class Search:
             if isinstance(error, ProviderUnreachable):
                 payer.record.failed(provider, now=payer.now())
             if terms.connect_s is not None and isinstance(error.__cause__, httpx2.ConnectTimeout):
-                self._slow.add(posted.offer_hash)  # the caller allows more: where nobody serves, it gets it
+                self._last.add(posted.offer_hash)  # the caller allows more: where nobody serves, it gets it
                 self._again = True
             else:
                 self._gone.add(posted.offer_hash)
@@ -224,7 +225,8 @@ class Search:
             haggling.bounced(posted, quote.message, most=Tokens(self._ask.size // 2))
             self._again = True
         elif posted.offer_hash in haggling.held:
-            haggling.spent(posted)  # it is asked again, and expects nothing then
+            haggling.spent(posted)  # it is asked again, after the others, and nothing is expected of it then
+            self._last.add(posted.offer_hash)
             self._again = True
         else:
             self._patience = max(self._patience, error.patience)
