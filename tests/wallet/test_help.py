@@ -7,6 +7,7 @@ import sys
 import pytest
 import typer
 
+from tallystick.client.rules import RULES
 from tallystick.wallet.cli import app
 
 COMMANDS = {
@@ -34,6 +35,11 @@ def commands() -> dict[str, object]:
 
 def test_every_command_is_there() -> None:
     assert set(commands()) == COMMANDS
+
+
+def test_each_rule_of_the_proxy_is_named() -> None:
+    (rule,) = (item for item in commands()["proxy"].params if item.name == "rule")  # type: ignore[attr-defined]
+    assert all(name in rule.help for name in RULES)
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

@@ -39,7 +39,10 @@ def proxy(
         ),
     ] = None,
     rule: Annotated[
-        str, typer.Option(help="Which provider first: quoted (price and time), cheapest, fastest, …")
+        str,
+        typer.Option(
+            help="Which provider first: quoted (price and time), cheapest, fastest, stake-weighted."
+        ),
     ] = "quoted",
     continues: Annotated[
         bool, typer.Option("--continue", help="Go on elsewhere with an answer that breaks off.")

@@ -45,7 +45,7 @@ def proxied(
     tokenizers: Sequence[str],
     manner: Manner,
 ) -> Course:
-    """Where it serves, and at the end what that cost.
+    """Where it serves, and at the end what came in and what the purse spent meanwhile.
 
     Raises
     ------
@@ -87,7 +87,12 @@ def _served(desk: Desk, proxy: Proxy, before: Atoms, host: str, port: int) -> It
     with open_purse(desk) as purse:  # What was acknowledged last is in it.
         spent = Atoms(purse.spending()[0] - before)
     data = {"requests": proxy.answered, "spent": str(spent)}
-    yield lines(data, f"{proxy.answered} requests, {show_exactly(spent, desk.asset)} spent.")
+    yield lines(
+        data,
+        f"{proxy.answered} requests came in, refused ones among them. Meanwhile "
+        f"{show_exactly(spent, desk.asset)} were spent from the purse, by this "
+        "and any other program that pays with it.",
+    )
 
 
 def _folders(given: Sequence[str]) -> Mapping[str, Path]:
