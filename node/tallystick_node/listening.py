@@ -82,5 +82,6 @@ def configure_logs() -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        # Whatever it is at the moment: a test's own is closed after the test.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
