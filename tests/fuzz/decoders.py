@@ -507,13 +507,18 @@ DECODERS = {
         ).for_engine("m"),
         (MalformedMessage,),
         (ASKED, b'{"model": "m", "prompt": [[1, 2], [3]], "n": 2, "max_tokens": 7}'),
-        ("network.own.read",),
+        ("network.own.read", "network.origin.read_wishes"),
     ),
     "request at the payer": Decoder(
         lambda raw: read_ask("/v1/chat/completions", raw).body(stream=True),
         (MalformedRequest,),
         (ASKED, WISHED),
-        ("client.ask.read_ask", "client.steering.read_models", "client.steering.read_steering"),
+        (
+            "client.ask.read_ask",
+            "client.ask.read_manner",
+            "client.steering.read_models",
+            "client.steering.read_steering",
+        ),
     ),
     "refusal": Decoder(
         lambda raw: read_refusal(402, raw).error(), (), (REFUSAL,), ("client.refusals.read_refusal",)
