@@ -127,8 +127,8 @@ def test_an_answer_outlives_its_engine(market: LocalMarket, opened: Callable[...
 def test_real_gateways_bounce_are_asked_and_keep_room(
     market: LocalMarket, opened: Callable[..., Session]
 ) -> None:
-    """The payer's news are false: it is told that everybody is fifty times as fast. Both gateways bounce what
-    they cannot keep, both are asked, and the quicker one's quote is redeemed."""
+    """The payer's news are false: it is told that everybody is fifty times as fast. The first gateway bounces
+    what it cannot keep, then both are asked, and the quicker one's quote is redeemed."""
     adverts = Adverts()
     for provider in market.providers:
         adverts.steps_s[provider.address] = 0.0001
@@ -141,7 +141,7 @@ def test_real_gateways_bounce_are_asked_and_keep_room(
             provider={"ignore": [to_hex(market.providers[0].address)]},
         )
     after = [refused(provider.url, "bounced") for provider in market.providers]
-    assert [now - then for now, then in zip(after, before, strict=True)] == [0, 1, 1]
+    assert sorted(now - then for now, then in zip(after, before, strict=True)) == [0, 0, 1]
     quote = answer.outcome.quote
     assert quote is not None
     assert quote.valid_until > 0  # room was held for it

