@@ -1,7 +1,7 @@
 """Several flows side by side, under threads and under an event loop, over real connections."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Semaphore, Thread
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from tallystick.client.drivers import run_asynchronous, run_blocking
 from tallystick.client.flow import (
+    End,
     Endpoint,
     Exchange,
     Failed,
@@ -19,15 +20,30 @@ from tallystick.client.flow import (
     Returned,
     Send,
     Sleep,
-    first_of,
+    Together,
     read,
     read_all,
     run,
     send,
-    together,
 )
 from tallystick.client.pools import Pools
 from tallystick.protocol.units import ZERO_HASH, Milliseconds
+
+
+def together(flows: Sequence[Flow[Any]]) -> Flow[Sequence[End[Any]]]:
+    """How each of them ended, once all have."""
+    ends = yield Together(flows, lambda ends: None not in ends)
+    assert isinstance(ends, list)
+    return ends
+
+
+def first_of(flows: Sequence[Flow[Any]]) -> Flow[Sequence[End[Any]]]:
+    """How each of them ended, once one has returned, or all have failed."""
+    ends = yield Together(
+        flows, lambda ends: any(isinstance(end, Returned) for end in ends) or None not in ends
+    )
+    assert isinstance(ends, list)
+    return ends
 
 
 class Server(ThreadingHTTPServer):

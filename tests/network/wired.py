@@ -12,24 +12,21 @@ from tallystick.protocol.errors import MarketError
 from tallystick.protocol.gossip import Frame, Gossip, write_body
 from tallystick.protocol.hearsay import Said, said_status
 from tallystick.protocol.hearsay import key_of as hearsay_key
-from tallystick.protocol.offer import Offer
 from tallystick.protocol.packed import pack
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, Verified, sign
 from tallystick.protocol.speed import Speed
-from tallystick.protocol.stake import Stake
 from tallystick.protocol.status import Rating, Status
 from tallystick.protocol.units import (
     ZERO_HASH,
     Address,
     Atoms,
-    AtomsPerMTok,
     Milliseconds,
-    Timestamp,
     Tokens,
 )
 from tallystick.protocol.wire import write_envelope
 from tallystick_node.gateway.errors import error_json, status_of
+from tallystick_node.local.bench.samples import offer_at
 from tallystick_node.network.gossip import Gossiper, Self
 from tallystick_node.network.posting import PeerRefused, PeerSilent
 
@@ -51,28 +48,8 @@ def key_of(number: int) -> Key:
 
 def offer_of(key: Key, *, model: str = "m", sequence: int = 1, named: Sequence[Address] = ()) -> PostedOffer:
     """`named`: receipt keys, the last one today's."""
-    offer = Offer(
-        provider=key.address,
-        sequence=sequence,
-        endpoint="http://127.0.0.1:1/" + key.address.hex(),
-        endpoint_key=ZERO_HASH,
-        model=model,
-        model_hash=ZERO_HASH,
-        input_price=AtomsPerMTok(1),
-        cached_input_price=AtomsPerMTok(1),
-        output_price=AtomsPerMTok(1),
-        context_length=Tokens(8192),
-        credit=Atoms(1000),
-        valid_until=Timestamp(1 << 40),
-    )
-    stake = Stake(
-        provider=key.address,
-        staked=Atoms(100),
-        exiting=Atoms(0),
-        exits_at=Timestamp(0),
-        receipt_key=(key.address, *named)[-1],
-    )
-    return PostedOffer(offer=offer, offer_hash=offer.struct_hash(), stake=stake)
+    endpoint = "http://127.0.0.1:1/" + key.address.hex()
+    return offer_at(key, endpoint, model=model, sequence=sequence, receipt_key=(key.address, *named)[-1])
 
 
 def status_of_node(key: Key, *, running: int = 0, sequence: int = 0, model: str = "m") -> Status:

@@ -11,6 +11,7 @@ from tallystick.client.steering import Steering
 from tallystick.ports import UNSEEN, PostedOffer, Seen
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.pricing import cost_up
+from tallystick.protocol.rating import TYPICAL_SPREAD
 from tallystick.protocol.speed import Load, Pace, pace
 from tallystick.protocol.units import Address, Atoms, Timestamp, Tokens
 from tallystick.reach import reachable_safely
@@ -63,7 +64,7 @@ class Candidate:
     quoted: Pace | None = None
     """What the provider itself said of this very request, in a bounce or when it was asked; it says more than
     any status."""
-    spread: float = 0.35
+    spread: float = TYPICAL_SPREAD
     """Standard deviation of the logarithm of observed over quoted time."""
 
     @property

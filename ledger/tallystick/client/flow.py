@@ -6,13 +6,15 @@ imports no socket and no event loop; `drivers` perform the effects.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import httpx2
 
 from tallystick.protocol.units import Hash32, Milliseconds
 
 T = TypeVar("T")
+BRIEFLY: Final = {"connect": 1.0, "read": 2.0, "write": 1.0, "pool": 1.0}
+"""Seconds for what no request waits for, and any gateway could answer as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,24 +172,6 @@ def run(function: Callable[[], T]) -> Flow[T]:
     box: list[T] = []
     yield Run(lambda: box.append(function()))
     return box[0]
-
-
-def together(flows: Sequence[Flow[T]]) -> Flow[Sequence[End[T]]]:
-    """How each of them ended, once all have."""
-    ends = yield Together(flows, lambda ends: None not in ends)
-    assert isinstance(ends, list)
-    return ends
-
-
-def first_of(flows: Sequence[Flow[T]]) -> Flow[Sequence[End[T]]]:
-    """How each of them ended, once one has returned, or all have failed. More than one may have returned."""
-    ends = yield Together(flows, _one_returned)
-    assert isinstance(ends, list)
-    return ends
-
-
-def _one_returned(ends: Sequence[End[object]]) -> bool:
-    return any(isinstance(end, Returned) for end in ends) or None not in ends
 
 
 def hurrying(flow: Flow[T], connect: float, read: float | None = None) -> Flow[T]:

@@ -12,7 +12,7 @@ from typing import Final
 import httpx2
 import orjson
 
-from tallystick.client.flow import Endpoint, Flow, Send, read_all, send
+from tallystick.client.flow import BRIEFLY, Endpoint, Flow, Send, read_all, send
 from tallystick.client.holdings import OpenChannel
 from tallystick.client.listing import Listing
 from tallystick.client.purse import Purse
@@ -20,8 +20,9 @@ from tallystick.client.record import Record
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.signed import Signed, sign
 from tallystick.protocol.status import Rating
+from tallystick.protocol.told import rating_to_json
 from tallystick.protocol.units import Address, ChannelId, Milliseconds
-from tallystick.protocol.wire import RATINGS_PATH, signed_to_json
+from tallystick.protocol.wire import RATINGS_PATH
 from tallystick.reach import reachable_safely
 
 _APART_MS: Final = 12_000
@@ -31,7 +32,6 @@ _STALE_MS: Final = 30_000
 """After which what was said is said again."""
 _NEWS: Final = 0.1
 """By which the logarithm of the ratio moves where it is worth a word."""
-_TIMEOUT: Final = {"connect": 1.0, "read": 2.0, "write": 1.0, "pool": 1.0}
 _ANSWER_LIMIT: Final = 1 << 12
 _LOG: Final = logging.getLogger("tallystick.client")
 
@@ -80,7 +80,7 @@ class Ratings:
             receipt_hash=paid[0].message.struct_hash(),
         )
         signed: Signed[Rating] = sign(rating, self._purse.domain, channel.session).signed
-        body = orjson.dumps(signed_to_json(signed) | {"evidence": signed_to_json(paid[0])})
+        body = orjson.dumps(rating_to_json(signed, paid[0]))
         self._said[channel.id] = ratio, count, self._now()
         try:
             exchange = yield from send(
@@ -89,7 +89,7 @@ class Ratings:
                     path=RATINGS_PATH,
                     body=body,
                     headers={"content-type": "application/json", "user-agent": "tallystick"},
-                    timeout=_TIMEOUT,
+                    timeout=BRIEFLY,
                 )
             )
             yield from read_all(exchange, _ANSWER_LIMIT, self._now)

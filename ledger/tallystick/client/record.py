@@ -11,7 +11,7 @@ from math import exp, log, sqrt
 from typing import Final, TypeVar
 
 from tallystick.protocol.length import InputLength
-from tallystick.protocol.rating import clipped
+from tallystick.protocol.rating import TYPICAL_SPREAD, clipped
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, Milliseconds, Tokens
 
@@ -28,8 +28,6 @@ _GRACE_S: Final = 0.1
 """Of any answer's time, nobody's fault: the way there and back, and a busy payer."""
 _SHARED_WEIGHT: Final = 2.0
 """What others found counts as so many answers of one's own."""
-_SPREAD: Final = 0.35
-"""Standard deviation of the logarithm of observed over quoted time, where too little is known."""
 _FIRST_REST, _LONGEST_REST = 1_000, 60_000
 """Milliseconds for which a provider that failed is left alone: at first, and after many failures."""
 _REMEMBERED: Final = 4_096
@@ -42,7 +40,7 @@ class _Kept:
 
     mean: float = 0.0
     """Of the logarithm of observed over quoted time."""
-    variance: float = _SPREAD**2
+    variance: float = TYPICAL_SPREAD**2
     count: int = 0
     at: Milliseconds = Milliseconds(0)
 

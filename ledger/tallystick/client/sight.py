@@ -16,7 +16,7 @@ import httpx2
 import orjson
 
 from tallystick.chain.errors import ChainError
-from tallystick.client.flow import Endpoint
+from tallystick.client.flow import BRIEFLY, Endpoint
 from tallystick.client.listing import Listing
 from tallystick.client.pools import Pools
 from tallystick.ports import UNSEEN, ChainReader, PostedOffer, Seen
@@ -44,7 +44,6 @@ MODELS: Final = 8
 """That are looked at: those asked for last."""
 _TOLD: Final = 5
 """Answers of which the middle one is believed on how many statuses there are."""
-_TIMEOUT: Final = {"connect": 1.0, "read": 2.0, "write": 1.0, "pool": 1.0}
 _AVOIDED_S: Final = 60.0
 """For which a gateway that told something forged is not asked."""
 _CHECKED: Final = 8
@@ -188,9 +187,9 @@ class Sight:
         JSON."""
         url = httpx2.URL(endpoint.rstrip("/") + NETWORK_PATH, params=params)
         transport = self._pools.of(Endpoint(endpoint, key)).blocking
-        request = httpx2.Request("GET", url, extensions={"timeout": _TIMEOUT})
+        request = httpx2.Request("GET", url, extensions={"timeout": BRIEFLY})
         response = transport.handle_request(request)
-        until = self._now() + 1_000 * sum(_TIMEOUT.values())
+        until = self._now() + 1_000 * sum(BRIEFLY.values())
         try:
             data = bytearray()
             assert isinstance(response.stream, httpx2.SyncByteStream)

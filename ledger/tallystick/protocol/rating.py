@@ -11,6 +11,8 @@ from tallystick.protocol.units import Address
 LOWEST: Final = 0.2
 HIGHEST: Final = 20.0
 """No ratio of observed to quoted time counts for less, or for more."""
+TYPICAL_SPREAD: Final = 0.35
+"""Standard deviation of the logarithm of observed over quoted time, where too little is known."""
 _MILLION: Final = 1_000_000
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from tallystick.protocol.errors import MalformedMessage
 from tallystick.protocol.gossip import Frame
 from tallystick.protocol.hearsay import Said
-from tallystick.protocol.message import read_value
+from tallystick.protocol.message import Message, read_value
 from tallystick.protocol.packed import pack
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
@@ -24,10 +24,14 @@ KINDS: Final[Mapping[str, type[Status] | type[Suspicion] | type[Rating]]] = {
 
 def said_to_json(said: Said) -> dict[str, Any]:
     """A signed message, and of a rating its signed receipt as `evidence`."""
-    told = signed_to_json(said.proof.signed)
     if said.receipt is not None:
-        told["evidence"] = signed_to_json(said.receipt.signed)
-    return told
+        return rating_to_json(said.proof.signed, said.receipt.signed)
+    return signed_to_json(said.proof.signed)
+
+
+def rating_to_json(rating: Signed[Message], receipt: Signed[Receipt]) -> dict[str, Any]:
+    """A rating beside the receipt that lets it count."""
+    return signed_to_json(rating) | {"evidence": signed_to_json(receipt)}
 
 
 def read_said(kind: type[Status] | type[Suspicion] | type[Rating], data: object) -> Frame:

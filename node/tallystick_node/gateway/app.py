@@ -4,7 +4,7 @@ Paid routes go past FastAPI's routing and middleware: they are on every request'
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -69,6 +69,7 @@ from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.reading import page
 from tallystick_node.gateway.relay import Answer, Relay, Running
 from tallystick_node.gateway.streaming import StreamAnswer
+from tallystick_node.network.blocks import with_first
 from tallystick_node.network.errors import UserUnknown
 from tallystick_node.store.records import StoredAnswer
 
@@ -318,17 +319,11 @@ async def _followed(running: Running, patience_s: float) -> Response:
         following = running.follow()
         first = await anext(following, None)
         if first is not None:
-            return StreamAnswer(_with_first(first, following), patience_s)
+            return StreamAnswer(with_first(first, following), patience_s)
     answer = await asyncio.shield(running.answer)
     if isinstance(answer, MarketError):
         raise answer
     return _whole(answer, running) if answer else StreamAnswer(running.follow(), patience_s)
-
-
-async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for block in rest:
-        yield block
 
 
 def _error(error: MarketError, terms: Terms | None) -> Response:

@@ -38,7 +38,6 @@ _REFILL_S: Final = 30.0
 
 log = structlog.get_logger("tallystick.origins")
 Step = Callable[[], Awaitable[None]]
-Renew = Step
 
 
 class Origins:
@@ -135,13 +134,13 @@ class Origins:
         """Answers, since the start."""
         return 0 if self.origin is None else self.origin.bought
 
-    def steps(self, renew: Renew) -> Iterator[tuple[str, float, Step]]:
+    def steps(self, renew: Step) -> Iterator[tuple[str, float, Step]]:
         """What goes on beside requests: its name, the seconds between, and itself. `renew` posts offers.
         Nothing that goes wrong in it, but for the chain's refusals, is heard of: the node goes on selling."""
         for name, every_s, step in self._steps(renew):
             yield name, every_s, _harmless(name, step)
 
-    def _steps(self, renew: Renew) -> Iterator[tuple[str, float, Step]]:
+    def _steps(self, renew: Step) -> Iterator[tuple[str, float, Step]]:
         policy, offload = self._config.policy, self._config.offload
         if policy.name != PolicyConfig().name or policy.options:
             yield "usage.look", _LOOK_S, self._look
@@ -188,7 +187,7 @@ class Origins:
         for mean in (self._usage, self._usage_of_stake):
             mean.note(self.participation.usage)
 
-    async def _follow_prices(self, renew: Renew) -> None:
+    async def _follow_prices(self, renew: Step) -> None:
         usage = self._usage.take()
         in_force = {offer.model: _prices(offer) for _, offer in self._holding()}
         wanted = list(self.offers)

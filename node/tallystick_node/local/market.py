@@ -90,7 +90,7 @@ class Make:
 class LocalProvider:
     """One provider: its keys, its engine, its gateway."""
 
-    name: str
+    make: Make
     key: Key
     """The wallet: stake and earnings."""
     receipt_key: Address
@@ -99,12 +99,11 @@ class LocalProvider:
     log: Path
     engine: Process
     engine_port: int
-    plain: bool = False
-    """Serves without TLS."""
-    later: bool = False
-    by: Sequence[str | Path] = ("-m",)
-    """These two: as of `Make`."""
     gateway: Process | None = None
+
+    @property
+    def name(self) -> str:
+        return self.make.name
 
     @property
     def address(self) -> Address:
@@ -112,7 +111,7 @@ class LocalProvider:
 
     @property
     def url(self) -> str:
-        return f"http{'' if self.plain else 's'}://127.0.0.1:{self.port}"
+        return f"http{'' if self.make.plain else 's'}://127.0.0.1:{self.port}"
 
     @property
     def running(self) -> Process:
@@ -200,7 +199,7 @@ class LocalMarket:
 
     def launch_gateway(self, provider: LocalProvider, *, by: Sequence[str | Path] = ()) -> None:
         """Without waiting. `by`: what Python runs the module with, this once."""
-        command = [sys.executable, *(by or provider.by), "tallystick_node.cli", "serve", provider.config]
+        command = [sys.executable, *(by or provider.make.by), "tallystick_node.cli", "serve", provider.config]
         gateway = Process(
             provider.name, command, log=provider.log, env={"TALLYSTICK_PASSWORD": self.password}
         )
@@ -209,7 +208,7 @@ class LocalMarket:
 
     def start_gateways(self, serves: Callable[[LocalProvider], None] = lambda _: None) -> None:
         """All at once; `serves` hears of each that does. Returns once all do."""
-        started = [provider for provider in self.providers if not provider.later]
+        started = [provider for provider in self.providers if not provider.make.later]
         for provider in started:
             self.launch_gateway(provider)
         for provider in started:
@@ -335,7 +334,7 @@ class LocalMarket:
             + make.settings
         )
         return LocalProvider(
-            name=make.name,
+            make=make,
             key=wallet,
             receipt_key=receipt_key.address,
             port=port,
@@ -343,7 +342,4 @@ class LocalMarket:
             log=folder / "node.log",
             engine=engine,
             engine_port=engine_port,
-            plain=make.plain,
-            later=make.later,
-            by=make.by,
         )

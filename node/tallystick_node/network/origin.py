@@ -32,6 +32,7 @@ from tallystick.protocol.errors import MalformedMessage, MarketError
 from tallystick.protocol.hearsay import Hearsay
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.units import Address, Atoms
+from tallystick_node.network.blocks import with_first
 from tallystick_node.network.own import EVENT_STREAM, Answer, Quoted, Wishes
 from tallystick_node.network.policies import Request
 
@@ -175,7 +176,7 @@ class Origin:
                 status=response.status_code,
                 media_type=EVENT_STREAM,
                 headers=_seller(response),
-                blocks=_with(first, blocks),
+                blocks=with_first(first, blocks),
                 held=stack.pop_all(),
             )
 
@@ -217,9 +218,3 @@ async def _in_words(response: httpx2.Response) -> AsyncGenerator[bytes]:
             raise
         lost = AnswerLost(f"The answer was lost on its way: {error}")
         yield b"data: " + error_body(lost) + b"\n\n"
-
-
-async def _with(first: bytes, rest: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    yield first
-    async for block in rest:
-        yield block

@@ -19,6 +19,7 @@ from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Atoms, Milliseconds, Tokens
 from tallystick_node.engine.upstream import DONE, EngineGone, Reply, Upstream
+from tallystick_node.network.blocks import with_first
 from tallystick_node.network.errors import ModelUnknown, OriginError, Unserved
 from tallystick_node.network.lobby import Lobby
 from tallystick_node.network.participation import Participation
@@ -284,7 +285,7 @@ class Own:
                 return Answer(
                     status=200,
                     media_type=EVENT_STREAM,
-                    blocks=_from(first, blocks),
+                    blocks=with_first(first, blocks),
                     held=stack.pop_all(),
                 )
             content = await reply.read()
@@ -323,9 +324,3 @@ def told(error: OriginError) -> dict[str, Any]:
     """In OpenAI's shape, for the end of a stream."""
     shape = {"message": error.message, "type": "tallystick_error", "code": error.code, "param": None}
     return {"error": shape}
-
-
-async def _from(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for block in rest:
-        yield block

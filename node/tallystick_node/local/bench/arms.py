@@ -78,7 +78,7 @@ def _gateway_arm(market: LocalMarket, provider: LocalProvider, name: str) -> Arm
         ),
     )
     provider.running.wait_ready(lambda: _knows_a_channel(provider), timeout_s=_CHANNEL_KNOWN_S)
-    server = Server(provider.port, tls=not provider.plain)
+    server = Server(provider.port, tls=not provider.make.plain)
     return Arm(
         name=name,
         pid=provider.running.pid,

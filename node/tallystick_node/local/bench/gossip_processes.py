@@ -27,16 +27,15 @@ from starlette.routing import Route
 from tallystick.ports import PostedOffer
 from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.errors import MarketError
-from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Key
-from tallystick.protocol.stake import Stake
 from tallystick.protocol.status import Status
-from tallystick.protocol.units import ZERO_HASH, Address, Atoms, AtomsPerMTok, Timestamp, Tokens
+from tallystick.protocol.units import Address
 from tallystick.protocol.wire import GOSSIP_PATH, NETWORK_PATH
 from tallystick_node import listening
 from tallystick_node.gateway.errors import error_json, status_of
 from tallystick_node.gateway.network import NetworkRoutes
 from tallystick_node.local.bench.gossip_sim import status
+from tallystick_node.local.bench.samples import offer_at
 from tallystick_node.network.gossip import Gossiper, Self
 from tallystick_node.network.posting import Post
 
@@ -72,7 +71,10 @@ def measured(nodes: int, *, warm_s: float = _WARM_S) -> Seen:
     """Takes about half a minute."""
     keys = [Key(keccak(number.to_bytes(8, "big"))) for number in range(nodes)]
     listeners = [listening.listener("127.0.0.1", 0) for _ in keys]
-    offers = [_offer(key, listener) for key, listener in zip(keys, listeners, strict=True)]
+    offers = [
+        offer_at(key, f"http://{listening.written(listener)}")
+        for key, listener in zip(keys, listeners, strict=True)
+    ]
     gc.collect()
     gc.freeze()  # What children share stays shared.
     begin = time.monotonic() + 1 + nodes / 8
@@ -124,31 +126,6 @@ def _summed(nodes: int, reports: list[dict[str, Any]], changed_at: float, killed
         bytes_s=sum(report["bytes_s"] for report in reports) / len(reports),
         cpu_s=sum(report["cpu_s"] for report in reports) / len(reports),
     )
-
-
-def _offer(key: Key, listener: socket.socket) -> PostedOffer:
-    offer = Offer(
-        provider=key.address,
-        sequence=1,
-        endpoint=f"http://{listening.written(listener)}",
-        endpoint_key=ZERO_HASH,
-        model="m",
-        model_hash=ZERO_HASH,
-        input_price=AtomsPerMTok(1),
-        cached_input_price=AtomsPerMTok(1),
-        output_price=AtomsPerMTok(1),
-        context_length=Tokens(8192),
-        credit=Atoms(1000),
-        valid_until=Timestamp(1 << 40),
-    )
-    stake = Stake(
-        provider=key.address,
-        staked=Atoms(100),
-        exiting=Atoms(0),
-        exits_at=Timestamp(0),
-        receipt_key=key.address,
-    )
-    return PostedOffer(offer=offer, offer_hash=offer.struct_hash(), stake=stake)
 
 
 # ----------------------------------------------------------------------------------------------- in a process

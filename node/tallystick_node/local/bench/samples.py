@@ -2,17 +2,23 @@
 
 from typing import Any, Final
 
+from tallystick.ports import PostedOffer
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.message import Message, fields_of
+from tallystick.protocol.offer import Offer
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key
+from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import (
     ZERO_ADDRESS,
+    ZERO_HASH,
     Address,
     Atoms,
+    AtomsPerMTok,
     Hash32,
     Milliseconds,
+    Timestamp,
     Tokens,
     to_hex,
 )
@@ -56,6 +62,34 @@ def receipt_of(session: Key, *, sequence: int = 41, cumulative_cost: int = 123_6
         cost=Atoms(196),
         cumulative_cost=Atoms(cumulative_cost),
     )
+
+
+def offer_at(
+    key: Key, endpoint: str, *, model: str = "m", sequence: int = 1, receipt_key: Address | None = None
+) -> PostedOffer:
+    """Of a provider that is known to gossip; `receipt_key`: its own key where it is not given."""
+    offer = Offer(
+        provider=key.address,
+        sequence=sequence,
+        endpoint=endpoint,
+        endpoint_key=ZERO_HASH,
+        model=model,
+        model_hash=ZERO_HASH,
+        input_price=AtomsPerMTok(1),
+        cached_input_price=AtomsPerMTok(1),
+        output_price=AtomsPerMTok(1),
+        context_length=Tokens(8192),
+        credit=Atoms(1000),
+        valid_until=Timestamp(1 << 40),
+    )
+    stake = Stake(
+        provider=key.address,
+        staked=Atoms(100),
+        exiting=Atoms(0),
+        exits_at=Timestamp(0),
+        receipt_key=receipt_key or key.address,
+    )
+    return PostedOffer(offer=offer, offer_hash=offer.struct_hash(), stake=stake)
 
 
 def typed_data(message: Message) -> dict[str, Any]:

@@ -6,15 +6,13 @@ python -m tallystick_node.local.network.liar tallystick_node.cli serve node.toml
 import runpy
 import sys
 from dataclasses import replace
-from typing import Final
 
 from tallystick.protocol.expect import Size
-from tallystick.protocol.speed import Load, Pace, pace
+from tallystick.protocol.speed import Pace, pace
 from tallystick.protocol.status import Status
 from tallystick.protocol.units import Tokens
+from tallystick_node.gateway.load import IDLE
 from tallystick_node.gateway.promises import Promises
-
-_IDLE: Final = Load(running=0, waiting=0, context=Tokens(0), queued=Tokens(0))
 
 
 class Lies(Promises):
@@ -29,7 +27,7 @@ class Lies(Promises):
     def _fresh(self, size: Size) -> Pace | None:
         if self.speed is None:
             return None
-        return pace(self.speed, _IDLE, input_tokens=size.input_tokens, output_tokens=size.output_tokens)
+        return pace(self.speed, IDLE, input_tokens=size.input_tokens, output_tokens=size.output_tokens)
 
 
 if __name__ == "__main__":
