@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -35,6 +36,20 @@ def test_it_stops_with_its_block_even_when_that_fails() -> None:
         use_and_fail(chain)
     assert not is_running(PIDS.pop())
     chain.stop()  # Harmless twice.
+
+
+@pytest.mark.e2e
+def test_it_leaves_nothing_on_the_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """anvil keeps the states after all but the last 500 blocks in files, gigabytes for a busy hour."""
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir()
+    temporary.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with LocalChain() as chain:
+        chain.rpc.call("anvil_mine", hex(600))
+        assert list(temporary.glob("*/anvil-state-*/*")), "the states are elsewhere"
+    assert [*home.rglob("*"), *temporary.rglob("*")] == []
 
 
 PIDS: list[int] = []

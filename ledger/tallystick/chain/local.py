@@ -32,6 +32,8 @@ from tallystick.protocol.units import ZERO_ADDRESS, Atoms
 _START_S: Final = 20
 _STOP_S: Final = 10
 _IDLE_BLOCK_S: Final = 5
+_STATES: Final = 2_048
+"""Of the latest blocks, kept to be asked for, traced and reorganised away."""
 _PR_SET_PDEATHSIG: Final = 1
 _GLIBC: Final = (2, 35)
 MINIMUM_STAKE: Final = Atoms(100_000_000)
@@ -141,6 +143,9 @@ class LocalChain:
         self._folder = tempfile.mkdtemp(prefix="tallystick-anvil-")
         config, log = Path(self._folder) / "config.json", Path(self._folder) / "log"
         command = [str(program), "--host", "127.0.0.1", "--port", str(self._port)]
+        # It writes the state after each block to a file, in a folder of the user's that it does not clear
+        # when told to end: gigabytes for each busy hour.
+        command += ["--cache-path", self._folder, "--max-persisted-states", str(_STATES)]
         command += ["--chain-id", str(self._chain_id), "--config-out", str(config), "--accounts", "20"]
         if self._block_time_s is None:  # Gateways refuse to serve by a head that is minutes old.
             command += ["--block-time", str(_IDLE_BLOCK_S), "--mixed-mining"]
