@@ -1,0 +1,1 @@
+"""The market on an imagined clock, network, chain and engines, run by the node's own decision code."""

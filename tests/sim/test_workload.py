@@ -1,0 +1,90 @@
+"""Arrivals: in order, repeatable, and as many as their generator promises."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tallystick_node.sim.workload import (
+    CHAT,
+    Arrival,
+    Piece,
+    TraceUnreadable,
+    azure,
+    bursty,
+    poisson,
+    scheduled,
+    trace,
+)
+
+HOMES = range(5)
+MADE: dict[str, Callable[[int], Iterator[Arrival]]] = {
+    "scheduled": lambda seed: scheduled([[Piece(2, 0, 300), Piece(8, 300, 900)]] * 3, CHAT, seed=seed),
+    "poisson": lambda seed: poisson(2, 900, CHAT, homes=HOMES, seed=seed),
+    "bursty": lambda seed: bursty(2, 900, CHAT, homes=HOMES, seed=seed),
+    "azure": lambda seed: azure(2, 900, homes=HOMES, seed=seed),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_arrivals_are_in_order_and_follow_from_their_seed(name: str) -> None:
+    arrivals = list(MADE[name](1))
+    assert all(a.at <= b.at for a, b in pairwise(arrivals))
+    assert all(0 <= a.at < 900 and a.input >= 1 and a.output >= 1 for a in arrivals)
+    assert arrivals == list(MADE[name](1))
+    assert arrivals != list(MADE[name](2))
+
+
+@pytest.mark.parametrize(("name", "mean"), [("scheduled", 675), ("poisson", 1800), ("bursty", 1800)])
+def test_as_many_arrive_in_the_mean_as_the_rates_say(name: str, mean: int) -> None:
+    counts = [sum(1 for _ in MADE[name](seed)) for seed in range(20)]
+    assert sum(counts) / len(counts) == pytest.approx(mean, rel=0.03)
+
+
+def test_a_piece_has_its_own_rate_and_node() -> None:
+    arrivals = list(scheduled([[Piece(1, 0, 500)], [Piece(10, 500, 1_000)]], CHAT, seed=3))
+    first, second = ([a for a in arrivals if a.home == home] for home in (0, 1))
+    assert max(a.at for a in first) < 500 <= min(a.at for a in second)
+    assert len(first) > 5 * len(second) > 0
+
+
+def test_a_burst_crowds() -> None:
+    """The variance of counts per five seconds is what tells it from a Poisson process."""
+
+    def crowding(arrivals: Iterator[Arrival]) -> float:
+        counts = [0] * 180
+        for arrival in arrivals:
+            counts[int(arrival.at / 5)] += 1
+        mean = sum(counts) / len(counts)
+        return sum((count - mean) ** 2 for count in counts) / len(counts) / mean
+
+    one = range(1)
+    assert crowding(bursty(2, 900, CHAT, homes=one, seed=1, burst=20)) > 4
+    assert crowding(poisson(2, 900, CHAT, homes=one, seed=1)) < 2
+
+
+def test_the_public_trace_keeps_its_lengths_at_any_rate() -> None:
+    arrivals = list(azure(40, 600, homes=HOMES, seed=1))
+    assert len(arrivals) == pytest.approx(24_000, rel=0.05)
+    assert sum(a.input for a in arrivals) / len(arrivals) == pytest.approx(1_155, rel=0.05)
+    assert sum(a.output for a in arrivals) / len(arrivals) == pytest.approx(211, rel=0.05)
+
+
+def test_a_file_is_read_with_names_or_without_and_compressed(tmp_path: Path) -> None:
+    rows = "2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.6805900,396,109\n"
+    named, bare = tmp_path / "named.csv", tmp_path / "bare.csv"
+    named.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + rows)
+    bare.write_text("10,374,44\n14,396,109\n")
+    read = [(a.at, a.input, a.output) for a in trace(named, homes=HOMES, seed=1)]
+    assert read == [(0, 374, 44), (pytest.approx(4), 396, 109)]
+    assert [(a.at, a.input, a.output) for a in trace(bare, homes=HOMES, seed=1)] == read
+    assert [a.at for a in trace(bare, homes=HOMES, seed=1, rate=2)] == [0, 1]
+
+
+@pytest.mark.parametrize("text", ["", "at,in,out\n", "1,2\n", "1,2,x\n", "0,1,1\nlater,1,1\n", "nan,1,1\n"])
+def test_a_file_of_anything_else_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(text)
+    with pytest.raises(TraceUnreadable):
+        list(trace(path, homes=HOMES, seed=1))
