@@ -1,0 +1,183 @@
+"""What a simulation found, in figures: each with its interval and, where it has one, its target.
+
+It knows no world: numbers come in, tables and files go out. A target that is missed is written as missed.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, isfinite, isnan, nan, sqrt
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Final
+
+from rich.table import Table
+
+_T95: Final = (
+    *(
+        12.706,
+        4.303,
+        3.182,
+        2.776,
+        2.571,
+        2.447,
+        2.365,
+        2.306,
+        2.262,
+        2.228,
+        2.201,
+        2.179,
+        2.160,
+        2.145,
+        2.131,
+    ),
+    *(
+        2.120,
+        2.110,
+        2.101,
+        2.093,
+        2.086,
+        2.080,
+        2.074,
+        2.069,
+        2.064,
+        2.060,
+        2.056,
+        2.052,
+        2.048,
+        2.045,
+        2.042,
+    ),
+)
+"""Student's t for 95 % of two sides, by degrees of freedom from one; 1.96 beyond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean over seeds, and where it lies with 95 % confidence."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{shown(self.mean)} ± {shown(self.high - self.mean)}"
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Of one seed, nothing is known of how far others lie; one infinite value makes the mean infinite."""
+    if not values:
+        return Interval(nan, nan, nan)
+    if not all(map(isfinite, values)):
+        return Interval(inf, -inf, inf)
+    mean = fmean(values)
+    if len(values) == 1:
+        return Interval(mean, -inf, inf)
+    t = _T95[len(values) - 2] if len(values) - 2 < len(_T95) else 1.96
+    half = t * stdev(values) / sqrt(len(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a figure is to be: inside both bounds, which count as inside."""
+
+    text: str
+    """As a reader is told."""
+    least: float = -inf
+    most: float = inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One number that a run found."""
+
+    name: str
+    """As "S1: ours: mean". No two of one report are alike."""
+    value: float
+    unit: str
+    """ "s", "requests/s", "1" for a part or a ratio, …"""
+    low: float | None = None
+    high: float | None = None
+    """Where the mean over seeds lies with 95 % confidence."""
+    target: Target | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """None: nothing was asked of it."""
+        return None if self.target is None else self.target.least <= self.value <= self.target.most
+
+    def as_json(self) -> dict[str, object]:
+        made: dict[str, object] = {"name": self.name, "value": _plain(self.value), "unit": self.unit}
+        if self.low is not None and self.high is not None:
+            made |= {"low": _plain(self.low), "high": _plain(self.high)}
+        if self.target is not None:
+            made["target"] = {
+                "text": self.target.text,
+                "least": _plain(self.target.least),
+                "most": _plain(self.target.most),
+            }
+            made["met"] = self.met
+        return made
+
+
+def over_seeds(name: str, values: Sequence[float], unit: str, target: Target | None = None) -> Figure:
+    """The mean of one value a seed."""
+    found = interval(values)
+    return Figure(name=name, value=found.mean, unit=unit, low=found.low, high=found.high, target=target)
+
+
+def write_json(path: Path, command: str, parameters: Mapping[str, object], figures: Sequence[Figure]) -> None:
+    """`command` and `parameters` are what it takes to get the same again."""
+    names = [figure.name for figure in figures]
+    assert len(names) == len(set(names)), "two figures of one name"
+    document = {
+        "command": command,
+        "parameters": dict(parameters),
+        "figures": [figure.as_json() for figure in figures],
+    }
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """The first column is words, the others are numbers."""
+    made = Table(title=title, title_justify="left")
+    for place, head in enumerate(header):
+        made.add_column(head, justify="right" if place else "left")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def targets_table(figures: Sequence[Figure]) -> Table:
+    """Those of which something was asked."""
+    return table(
+        "Targets",
+        ("figure", "found", "target", ""),
+        (
+            (figure.name, shown(figure.value), figure.target.text, "met" if figure.met else "MISSED")
+            for figure in figures
+            if figure.target is not None
+        ),
+    )
+
+
+def shown(value: float) -> str:
+    """As many digits as are worth reading."""
+    if not isfinite(value):
+        return "?" if isnan(value) else "∞"
+    size = abs(value)
+    return f"{value:,.0f}" if size >= 1_000 else f"{value:.1f}" if size >= 20 else f"{value:.3f}"
+
+
+def _plain(value: float) -> float | None:
+    """JSON has no infinity."""
+    return value if isfinite(value) else None

@@ -1,0 +1,237 @@
+"""The settings of the WWW.Serve paper (arXiv 2603.20661), as data: machines, schedules, frequencies, results.
+
+What the paper does not say (overheads, interconnect, the part of its bandwidth that a card reaches) is chosen
+here once, within what is published and so that S1 and S3 without any dispatch come near the reported figures;
+all else follows. No constant differs between policies. See docs/simulator.md.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tallystick.protocol.speed import Speed
+from tallystick.protocol.units import Tokens
+from tallystick_node.sim.hardware import Hardware
+from tallystick_node.sim.workload import Lengths, Piece
+
+LENGTHS: Final = Lengths(
+    input_median=100,
+    input_sigma=0.6,
+    input_most=2_000,
+    output_median=5_000,
+    output_sigma=0.8,
+    output_most=8_192,
+)
+"""Problems of OpenR1-Math-220k, and answers of models that think, cut at the paper's `max_tokens`."""
+
+SLOTS: Final = 256
+"""Sequences at a time: vLLM's own default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """What of a model decides how fast it is."""
+
+    weights: float
+    """Bytes."""
+    parameters: float
+    """Without the embedding."""
+    kv: int
+    """Bytes that a token of context takes."""
+
+
+MODELS: Final[Mapping[str, Model]] = {
+    "Qwen3-32B": Model(weights=65.5e9, parameters=31.2e9, kv=262_144),
+    "Qwen3-8B": Model(weights=16.4e9, parameters=6.95e9, kv=147_456),
+    "Qwen3-4B": Model(weights=8.0e9, parameters=3.6e9, kv=147_456),
+    "DeepSeek-R1-Distill-Qwen-7B": Model(weights=15.2e9, parameters=6.53e9, kv=57_344),
+    "Llama-3.1-8B": Model(weights=16.1e9, parameters=6.98e9, kv=131_072),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """As its maker says."""
+
+    bandwidth: float
+    """Bytes a second."""
+    flops: float
+    """Dense bf16, a second."""
+    count: int = 1
+    """Side by side, each with a part of every layer."""
+
+
+GPUS: Final[Mapping[str, Gpu]] = {
+    "4×A100": Gpu(bandwidth=1_555e9, flops=312e12, count=4),
+    "L40S": Gpu(bandwidth=864e9, flops=362e12),
+    "RTX 6000 Ada": Gpu(bandwidth=960e9, flops=364e12),
+    "RTX 4090": Gpu(bandwidth=1_008e9, flops=165e12),
+    "RTX 3090": Gpu(bandwidth=936e9, flops=71e12),
+}
+
+CAPACITY: Final[Mapping[tuple[str, str], int]] = {
+    ("Qwen3-32B", "4×A100"): 285_000,
+    ("Qwen3-8B", "L40S"): 185_000,
+    ("Qwen3-8B", "RTX 6000 Ada"): 185_000,
+    ("Qwen3-4B", "RTX 4090"): 80_000,
+    ("Qwen3-4B", "RTX 3090"): 80_000,
+    ("DeepSeek-R1-Distill-Qwen-7B", "RTX 4090"): 80_000,
+    ("DeepSeek-R1-Distill-Qwen-7B", "RTX 3090"): 80_000,
+    ("Llama-3.1-8B", "L40S"): 200_000,
+    ("Llama-3.1-8B", "RTX 6000 Ada"): 200_000,
+}
+"""Tokens of context that fit."""
+
+_MEMORY_EFFICIENCY: Final = 0.8
+"""Part of the bandwidth that reading weights and context reaches: what STREAM reaches on such cards."""
+_COMPUTE_EFFICIENCY: Final = 0.65
+"""As tallystick.protocol.speed's fits of vLLM and Vidur tables have it."""
+_CHUNK: Final = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """Milliseconds of a step in which the GPU waits for its host."""
+
+    step_ms: float
+    sequence_ms: float
+
+
+SGLANG: Final = Overhead(1.0, 0.0)
+"""It prepares a step while the one before runs."""
+VLLM: Final = Overhead(5.0, 0.055)
+"""As vLLM's makers found for an 8B model when they set out to lower it (release notes of 0.6)."""
+
+# 4×A100 share each layer: two reductions of 64 layers each, over PCIe, of a host whose cards have no NVLink.
+_REDUCTIONS: Final = 2 * 64
+_REDUCTION_MS: Final = 0.060
+"""Latency of one among four cards."""
+_REDUCED_BYTES: Final = 1.5 * 2 * 5_120
+"""That a card sends of each sequence: a ring's 2·(4 − 1)/4 of a bf16 vector."""
+_PCIE: Final = 13e9
+"""Bytes a second that such reductions reach."""
+
+
+def machine(model: str, gpu: str, overhead: Overhead = SGLANG) -> Hardware:
+    """The engine that the paper ran there."""
+    its, card = MODELS[model], GPUS[gpu]
+    memory = _MEMORY_EFFICIENCY * card.bandwidth * card.count
+    shared = card.count > 1
+    return Hardware(
+        name=f"{model} on {gpu}",
+        speed=Speed(
+            fixed=_ps(overhead.step_ms + shared * _REDUCTIONS * _REDUCTION_MS),
+            sequence=_ps(overhead.sequence_ms + shared * _REDUCTIONS * 1e3 * _REDUCED_BYTES / _PCIE),
+            weights=_ps(1e3 * its.weights / memory),
+            token=_ps(1e3 * 2 * its.parameters / (_COMPUTE_EFFICIENCY * card.flops * card.count)),
+            context=_ps(1e3 * its.kv / memory),
+            capacity=Tokens(CAPACITY[model, gpu]),
+            chunk=Tokens(_CHUNK),
+        ),
+        slots=SLOTS,
+    )
+
+
+def _ps(milliseconds: float) -> int:
+    return round(milliseconds * 1e9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """Seconds of a whole answer that the paper reports, in the mean of one run."""
+
+    single: float
+    centralised: float
+    paper: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Machines, and what their users ask of them."""
+
+    name: str
+    machines: Sequence[Hardware]
+    schedule: Sequence[Sequence[Piece]]
+    """Of each machine's own users."""
+    seconds: float
+    """Within which requests come."""
+    reported: Means | None = None
+
+
+_ADA: Final = machine("Qwen3-8B", "RTX 6000 Ada")
+_QWEN_3090: Final = machine("Qwen3-4B", "RTX 3090")
+_QWEN_4090: Final = machine("Qwen3-4B", "RTX 4090")
+_DEEPSEEK_3090: Final = machine("DeepSeek-R1-Distill-Qwen-7B", "RTX 3090", VLLM)
+_DEEPSEEK_4090: Final = machine("DeepSeek-R1-Distill-Qwen-7B", "RTX 4090", VLLM)
+_LLAMA_L40S: Final = machine("Llama-3.1-8B", "L40S", VLLM)
+_LLAMA_ADA: Final = machine("Llama-3.1-8B", "RTX 6000 Ada", VLLM)
+
+_S1_SCHEDULE: Final = (
+    (Piece(4, 0, 300), Piece(20, 300, 750)),
+    (Piece(20, 0, 750),),
+    (Piece(20, 0, 750),),
+    (Piece(20, 0, 450), Piece(4, 450, 750)),
+)
+_S3_SCHEDULE: Final = (
+    (Piece(2, 0, 300), Piece(6, 300, 750)),
+    (Piece(15, 0, 750),),
+    (Piece(30, 0, 750),),
+    (Piece(15, 0, 450), Piece(5, 450, 750)),
+)
+
+SETTINGS: Final[Mapping[str, Setting]] = {
+    "S1": Setting(
+        name="S1",
+        machines=(_ADA,) * 4,
+        schedule=_S1_SCHEDULE,
+        seconds=750,
+        reported=Means(single=200.380, centralised=188.419, paper=184.400),
+    ),
+    "S2": Setting(
+        name="S2",  # Which node has which machine, and its schedule, the paper does not say.
+        machines=(_ADA, _ADA, _QWEN_3090, _QWEN_3090),
+        schedule=_S1_SCHEDULE,
+        seconds=750,
+        reported=Means(single=226.578, centralised=168.221, paper=168.485),
+    ),
+    "S3": Setting(
+        name="S3",
+        machines=(machine("Qwen3-32B", "4×A100"), machine("Qwen3-8B", "L40S"), _DEEPSEEK_3090, _LLAMA_ADA),
+        schedule=_S3_SCHEDULE,
+        seconds=750,
+        reported=Means(single=237.925, centralised=206.123, paper=198.306),
+    ),
+    "S4": Setting(
+        name="S4",  # The models and cards are the paper's; which goes with which, and the schedule, are not.
+        machines=(
+            _LLAMA_L40S,
+            _DEEPSEEK_3090,
+            _QWEN_4090,
+            _LLAMA_ADA,
+            _LLAMA_L40S,
+            _DEEPSEEK_4090,
+            _QWEN_3090,
+            _LLAMA_ADA,
+        ),
+        schedule=_S3_SCHEDULE * 2,
+        seconds=750,
+    ),
+}
+
+CHURN_SECONDS: Final = 1_200.0
+CHURN_GAP_S: Final = 4.0
+CHURN_AT: Final = (400.0, 800.0)
+"""When the third and the fourth of four nodes come; or when the fourth and the third of them go."""
+
+OFFLOAD_GAP_S: Final = 4.0
+OFFLOAD_REQUESTS: Final = 200
+"""Of the one hot node."""
+FREQUENCIES: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Offload and accept frequencies of the sweeps."""
+STAKES: Final = (1, 2, 4, 8)
+"""The first node's, in units of each other node's, in the sweep of stakes."""
+DUEL_RATES: Final = (0.0, 0.05, 0.10, 0.25)
+JUDGES: Final = 2
+
+THRESHOLDS_S: Final = tuple(range(200, 401, 10))
+"""Of the whole answer: the curve of requests that were done in time."""

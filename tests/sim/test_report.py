@@ -1,0 +1,49 @@
+"""Figures, their intervals and their targets, and what is written of them."""
+
+import json
+from math import inf
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tallystick_node.sim.report import Figure, Target, interval, over_seeds, write_json
+
+
+def test_an_interval_holds_the_mean_as_often_as_it_says() -> None:
+    random = Random(1)
+    held = 0
+    for _ in range(1_000):
+        found = interval([random.gauss(10, 3) for _ in range(6)])
+        held += found.low <= 10 <= found.high
+    assert held / 1_000 == pytest.approx(0.95, abs=0.02)
+
+
+def test_one_seed_bounds_nothing_and_one_that_never_ended_shows() -> None:
+    assert interval([3.0]).high == inf
+    assert interval([3.0, inf, 4.0]).mean == inf
+
+
+@pytest.mark.parametrize(("value", "met"), [(0.9, True), (0.900001, False), (inf, False)])
+def test_a_target_is_met_up_to_its_bound(value: float, met: bool) -> None:
+    figure = Figure(name="x", value=value, unit="1", target=Target(text="≤ 0.9", most=0.9))
+    assert figure.met is met
+
+
+def test_what_is_written_is_json_and_says_what_was_missed(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    missed = over_seeds("slow", [1.0, 3.0], "s", Target(text="≤ 1 s", most=1))
+    write_json(path, "sim paper", {"seeds": 2}, [missed, Figure(name="lost", value=inf, unit="s")])
+    read = json.loads(path.read_text())
+    assert read["parameters"] == {"seeds": 2}
+    slow, lost = read["figures"]
+    assert slow["value"] == 2
+    assert slow["met"] is False
+    assert slow["low"] < 2 < slow["high"]
+    assert lost["value"] is None
+    assert "met" not in lost
+
+
+def test_two_figures_of_one_name_are_a_bug(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        write_json(tmp_path / "f.json", "x", {}, [Figure(name="x", value=1, unit="s")] * 2)
