@@ -47,8 +47,8 @@ _LATE: Final = 1.645
 """Standard deviations: one in twenty first tokens comes later, by what is known of the provider."""
 _GRACE_S: Final = 0.1
 """For the way there and back."""
-_FIRST_PAUSE_S: Final = 0.005
-_LONGEST_PAUSE_S: Final = 0.25
+FIRST_PAUSE_S: Final = 0.005
+LONGEST_PAUSE_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ class Search:
     def run(self) -> Flow[None]:
         """As `Payer.call`."""
         payer = self._payer
-        started, pause = payer.now(), _FIRST_PAUSE_S
+        started, pause = payer.now(), FIRST_PAUSE_S
         while True:
             self._patience, self._again = 0, False
             if (yield from self._round()):
@@ -113,7 +113,7 @@ class Search:
             if payer.now() - started >= self._patience:
                 raise self._nobody()
             yield Sleep(pause)
-            pause = min(pause * 1.6, _LONGEST_PAUSE_S)
+            pause = min(pause * 1.6, LONGEST_PAUSE_S)
             self._wanted = payer.prospects.wanted(self._ask, secrets.randbits(64))
 
     def _want(self) -> None:

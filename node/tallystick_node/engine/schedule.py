@@ -41,8 +41,10 @@ class Step:
 
 
 class Schedule:
-    def __init__(self, speed: Speed):
+    def __init__(self, speed: Speed, *, slots: int = 0):
+        """`slots`: sequences that run at a time; zero: any number."""
         self._speed = speed
+        self._slots = slots
         self._running: list[Job] = []
         """In the order in which they began."""
         self._waiting: deque[Job] = deque()
@@ -82,7 +84,7 @@ class Schedule:
                 budget -= piece
         # Whoever is still being taken in was let in because all of it fits.
         used = sum(job.held + job.missing for job in self._running)
-        while self._waiting and budget:
+        while self._waiting and budget and not (self._slots and len(self._running) >= self._slots):
             job = self._waiting[0]
             if self._running and not self._fits(used + job.missing):
                 break

@@ -1,0 +1,56 @@
+"""The simulated chain: what changes there counts from the next block. It knows no gas market; who asks for a
+transaction gets it."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from tallystick.ports import PostedOffer
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.stake import Stake
+from tallystick.protocol.units import Atoms
+
+
+class Chain:
+    def __init__(self, at: Callable[..., None], *, block_s: float):
+        """`at`: plans what happens, as `Events.at`."""
+        self._at = at
+        self._block_s = block_s
+        self.posted: dict[int, PostedOffer] = {}
+        """By node: the offers that hold."""
+        self.counts: Counter[str] = Counter()
+        """Transactions, by what they did."""
+        self.version = 0
+        """Grows with each change."""
+
+    def next_block(self, now: float) -> float:
+        return (now // self._block_s + 1) * self._block_s
+
+    def post(self, index: int, offer: Offer, stake: Stake, now: float) -> None:
+        self.counts["offer"] += 1
+        posted = PostedOffer(offer=offer, offer_hash=offer.struct_hash(), stake=stake)
+        self._at(self.next_block(now), self._put, index, posted)
+
+    def put(self, index: int, offer: Offer, stake: Stake) -> None:
+        """It is there from the start."""
+        self._put(index, PostedOffer(offer=offer, offer_hash=offer.struct_hash(), stake=stake))
+
+    def withdraw(self, index: int, now: float) -> None:
+        self.counts["withdraw"] += 1
+        self._at(self.next_block(now), self._put, index, None)
+
+    def stake(self, index: int, staked: Atoms, now: float) -> None:
+        self.counts["stake"] += 1
+        self._at(self.next_block(now), self._restake, index, staked)
+
+    def _restake(self, index: int, staked: Atoms) -> None:
+        posted = self.posted.get(index)
+        if posted is not None:
+            self._put(index, replace(posted, stake=replace(posted.stake, staked=staked)))
+
+    def _put(self, index: int, posted: PostedOffer | None) -> None:
+        self.version += 1
+        if posted is None:
+            self.posted.pop(index, None)
+        else:
+            self.posted[index] = posted

@@ -1,0 +1,75 @@
+"""What is heard of providers: each says how it is, at most once a second, and the others hear it a while
+later. How gossip carries it is imagined; how often one speaks is `protocol.hearsay`'s rule.
+"""
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from tallystick.protocol.hearsay import QUIET, interval_ms
+from tallystick.protocol.rating import agreed
+from tallystick.protocol.status import Rating, Status
+from tallystick_node.sim.links import pair_chance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearing:
+    """How long it takes until one node hears what another said, by pair."""
+
+    soonest_s: float = 0.3
+    latest_s: float = 2.0
+    silent_s: float = 4.0
+    """After which one that is dead is suspected."""
+
+
+@dataclass(slots=True)
+class Told:
+    at: float
+    status: Status
+
+
+class News:
+    """Of a fixed list of nodes, by index."""
+
+    def __init__(self, count: int, speakers: int, hearing: Hearing, seed: int):
+        self.interval_s = interval_ms(speakers) / 1000
+        self.ratio = [1.0] * count
+        """Observed over quoted time, as payers have told each other."""
+        self.sequence = [0] * count
+        self._told: list[deque[Told]] = [
+            deque(maxlen=1 + int(hearing.latest_s / self.interval_s) + 1) for _ in range(count)
+        ]
+        self._ratings: list[dict[int, Rating]] = [{} for _ in range(count)]
+        self._hearing = hearing
+        self._seed = seed
+
+    def tell(self, index: int, status: Status, now: float) -> bool:
+        """Whether it was worth a message: what has not changed is said now and then."""
+        told = self._told[index]
+        if told:
+            last = told[-1]
+            same = replace(status, sequence=last.status.sequence) == last.status
+            if same and now - last.at < QUIET * self.interval_s * 0.99:
+                return False
+        self.sequence[index] += 1
+        told.append(Told(now, replace(status, sequence=self.sequence[index])))
+        return True
+
+    def silence(self, index: int) -> None:
+        """It was never heard of."""
+        self._told[index].clear()
+
+    def heard(self, by: int, index: int, now: float) -> Told | None:
+        """The newest that this node has heard of that one."""
+        hearing = self._hearing
+        known = now
+        if by != index:
+            spread = hearing.latest_s - hearing.soonest_s
+            known -= hearing.soonest_s + spread * pair_chance(self._seed, by, index)
+        for told in reversed(self._told[index]):
+            if told.at <= known:
+                return told
+        return None
+
+    def rate(self, index: int, by: int, rating: Rating) -> None:
+        self._ratings[index][by] = rating
+        self.ratio[index] = agreed(self._ratings[index].values())
