@@ -276,6 +276,26 @@ def test_a_channel_that_nobody_opened_is_all_zero(trade) -> None:
     assert channel.status is Status.NONE
 
 
+def test_many_channels_are_read_in_one_question(trade, monkeypatch: pytest.MonkeyPatch) -> None:
+    payer, provider, session = trade
+    market = payer.market
+    market.open_own_channels(
+        [Opening(provider=provider.address, session_key=session.address, cap=Atoms(500))]
+    )
+    keys = [
+        ChannelKey(payer=payer.address, provider=provider.address, session_key=key)
+        for key in (session.address, provider.address)
+    ]
+    asked: list[str] = []
+    call = market.rpc.call
+    monkeypatch.setattr(market.rpc, "call", lambda *values: asked.append(values[0]) or call(*values))
+
+    assert market.channels(keys) == [market.channel(key.payer, key.provider, key.session_key) for key in keys]
+    assert market.channels(keys)[0].cap == 500
+    assert asked == ["eth_call"] * 4
+    assert market.channels([]) == []
+
+
 def test_a_payer_opens_channels_and_raises_a_cap(trade) -> None:
     payer, provider, session = trade
     openings = [

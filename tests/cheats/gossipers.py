@@ -142,6 +142,19 @@ class InventsPayers(Gossiping):
         return [said_rating(key_of(1_000 + 10 * self.sent + place), self.key) for place in range(10)]
 
 
+class SpeaksForPayers(Gossiping):
+    """Ratings of itself in the names of payers that have a deposit, each by a session key that it made up,
+    with receipts that it signs: above any that they would say themselves."""
+
+    payers = tuple(key_of(300 + number) for number in range(20))
+
+    def says(self) -> list[Said]:
+        return [
+            said_rating(payer, self.key, sequence=1 << 62, session=key_of(10_000 + 20 * self.sent + place))
+            for place, payer in enumerate(self.payers)
+        ]
+
+
 class SilencesRaters(Gossiping):
     """One payer that another provider served rates it all the time, each time above the last, so that nobody
     hears what others found."""

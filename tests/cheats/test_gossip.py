@@ -21,6 +21,7 @@ from tests.cheats.gossipers import (
     SendsTooMuch,
     SilencesRaters,
     SpeaksForAnother,
+    SpeaksForPayers,
 )
 from tests.network.wired import Wires, key_of, rating_frame
 
@@ -140,6 +141,23 @@ async def test_invented_payers_rate_nobody(play: Callable[[type[Gossiping]], Pla
     assert all(not node.view.hearsay.rated(CHEAT.address) for node in played.wires.nodes.values())
 
 
+async def test_nobody_rates_in_another_s_name(play: Callable[[type[Gossiping]], Played]) -> None:
+    played = play(SpeaksForPayers)
+    wires, payers = played.wires, SpeaksForPayers.payers
+    wires.payers |= {payer.address for payer in payers}
+
+    await played.play()
+
+    assert all(not node.view.hearsay.rated(CHEAT.address) for node in wires.nodes.values())
+    assert wires.looked_up <= 64 * SECONDS
+    said = [
+        payer for payer in payers[:4] if wires.nodes[VICTIM.address].take_rating(rating_frame(payer, CHEAT))
+    ]
+    await wires.nodes[VICTIM.address].confirming.look()
+    rated = {heard.said.key[2] for heard in wires.nodes[VICTIM.address].view.hearsay.rated(CHEAT.address)}
+    assert rated == {payer.address for payer in said} == {payer.address for payer in payers[:4]}
+
+
 async def test_one_payer_silences_no_others(play: Callable[[type[Gossiping]], Played]) -> None:
     played = play(SilencesRaters)
     wires, honest = played.wires, [key_of(200 + number) for number in range(12)]
@@ -148,8 +166,10 @@ async def test_one_payer_silences_no_others(play: Callable[[type[Gossiping]], Pl
     for payer in honest:
         for _ in range(7):
             await played.cheat.act()
+            await wires.nodes[VICTIM.address].confirming.look()
             wires.now += EVERY_MS
         assert wires.nodes[VICTIM.address].take_rating(rating_frame(payer, OTHER))
+        await wires.nodes[VICTIM.address].confirming.look()
 
     rated = {heard.said.key[2] for heard in wires.nodes[VICTIM.address].view.hearsay.rated(OTHER.address)}
     assert rated == {SilencesRaters.payer.address, *(payer.address for payer in honest)}

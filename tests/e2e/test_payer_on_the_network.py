@@ -15,7 +15,7 @@ from tallystick.client.client import Client
 from tallystick.client.session import Session, open_session
 from tallystick.protocol.signed import Key
 from tallystick.protocol.speed import Speed
-from tallystick.protocol.units import Atoms, Tokens, to_hex
+from tallystick.protocol.units import Address, Atoms, Tokens, to_hex
 from tallystick_node.local.audit import PayersHalf, audit, charged_twice
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket, Make
@@ -106,6 +106,20 @@ def test_news_bring_promises(market: LocalMarket, opened: Callable[..., Session]
     assert quote.provider == answer.provider
     assert 0 < quote.pace.token_s < 0.1
     assert answer.outcome.pace is not None
+    for provider in market.providers:
+        until_rated(provider.url, answer.provider, session.payer.purse.payer)
+
+
+def until_rated(url: str, provider: Address, payer: Address) -> None:
+    """The payer's own word has come to the node, which has found its channel on chain."""
+    told = (to_hex(provider), to_hex(payer))
+    for _ in range(200):
+        found = httpx2.get(url + "/tallystick/v1/network?ratings=1", verify=False).json()["ratings"]
+        ratings = [item["said"]["rating"] for item in found]
+        if told in [(rating["provider"], rating["payer"]) for rating in ratings]:
+            return
+        time.sleep(0.1)
+    raise AssertionError("not rated")
 
 
 def test_an_answer_outlives_its_engine(market: LocalMarket, opened: Callable[..., Session]) -> None:

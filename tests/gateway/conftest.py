@@ -120,6 +120,7 @@ class World:
             offers=lambda: [],
             statuses=lambda: [],
             is_payer=lambda _: False,
+            channels=lambda _: [],
             is_receipt_key=lambda provider, key: provider == key,
         )
         self.post = Post()

@@ -203,6 +203,46 @@ async def test_a_payer_s_rating_reaches_all(wires: Wires) -> None:
     assert len(wires.node(2).view.hearsay.rated(THREE.address)) == 1
 
 
+async def test_a_rating_by_a_key_that_its_payer_never_let_spend_counts_nowhere(wires: Wires) -> None:
+    payer, thief, session = key_of(50), key_of(51), key_of(52)
+    wires.payers.add(payer.address)
+    wires.sessions[payer.address] = {session.address}
+    await wires.round()
+
+    wires.node(1).take_rating(rating_frame(payer, THREE, session=thief, sequence=99))
+    await wires.round()
+    assert wires.node(1).view.hearsay.rated(THREE.address) == []
+
+    wires.node(1).take_rating(rating_frame(payer, THREE, session=session))
+    await wires.round()
+    assert len(wires.node(1).view.hearsay.rated(THREE.address)) == 1
+
+
+async def test_a_channel_is_looked_up_once(wires: Wires) -> None:
+    payer = key_of(50)
+    wires.payers.add(payer.address)
+    for sequence in range(1, 4):
+        assert wires.node(1).take_rating(rating_frame(payer, THREE, sequence=sequence))
+        await wires.node(1).confirming.look()
+        wires.now += 20_000
+
+    assert wires.looked_up == 1
+    assert wires.node(1).view.hearsay.rated(THREE.address)[0].said.sequence == 3
+
+
+async def test_a_rating_waits_until_its_channel_is_mined(wires: Wires) -> None:
+    payer, session = key_of(50), key_of(52)
+    wires.payers.add(payer.address)
+    assert wires.node(1).take_rating(rating_frame(payer, THREE, session=session))
+    await wires.node(1).confirming.look()
+    assert wires.node(1).view.hearsay.rated(THREE.address) == []
+
+    wires.sessions[payer.address] = {session.address}
+    wires.now += 10_000
+    await wires.node(1).confirming.look()
+    assert len(wires.node(1).view.hearsay.rated(THREE.address)) == 1
+
+
 async def test_who_never_deposited_rates_nobody(wires: Wires) -> None:
     assert not wires.node(1).take_rating(rating_frame(key_of(50), THREE))
     assert wires.node(1).view.hearsay.rated(THREE.address) == []

@@ -1,12 +1,12 @@
 """Nodes that gossip for real (keys, signatures, envelopes, packed bodies) over wires that a test holds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
 from tallystick.ports import MarketTerms, PostedOffer
-from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.gossip import Frame, Gossip, write_body
@@ -134,6 +134,10 @@ class Wires:
     running: dict[Address, int] = field(default_factory=dict)
     down: set[Address] = field(default_factory=set)
     payers: set[Address] = field(default_factory=set)
+    sessions: dict[Address, set[Address]] = field(default_factory=dict)
+    """Keys beside a payer's own that it let spend, at every provider."""
+    looked_up: int = 0
+    """Channels."""
     named: dict[Address, list[Address]] = field(default_factory=dict)
     """Receipt keys beside a provider's own, the last one today's."""
 
@@ -157,6 +161,7 @@ class Wires:
                 offers=self.offers,
                 statuses=lambda: [status_of_node(key, running=self.running[key.address])],
                 is_payer=self.payers.__contains__,
+                channels=lambda keys: [self.channel(key) for key in keys],
                 is_receipt_key=lambda provider, key: key in (provider, *self.named.get(provider, ())),
             ),
             self,
@@ -171,6 +176,11 @@ class Wires:
     def offers(self) -> Sequence[PostedOffer]:
         return [offer_of(key, named=self.named.get(key.address, ())) for key in self.keys]
 
+    def channel(self, key: ChannelKey) -> Channel:
+        self.looked_up += 1
+        is_open = key.session_key in (key.payer, *self.sessions.get(key.payer, ()))
+        return Channel(key=replace(key, epoch=0), cap=Atoms(int(is_open)))
+
     def node(self, number: int) -> Gossiper:
         return self.nodes[key_of(number).address]
 
@@ -181,6 +191,8 @@ class Wires:
                 continue
             for task in node.round():
                 await task
+        for node in self.nodes.values():
+            await node.confirming.look()
         self.now += 1_000
 
     async def gossip(self, endpoint: str, envelope: str, body: bytes) -> tuple[str, bytes]:

@@ -6,10 +6,10 @@ raise what its `send` raises. It decides nothing.
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from tallystick.chain import contracts
 from tallystick.chain.abi import AbiError
@@ -20,6 +20,7 @@ from tallystick.chain.deployment import Deployment
 from tallystick.chain.errors import ContractError, NoContract, RpcError
 from tallystick.chain.events import Earned, OfferPosted, OffersWithdrawn
 from tallystick.chain.follower import Follower
+from tallystick.chain.lens import Lens, parts
 from tallystick.chain.rpc import Rpc, quantity
 from tallystick.chain.sender import Sender
 from tallystick.chain.transaction import Mined
@@ -33,14 +34,10 @@ from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import Address, Atoms, Hash32, Timestamp, to_hex
 from tallystick.protocol.voucher import Close, Voucher
 
-T = TypeVar("T")
-
 _ROWS: Final = 200
 """Vouchers in one settlement: 3 million gas, far under any block's limit."""
 _GRANTS: Final = 100
 """Grants in one transaction: 4 million gas."""
-_PROVIDERS: Final = 200
-"""Providers that the lens is asked about at a time."""
 _ASSET_DOMAIN: Final = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 _PERMIT: Final = "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
 _PERMIT_S: Final = 3600
@@ -80,6 +77,7 @@ class Market:
         self.rpc = rpc
         self.deployment = deployment
         self._sender = sender
+        self._lens = Lens(deployment, self._ask)
         self._book_lock = threading.Lock()
         self._book = Book()
         self._book_follower = Follower(rpc, deployment, events=(OfferPosted, OffersWithdrawn))
@@ -146,6 +144,10 @@ class Market:
         key = ChannelKey(payer=payer, provider=provider, session_key=session_key, epoch=epoch)
         return Channel(key=key, cap=cap, settled=settled, closes_at=closes_at)
 
+    def channels(self, keys: Sequence[ChannelKey]) -> list[Channel]:
+        """As `channel` has each, all at one block where they are few."""
+        return self._lens.channels(keys)
+
     def balance_of(self, provider: Address) -> Atoms:
         """Earned and not yet withdrawn."""
         return Atoms(self._read("balanceOf", provider)[0])
@@ -206,28 +208,12 @@ class Market:
             self._book.apply(update.events)
             # The contract goes by the chain's clock and the payer by its own: the later one is the safe one.
             holding = self._book.holding(Timestamp(max(update.head.timestamp, int(time.time()))))
-        stakes = self._stakes(sorted({posted.provider for posted in holding}))
+        stakes = self._lens.stakes(sorted({posted.provider for posted in holding}))
         return [
             PostedOffer(offer=posted.offer, offer_hash=posted.offer_hash, stake=stakes[posted.provider])
             for posted in holding
             if stakes[posted.provider].staked >= self.minimum_stake()
         ]
-
-    def _stakes(self, providers: Sequence[Address]) -> dict[Address, Stake]:
-        found: dict[Address, Stake] = {}
-        for part in _parts(providers, _PROVIDERS):
-            views = self._ask(
-                contracts.lens(), self.deployment.lens, "providers", self.deployment.market, list(part)
-            )[0]
-            for provider, (staked, exiting, exits_at, receipt_key, *_) in zip(part, views, strict=True):
-                found[provider] = Stake(
-                    provider=provider,
-                    staked=staked,
-                    exiting=exiting,
-                    exits_at=exits_at,
-                    receipt_key=receipt_key,
-                )
-        return found
 
     def _read(self, name: str, *values: Any) -> tuple[Any, ...]:
         return self._ask(contracts.market(), self.deployment.market, name, *values)
@@ -323,7 +309,7 @@ class Market:
     def open_channels(self, grants: Sequence[Signed[Grant]]) -> int:
         """By their payers' grants; those that cannot be met are skipped."""
         block = 0
-        for part in _parts(grants, _GRANTS):
+        for part in parts(grants, _GRANTS):
             structs = [
                 (m.payer, m.provider, m.session_key, m.epoch, m.cap, m.deadline)
                 for m in (signed.message for signed in part)
@@ -345,7 +331,7 @@ class Market:
         gained, block = 0, 0
         for provider in sorted({key.provider for key, _ in vouchers}):
             rows = [_row(key, signed) for key, signed in vouchers if key.provider == provider]
-            for part in _parts(rows, _ROWS):
+            for part in parts(rows, _ROWS):
                 call = contracts.market().call(self.deployment.market, "settle", provider, list(part))
                 mined = self.sender.send(call, highest_gas_price=highest_gas_price)
                 gained += sum(event.amount for event in mined.events if isinstance(event, Earned))
@@ -394,7 +380,3 @@ def _row(key: ChannelKey, signed: Signed[Voucher]) -> tuple[Any, ...]:
     r, vs = compact(signed.signature)
     acknowledgement: Hash32 = voucher.acknowledgement.struct_hash()
     return key.payer, key.session_key, key.epoch, voucher.cumulative_amount, acknowledgement, r, vs
-
-
-def _parts(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))

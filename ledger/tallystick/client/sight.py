@@ -24,7 +24,7 @@ from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import MalformedMessage, MarketError, WrongSigner
 from tallystick.protocol.gossip import Frame
 from tallystick.protocol.hearsay import QUIET, Hearsay
-from tallystick.protocol.proving import known_key, named_by, proven
+from tallystick.protocol.proving import is_served, known_key, named_by, proven
 from tallystick.protocol.rating import agreed
 from tallystick.protocol.status import Rating, Status
 from tallystick.protocol.told import TOLD_LIMIT, read_told
@@ -253,7 +253,7 @@ class Sight:
         return True
 
     def _is_served(self, rating: Rating) -> bool:
-        """Whether the rater's channel is on chain: who invents payers would have to fund them."""
+        """As of `is_served`, where the chain answers."""
         place = _channel_of(rating)
         known = self._raters.get(place)
         if known is not None:
@@ -262,8 +262,7 @@ class Sight:
             channel = self._chain.channel(rating.payer, rating.provider, rating.session_key)
         except ChainError:
             return False
-        served = channel.cap > 0 or channel.key.epoch > rating.epoch
-        self._raters[place] = served
+        self._raters[place] = served = is_served(rating, channel)
         return served
 
     def _keep(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import MalformedMessage, WrongSigner
 from tallystick.protocol.gossip import Frame
@@ -74,6 +74,12 @@ def channel_of(rating: Rating) -> ChannelKey:
     return ChannelKey(
         payer=rating.payer, provider=rating.provider, session_key=rating.session_key, epoch=rating.epoch
     )
+
+
+def is_served(rating: Rating, channel: Channel) -> bool:
+    """Whether the rater's channel is on chain, or was in an epoch that is over: who speaks in the name of a
+    payer that opened none would have to fund it. `channel`: as the chain has it, in its epoch of now."""
+    return channel.cap > 0 or channel.key.epoch > rating.epoch
 
 
 def named_by(message: Status | Suspicion | Rating, error: WrongSigner) -> tuple[Address, Address]:

@@ -39,7 +39,8 @@ class NetworkRoutes:
 
     async def rating(self, request: Request) -> Response:
         async with self._intake.body(request) as body:
-            news = self._gossiper.take_rating(_rating(body))
+            sender = request.client.host if request.client else ""
+            news = self._gossiper.take_rating(_rating(body), sender)
         return _json(orjson.dumps({"news": news}))
 
 

@@ -158,6 +158,7 @@ class Node:
             offers=market.offers,
             statuses=self._statuses,
             is_payer=self.books.past.has_deposited,
+            channels=market.channels,
             is_receipt_key=market.is_receipt_key,
         )
         return Gossiper(node, self.post)

@@ -4,7 +4,7 @@ what is believed `Hearsay`'s; here are clock, chance, keys and the network."""
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +15,7 @@ import structlog
 
 from tallystick.chain.errors import ChainError
 from tallystick.ports import PostedOffer
+from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.errors import FormatError, MarketError, PeerUnknown, SignatureError, WrongSigner
 from tallystick.protocol.gossip import Frame, Gossip, bits, is_set, read_body, write_body
@@ -26,6 +27,7 @@ from tallystick.protocol.status import Rating, Status
 from tallystick.protocol.told import read_told
 from tallystick.protocol.units import Address
 from tallystick.protocol.wire import read_envelope, write_envelope
+from tallystick_node.network.confirming import Confirming
 from tallystick_node.network.posting import PeerRefused, PeerSilent
 from tallystick_node.network.roster import Peer, roster_of
 from tallystick_node.network.telling import Telling
@@ -68,7 +70,9 @@ class Self:
     statuses: Callable[[], Sequence[Status]]
     """Of this node, as they are now; their sequences do not matter."""
     is_payer: Callable[[Address], bool]
-    """Has an account with a deposit, or had one: whose ratings count."""
+    """Has an account with a deposit, or had one: of others no rating is looked at."""
+    channels: Callable[[Sequence[ChannelKey]], Sequence[Channel]]
+    """Each in its epoch of now: slow, and raises ChainError."""
     is_receipt_key: Callable[[Address, Address], bool]
     """Whether a provider ever named a key: slow, and raises ChainError."""
 
@@ -102,6 +106,7 @@ class Gossiper:
         self.view.begin(time.time_ns() // 1_000_000)
         self.telling = Telling(self.view.hearsay, lambda: self.view.roster, now)
         self._turns = Turns()
+        self.confirming = Confirming(node.channels, self._confirmed, now)
         self._named: set[tuple[Address, Address]] = set()
         """Providers, and keys that each named at some time, and that are not its own as known here."""
         self._numbers: dict[Address, int] = {}
@@ -122,6 +127,7 @@ class Gossiper:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow())
                 group.create_task(self._rounds())
+                group.create_task(self.confirming.run())
         finally:
             for task in list(self._calling.values()):
                 task.cancel()
@@ -208,7 +214,7 @@ class Gossiper:
             _, frames = read_told(orjson.loads(await self._post.network(peer.endpoint)))
             checked, heard = 0, Heard()
             for frame, _ in frames:
-                checked += await self._taken(frame, heard, repeated=False)
+                checked += await self._taken(frame, heard, peer.provider, repeated=False)
                 if heard.untimely == _BREATH:
                     break
                 if checked == _BREATH:
@@ -291,7 +297,7 @@ class Gossiper:
                 if is_set(answered, place):
                     self.view.was_known(said.key)
             for frame in frames:
-                checked += await self._taken(frame, heard)
+                checked += await self._taken(frame, heard, sender)
                 if heard.untimely == _BREATH:
                     break
                 if checked == _BREATH:
@@ -303,11 +309,11 @@ class Gossiper:
             self._turns.charge(sender, self._now())
         return heard
 
-    async def _taken(self, frame: Frame, heard: Heard, *, repeated: bool = True) -> bool:
+    async def _taken(self, frame: Frame, heard: Heard, sender: Address, *, repeated: bool = True) -> bool:
         """As `_take`, but what was signed with a key that its speaker named before, or has named since the
         chain was last read here, is passed over: whoever passes it on forged nothing."""
         try:
-            return self._take(frame, heard, repeated=repeated)
+            return self._take(frame, heard, sender, repeated=repeated)
         except WrongSigner as error:
             named = named_by(frame.message, error)
             if named not in self._named:
@@ -320,8 +326,8 @@ class Gossiper:
             heard.flags.append(False)
             return True
 
-    def _take(self, frame: Frame, heard: Heard, *, repeated: bool = True) -> bool:
-        """Whether a signature was checked; raises FormatError or SignatureError."""
+    def _take(self, frame: Frame, heard: Heard, sender: Hashable, *, repeated: bool = True) -> bool:
+        """Whether a signature was checked; raises FormatError or SignatureError. `sender`: as of `Raters`."""
         view, now, message = self.view, self._now(), frame.message
         key = view.roster.key_of(message)
         if key is None:
@@ -332,6 +338,9 @@ class Gossiper:
             heard.flags.append(True)
             return False
         if view.wants(key, message.sequence, frame.packed, now):
+            if isinstance(message, Rating) and not self.confirming.is_served(message):
+                heard.flags.append(False)
+                return self._await(frame, message, key, sender)
             said = proven(frame, key, view.roster.receipt_key, self._node.domain)
             heard.flags.append(not view.take(said, now, repeated=repeated))
             heard.same.append(key)
@@ -346,8 +355,21 @@ class Gossiper:
 
     # ----------------------------------------------------------------------------------------------- ratings
 
-    def take_rating(self, frame: Frame) -> bool:
-        """Whether a payer's rating was news; raises FormatError or SignatureError."""
+    def take_rating(self, frame: Frame, sender: str = "") -> bool:
+        """Whether a payer's rating is news, or may be once its channel was looked up; raises FormatError or
+        SignatureError. `sender`: where it came from."""
         heard = Heard()
-        self._take(frame, heard)
-        return not heard.flags[0] and bool(heard.same)
+        checked = self._take(frame, heard, sender)
+        return checked and not heard.flags[0]
+
+    def _await(self, frame: Frame, rating: Rating, key: Key, sender: Hashable) -> bool:
+        """As `_take`, of a rating whose channel is not known to be on chain."""
+        if not self.confirming.may_wait(rating, sender):
+            return False
+        said = proven(frame, key, self.view.roster.receipt_key, self._node.domain)
+        self.confirming.wait(said, rating, sender)
+        return True
+
+    def _confirmed(self, said: Said) -> None:
+        if self.view.roster.key_of(said.proof.message) == said.key:  # Its provider sells still.
+            self.view.take(said, self._now())

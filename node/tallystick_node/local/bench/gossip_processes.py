@@ -151,6 +151,7 @@ class Node:
             offers=lambda: offers,
             statuses=lambda: [self._status(offers[number])],
             is_payer=lambda _: False,
+            channels=lambda _: [],
             is_receipt_key=lambda provider, key: provider == key,
         )
         self.gossiper = Gossiper(me, self.post)
