@@ -13,14 +13,14 @@ import pytest
 from openai import AsyncOpenAI
 
 from tallystick.protocol.speed import Load
-from tallystick.protocol.units import Tokens
+from tallystick.protocol.units import Milliseconds, Tokens
 from tallystick_node.gateway.errors import Busy
 from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.load import Work
 from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.network.lobby import Lobby, LobbyLimits
 from tallystick_node.network.origin import read_wishes
-from tallystick_node.network.own import Answer, Own, Quoted, Wishes
+from tallystick_node.network.own import Answer, Own, Quoted, Running, Wishes
 from tallystick_node.network.participation import Participation
 from tallystick_node.network.policies import ByLoad, Policy, Request, State
 from tallystick_node.network.users import User, Users
@@ -89,6 +89,12 @@ class Idle:
     def most(self) -> int:
         return 1
 
+    def company(self) -> int:
+        return 0
+
+    def note(self, running: Running, now: Milliseconds) -> None:
+        pass
+
 
 @dataclass
 class Side:
@@ -143,6 +149,7 @@ def make_node(make_world: Make) -> Callable[..., Any]:
                 read_wishes=read_wishes,
                 estimate=world.gateway.promises.lengths.tokens,
                 participation=participation,
+                engine=Idle(),
                 lobby=lobby,
                 clock=world.clock,
                 seller=shop,

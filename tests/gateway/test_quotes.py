@@ -1,7 +1,7 @@
 """Quotes over real HTTP: what is expected is weighed, what is promised is kept, no engine works for it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -466,7 +466,9 @@ def _said(world: World) -> int | None:
 # ------------------------------------------------------------------------------------- beside own users
 
 
-def with_users(monkeypatch: pytest.MonkeyPatch, **limits: int) -> dict[str, Any]:
+def with_users(
+    monkeypatch: pytest.MonkeyPatch, claims: Claims = Claims(speed=SPEED), **limits: int
+) -> dict[str, Any]:
     """A world whose node has users of its own, put together as a node does it."""
     monkeypatch.setenv("OWN_USERS", "a-key-of-some-user")
     keys = KeysConfig(receipt=Path("none"))
@@ -483,11 +485,11 @@ def with_users(monkeypatch: pytest.MonkeyPatch, **limits: int) -> dict[str, Any]
         made = Origins(config, provider, world.gateway, world.upstream, world.clock, world.metrics)
         return made.open(None)
 
-    return {"own": own, "claims": Claims(speed=SPEED)}
+    return {"own": own, "claims": claims}
 
 
-async def own_user(world: World) -> httpx2.Response:
-    body = {"model": world.model, "messages": [], "stream": True}
+async def own_user(world: World, **fields: Any) -> httpx2.Response:
+    body = {"model": world.model, "messages": [], "stream": True} | fields
     return await world.http.post(CHAT, json=body, headers={"Authorization": "Bearer a-key-of-some-user"})
 
 
@@ -509,6 +511,57 @@ async def test_what_own_users_ask_for_is_in_every_quote(
         world.engine.gate.release()
     assert (await asking).status_code == 200
     await until(lambda: world.gateway.promises.load().running == 0)
+
+
+async def slowly(world: World, asking: Callable[[], Coroutine[Any, Any, httpx2.Response]]) -> None:
+    """The engine takes 50 ms for the prompt, and 20 for each of eight tokens."""
+
+    def said() -> int | None:
+        """Tokens of the only request; None: it has ended."""
+        origins = world.gateway.promises.beside
+        assert isinstance(origins, Origins)
+        assert origins.own is not None
+        return next((item.counts.output_tokens for item in origins.own.running), None)
+
+    world.engine.gate = asyncio.Semaphore(0)
+    before = world.engine.started
+    task = asyncio.create_task(asking())
+    await until(lambda: world.engine.started == before + 1)
+    world.clock.advance(0.05)
+    for token in range(8):
+        world.engine.gate.release()
+        await until(lambda token=token: said() in (token + 1, None))
+        world.clock.advance(0.02)
+    assert (await task).status_code == 200
+
+
+async def test_own_users_answers_tell_of_the_engine_as_well(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await make_world(**with_users(monkeypatch, Claims()))
+    payer = await world.payer()
+    refused(await inquire(payer), 503, "unready")
+    for _ in range(3):
+        await slowly(world, lambda: own_user(world))
+    quote = await quoted(payer)
+    assert quote.token_us == pytest.approx(20_000, rel=0.25)
+    assert quote.first_token_us == pytest.approx(50_000, rel=0.25)
+    estimate = world.gateway.promises.lengths.tokens(world.model, 1_000)
+    assert estimate < 250, "a token of these bodies has more bytes than is usual"
+
+
+async def test_own_users_get_the_usage_where_they_ask_for_it(
+    make_world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = await make_world(**with_users(monkeypatch))
+    told = {}
+    for wanted in (False, True):
+        answer = await own_user(world, stream_options={"include_usage": wanted})
+        assert world.engine.bodies[-1]["stream_options"] == {"include_usage": True}
+        chunks = [orjson.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+        told[wanted] = [chunk["usage"]["completion_tokens"] for chunk in chunks if "usage" in chunk]
+        assert len([chunk for chunk in chunks if chunk["choices"]]) == 8
+    assert told == {False: [], True: [8]}
 
 
 async def test_while_own_users_wait_nothing_is_promised_and_what_was_is_kept(

@@ -117,7 +117,7 @@ def served(engine: Speed, count: int, gap_s: float, seed: int) -> list[Ended]:
         assert first is not None
         ended.append(
             Ended(
-                account=Address(bytes([number % 8] * 20)),
+                reader=Address(bytes([number % 8] * 20)),
                 input_tokens=prompt,
                 first_s=first - begun,
                 token_s=(loop.time() - first) / (output - 1),
@@ -182,7 +182,7 @@ def test_one_payer_that_reads_slowly_makes_no_engine_slow() -> None:
     before = fitted(list(history))
     for _ in range(500):
         slow = Ended(
-            account=Address(b"\xff" * 20),
+            reader=Address(b"\xff" * 20),
             input_tokens=10,
             first_s=30,
             token_s=CPU.step_s(sequences=1, context=0) * 3,
@@ -192,7 +192,7 @@ def test_one_payer_that_reads_slowly_makes_no_engine_slow() -> None:
         history.add(slow)
     answers = list(history)
     assert len(answers) <= KEPT
-    assert sum(item.account == b"\xff" * 20 for item in answers) == SHARE
+    assert sum(item.reader == b"\xff" * 20 for item in answers) == SHARE
     after = fitted(answers)
     assert before is not None
     assert after is not None
@@ -204,7 +204,7 @@ def test_the_last_are_kept_and_of_each_account_its_share(accounts: list[int]) ->
     history, added = History(), []
     for number, account in enumerate(accounts):
         item = Ended(
-            account=Address(bytes([account] * 20)),
+            reader=Address(bytes([account] * 20)),
             input_tokens=number,
             first_s=1,
             token_s=1,
@@ -218,15 +218,15 @@ def test_the_last_are_kept_and_of_each_account_its_share(accounts: list[int]) ->
         assert kept[-1] == item
         assert len(kept) <= KEPT
         for which in set(accounts):
-            own = [other for other in kept if other.account[0] == which]
-            every = [other for other in added if other.account[0] == which]
+            own = [other for other in kept if other.reader[0] == which]
+            every = [other for other in added if other.reader[0] == which]
             assert len(own) <= SHARE
             assert own == every[len(every) - len(own) :], "the newest of each"
 
 
 ended = st.builds(
     Ended,
-    account=st.binary(min_size=20, max_size=20).map(Address),
+    reader=st.binary(min_size=20, max_size=20).map(Address),
     input_tokens=st.integers(1, 10**6),
     first_s=st.floats(0, 10**10),
     token_s=st.floats(0, 10**10),

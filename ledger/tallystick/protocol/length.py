@@ -12,6 +12,13 @@ TYPICAL_ANSWER: Final = Tokens(256)
 """Output tokens of an answer of which nothing better is known."""
 
 
+def prompts_in(prompt: object) -> int:
+    """Of a body's `prompt`: a list of texts or of lists of ids holds many; a text or a list of ids is one."""
+    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
+        return len(prompt)
+    return 1
+
+
 class InputLength:
     """How many tokens an input has before the engine has counted them: by the bytes that one took so far."""
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from tallystick.protocol.errors import MalformedMessage
+from tallystick.protocol.length import prompts_in
 from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments
 
 
@@ -49,7 +50,7 @@ class Ask:
         if options is not None and not isinstance(options, dict):
             raise MalformedMessage("stream_options is not an object.", required="stream_options")
         limits = [_count(fields, name) for name in ("max_tokens", "max_completion_tokens")]
-        prompts = _prompts(fields.get("prompt"))
+        prompts = prompts_in(fields.get("prompt"))
         return cls(
             fields=fields,
             size=len(body) + ATTACHMENT_ALLOWANCE * attachments(fields.get("messages")),
@@ -85,10 +86,3 @@ def _count(fields: dict[str, Any], name: str) -> int | None:
     if value is not None and (type(value) is not int or value < 0):
         raise MalformedMessage(f"{name} is not a whole number.", required=name)
     return value
-
-
-def _prompts(prompt: object) -> int:
-    """A list of texts or of lists of ids holds many; a text or a list of ids is one."""
-    if isinstance(prompt, list) and prompt and isinstance(prompt[0], str | list):
-        return len(prompt)
-    return 1

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from tallystick.protocol.speed import Speed
-from tallystick.protocol.units import Address, Tokens
+from tallystick.protocol.units import Address, Milliseconds, Tokens
 
 ENOUGH: Final = 3
 """Answers below which nothing is said."""
 KEPT: Final = 64
 """Answers that are looked at."""
 SHARE: Final = 16
-"""Of them, of one account at most: one payer that reads slowly makes no engine slow."""
+"""Of them, of one reader at most: one that reads slowly makes no engine slow."""
 _GROWTH: Final = 0.03
 """Of a step's time for each further sequence, as long as no answers of unequal company were seen."""
 _PS: Final = 1e12
@@ -28,7 +28,8 @@ _LONGEST_S: Final = 3_600.0
 class Ended:
     """A streamed answer."""
 
-    account: Address
+    reader: Address | str
+    """A payer's account, or the name of an own user."""
     input_tokens: int
     first_s: float
     """From its request to its first token."""
@@ -39,18 +40,45 @@ class Ended:
     company_before: int
     """When it came."""
 
+    @classmethod
+    def of(
+        cls,
+        reader: Address | str,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        choices: int,
+        came_at: Milliseconds,
+        first_at: Milliseconds,
+        now: Milliseconds,
+        company_before: int,
+        company_after: int,
+    ) -> "Ended | None":
+        """One that ends now; None: it has no time between tokens. `company_…`: itself included."""
+        more = output_tokens // choices - 1
+        if more < 1 or not input_tokens:
+            return None
+        return cls(
+            reader=reader,
+            input_tokens=input_tokens,
+            first_s=max(0, first_at - came_at) / 1000,
+            token_s=max(0, now - first_at) / 1000 / more,
+            company=(company_before + company_after) / 2,
+            company_before=company_before,
+        )
+
 
 class History:
-    """The answers that ended last, no account having more than its share of them."""
+    """The answers that ended last, no reader having more than its share of them."""
 
     def __init__(self) -> None:
         self._answers: dict[int, Ended] = {}
         """In the order in which they ended."""
-        self._of: dict[Address, deque[int]] = {}
+        self._of: dict[Address | str, deque[int]] = {}
         self._next = 0
 
     def add(self, ended: Ended) -> None:
-        own = self._of.setdefault(ended.account, deque())
+        own = self._of.setdefault(ended.reader, deque())
         if len(own) >= SHARE:
             del self._answers[own.popleft()]
         own.append(self._next)
@@ -64,11 +92,11 @@ class History:
 
     def _drop_oldest(self) -> None:
         number = next(iter(self._answers))
-        account = self._answers.pop(number).account
-        own = self._of[account]
+        reader = self._answers.pop(number).reader
+        own = self._of[reader]
         own.popleft()
         if not own:
-            del self._of[account]
+            del self._of[reader]
 
 
 def fitted(answers: Sequence[Ended]) -> Speed | None:

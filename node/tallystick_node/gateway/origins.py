@@ -15,6 +15,7 @@ from tallystick.protocol.offer import Offer
 from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds
 from tallystick_node.config import Config, OfferConfig, PolicyConfig, UsersConfig
 from tallystick_node.engine.upstream import Upstream
+from tallystick_node.gateway.calibrating import Ended
 from tallystick_node.gateway.errors import Busy, Declined
 from tallystick_node.gateway.gateway import Gateway
 from tallystick_node.gateway.intake import Intake, IntakePolicy
@@ -100,6 +101,7 @@ class Origins:
             read_wishes=read_wishes,
             estimate=self._gateway.promises.lengths.tokens,
             participation=self.participation,
+            engine=self,
             lobby=lobby,
             clock=self._clock,
             seller=self.origin,
@@ -157,6 +159,28 @@ class Origins:
         """Own users' requests at the engine."""
         now = self._clock.milliseconds()
         return () if self.own is None else [_work(item, now) for item in self.own.running]
+
+    def company(self) -> int:
+        """Requests that the engine works at, whoever's."""
+        return self._gateway.promises.company()
+
+    def note(self, running: Running, now: Milliseconds) -> None:
+        """What an own user's answer says of lengths, and of the engine."""
+        asked, counts, promises = running.asked, running.counts, self._gateway.promises
+        promises.lengths.learn(asked.request.model, asked.size, counts.input_tokens)
+        if asked.streamed and running.first_at:
+            ended = Ended.of(
+                asked.user,
+                input_tokens=counts.input_tokens,
+                output_tokens=counts.output_tokens,
+                choices=asked.answers,
+                came_at=running.since,
+                first_at=running.first_at,
+                now=now,
+                company_before=running.company,
+                company_after=self.company(),
+            )
+            promises.saw(ended)
 
     def waiting(self) -> int:
         """Own users' requests that wait for the engine."""
@@ -239,8 +263,8 @@ def _work(running: Running, now: Milliseconds) -> Work | Unseen:
         return Work(
             sequences=asked.answers,
             input_tokens=asked.request.input_tokens,
-            output_tokens=running.output_tokens,
-            begun=running.output_tokens > 0,
+            output_tokens=running.counts.output_tokens,
+            begun=running.first_at > 0,
         )
     return Unseen(
         sequences=asked.answers,

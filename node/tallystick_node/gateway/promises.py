@@ -287,18 +287,23 @@ class Promises:
         if not meter.input_tokens:
             return
         self.lengths.learn(ask.model, ask.size, meter.input_tokens)
-        more = meter.output_tokens // ask.choices - 1
-        if self._claims.speed is not None or not ask.streamed or more < 1 or not meter.delivered:
+        if not ask.streamed or not meter.delivered:
             return
-        first = meter.first_token_at
-        self._history.add(
-            Ended(
-                account=running.tab.channel.key.payer,
-                input_tokens=meter.input_tokens,
-                first_s=max(0, first - meter.received_at) / 1000,
-                token_s=max(0, self._now - first) / 1000 / more,
-                company=(running.company + self.company() + 1) / 2,
-                company_before=running.company,
-            ),
+        ended = Ended.of(
+            running.tab.channel.key.payer,
+            input_tokens=meter.input_tokens,
+            output_tokens=meter.output_tokens,
+            choices=ask.choices,
+            came_at=meter.received_at,
+            first_at=meter.first_token_at,
+            now=self._now,
+            company_before=running.company,
+            company_after=self.company() + 1,
         )
-        self._found = None
+        self.saw(ended)
+
+    def saw(self, ended: Ended | None) -> None:
+        """What an answer says of the engine, whoever's it was; None: nothing."""
+        if ended is not None and self._claims.speed is None:
+            self._history.add(ended)
+            self._found = None

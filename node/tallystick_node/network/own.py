@@ -15,8 +15,10 @@ import structlog
 
 from tallystick.ports import Clock
 from tallystick.protocol.errors import MalformedMessage
+from tallystick.protocol.length import prompts_in
 from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments
 from tallystick.protocol.speed import Pace
+from tallystick.protocol.transcript import Counts
 from tallystick.protocol.units import Atoms, Milliseconds, Tokens
 from tallystick_node.engine.upstream import DONE, EngineGone, Reply, Upstream
 from tallystick_node.network.blocks import with_first
@@ -61,8 +63,36 @@ class Running:
 
     asked: "Asked"
     since: Milliseconds
-    output_tokens: int = 0
-    """Pieces of its stream so far."""
+    company: int
+    """Requests that the engine worked at when it came, whoever's, itself included."""
+    counts: Counts = field(default_factory=Counts)
+    """Of what came so far."""
+    first_at: Milliseconds = Milliseconds(0)
+    """When its first token came; zero: none has."""
+
+    def add(self, payload: bytes, now: Milliseconds) -> bool:
+        """Counts a piece of its stream; whether it is anything that its user asked for."""
+        if payload == DONE:
+            return True
+        try:
+            chunk = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            return True
+        self.counts.add(chunk)
+        if self.counts.output_tokens and not self.first_at:
+            self.first_at = now
+        is_usage = isinstance(chunk, dict) and chunk.get("choices") == [] and "usage" in chunk
+        return self.asked.wants_usage or not is_usage
+
+
+class Engine(Protocol):
+    """What a node knows of its engine, and learns from whatever it answers."""
+
+    def company(self) -> int:
+        """Requests that it works at, whoever's."""
+
+    def note(self, running: Running, now: Milliseconds) -> None:
+        """It was answered, to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,26 +136,41 @@ Estimate = Callable[[str, int], Tokens]
 class Asked:
     """An own user's request, read once."""
 
+    user: str
     path: str
     body: bytes
+    size: int
+    """Bytes of the body, and what it only names."""
     fields: Mapping[str, Any]
     request: Request
     """For the first of the models."""
     wishes: Wishes
     streamed: bool
+    wants_usage: bool
+    """At the end of a stream."""
     answers: int
-    """Asked for with `n`."""
+    """Asked for, over all prompts."""
     headers: Mapping[str, str]
     """What says that it is a repetition."""
 
+    def of(self, model: str) -> "Asked":
+        """Of this model alone."""
+        request, wishes = replace(self.request, model=model), replace(self.wishes, models=(model,))
+        return replace(self, request=request, wishes=wishes)
+
     def for_engine(self, model: str) -> bytes:
-        """The body, with the engine's own name of the model."""
+        """The body, with the engine's own name of the model; a stream ends with its usage, from which the
+        node learns how fast its engine is."""
         kept = {name: value for name, value in self.fields.items() if name not in _FOR_WHO_BUYS}
+        options = kept.get("stream_options") or {}
+        if self.streamed and isinstance(options, dict):
+            kept["stream_options"] = options | {"include_usage": True}
         return orjson.dumps({**kept, "model": model})
 
     @classmethod
     def read(
         cls,
+        user: str,
         path: str,
         body: bytes,
         headers: Mapping[str, str],
@@ -145,18 +190,22 @@ class Asked:
             orjson.dumps(fields)
         except orjson.JSONEncodeError as error:
             raise MalformedMessage("The body is nested too deeply.") from error
-        answers = _count(fields.get("n")) or 1
+        answers = prompts_in(fields.get("prompt")) * (_count(fields.get("n")) or 1)
         limit = _count(fields.get("max_completion_tokens")) or _count(fields.get("max_tokens"))
         most = None if limit is None else Tokens(limit * answers)
         model, size = wishes.models[0], len(body) + ATTACHMENT_ALLOWANCE * attachments(fields.get("messages"))
         request = Request(model=model, input_tokens=estimate(model, size), output_tokens=most, own=True)
+        options = fields.get("stream_options")
         return cls(
+            user=user,
             path=path,
             body=body,
+            size=size,
             fields=fields,
             request=request,
             wishes=wishes,
             streamed=fields.get("stream") is True,
+            wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
             answers=answers,
             headers=headers,
         )
@@ -173,6 +222,7 @@ class Own:
         read_wishes: ReadWishes,
         estimate: Estimate,
         participation: Participation,
+        engine: Engine,
         lobby: Lobby,
         clock: Clock,
         seller: Seller | None = None,
@@ -185,6 +235,7 @@ class Own:
         self._read_wishes = read_wishes
         self._estimate = estimate
         self._participation = participation
+        self._engine = engine
         self._lobby = lobby
         self._clock = clock
         self._seller = seller
@@ -199,7 +250,7 @@ class Own:
         OriginError :
             Nobody answers it, or not now.
         """
-        asked = Asked.read(path, body, headers, read_wishes=self._read_wishes, estimate=self._estimate)
+        asked = Asked.read(user, path, body, headers, read_wishes=self._read_wishes, estimate=self._estimate)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._lobby.entered(user))
             answer = await self._answered(asked)
@@ -210,7 +261,8 @@ class Own:
         models = asked.wishes.models
         place, here = self._found(models)
         sold = bool(place) and self._sellers(asked, models[:place]) > 0  # One that is liked better.
-        if sold or (here is not None and await self._offloads(asked, models[place])):
+        mine = asked if here is None else asked.of(models[place])
+        if sold or (here is not None and await self._offloads(mine)):
             bought = await self._bought(asked)
             if bought is not None:
                 return bought
@@ -221,7 +273,7 @@ class Own:
                 "Neither this node nor anybody it knows serves the model as wished.", actual=models[0]
             )
         try:
-            return await self._served(asked, here)
+            return await self._served(mine, here)
         except EngineGone as error:
             log.warning("engine.gone", error=str(error))
             if bought := await self._bought(asked):
@@ -239,16 +291,11 @@ class Own:
         wishes = replace(asked.wishes, models=models)
         return 0 if self._seller is None else self._seller.quoted(asked.request, wishes).sellers
 
-    async def _offloads(self, asked: Asked, model: str) -> bool:
+    async def _offloads(self, asked: Asked) -> bool:
         """Whether the policy has it bought, of what the engine has. While it is undecided, the request
         waits."""
         if self._seller is None:
             return False
-        asked = replace(
-            asked,
-            request=replace(asked.request, model=model),
-            wishes=replace(asked.wishes, models=(model,)),
-        )
         decision = self._decided(asked, self._seller)
         if decision is not None:
             return decision
@@ -273,7 +320,9 @@ class Own:
         """By the node's engine; raises EngineGone or Crowded."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._lobby.engine())
-            running = Running(asked=asked, since=self._clock.milliseconds())
+            running = Running(
+                asked=asked, since=self._clock.milliseconds(), company=1 + self._engine.company()
+            )
             self.running.add(running)
             stack.callback(self.running.discard, running)
             reply = await self._upstream.post(asked.path, asked.for_engine(model))
@@ -290,6 +339,9 @@ class Own:
                 )
             content = await reply.read()
             stack.callback(reply.release)
+            if reply.status == 200:
+                running.add(content, self._clock.milliseconds())
+                self._engine.note(running, self._clock.milliseconds())
             retry = reply.headers.get("Retry-After")
             return Answer(
                 status=reply.status,
@@ -302,10 +354,13 @@ class Own:
         said = False
         try:
             async for payloads in reply.payloads():
-                running.output_tokens += len(payloads)
-                said = True
-                yield b"".join(b"data: %b\n\n" % payload for payload in payloads)
+                now = self._clock.milliseconds()
+                wanted = [payload for payload in payloads if running.add(payload, now)]
+                if wanted:
+                    said = True
+                    yield b"".join(b"data: %b\n\n" % payload for payload in wanted)
                 if DONE in payloads:
+                    self._engine.note(running, now)
                     await reply.drain()
                     return
             raise EngineGone("The engine broke off.")
