@@ -96,13 +96,63 @@ def test_prices_rise_with_the_load_and_stay_in_bounds(
     assert (low - THOUSAND) % step == 0 or low in (lowest, highest)
 
 
+def changes(policy: ByLoad, loads: list[float]) -> int:
+    """Prices that one load after another brings about."""
+    prices, changed = BASE, 0
+    for usage in loads:
+        if (wanted := policy.price(state(usage=usage, prices=prices))) is not None:
+            prices, changed = wanted, changed + 1
+    return changed
+
+
+@given(
+    st.floats(0, 1),
+    st.lists(st.floats(0, 1), min_size=1, max_size=30),
+    st.sampled_from([0.0, 0.01, 0.05, 0.3]),
+    st.integers(1, 1_000),
+    st.integers(1_000, 5_000),
+    st.integers(1, 400),
+)
+def test_a_load_that_wanders_within_the_band_changes_prices_once_at_most(
+    least: float, parts: list[float], band: float, lowest: int, highest: int, step: int
+) -> None:
+    policy = ByLoad(lowest=lowest, highest=highest, step=step, band=band)
+    loads = [min(1.0, least + 0.999 * band * part) for part in parts]
+    assert changes(policy, loads) <= 1
+
+
+def test_a_load_around_a_step_leaves_prices_alone() -> None:
+    """At usage 0.715 of 0.7 to 1.0 half a step is reached."""
+    wandering = [0.71, 0.72] * 10
+    assert changes(ByLoad(highest=1_500, band=0.0), wandering) > 10
+    assert changes(ByLoad(highest=1_500), wandering) == 0
+
+
+@given(usages, usages)
+def test_a_load_that_moved_is_followed(before: float, after: float) -> None:
+    """Never further off than the band."""
+    policy = ByLoad(lowest=500, highest=2_000)
+    held = BASE.scaled_up(policy.thousandths(before))
+    now = policy.price(state(usage=after, prices=held)) or held
+    least, most = (policy.thousandths(min(1.0, max(0.0, after + off))) for off in (-0.05, 0.05))
+    assert BASE.scaled_up(least).output <= now.output <= BASE.scaled_up(most).output
+
+
 def test_the_stake_is_left_alone() -> None:
     assert ByLoad().stake(state(usage=1.0, staked=Atoms(5))) is None
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"lowest": 0}, {"lowest": 1_001}, {"highest": 999}, {"target": 0.0}, {"target": 1.0}, {"step": 0}],
+    [
+        {"lowest": 0},
+        {"lowest": 1_001},
+        {"highest": 999},
+        {"target": 0.0},
+        {"target": 1.0},
+        {"step": 0},
+        {"band": 1.0},
+    ],
 )
 def test_bounds_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -5,6 +5,7 @@ A policy is any class with these four methods. It decides from what it is told, 
 clock, no chain and no randomness; a seed comes in where it draws.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -117,6 +118,9 @@ class ByLoad:
     """Usage at which the configured prices hold."""
     step: int = 50
     """Thousandths that prices change by at least: each change is a transaction."""
+    band: float = 0.05
+    """Usage by which the load must be past the point at which a price is due, before it changes. A load that
+    wanders by no more changes prices once at most."""
 
     def __post_init__(self) -> None:
         if not 0 < self.lowest <= THOUSAND <= self.highest:
@@ -124,6 +128,8 @@ class ByLoad:
         _require_part("target", self.target)
         if self.step <= 0:
             raise ValueError(f"step is to be above 0, not {self.step}")
+        if not 0 <= self.band < 1:
+            raise ValueError(f"band is to be a part of 1, not {self.band}")
 
     def accept(self, request: Request, state: State) -> bool:
         return state.room > 0
@@ -139,8 +145,16 @@ class ByLoad:
     def price(self, state: State) -> Prices | None:
         if state.base is None:
             return None
-        wanted = state.base.scaled_up(self.thousandths(state.usage))
-        return None if wanted == state.prices else wanted
+        if any(state.base.scaled_up(due) == state.prices for due in self._nearly_due(state.usage)):
+            return None
+        return state.base.scaled_up(self.thousandths(state.usage))
+
+    def _nearly_due(self, usage: float) -> Iterator[int]:
+        """What is due at some usage that is within the band of this one."""
+        low, high = (self.thousandths(min(1.0, max(0.0, usage + off))) for off in (-self.band, self.band))
+        yield from (low, high)
+        first = THOUSAND - (THOUSAND - low) // self.step * self.step
+        yield from range(first, high, self.step)
 
     def thousandths(self, usage: float) -> int:
         """Of the configured prices, a whole number of steps from them, and never out of bounds."""
