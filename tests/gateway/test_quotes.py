@@ -288,7 +288,7 @@ async def test_a_quote_for_a_small_request_redeems_no_large_one(quick: World) ->
 
 async def test_who_knew_less_of_the_model_asks_for_what_the_bounce_said_and_is_let_in(quick: World) -> None:
     """A body of digits has far more tokens than a payer thinks that never saw one."""
-    quick.gateway.promises.lengths.learn(MODEL, 2_255, 1_734)
+    quick.gateway.promises.lengths.learn(MODEL, 2_255, 1_734, "before")
     payer = await quick.payer()
     body = payer.body(stream=True, messages=[{"role": "user", "content": "12 345 6789 0 " * 150}])
     thought = Size(input_tokens=Tokens(len(body) // 4), output_tokens=Tokens(8))

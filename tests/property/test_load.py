@@ -88,16 +88,43 @@ def test_of_an_unknown_engine_nothing_is_reckoned() -> None:
 def test_the_length_of_an_input_is_estimated_by_those_before(seen: list[tuple[int, int]], size: int) -> None:
     lengths = InputLength()
     for bytes_, tokens in seen:
-        lengths.learn("m", bytes_, tokens)
+        lengths.learn("m", bytes_, tokens, tokens % 5)
     assert 1 <= lengths.tokens("m", size) <= max(1, size)
 
 
 def test_the_length_of_an_input_follows_the_model() -> None:
     lengths = InputLength()
     for _ in range(50):
-        lengths.learn("m", 600, 100)
+        lengths.learn("m", 600, 100, "one")
     assert lengths.tokens("m", 6_000) == 1_000
     assert lengths.tokens("other", 4_000) == 1_000
+
+
+@given(
+    st.lists(st.integers(100, 2_000), min_size=1, max_size=15),
+    st.lists(st.tuples(st.integers(1, 10**6), st.integers(1, 10**6)), min_size=1, max_size=30),
+)
+def test_one_voice_moves_the_length_of_an_input_no_further_than_another_found(
+    found: list[int], said: list[tuple[int, int]]
+) -> None:
+    """Tokens of a body of 1,000 bytes, by what each of the others found; one says anything at all."""
+    lengths = InputLength()
+    for voice, bytes_ in enumerate(found):
+        lengths.learn("m", bytes_, 100, voice)
+    for bytes_, tokens in said:
+        lengths.learn("m", bytes_, tokens, "liar")
+    usual = [250] if len(found) == 1 else []
+    honest = sorted([max(1, int(1_000 / (bytes_ / 100))) for bytes_ in found] + usual)
+    assert honest[0] <= lengths.tokens("m", 1_000) <= honest[-1]
+
+
+def test_one_account_among_others_hardly_moves_the_length_of_an_input() -> None:
+    lengths = InputLength()
+    for voice, bytes_ in enumerate((390, 400, 410)):
+        lengths.learn("m", bytes_, 100, voice)
+    for _ in range(100):
+        lengths.learn("m", 1_000_000, 1, "liar")
+    assert 1_000 * 100 // 410 <= lengths.tokens("m", 1_000) <= 1_000 * 100 // 390
 
 
 # --------------------------------------------------------------------------------------------- calibrating

@@ -168,7 +168,8 @@ class Payer:
         provider, observed, promised = attempt.provider, attempt.observed, attempt.promised
         self.record.answered(provider, attempt.ask.model, attempt.output_tokens)
         if receipt is not None:
-            self.record.inputs.learn(attempt.ask.model, attempt.ask.size, receipt.message.input_tokens)
+            tokens = receipt.message.input_tokens
+            self.record.inputs.learn(attempt.ask.model, attempt.ask.size, tokens, provider)
         if observed is not None and promised is not None:
             self.record.observe(provider, promised, observed, attempt.output_tokens, now=self.now())
 

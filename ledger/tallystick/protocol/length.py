@@ -4,6 +4,8 @@ users, so that what one of them says of a body the others find, too.
 Pure, and for predictions alone: no money depends on it.
 """
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Final
 
 from tallystick.protocol.units import Tokens
@@ -20,26 +22,46 @@ def prompts_in(prompt: object) -> int:
 
 
 class InputLength:
-    """How many tokens an input has before the engine has counted them: by the bytes that one took so far."""
+    """How many tokens an input has before the engine has counted them: by the bytes that one took so far.
+
+    Each who sends inputs, or counts them, is one voice: of those heard last the median holds, so that none
+    moves it past what another has found.
+    """
 
     _FIRST: Final = 4.0
     _WEIGHT: Final = 0.1
-    """Of the newest request."""
+    """Of the newest request, among those of one voice."""
+    _VOICES: Final = 16
+    """Of one model: those heard last."""
     _MOST: Final = 4_096
     """Models; the one that was heard of first is forgotten first."""
 
     def __init__(self) -> None:
         self._bytes: dict[str, float] = {}
+        self._voices: dict[str, OrderedDict[Hashable, float]] = {}
 
     def tokens(self, model: str, size: int) -> Tokens:
         """`size`: bytes of the body, and for each attachment what it may stand for."""
         return Tokens(max(1, int(size / self._bytes.get(model, self._FIRST))))
 
-    def learn(self, model: str, size: int, tokens: int) -> None:
-        """A body of that size had so many."""
-        if tokens > 0:
-            before = self._bytes.get(model, size / tokens)
-            # A token has at least one byte, whatever an engine counts.
-            self._bytes[model] = max(1.0, before + self._WEIGHT * (size / tokens - before))
-            if len(self._bytes) > self._MOST:
-                del self._bytes[next(iter(self._bytes))]
+    def learn(self, model: str, size: int, tokens: int, voice: Hashable) -> None:
+        """A body of that size had so many. `voice`: who may have made it so."""
+        if tokens <= 0:
+            return
+        voices = self._voices.setdefault(model, OrderedDict())
+        before = voices.get(voice, size / tokens)
+        # A token has at least one byte, whatever an engine counts.
+        voices[voice] = max(1.0, before + self._WEIGHT * (size / tokens - before))
+        voices.move_to_end(voice)
+        if len(voices) > self._VOICES:
+            voices.popitem(last=False)
+        self._bytes[model] = self._middle(list(voices.values()))
+        if len(self._bytes) > self._MOST:
+            oldest = next(iter(self._bytes))
+            del self._bytes[oldest], self._voices[oldest]
+
+    def _middle(self, found: list[float]) -> float:
+        """The median. Where their number is even what is usual is one more voice: of two, neither moves it
+        past the other, but towards that."""
+        voices = sorted(found if len(found) % 2 else [*found, self._FIRST])
+        return voices[len(voices) // 2]

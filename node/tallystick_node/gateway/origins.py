@@ -167,7 +167,7 @@ class Origins:
     def note(self, running: Running, now: Milliseconds) -> None:
         """What an own user's answer says of lengths, and of the engine."""
         asked, counts, promises = running.asked, running.counts, self._gateway.promises
-        promises.lengths.learn(asked.request.model, asked.size, counts.input_tokens)
+        promises.lengths.learn(asked.request.model, asked.size, counts.input_tokens, asked.user)
         if asked.streamed and running.first_at:
             ended = Ended.of(
                 asked.user,

@@ -286,11 +286,12 @@ class Promises:
         ask, meter = running.ask, running.meter
         if not meter.input_tokens:
             return
-        self.lengths.learn(ask.model, ask.size, meter.input_tokens)
+        payer = running.tab.channel.key.payer
+        self.lengths.learn(ask.model, ask.size, meter.input_tokens, payer)
         if not ask.streamed or not meter.delivered:
             return
         ended = Ended.of(
-            running.tab.channel.key.payer,
+            payer,
             input_tokens=meter.input_tokens,
             output_tokens=meter.output_tokens,
             choices=ask.choices,
