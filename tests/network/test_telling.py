@@ -1,5 +1,8 @@
 """What a node tells payers: what matters most of it, in a body that every payer reads."""
 
+import time
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -8,7 +11,10 @@ from tallystick.protocol.packed import pack
 from tallystick.protocol.signed import Verified
 from tallystick.protocol.status import Rating
 from tallystick.protocol.told import TOLD_LIMIT
-from tallystick_node.local.bench.gossip_sim import provider, roster, status_said
+from tallystick.protocol.units import to_hex
+from tallystick_node.local.bench.gossip_sim import offer_hash, provider, roster, status_said
+from tallystick_node.network.roster import PROVIDERS as MOST
+from tallystick_node.network.roster import Peer, Roster
 from tallystick_node.network.telling import Telling
 from tests.network.wired import key_of as signer
 from tests.network.wired import said_rating
@@ -59,3 +65,43 @@ def test_what_is_told_fits_and_the_newest_of_each_come_first(telling: Telling) -
     assert len(set(about[:PROVIDERS])) == PROVIDERS
     ages = [int(item["ageMs"]) for item in told["ratings"]]
     assert ages == sorted(ages)
+
+
+def seconds(telling: Telling, models: list[str]) -> float:
+    """Of the quickest of these questions: others may have the machine in between."""
+    times: list[float] = []
+    for model in models:
+        began = time.perf_counter()
+        telling.answer(model)
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def test_names_of_nothing_cost_nothing_however_many_sell() -> None:
+    everybody = roster(MOST)
+    hearsay = Hearsay()
+    for number in range(1, MOST + 1, 16):
+        hearsay.take(status_said(number, 1), 0)
+    telling = Telling(hearsay, lambda: everybody, lambda: 0)
+
+    assert seconds(telling, [f"unknown {number}" for number in range(50)]) < 0.0005
+
+
+def test_a_model_s_statuses_are_those_of_who_sells_it() -> None:
+    hearsay, sold = Hearsay(), {1: "m", 2: "other", 3: "m"}
+    for number, model in sold.items():
+        hearsay.take(replace(status_said(number, 1), key=("status", provider(number), model.encode())), 0)
+    peers = {
+        provider(number): Peer(provider(number), "", provider(number), {offer_hash(number): model})
+        for number, model in sold.items()
+    }
+    telling = Telling(hearsay, lambda: Roster(peers, tuple(peers)), lambda: 0)
+
+    def told(model: str | None) -> set[str]:
+        statuses = orjson.loads(telling.answer(model))["statuses"]
+        return {item["said"]["status"]["provider"] for item in statuses}
+
+    assert told("m") == {to_hex(provider(number)) for number in (1, 3)}
+    assert told("other") == {to_hex(provider(2))}
+    assert told(None) == {to_hex(provider(number)) for number in sold}
+    assert told("nothing") == set()

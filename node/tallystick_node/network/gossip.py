@@ -29,7 +29,7 @@ from tallystick.protocol.units import Address
 from tallystick.protocol.wire import read_envelope, write_envelope
 from tallystick_node.network.confirming import Confirming
 from tallystick_node.network.posting import PeerRefused, PeerSilent
-from tallystick_node.network.roster import Peer, roster_of
+from tallystick_node.network.roster import Peer, Roster, roster_of
 from tallystick_node.network.telling import Telling
 from tallystick_node.network.turns import Turns
 from tallystick_node.network.view import View
@@ -146,15 +146,17 @@ class Gossiper:
         """Who offers something on chain now."""
         self._stranger.clear()
         try:
-            offers = await asyncio.to_thread(self._node.offers)
+            roster = await asyncio.to_thread(self._roster)
         except ChainError as error:
             log.warning("roster.failed", code=error.code)
             return
-        roster = roster_of(offers, local=self._node.local)
         self.view.learn(roster)
         self._turns.keep(roster.peers)
         self._named = {named for named in self._named if named[0] in roster.peers}
         self._numbers = {peer: number for peer, number in self._numbers.items() if peer in roster.peers}
+
+    def _roster(self) -> Roster:
+        return roster_of(self._node.offers(), local=self._node.local)
 
     async def _rounds(self) -> None:
         while True:

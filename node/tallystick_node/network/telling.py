@@ -34,26 +34,23 @@ class Telling:
         made = self._answers.get((model, ratings))
         if made is not None and now - made[0] < KEPT_MS:
             return made[1]
-        if model is not None and not self._is_offered(model):
-            return orjson.dumps(
-                self._told(now, [], ratings)
-            )  # Not kept: names of nothing are without number.
+        if model is not None and model not in self._roster().sellers:
+            # Not kept: names of nothing are without number.
+            return orjson.dumps(self._told(now, [], ratings))
         text = orjson.dumps(self._told(now, self._statuses(model), ratings))
         self._forget()
         self._answers[model, ratings] = now, text
         return text
 
-    def _is_offered(self, model: str) -> bool:
-        return any(model in peer.models.values() for peer in self._roster().peers.values())
-
     def _statuses(self, model: str | None) -> list[Heard]:
-        wanted = None if model is None else model.encode()
-        statuses = [
-            heard
-            for heard in self._hearsay
-            if heard.said.key[0] == "status" and wanted in (None, heard.said.key[2])
-        ]
-        return sorted(statuses, key=lambda heard: -heard.at)[:STATUSES]
+        if model is None:
+            found = [heard for heard in self._hearsay if heard.said.key[0] == "status"]
+        else:
+            keys: list[Key] = [
+                ("status", provider, model.encode()) for provider in self._roster().sellers.get(model, ())
+            ]
+            found = [heard for key in keys if (heard := self._hearsay.get(key)) is not None]
+        return sorted(found, key=lambda heard: -heard.at)[:STATUSES]
 
     def _told(self, now: int, statuses: list[Heard], ratings: bool) -> dict[str, Any]:
         """What is left out where there is no room is what comes last."""
