@@ -246,11 +246,11 @@ def of_json(read: Callable[[Any], object]) -> Callable[[bytes], object]:
 
 
 def of_file(read: Callable[[Path], object]) -> Callable[[bytes], object]:
-    path = Path(tempfile.mkdtemp(prefix="tallystick-fuzz-")) / "file"
-
     def reading(raw: bytes) -> object:
-        path.write_bytes(raw)
-        return read(path)
+        with tempfile.NamedTemporaryFile(prefix="tallystick-fuzz-") as file:
+            file.write(raw)
+            file.flush()
+            return read(Path(file.name))
 
     return reading
 

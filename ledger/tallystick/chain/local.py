@@ -32,8 +32,10 @@ from tallystick.protocol.units import ZERO_ADDRESS, Atoms
 _START_S: Final = 20
 _STOP_S: Final = 10
 _IDLE_BLOCK_S: Final = 5
-_STATES: Final = 2_048
-"""Of the latest blocks, kept to be asked for, traced and reorganised away."""
+_STATES: Final = 256
+"""After the latest blocks, to be asked for, traced and reorganised: a few megabytes each on a busy chain."""
+_STATES_KEPT: Final = 1_024
+"""Of a chain that persists."""
 _PR_SET_PDEATHSIG: Final = 1
 _GLIBC: Final = (2, 35)
 MINIMUM_STAKE: Final = Atoms(100_000_000)
@@ -145,7 +147,8 @@ class LocalChain:
         command = [str(program), "--host", "127.0.0.1", "--port", str(self._port)]
         # It writes the state after each block to a file, in a folder of the user's that it does not clear
         # when told to end: gigabytes for each busy hour.
-        command += ["--cache-path", self._folder, "--max-persisted-states", str(_STATES)]
+        command += ["--cache-path", self._folder, "--max-persisted-states"]
+        command += [str(_STATES if self._state is None else _STATES_KEPT)]
         command += ["--chain-id", str(self._chain_id), "--config-out", str(config), "--accounts", "20"]
         if self._block_time_s is None:  # Gateways refuse to serve by a head that is minutes old.
             command += ["--block-time", str(_IDLE_BLOCK_S), "--mixed-mining"]
