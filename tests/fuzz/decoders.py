@@ -503,7 +503,7 @@ DECODERS = {
     ),
     "own user's request": Decoder(
         lambda raw: Asked.read(
-            "/v1/chat/completions", raw, {}, read_wishes=read_wishes, estimate=InputLength().tokens
+            "anna", "/v1/chat/completions", raw, {}, read_wishes=read_wishes, estimate=InputLength().tokens
         ).for_engine("m"),
         (MalformedMessage,),
         (ASKED, b'{"model": "m", "prompt": [[1, 2], [3]], "n": 2, "max_tokens": 7}'),
@@ -619,6 +619,9 @@ ELSEWHERE = {
     "gateway.tls.load_or_make_key": "one's own key, read by cryptography",
     "network.loading.load_policy": "one's own configuration: tests/network/test_users.py",
     "network.participation.load": "no decoder",
+    "sim.engine.load": "no decoder",
+    "sim.world.load": "no decoder",
+    "sim.hardware.read_pool": "one's own file: tests/sim/test_hardware.py",
     "engine.echo.load": "no decoder",
     "engine.echo.read_manner": "one's own command line",
     "engine.embedded.load": "no decoder",
