@@ -34,6 +34,8 @@ PRICES: Final = Prices(
     input=AtomsPerMTok(200_000), cached_input=AtomsPerMTok(200_000), output=AtomsPerMTok(600_000)
 )
 MINIMUM_STAKE: Final = Atoms(10_000_000)
+_SLICE_S: Final = 10.0
+"""Between two looks at whether the run is over."""
 _EPOCH_MS: Final = 1_000_000_000_000
 """The start, by everybody's clock."""
 
@@ -179,6 +181,9 @@ class World:
         self.nodes = [self._node(index, spec) for index, spec in enumerate(nodes)]
         self.index = {node.address: node.index for node in self.nodes}
         self._sample_s = sample_s
+        self._all_came = False
+        self._ended_before = 0
+        """So many of the first requests have ended."""
         self._ways: dict[tuple[int, int], float] = {}
 
     @property
@@ -190,7 +195,7 @@ class World:
         return Milliseconds(_EPOCH_MS + int(1_000 * self.events.now))
 
     def run(self, workload: Iterable[Arrival], *, until: float) -> Result:
-        """Whatever has not ended by then is a miss."""
+        """Whatever has not ended by then is a miss. The run is over sooner where all that came has ended."""
         events, result = self.events, self.result
         for node in self.nodes:
             if node.spec.joins_at <= 0:
@@ -203,7 +208,8 @@ class World:
         self._next(arrivals)
         if self._sample_s:
             events.at(0.0, self._sample)
-        events.run(until)
+        while events.now < until and not self._is_over():
+            events.run(min(until, events.now + _SLICE_S))
         self.counts["events"] += events.happened
         self.counts.update({f"transactions.{kind}": count for kind, count in self.chain.counts.items()})
         result.busy_s = [0.0 if node.engine is None else node.engine.busy_s for node in self.nodes]
@@ -220,8 +226,19 @@ class World:
 
     def _next(self, arrivals: Iterator[Arrival]) -> None:
         arrival = next(arrivals, None)
-        if arrival is not None:
+        if arrival is None:
+            self._all_came = True
+        else:
             self.events.at(arrival.at, self._arrive, arrival, arrivals)
+
+    def _is_over(self) -> bool:
+        """Nothing comes any more, and all that came has ended."""
+        if not self._all_came:
+            return False
+        outcomes = self.result.outcomes
+        while self._ended_before < len(outcomes) and outcomes[self._ended_before].finished < inf:
+            self._ended_before += 1
+        return self._ended_before == len(outcomes)
 
     def _arrive(self, arrival: Arrival, arrivals: Iterator[Arrival]) -> None:
         self._next(arrivals)
