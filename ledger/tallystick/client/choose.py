@@ -4,17 +4,23 @@ Pure: the clock, the seed and what is known of providers come in. It opens no ch
 are predictions and floats; money is only ever compared.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final, overload
 
+from tallystick.client.drawing import Lots
 from tallystick.client.steering import Steering
 from tallystick.ports import UNSEEN, PostedOffer, Seen
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.rating import TYPICAL_SPREAD
 from tallystick.protocol.speed import Load, Pace, pace
-from tallystick.protocol.units import Address, Atoms, Timestamp, Tokens
+from tallystick.protocol.units import Address, Atoms, Hash32, Timestamp, Tokens
 from tallystick.reach import reachable_safely
+
+WISHES_NOTHING: Final = Steering()
+_BY_HASH: Final = attrgetter("offer_hash")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +42,7 @@ class Wanted:
     """Of the asset: prices that a caller names are in these."""
     fallbacks: tuple[str, ...] = ()
     """Models that will do where nobody serves `model`, the best first."""
-    steering: Steering = Steering()
+    steering: Steering = WISHES_NOTHING
     """What the caller wishes of the choice."""
 
     @property
@@ -70,14 +76,14 @@ class Candidate:
     @property
     def load(self) -> Load | None:
         """As last heard, and what was sent there since; None: nothing was heard, or nothing of its engine."""
-        if self.seen.status is None or not self.seen.status.speed.is_known:
+        status = self.seen.status
+        if status is None or not status.speed.is_known:
             return None
-        load = self.seen.status.load
         return Load(
-            running=load.running,
-            waiting=load.waiting + self.pending,
-            context=load.context,
-            queued=Tokens(load.queued + self.pending_tokens),
+            running=status.running,
+            waiting=status.waiting + self.pending,
+            context=status.context,
+            queued=Tokens(status.queued + self.pending_tokens),
         )
 
     @property
@@ -112,8 +118,152 @@ Policy = Callable[[Sequence[Candidate], Wanted], Sequence[Choice]]
 """Eligible candidates in, the order in which to try them out. Leaving one out is refusing it."""
 
 
+class Drawing:
+    """A policy that looks at a few of many candidates, and also where there may be none."""
+
+    __slots__ = ()
+
+
+# ---------------------------------------------------------------------------------- looked at one by one
+
+
+class Offers:
+    """Offers that stay alike for many requests, laid out to be drawn from."""
+
+    def __init__(self, posted: Iterable[PostedOffer]):
+        self.posted = sorted(posted, key=_BY_HASH)
+        self._lots: dict[int, Lots[PostedOffer]] = {}
+
+    def lots(self, slot: int) -> Lots[PostedOffer]:
+        """Each weighs as many bond slots as stand behind it; `slot`: atoms of one."""
+        found = self._lots.get(slot)
+        if found is None:
+            weights = [item.stake.staked // slot for item in self.posted]
+            found = self._lots[slot] = Lots(self.posted, weights)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """All that is offered, and a way to look at one: looking at each costs more than a request may."""
+
+    by_model: Mapping[str, Offers]
+    look: Callable[[PostedOffer], Candidate | None]
+    """What is known of it; None: it is not to be looked at."""
+
+    @classmethod
+    def of(cls, posted: Iterable[PostedOffer], look: Callable[[PostedOffer], Candidate | None]) -> "Known":
+        return cls(by_model(posted), look)
+
+    def offers(self, models: Collection[str]) -> Offers:
+        found = [self.by_model[model] for model in models if model in self.by_model]
+        return found[0] if len(found) == 1 else Offers(item for some in found for item in some.posted)
+
+
+def by_model(posted: Iterable[PostedOffer]) -> Mapping[str, Offers]:
+    models: dict[str, list[PostedOffer]] = {}
+    for item in posted:
+        models.setdefault(item.offer.model, []).append(item)
+    return {model: Offers(same) for model, same in models.items()}
+
+
+class Crowd(Sequence[Candidate]):
+    """Those of some offers that will do and are not suspected, each looked at once, when somebody asks."""
+
+    def __init__(self, offers: Offers, look: Callable[[PostedOffer], Candidate | None]):
+        """`look`: None for those that will not do."""
+        self._offers = offers
+        self._look = look
+        self._looked: dict[Hash32, Candidate | None] = {}
+        self.suspected: list[Candidate] = []
+        """Of those that were looked at."""
+
+    def drawn(self, slot: int, seed: int) -> Iterator[Candidate]:
+        """One after another by bond slot, as far as anybody asks."""
+        for posted in self._offers.lots(slot).drawn(seed):
+            if (found := self._at(posted)) is not None:
+                yield found
+
+    def _at(self, posted: PostedOffer) -> Candidate | None:
+        key = posted.offer_hash
+        if key in self._looked:
+            return self._looked[key]
+        found = self._look(posted)
+        if found is not None and found.seen.suspected:
+            self.suspected.append(found)
+            found = None
+        self._looked[key] = found
+        return found
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return (found for posted in self._offers.posted if (found := self._at(posted)) is not None)
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @overload
+    def __getitem__(self, index: int) -> Candidate: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Candidate]: ...
+    def __getitem__(self, index: int | slice) -> Candidate | Sequence[Candidate]:
+        return list(self)[index]
+
+
+def drawn(candidates: Sequence[Candidate], slot: int, seed: int) -> Iterator[Candidate]:
+    """One after another without replacement, each as likely as it has bond slots of so many atoms among those
+    that are left, and those without any last. No order of candidates changes it."""
+    if isinstance(candidates, Crowd):
+        return candidates.drawn(slot, seed)
+    ordered = sorted(candidates, key=lambda candidate: candidate.posted.offer_hash)
+    return Lots(ordered, [item.posted.stake.staked // slot for item in ordered]).drawn(seed)
+
+
+class Ordering(Sequence[Choice]):
+    """Choices that are made as they are asked for."""
+
+    def __init__(self, choices: Iterable[Choice]):
+        self._rest = iter(choices)
+        self._made: list[Choice] = []
+
+    def _make(self, count: int | None) -> list[Choice]:
+        """So many, or all."""
+        made = self._made
+        while count is None or len(made) < count:
+            choice = next(self._rest, None)
+            if choice is None:
+                break
+            made.append(choice)
+        return made
+
+    def __bool__(self) -> bool:
+        return bool(self._make(1))
+
+    def __len__(self) -> int:
+        return len(self._make(None))
+
+    def __iter__(self) -> Iterator[Choice]:
+        place = 0
+        while len(self._make(place + 1)) > place:
+            yield self._made[place]
+            place += 1
+
+    @overload
+    def __getitem__(self, index: int) -> Choice: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Choice]: ...
+    def __getitem__(self, index: int | slice) -> Choice | Sequence[Choice]:
+        last = index.stop if isinstance(index, slice) else index + 1
+        return self._make(last if last is not None and last > 0 else None)[index]
+
+
+# ---------------------------------------------------------------------------------- the choice
+
+
 def choose(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Candidate] | Known,
     wanted: Wanted,
     policy: Policy,
     *,
@@ -123,28 +273,42 @@ def choose(
 ) -> Sequence[Choice]:
     """The candidates that may serve the request, in the order in which to try them: model by model, and those
     that are said not to answer after all others of a model. What the caller wishes comes before the policy.
-    `local` as of `reachable_safely`."""
-    steering = wanted.steering
-    fit = [
-        candidate
-        for candidate in candidates
-        if eligible(candidate.posted, wanted, now=now, local=local, avoided=avoided)
-        and steering.admits(candidate.posted, candidate.seen, unit=wanted.unit)
-    ]
-    chosen: list[Choice] = []
-    for models in [wanted.models] if steering.across_models else [(model,) for model in wanted.models]:
-        same = [candidate for candidate in fit if candidate.posted.offer.model in models]
-        for suspected in (False, True):
-            if some := [candidate for candidate in same if candidate.seen.suspected is suspected]:
-                chosen += policy(some, wanted)
-    return _as_wished(chosen, fit, wanted) if steering != Steering() else chosen
+    `local` as of `reachable_safely`. Of `Known`, no more are looked at than the policy asks for."""
+    if not isinstance(candidates, Known):
+        looked = {item.posted.offer_hash: item for item in candidates}
+        candidates = Known.of((item.posted for item in candidates), lambda posted: looked[posted.offer_hash])
+    steering, known = wanted.steering, candidates
+    steers = steering is not WISHES_NOTHING and steering != WISHES_NOTHING
+    fit: dict[Hash32, Candidate] = {}
+
+    def look(posted: PostedOffer) -> Candidate | None:
+        if not eligible(posted, wanted, now=now, local=local, avoided=avoided):
+            return None
+        found = known.look(posted)
+        if found is None or (steers and not steering.admits(posted, found.seen, unit=wanted.unit)):
+            return None
+        fit[posted.offer_hash] = found
+        return found
+
+    def ordered() -> Iterator[Choice]:
+        for models in [wanted.models] if steering.across_models else [(model,) for model in wanted.models]:
+            crowd = Crowd(known.offers(models), look)
+            if isinstance(policy, Drawing) or crowd:
+                yield from policy(crowd, wanted)
+            if crowd.suspected:
+                yield from policy(crowd.suspected, wanted)
+
+    chosen = Ordering(ordered())
+    return (
+        chosen
+        if steering is WISHES_NOTHING or steering == WISHES_NOTHING
+        else _as_wished(chosen, fit, wanted)
+    )
 
 
-def _as_wished(chosen: Sequence[Choice], fit: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
-    known = {candidate.posted.offer_hash: candidate for candidate in fit}
-
+def _as_wished(chosen: Sequence[Choice], fit: Mapping[Hash32, Candidate], wanted: Wanted) -> Sequence[Choice]:
     def lags(choice: Choice) -> bool:
-        candidate = known[choice.posted.offer_hash]
+        candidate = fit[choice.posted.offer_hash]
         return not wanted.steering.prefers(
             candidate.foreseen(wanted), ratio=candidate.seen.ratio, spread=candidate.spread
         )

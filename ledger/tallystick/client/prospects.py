@@ -4,17 +4,17 @@ What there is to know: the offers on chain, what is heard of their providers, an
 (its record, and what it has under way there).
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
-from typing import Final
 
 from tallystick.client.ask import Ask
-from tallystick.client.choose import Candidate, Choice, Policy, Wanted, choose
+from tallystick.client.choose import Candidate, Choice, Known, Offers, Policy, Wanted, by_model, choose
 from tallystick.client.evidence import Evidence
 from tallystick.client.flow import Flow
 from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
+from tallystick.client.looking import UNHEARD_MS, candidate_of
 from tallystick.client.record import Record
 from tallystick.client.rules import steered
 from tallystick.client.steering import STRICT, Steering
@@ -22,9 +22,6 @@ from tallystick.ports import PostedOffer, View
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, Hash32, Milliseconds, Timestamp, Tokens
-
-_UNHEARD_MS: Final = 1_000
-"""What a status says may be so much older than its arrival here."""
 
 
 class Underway:
@@ -86,6 +83,8 @@ class Prospects:
         self._now = now
         self._local = local
         self._refresh = refresh
+        self._laid_out: tuple[Sequence[PostedOffer], Mapping[str, Offers]] = (), {}
+        """The offers as last looked up, by model."""
 
     def wanted(self, ask: Ask, seed: int) -> Wanted:
         """What `ask` needs."""
@@ -107,7 +106,7 @@ class Prospects:
         chosen: Sequence[Choice] = ()
         for at_most in (GOOD_FOR, AGAIN_AFTER):
             offers = yield from self._listing.offers(at_most=at_most)
-            chosen = self._chosen([item for item in offers if item.offer_hash not in gone], wanted, quoted)
+            chosen = self._chosen(offers, wanted, quoted, gone)
             if chosen or gone:
                 break
         if self._listing.wants_refresh:
@@ -129,11 +128,22 @@ class Prospects:
         return "order" if None in wishes else max(filter(None, wishes), key=STRICT.index)
 
     def _chosen(
-        self, offers: Sequence[PostedOffer], wanted: Wanted, quoted: Mapping[Hash32, Pace]
+        self,
+        offers: Sequence[PostedOffer],
+        wanted: Wanted,
+        quoted: Mapping[Hash32, Pace],
+        gone: Container[Hash32] = (),
     ) -> Sequence[Choice]:
         terms = self._listing.terms
+        if self._laid_out[0] is not offers:
+            self._laid_out = offers, by_model(offers)
+        _, models = self._laid_out
+
+        def look(posted: PostedOffer) -> Candidate | None:
+            return None if posted.offer_hash in gone else self._candidate(posted, quoted)
+
         return choose(
-            [self._candidate(item, quoted) for item in offers if item.offer.model in wanted.models],
+            Known(models, look),
             replace(wanted, minimum_stake=terms.minimum_stake, unit=terms.unit),
             steered(self.policy, wanted.steering),
             now=Timestamp(self._now() // 1000),
@@ -142,21 +152,19 @@ class Prospects:
         )
 
     def _candidate(self, posted: PostedOffer, quoted: Mapping[Hash32, Pace]) -> Candidate:
-        """One that failed not long ago is as good as suspected: others are asked first."""
-        provider, now = posted.offer.provider, self._now()
         seen = self._view.seen(posted)
         pending, tokens = self.underway.since(
-            provider, None if seen.status is None else seen.age_ms + _UNHEARD_MS
+            posted.offer.provider, None if seen.status is None else seen.age_ms + UNHEARD_MS
         )
-        return Candidate(
-            posted=posted,
-            seen=replace(
-                seen,
-                ratio=self.record.ratio(provider, seen.ratio, now=now),
-                suspected=seen.suspected or self.record.resting(provider, now=now),
-            ),
+        return candidate_of(
+            posted,
+            self.record,
+            status=seen.status,
+            age_ms=seen.age_ms,
+            suspected=seen.suspected,
+            shared=seen.ratio,
             pending=pending,
             pending_tokens=tokens,
             quoted=quoted.get(posted.offer_hash),
-            spread=self.record.spread(provider),
+            now=self._now(),
         )

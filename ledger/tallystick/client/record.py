@@ -46,7 +46,8 @@ class _Kept:
 
     def weight(self, now: Milliseconds) -> float:
         """Observations that it stands for, by now."""
-        return self.count * exp(-max(0, now - self.at) / _FADES_IN)
+        age = now - self.at
+        return self.count * exp(-age / _FADES_IN) if age > 0 else self.count
 
     def updated(self, value: float, now: Milliseconds) -> "_Kept":
         weight = self.weight(now)
@@ -55,6 +56,10 @@ class _Kept:
         spread = max(share, 1 / 8) if weight >= 1 else 0.0
         variance = (1 - spread) * self.variance + spread * step * step
         return _Kept(self.mean + share * step, variance, min(1 + round(weight), _ENOUGH), now)
+
+
+_NOTHING: Final = _Kept()
+"""Of whoever promised nothing yet."""
 
 
 @dataclass(slots=True)
@@ -81,7 +86,7 @@ class Record:
 
     def _saw(self, provider: Address, took_s: float, promised_s: float, now: Milliseconds) -> None:
         value = log(clipped((took_s + _GRACE_S) / (promised_s + _GRACE_S)))
-        _keep(self._kept, provider, self._kept.get(provider, _Kept()).updated(value, now))
+        _keep(self._kept, provider, self._kept.get(provider, _NOTHING).updated(value, now))
 
     def answered(self, provider: Address, model: str, output_tokens: int) -> None:
         """An answer ended, promised or not."""
@@ -101,25 +106,28 @@ class Record:
     def ratio(self, provider: Address, shared: float, *, now: Milliseconds) -> float:
         """Observed over quoted time, as one would bet on it now: one's own answers as far as there are any,
         `shared` (see `protocol.rating.agreed`) beside them."""
-        own = self._kept.get(provider, _Kept())
+        others = 0.0 if shared == 1.0 else log(clipped(shared))
+        own = self._kept.get(provider)
+        if own is None:
+            return clipped(exp(others)) if others else 1.0
         weight = own.weight(now)
-        mean = (weight * own.mean + _SHARED_WEIGHT * log(clipped(shared))) / (weight + _SHARED_WEIGHT)
-        return clipped(exp(mean))
+        return clipped(exp((weight * own.mean + _SHARED_WEIGHT * others) / (weight + _SHARED_WEIGHT)))
 
     def spread(self, provider: Address) -> float:
         """Standard deviation of the logarithm of observed over quoted time: `exp(z * spread)` times the
         ratio is its quantile at z deviations."""
-        return sqrt(self._kept.get(provider, _Kept()).variance)
+        own = self._kept.get(provider)
+        return TYPICAL_SPREAD if own is None else sqrt(own.variance)
 
     def rating(self, provider: Address) -> tuple[int, int]:
         """(ratio in millionths, observations that it comes from), to be told to others."""
-        own = self._kept.get(provider, _Kept())
+        own = self._kept.get(provider, _NOTHING)
         return round(1_000_000 * clipped(exp(own.mean))), own.count
 
     def resting(self, provider: Address, *, now: Milliseconds) -> bool:
         """It failed so lately that others are asked first."""
-        times, since = self._failed.get(provider, (0, now))
-        return times > 0 and now - since < _rest(times)
+        found = self._failed.get(provider)
+        return found is not None and now - found[1] < _rest(found[0])
 
     def typical_output(self, model: str, otherwise: Tokens) -> Tokens:
         """Output tokens of an answer of that model, as they were before; `otherwise` where there was none."""

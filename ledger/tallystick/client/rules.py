@@ -5,19 +5,26 @@ The others order by one thing alone. All are pure: chance comes from the request
 candidates, and nothing that a provider may pick freely, changes what they say.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, log
+from itertools import chain, islice
 from typing import Final
 
-from tallystick.client.choose import Candidate, Choice, Policy, Wanted, expected_cost
+from tallystick.client.choose import (
+    Candidate,
+    Choice,
+    Crowd,
+    Drawing,
+    Ordering,
+    Policy,
+    Wanted,
+    drawn,
+    expected_cost,
+)
 from tallystick.client.steering import Steering
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.speed import Pace, slowdown_s
 from tallystick.protocol.units import Atoms
-
-_DRAWN_BY_STAKE: Final = 3
-
 
 # -------------------------------------------------------------------------------------------- one thing alone
 
@@ -28,10 +35,18 @@ def cheapest(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice
     return [Choice(posted=candidate.posted) for candidate in ordered]
 
 
-def stake_weighted(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
-    """Three, drawn by stake and without replacement: the rule of the WWW.Serve paper. It expects nothing."""
-    drawn = sorted(candidates, key=lambda c: _arrival(_ticket(c, wanted), c.posted.stake.staked))
-    return [Choice(posted=candidate.posted) for candidate in drawn[:_DRAWN_BY_STAKE]]
+@dataclass(frozen=True, slots=True)
+class StakeWeighted(Drawing):
+    """A few, drawn by stake and without replacement: the rule of the WWW.Serve paper. It expects nothing."""
+
+    drawn: int = 3
+
+    def __call__(self, candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+        some = islice(drawn(candidates, 1, wanted.seed), self.drawn)
+        return [Choice(posted=candidate.posted) for candidate in some]
+
+
+stake_weighted: Final[Policy] = StakeWeighted()
 
 
 def fastest(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
@@ -67,7 +82,7 @@ def _by(key: Callable[[Pace], float], candidates: Sequence[Candidate], wanted: W
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quoted:
+class Quoted(Drawing):
     """Weighs price, time and what a request takes from others: "quote, jitter, bounce".
 
     Of many candidates a few are drawn, by bond slot, so that a provider gains nothing by being many. Each
@@ -92,27 +107,41 @@ class Quoted:
     times, and of the median of their prices, the double is as bad."""
 
     def __call__(self, candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
-        if not any(candidate.speaks for candidate in candidates):
+        drawing = drawn(candidates, max(1, wanted.minimum_stake), wanted.seed)
+        ready: list[Candidate] = []
+        full: list[Candidate] = []
+        for candidate in drawing:
+            (full if _full(candidate) else ready).append(candidate)
+            if len(ready) >= self.drawn and len(ready) + len(full) > self.all_of:
+                break
+        looked_at = ready + full
+        if not any(item.speaks for item in looked_at) and not any(item.speaks for item in candidates):
             return cheapest(candidates, wanted)
-        compared, further = self._draw(candidates, wanted)
+        compared = looked_at if len(looked_at) <= self.all_of else looked_at[: self.drawn]
+        ranked = self._ranked(compared, wanted)
+        further = islice(self._behind(ready, full, drawing), len(compared), len(compared) + self.further)
+        behind = (Choice(posted=c.posted, expected=c.foreseen(wanted)) for c in further)
+        return Ordering(chain(ranked, behind)) if isinstance(candidates, Crowd) else [*ranked, *behind]
+
+    @staticmethod
+    def _behind(
+        ready: Sequence[Candidate], full: list[Candidate], drawing: Iterator[Candidate]
+    ) -> Iterator[Candidate]:
+        """As they were drawn, but those that take nothing more after all others."""
+        yield from ready
+        for candidate in drawing:
+            if _full(candidate):
+                full.append(candidate)
+            else:
+                yield candidate
+        yield from full
+
+    def _ranked(self, compared: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
         expected = [candidate.foreseen(wanted) for candidate in compared]
         tickets = [_ticket(candidate, wanted) for candidate in compared]
         scores = self._scores(compared, expected, tickets, wanted)
         ranked = sorted(zip(map(_full, compared), scores, tickets, range(len(compared)), strict=True))
-        chosen = [Choice(posted=compared[i].posted, expected=expected[i]) for *_, i in ranked]
-        return chosen + [Choice(posted=c.posted, expected=c.foreseen(wanted)) for c in further]
-
-    def _draw(
-        self, candidates: Sequence[Candidate], wanted: Wanted
-    ) -> tuple[Sequence[Candidate], Sequence[Candidate]]:
-        if len(candidates) <= self.all_of:
-            return candidates, ()
-        slot = max(1, wanted.minimum_stake)
-        drawn = sorted(
-            candidates,
-            key=lambda c: (_full(c), _arrival(_ticket(c, wanted), c.posted.stake.staked // slot)),
-        )
-        return drawn[: self.drawn], drawn[self.drawn : self.drawn + self.further]
+        return [Choice(posted=compared[i].posted, expected=expected[i]) for *_, i in ranked]
 
     def _scores(
         self,
@@ -184,14 +213,6 @@ def _full(candidate: Candidate) -> bool:
     """It said that it would take nothing more; a quote is newer than that."""
     status = candidate.seen.status
     return candidate.quoted is None and status is not None and status.room <= candidate.pending
-
-
-def _arrival(ticket: bytes, weight: int) -> tuple[float, bytes]:
-    """The earliest of `weight` draws: sorted by it, candidates come as if drawn by weight, one after another.
-
-    Who splits its weight in two comes first with one of them exactly as early as before.
-    """
-    return -log(_chance(ticket, 0)) / weight if weight > 0 else inf, ticket
 
 
 def _chance(ticket: bytes, at: int) -> float:

@@ -149,16 +149,18 @@ class Search:
             yield from self._ask_for_quotes(ordering)
             self._again = True
             return False
-        ordering = sorted(ordering, key=lambda choice: choice.posted.offer_hash in self._last)
-        for place, choice in enumerate(ordering, 1):
-            unhurried = place == len(ordering) or choice.posted.offer_hash in self._last
+        if self._last:
+            ordering = sorted(ordering, key=lambda choice: choice.posted.offer_hash in self._last)
+        for place, choice in enumerate(ordering):
+            rest = ordering[place : place + 2]
+            unhurried = len(rest) == 1 or choice.posted.offer_hash in self._last
             terms = Terms(
-                alone=len(ordering) == 1,
+                alone=place == 0 and len(rest) == 1,
                 connect_s=None if unhurried else _CONNECT_S,
                 expect=self._haggling.says(choice.posted, choice.expected),
                 quote=self._haggling.held.get(choice.posted.offer_hash),
             )
-            hedge = self._hedge(ordering[place - 1 :], terms)
+            hedge = self._hedge(rest, terms)
             if (yield from self._served(choice.posted, terms, hedge)):
                 return True
             if self._again:
@@ -173,7 +175,7 @@ class Search:
         pace = terms.quote.pace if terms.quote is not None else getattr(terms.expect, "pace", None)
         if pace is None:
             return None
-        record, (first, second, *_), now = self._payer.record, ordering, self._payer.now()
+        record, (first, second), now = self._payer.record, ordering, self._payer.now()
         provider = first.posted.offer.provider
         late = record.ratio(provider, 1.0, now=now) * exp(_LATE * record.spread(provider))
         says = self._haggling.says(second.posted, second.expected)

@@ -17,7 +17,7 @@ _MILLION: Final = 1_000_000
 
 
 def clipped(ratio: float) -> float:
-    return min(max(ratio, LOWEST), HIGHEST)
+    return LOWEST if ratio < LOWEST else HIGHEST if ratio > HIGHEST else ratio
 
 
 def agreed(ratings: Iterable[Rating]) -> float:

@@ -49,17 +49,12 @@ class Speed(Message):
     def step_s(self, *, sequences: int, context: int, prompt: int = 0) -> float:
         """Seconds of one step over `sequences` running ones that hold `context` tokens, with `prompt` tokens
         taken in beside them."""
-        tokens = sequences + prompt
-        overlapped: float = (self.weights**1.5 + (self.token * tokens) ** 1.5) ** (2 / 3)
-        attention = (
-            ATTENTION * self.token * prompt * (context / max(1, sequences) if sequences else prompt / 2)
-        )
+        overlapped: float = (self.weights**1.5 + (self.token * (sequences + prompt)) ** 1.5) ** (2 / 3)
+        if not prompt:
+            return _PS * (self.fixed + self.sequence * sequences + overlapped + self.context * context)
+        attention = ATTENTION * self.token * prompt * (context / sequences if sequences else prompt / 2)
         return _PS * (
-            self.fixed
-            + self.sequence * (sequences + (prompt > 0))
-            + overlapped
-            + self.context * context
-            + attention
+            self.fixed + self.sequence * (sequences + 1) + overlapped + self.context * context + attention
         )
 
 
@@ -96,29 +91,29 @@ def pace(speed: Speed, load: Load, *, input_tokens: int, output_tokens: int) -> 
     The step that runs has to end, then the prompts before this one and its own are taken in; where memory is
     full, sequences have to end first. Those that end are followed by others, whose prompts slow each token.
     """
-    before = load.running
+    before, chunk, capacity = load.running, speed.chunk, speed.capacity
     context = load.context + load.queued + input_tokens + output_tokens // 2
-    over = context - speed.capacity if speed.capacity else 0
+    over = context - capacity if capacity and context > capacity else 0
     following = _following(speed, load, output_tokens)
     prompts = load.queued + input_tokens
-    steps = -(-prompts // max(1, speed.chunk - before)) if speed.chunk else 1
-    first_s = steps * speed.step_s(sequences=before, context=load.context, prompt=prompts // max(1, steps))
-    token_s = speed.step_s(
-        sequences=before + load.waiting + 1, context=context - max(0, over), prompt=following
-    )
+    steps = -(-prompts // (chunk - before if chunk > before else 1)) if chunk else 1
+    first_s = steps * speed.step_s(sequences=before, context=load.context, prompt=prompts // (steps or 1))
+    token_s = speed.step_s(sequences=before + load.waiting + 1, context=context - over, prompt=following)
     if before:
         first_s += speed.step_s(sequences=before, context=load.context, prompt=following) / 2
-    if over > 0:
-        first_s += token_s * max(output_tokens, _ANSWER) * over / speed.capacity
+    if over:
+        first_s += token_s * max(output_tokens, _ANSWER) * over / capacity
     return Pace(first_s, token_s)
 
 
 def _following(speed: Speed, load: Load, output_tokens: int) -> int:
     """Prompt tokens that a step takes in beside the running sequences: each that ends makes room for
     another."""
-    length = max(output_tokens, _ANSWER)
-    prompts = max(0, load.context - load.running * length // 2) // length
-    return min(speed.chunk, prompts) if speed.chunk else prompts
+    length = output_tokens if output_tokens > _ANSWER else _ANSWER
+    prompts = (load.context - load.running * length // 2) // length
+    if prompts <= 0:
+        return 0
+    return speed.chunk if 0 < speed.chunk < prompts else prompts
 
 
 def slowdown_s(speed: Speed, load: Load, *, input_tokens: int, output_tokens: int) -> float:

@@ -34,7 +34,7 @@ from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.units import Address, Atoms
 from tallystick_node.network.blocks import with_first
 from tallystick_node.network.own import EVENT_STREAM, Answer, Quoted, Wishes
-from tallystick_node.network.policies import Request
+from tallystick_node.network.policies import SELLERS, Request
 
 _TIMES: Final = {"connect": 5.0, "read": 600.0, "write": 60.0, "pool": 60.0}
 _MARKET: Final = "tallystick_error"
@@ -126,7 +126,9 @@ class Origin:
         )
         choices = prospects.foreseen(wanted)
         return Quoted(
-            sellers=len(choices), pace=choices[0].expected if choices else None, balance=self._balance
+            sellers=len(choices[:SELLERS]),
+            pace=choices[0].expected if choices else None,
+            balance=self._balance,
         )
 
     async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:

@@ -15,6 +15,8 @@ from tallystick.protocol.speed import Load, Pace
 from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds, Tokens
 
 THOUSAND: Final = 1_000
+SELLERS: Final = 8
+"""So many are counted: to look at all of many takes longer than a request may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ class State:
     elsewhere: Pace | None = None
     """What it can expect of the provider that would be bought from; None: not known."""
     sellers: int = 0
-    """Providers that it could be bought from."""
+    """Providers that it could be bought from; `SELLERS` of them stand for any number."""
     balance: Atoms = Atoms(0)
     """Free on the node's payer account."""
     base: Prices | None = None

@@ -2,9 +2,10 @@
 transaction gets it."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from tallystick.client.choose import Offers, by_model
 from tallystick.ports import PostedOffer
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.stake import Stake
@@ -20,8 +21,14 @@ class Chain:
         """By node: the offers that hold."""
         self.counts: Counter[str] = Counter()
         """Transactions, by what they did."""
-        self.version = 0
-        """Grows with each change."""
+        self._laid_out: Mapping[str, Offers] | None = None
+
+    @property
+    def offers(self) -> Mapping[str, Offers]:
+        """Those that hold, by model."""
+        if self._laid_out is None:
+            self._laid_out = by_model(self.posted.values())
+        return self._laid_out
 
     def next_block(self, now: float) -> float:
         return (now // self._block_s + 1) * self._block_s
@@ -49,7 +56,7 @@ class Chain:
             self._put(index, replace(posted, stake=replace(posted.stake, staked=staked)))
 
     def _put(self, index: int, posted: PostedOffer | None) -> None:
-        self.version += 1
+        self._laid_out = None
         if posted is None:
             self.posted.pop(index, None)
         else:

@@ -2,33 +2,31 @@
 rule orders the providers, what they say is haggled over, and what came of it is remembered.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tallystick.client import choose as choosing
-from tallystick.client.choose import Candidate, Choice, Wanted
+from tallystick.client.choose import Candidate, Choice, Known, Policy, Wanted, choose
 from tallystick.client.haggling import Haggling, promises_enough
+from tallystick.client.looking import UNHEARD_MS, candidate_of
 from tallystick.client.quotes import PROBED
 from tallystick.client.rules import quoted
 from tallystick.client.searching import FIRST_PAUSE_S, LONGEST_PAUSE_S
-from tallystick.ports import PostedOffer, Seen
+from tallystick.ports import PostedOffer
 from tallystick.protocol.expect import Expected, Redeemed, Size
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.quote import Quote
-from tallystick.protocol.rating import TYPICAL_SPREAD
 from tallystick.protocol.speed import Pace, pace
 from tallystick.protocol.status import Rating
 from tallystick.protocol.units import ZERO_HASH, ChannelId, Hash32, Milliseconds, Timestamp, Tokens
 from tallystick_node.gateway.quoting import quote
-from tallystick_node.network.policies import Request, State
+from tallystick_node.network.policies import SELLERS, Request, State
 from tallystick_node.sim.world import MINIMUM_STAKE, MODEL, Job, Node, World
 
 _AGAIN_S: Final = 0.5
 """As `network.own`: before a policy that is undecided is asked again."""
-_UNHEARD_S: Final = 1.0
-"""As `client.prospects`."""
+_UNHEARD_S: Final = UNHEARD_MS / 1000
 _BUSY_MS: Final = 5_000
 """As `client.refusals`: for so long a provider that is busy, or declines, may change its mind."""
 _CONNECT_S: Final = 0.5
@@ -54,6 +52,8 @@ class Attempt:
     posted: PostedOffer | None = None
     """None: at home."""
     search: "Search | None" = None
+    quoted: Pace | None = None
+    """By its provider as it took it."""
     promised: Pace | None = None
     first_s: float = 0.0
     input: int = 0
@@ -82,7 +82,7 @@ class Attempt:
 class Live:
     """Of every node, by its own policy. Nodes buy by one rule."""
 
-    def __init__(self, rule: choosing.Policy = quoted, *, shares: bool = True):
+    def __init__(self, rule: Policy = quoted, *, shares: bool = True):
         """`shares`: payers tell each other what they found."""
         self.rule = rule
         self.shares = shares
@@ -106,7 +106,8 @@ class Live:
         choices = self.ordering(home, wanted, set(), {})
         elsewhere = choices[0].expected if choices else None
         request = self._request(job, own=True)
-        decision = home.spec.policy.offload(request, self._state(home, request, elsewhere, len(choices)))
+        state = self._state(home, request, elsewhere, len(choices[:SELLERS]))
+        decision = home.spec.policy.offload(request, state)
         if waited and decision is not None:
             home.own_waiting -= 1
         if decision is None:
@@ -176,35 +177,48 @@ class Live:
         )
 
     def ordering(
-        self, home: Node, wanted: Wanted, gone: set[Hash32], quoted: Mapping[Hash32, Pace]
+        self, home: Node, wanted: Wanted, gone: Container[Hash32], quoted: Mapping[Hash32, Pace]
     ) -> Sequence[Choice]:
         world = self.world
-        candidates = [
-            self._candidate(home, i, posted, quoted)
-            for i, posted in world.chain.posted.items()
-            if i != home.index and posted.offer_hash not in gone
-        ]
-        return choosing.choose(candidates, wanted, self.rule, now=Timestamp(0), local=True)
+        index, own, now, now_ms = world.index, home.address, world.events.now, world.now_ms
 
-    def _candidate(self, home: Node, i: int, posted: PostedOffer, quoted: Mapping[Hash32, Pace]) -> Candidate:
-        world, record, provider = self.world, home.record, posted.offer.provider
-        now, now_ms = world.now, world.now_ms
-        told = world.news.heard(home.index, i, now)
-        since = -1.0 if told is None else told.at - _UNHEARD_S
-        mine = [tokens for at, tokens in home.underway.get(i, ()) if at >= since]
-        ratio = record.ratio(provider, world.news.ratio[i] if self.shares else 1.0, now=now_ms)
-        return Candidate(
-            posted=posted,
-            seen=Seen(
-                status=None if told is None else told.status,
-                age_ms=0 if told is None else int(1_000 * (now - told.at)),
-                suspected=record.resting(provider, now=now_ms),
-                ratio=ratio,
-            ),
-            pending=len(mine),
-            pending_tokens=Tokens(sum(mine)),
-            quoted=quoted.get(posted.offer_hash),
-            spread=TYPICAL_SPREAD,
+        def look(posted: PostedOffer) -> Candidate | None:
+            provider = posted.offer.provider
+            if provider == own or posted.offer_hash in gone:
+                return None
+            return self._candidate(home, index[provider], posted, quoted, now, now_ms)
+
+        return choose(Known(world.chain.offers, look), wanted, self.rule, now=Timestamp(0), local=True)
+
+    def _candidate(
+        self,
+        home: Node,
+        i: int,
+        posted: PostedOffer,
+        quoted: Mapping[Hash32, Pace],
+        now: float,
+        now_ms: Milliseconds,
+    ) -> Candidate:
+        news = self.world.news
+        told = news.heard(home.index, i, now)
+        pending = tokens = 0
+        if mine := home.underway.get(i):
+            since = -1.0 if told is None else told.at - _UNHEARD_S
+            for at, input_tokens in mine:
+                if at >= since:
+                    pending += 1
+                    tokens += input_tokens
+        return candidate_of(
+            posted,
+            home.record,
+            status=None if told is None else told.status,
+            age_ms=0 if told is None else int(1_000 * (now - told.at)),
+            suspected=news.is_suspected(i, now),
+            shared=news.ratio[i] if self.shares else 1.0,
+            pending=pending,
+            pending_tokens=Tokens(tokens),
+            quoted=quoted.get(posted.offer_hash) if quoted else None,
+            now=now_ms,
         )
 
     # ------------------------------------------------------------------------------- what came of it
@@ -302,10 +316,9 @@ class Search:
     def _next(self) -> None:
         if self._again:
             self.run()
-        elif self._place < len(self._order):
-            choice = self._order[self._place]
+        elif some := self._order[self._place : self._place + 2]:
             self._place += 1
-            self._send(choice)
+            self._send(some[0], is_last=len(some) == 1)
         elif 1_000 * (self._world.now - self._started) >= self._patience:
             self._live.failed(self.job)
         else:
@@ -318,7 +331,7 @@ class Search:
 
     # ---------------------------------------------------------------------------------- on its way
 
-    def _send(self, choice: Choice) -> None:
+    def _send(self, choice: Choice, *, is_last: bool) -> None:
         world, posted = self._world, choice.posted
         at = world.index[posted.offer.provider]
         attempt = Attempt(self._live, self.job, at, world.now, posted, self, input=self.job.input)
@@ -326,7 +339,7 @@ class Search:
         says = self._haggling.says(posted, choice.expected)
         world.counts["requests"] += 1
         if not world.nodes[at].there or world.links.loses(world.random):
-            alone = len(self._order) == 1 or posted.offer_hash in self._last
+            alone = is_last or posted.offer_hash in self._last
             world.events.after(_CONNECT_ALONE_S if alone else _CONNECT_S, self._timed_out, attempt, alone)
             return
         way = world.way_s(self.job.home, at)
@@ -368,7 +381,7 @@ class Search:
                 estimate=Tokens(job.input),
                 now=now_ms,
             )
-            attempt.promised = held.pace
+            attempt.quoted = attempt.promised = held.pace
         else:
             if not self._takes(node):
                 world.events.after(way, self._refused, attempt, says, _BUSY_MS, None)
@@ -380,6 +393,7 @@ class Search:
                     world.events.after(way, self._refused, attempt, says, 0, quote_)
                     return
                 output = says.size.output_tokens
+                attempt.quoted = fresh
                 attempt.promised = min((says.pace, fresh), key=lambda pace: pace.total_s(output))
         world.serve(job, attempt.at, attempt)
 
@@ -442,7 +456,7 @@ class Search:
 
     def _ask_for_quotes(self, ordering: Sequence[Choice]) -> None:
         world = self._world
-        asked = [choice.posted for choice in ordering][:PROBED]
+        asked = [choice.posted for choice in ordering[:PROBED]]
         quotes: dict[Hash32, Quote] = {}
         self.job.outcome.probes += len(asked)
         world.counts["probes"] += len(asked)

@@ -3,12 +3,17 @@ later. How gossip carries it is imagined; how often one speaks is `protocol.hear
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import inf
+from operator import attrgetter
+from typing import Final
 
 from tallystick.protocol.hearsay import QUIET, interval_ms
 from tallystick.protocol.rating import agreed
 from tallystick.protocol.status import Rating, Status
 from tallystick_node.sim.links import pair_chance
+
+_WHAT_CHANGES: Final = attrgetter("room", "running", "waiting", "context", "queued", "offer_hash", "speed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,24 +39,26 @@ class News:
         self.interval_s = interval_ms(speakers) / 1000
         self.ratio = [1.0] * count
         """Observed over quoted time, as payers have told each other."""
-        self.sequence = [0] * count
+        self.next_sequence = [0] * count
         self._told: list[deque[Told]] = [
             deque(maxlen=1 + int(hearing.latest_s / self.interval_s) + 1) for _ in range(count)
         ]
         self._ratings: list[dict[int, Rating]] = [{} for _ in range(count)]
+        self._suspected_at = [inf] * count
         self._hearing = hearing
         self._seed = seed
 
     def tell(self, index: int, status: Status, now: float) -> bool:
-        """Whether it was worth a message: what has not changed is said now and then."""
+        """Whether it was worth a message: what has not changed is said now and then. Its sequence is to be
+        `next_sequence`."""
         told = self._told[index]
         if told:
             last = told[-1]
-            same = replace(status, sequence=last.status.sequence) == last.status
-            if same and now - last.at < QUIET * self.interval_s * 0.99:
+            recent = now - last.at < QUIET * self.interval_s * 0.99
+            if recent and _WHAT_CHANGES(status) == _WHAT_CHANGES(last.status):
                 return False
-        self.sequence[index] += 1
-        told.append(Told(now, replace(status, sequence=self.sequence[index])))
+        self.next_sequence[index] += 1
+        told.append(Told(now, status))
         return True
 
     def silence(self, index: int) -> None:
@@ -69,6 +76,14 @@ class News:
             if told.at <= known:
                 return told
         return None
+
+    def is_suspected(self, index: int, now: float) -> bool:
+        """It is said not to answer."""
+        return now >= self._suspected_at[index]
+
+    def died(self, index: int, now: float) -> None:
+        """Its peers get no answer, and say so after a while."""
+        self._suspected_at[index] = now + self._hearing.silent_s
 
     def rate(self, index: int, by: int, rating: Rating) -> None:
         self._ratings[index][by] = rating

@@ -5,7 +5,7 @@ How a request finds its engine is its dispatch's business; see `dispatch`. Every
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from random import Random
 from typing import Any, Final, Protocol
@@ -126,7 +126,12 @@ class Node:
         if not self.pledges:
             return load
         waiting, queued = self.pledges.likely(now_ms)
-        return replace(load, waiting=load.waiting + waiting, queued=Tokens(load.queued + queued))
+        return Load(
+            running=load.running,
+            waiting=load.waiting + waiting,
+            context=load.context,
+            queued=Tokens(load.queued + queued),
+        )
 
     def said_load(self, now_ms: Milliseconds) -> Load:
         """What it says of it."""
@@ -333,6 +338,7 @@ class World:
             self.chain.withdraw(node.index, self.now)
             return
         node.there = False
+        self.news.died(node.index, self.now)
         for sequence in node.engine.clear():
             serving: Serving = sequence.owner
             way = self.way_s(serving.job.home, serving.at)
@@ -355,7 +361,7 @@ class World:
         return Status(
             provider=node.address,
             offer_hash=posted.offer_hash,
-            sequence=0,
+            sequence=self.news.next_sequence[node.index],
             room=room,
             running=load.running,
             waiting=load.waiting,

@@ -1,0 +1,101 @@
+"""Of many providers few are looked at, and those are drawn as if all had been."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice, permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tallystick.client.choose import Candidate, Known, choose
+from tallystick.client.drawing import Lots
+from tallystick.client.rules import quoted, stake_weighted
+from tallystick.ports import PostedOffer
+from tallystick.protocol.units import Atoms
+from tests.client.test_rules import NOW, WANTED, one, order, seen
+
+ROUNDS = 4_000
+
+
+def likelihood(names: Sequence[str], weights: dict[str, int]) -> float:
+    """Of these being the first that are drawn, in this order."""
+    left, found = sum(weights.values()), 1.0
+    for name in names:
+        found *= weights[name] / left
+        left -= weights[name]
+    return found
+
+
+@pytest.mark.parametrize("weights", [{"a": 1, "b": 1, "c": 1, "d": 1}, {"a": 1, "b": 2, "c": 3, "d": 94}])
+def test_each_is_drawn_as_likely_as_it_weighs_among_those_that_are_left(weights: dict[str, int]) -> None:
+    """Every order of the first three, within four standard deviations."""
+    lots = Lots(list(weights), list(weights.values()))
+    found = Counter(tuple(islice(lots.drawn(seed), 3)) for seed in range(ROUNDS))
+    for names in permutations(weights, 3):
+        share = likelihood(names, weights)
+        assert abs(found[names] / ROUNDS - share) < 4 * (share * (1 - share) / ROUNDS) ** 0.5 + 1 / ROUNDS
+
+
+@given(st.lists(st.integers(0, 5), max_size=300), st.integers(0, 2**64 - 1))
+def test_each_is_drawn_once_and_the_weightless_last(weights: list[int], seed: int) -> None:
+    drawn = list(Lots(range(len(weights)), weights).drawn(seed))
+    assert sorted(drawn) == list(range(len(weights)))
+    weighty = [i for i in drawn if weights[i]]
+    assert drawn[: len(weighty)] == weighty
+
+
+def test_it_stays_fair_when_what_is_left_is_laid_out_anew() -> None:
+    """Of a thousand, the last of all is each as likely as the other."""
+    lots = Lots(range(200), [1] * 200)
+    lasts = Counter(list(lots.drawn(seed))[-1] // 50 for seed in range(800))
+    assert all(abs(lasts[i] / 800 - 1 / 4) < 4 * (3 / 16 / 800) ** 0.5 for i in range(4))
+
+
+# ------------------------------------------------------------------------------------------ choosing of many
+
+
+def looked_at(candidates: Sequence[Candidate]) -> tuple[Known, list[PostedOffer]]:
+    by_hash = {candidate.posted.offer_hash: candidate for candidate in candidates}
+    looked: list[PostedOffer] = []
+
+    def look(posted: PostedOffer) -> Candidate:
+        looked.append(posted)
+        return by_hash[posted.offer_hash]
+
+    return Known.of((candidate.posted for candidate in candidates), look), looked
+
+
+@pytest.mark.parametrize(("rule", "most"), [(quoted, 9), (stake_weighted, 3)])
+def test_no_more_of_ten_thousand_are_looked_at_than_are_compared(rule: object, most: int) -> None:
+    known, looked = looked_at([one(i, seen(), stake=1 + i % 7) for i in range(1, 10_001)])
+    assert rule is quoted or rule is stake_weighted
+    chosen = choose(known, WANTED, rule, now=NOW, local=True)
+    assert chosen[0]
+    assert len(looked) == len(set(looked)) == most
+    assert len(chosen) == (21 if rule is quoted else 3)
+    assert len(looked) == len(chosen)
+
+
+def test_who_is_full_or_suspected_is_looked_past() -> None:
+    """The five that are compared are drawn among those that can serve, whoever else there is."""
+    rest = [one(i, seen(room=0) if i % 2 else seen(suspected=True), stake=50) for i in range(100, 200)]
+    free = [one(i, seen(slower=9), stake=2) for i in range(1, 10)] + [one(10, seen(), stake=2)]
+    rounds = 600
+    wanted = replace(WANTED, minimum_stake=Atoms(2))
+    firsts = Counter[int]()
+    for seed in range(rounds):
+        known, _ = looked_at([*rest, *free])
+        firsts[order(choose(known, replace(wanted, seed=seed), quoted, now=NOW, local=True)[:1])[0]] += 1
+    assert set(firsts) <= set(range(1, 11))
+    assert abs(firsts[10] / rounds - 0.5) < 4 * (0.25 / rounds) ** 0.5
+
+
+def test_one_by_one_or_all_at_once_is_one_rule() -> None:
+    """A list of candidates gives what the same candidates give that are looked at one by one."""
+    candidates = [one(i, seen(running=i % 9, slower=1 + i % 4), stake=1 + i % 5) for i in range(1, 40)]
+    for seed in range(30):
+        known, _ = looked_at(candidates)
+        wanted = replace(WANTED, seed=seed)
+        assert list(choose(known, wanted, quoted, now=NOW, local=True)) == list(quoted(candidates, wanted))
