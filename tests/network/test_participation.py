@@ -1,5 +1,6 @@
 """What a policy is told, and that nothing which it does stops the node."""
 
+import signal
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -7,6 +8,8 @@ import pytest
 
 from tallystick.protocol.speed import Load, Pace, Speed, pace
 from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds, Tokens
+from tallystick_node.local.network.operated import TURN, Operated
+from tallystick_node.local.network.rules import Times
 from tallystick_node.network.participation import Mean, Participation
 from tallystick_node.network.policies import ByLoad, Policy, Prices, Request, State
 
@@ -145,6 +148,17 @@ def test_no_policy_stakes_less_than_the_market_s_minimum(wanted: int) -> None:
 @pytest.mark.parametrize("nonsense", [-1, 1.5, True, "all"])
 def test_what_is_no_stake_changes_none(nonsense: object) -> None:
     assert made(Says(nonsense)).stake(0.5, Atoms(200), Atoms(100)) is None
+
+
+def test_an_operator_s_program_puts_another_policy_in_its_place() -> None:
+    before = signal.getsignal(TURN)
+    try:
+        operated = Operated(Times(), Engine(), Clock())
+        assert operated.price(0.5, BASE, BASE) is None
+        signal.raise_signal(TURN)
+        assert operated.price(0.5, BASE, BASE) == BASE.scaled_up(4_000)
+    finally:
+        signal.signal(TURN, before)
 
 
 def test_a_mean_is_of_what_came_since_it_was_asked_for() -> None:

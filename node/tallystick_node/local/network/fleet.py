@@ -69,8 +69,8 @@ class Node:
     """By which it chooses whom to buy from."""
     stake: Atoms = MINIMUM_STAKE
     output_price: int = 6_000_000
-    lies: bool = False
-    """Tells everybody that it has nothing to do."""
+    program: str = ""
+    """Module of this folder that runs it, where it is not run as any node is."""
     later: bool = False
     """Joins while the others serve."""
 
@@ -167,7 +167,7 @@ class Fleet:
             engine_options=("--speed", str(path)),
             settings=_settings(node, keys) + self.settings,
             later=node.later,
-            by=("-m", "tallystick_node.local.network.liar") if node.lies else ("-m",),
+            by=("-m", f"{__package__}.{node.program}") if node.program else ("-m",),
         )
 
 

@@ -2,7 +2,6 @@
 looks like: a class, named in the configuration by its dotted path."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from tallystick_node.network.policies import THOUSAND, ByLoad, Prices, Request, State
 
@@ -16,14 +15,10 @@ class Alone(ByLoad):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dearer(ByLoad):
-    """Other prices once its operator says so, by making a file."""
+class Times(ByLoad):
+    """The configured prices, so many times."""
 
-    sign: str = ""
-    """The file's path."""
-    thousandths_then: int = THOUSAND
+    thousandths: int = THOUSAND
 
     def price(self, state: State) -> Prices | None:
-        if state.base is None:
-            return None
-        return state.base.scaled_up(self.thousandths_then if Path(self.sign).exists() else THOUSAND)
+        return None if state.base is None else state.base.scaled_up(self.thousandths)

@@ -2,6 +2,7 @@
 asked of what they did. Targets are those of the project; a missed one is said so, and nothing is repeated."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,15 +12,15 @@ from typing import Any, Final
 from tallystick_node.local.network import arm as arms
 from tallystick_node.local.network.arm import Event, Result
 from tallystick_node.local.network.fleet import FLEET, Fleet, Node, complete_views, running
+from tallystick_node.local.network.operated import TURN
 from tallystick_node.local.network.score import Served, quantile, score, within
 from tallystick_node.local.network.traffic import Arrival, arrivals, read_sizes
 
 SINGLE: Final = 'name = "tallystick_node.local.network.rules.Alone"'
 PAPER: Final = 'name = "paper"'
 OURS: Final = 'name = "default"'
-_DEARER: Final = """\
-name = "tallystick_node.local.network.rules.Dearer"
-options = {{ sign = "{sign}", thousandths_then = 4_000 }}
+_TIMES: Final = """\
+name = "tallystick_node.local.network.rules.Times"
 price_every_s = 1"""
 _FOLLOWS_S: Final = 10.0
 """From a price to traffic that follows it: the transaction, and payers' looks at the chain."""
@@ -195,7 +196,7 @@ async def liars(setting: Setting) -> Told:
     """(c) A quarter of the providers say that they have nothing to do."""
     load = _load(setting, len(FLEET))
     honest = _fleet(OURS)
-    lying = [replace(node, lies=number in (5, 6)) for number, node in enumerate(honest)]
+    lying = [replace(node, program="liar" if number in (5, 6) else "") for number, node in enumerate(honest)]
     results = [await _run(setting, "honest", honest, load), await _run(setting, "liars", lying, load)]
     one, other = (score(result.served).attainment for result in results)
     return Told(
@@ -264,13 +265,14 @@ async def prices(setting: Setting) -> Told:
     """(e) The fastest node becomes four times as dear halfway. Pinned offers are honoured to the last."""
     half = setting.seconds / 2
     dearer = 0
-    sign = setting.folder / "dearer"
 
-    async def turn(_: Fleet) -> None:
-        await asyncio.to_thread(sign.touch)
+    async def turn(fleet: Fleet) -> None:
+        gateway = fleet.provider(dearer).gateway
+        assert gateway is not None
+        os.kill(gateway.pid, TURN)
 
     nodes = _fleet(OURS)
-    nodes[dearer] = replace(nodes[dearer], policy=_DEARER.format(sign=sign))
+    nodes[dearer] = replace(nodes[dearer], policy=_TIMES, program="operated")
     result = await _run(setting, "prices", nodes, _load(setting, len(FLEET)), events=[(half, turn)])
     name = f"{dearer}·{FLEET[dearer]}"
     before = _share(result, name, 0, half)

@@ -1,0 +1,34 @@
+"""A node whose operator has it sell four times as dear from a moment on, which SIGUSR1 says:
+
+python -m tallystick_node.local.network.operated tallystick_node.cli serve node.toml
+
+Its policy is `rules.Times`, and told nothing of that: the operator puts another one in its place.
+"""
+
+import runpy
+import signal
+import sys
+from typing import Any, Final
+
+from tallystick_node.local.network.rules import Times
+from tallystick_node.network.participation import Participation
+
+TURN: Final = signal.SIGUSR1
+DEARER: Final = Times(thousandths=4_000)
+
+
+class Operated(Participation):
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        signal.signal(TURN, self._turn)
+
+    def _turn(self, *_: object) -> None:
+        self._policy = DEARER
+
+
+if __name__ == "__main__":
+    from tallystick_node.gateway import origins
+
+    vars(origins)["Participation"] = Operated  # Whoever asks the node's policy asks by this.
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
