@@ -14,7 +14,7 @@ from tallystick_node.local.network.rules import Times
 from tallystick_node.network.participation import Participation
 
 TURN: Final = signal.SIGUSR1
-DEARER: Final = Times(thousandths=4_000)
+DEARER: Final = Times(of_thousand=4_000)
 
 
 class Operated(Participation):

@@ -18,7 +18,8 @@ class Alone(ByLoad):
 class Times(ByLoad):
     """The configured prices, so many times."""
 
-    thousandths: int = THOUSAND
+    of_thousand: int = THOUSAND
+    """Thousandths of them."""
 
     def price(self, state: State) -> Prices | None:
-        return None if state.base is None else state.base.scaled_up(self.thousandths)
+        return None if state.base is None else state.base.scaled_up(self.of_thousand)
