@@ -6,6 +6,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from tallystick_node.sim.cli import app as sim
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -14,6 +16,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Runs a provider of the Tallystick market, or the explorer of one.",
 )
+
+app.add_typer(sim, name="sim")
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="TOML file, see docs/provider.md.")]
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Final
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 _T95: Final = (
@@ -51,6 +53,8 @@ _T95: Final = (
     ),
 )
 """Student's t for 95 % of two sides, by degrees of freedom from one; 1.96 beyond."""
+
+_WIDTH: Final = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +153,24 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """The first column is words, the others are numbers."""
-    made = Table(title=title, title_justify="left")
+    made = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for place, head in enumerate(header):
-        made.add_column(head, justify="right" if place else "left")
+        made.add_column(head, justify="right" if place else "left", no_wrap=True)
     for row in rows:
         made.add_row(*row)
     return made
 
 
+def console() -> Console:
+    """Wide enough for the tables, whatever reads them."""
+    made = Console()
+    return made if made.is_terminal else Console(width=_WIDTH)
+
+
 def targets_table(figures: Sequence[Figure]) -> Table:
     """Those of which something was asked."""
     return table(
-        "Targets",
+        "What was asked of it",
         ("figure", "found", "target", ""),
         (
             (figure.name, shown(figure.value), figure.target.text, "met" if figure.met else "MISSED")

@@ -144,6 +144,10 @@ class Means:
     centralised: float
     paper: float
 
+    @property
+    def by_arm(self) -> Mapping[str, float]:
+        return {"single": self.single, "centralised": self.centralised, "paper": self.paper}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
@@ -232,6 +236,8 @@ STAKES: Final = (1, 2, 4, 8)
 """The first node's, in units of each other node's, in the sweep of stakes."""
 DUEL_RATES: Final = (0.0, 0.05, 0.10, 0.25)
 JUDGES: Final = 2
+JUDGEMENT: Final = 256
+"""Tokens of a judge's answer, of which it reads both answers: the paper's judges do not think at length."""
 
 THRESHOLDS_S: Final = tuple(range(200, 401, 10))
 """Of the whole answer: the curve of requests that were done in time."""

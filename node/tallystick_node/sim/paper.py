@@ -1,0 +1,75 @@
+"""`tally-node sim paper`: the paper's experiments over many seeds, in tables, figures and charts."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from tallystick_node.sim.findings import beside_the_paper, found
+from tallystick_node.sim.plot import draw, require_matplotlib
+from tallystick_node.sim.report import targets_table, write_json
+from tallystick_node.sim.spread import spread
+from tallystick_node.sim.studies import STUDIES, Measured
+
+
+class StudyUnknown(Exception):
+    def __init__(self, actual: str):
+        super().__init__(f"There is no study {actual}. There are {', '.join(STUDIES)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One run, by names: it is done in whichever process."""
+
+    study: str
+    case: str
+    seed: int
+
+
+def measure(piece: Piece) -> Measured:
+    return STUDIES[piece.study]()[piece.case](piece.seed)
+
+
+def paper(
+    *, seeds: int, only: Collection[str], json: Path | None, out: Path | None, console: Console
+) -> None:
+    """`only`: studies by name; all where empty. Raises StudyUnknown, MatplotlibMissing, OSError."""
+    for name in only:
+        if name not in STUDIES:
+            raise StudyUnknown(name)
+    if out is not None:
+        require_matplotlib()
+        out.mkdir(parents=True, exist_ok=True)
+    names = [name for name in STUDIES if not only or name in only]
+    work = [Piece(name, case, seed) for name in names for case in STUDIES[name]() for seed in range(seeds)]
+    runs = _done(work, console)
+    figures = []
+    for name in names:
+        made = found(name, runs[name])
+        for its in made.tables:
+            console.print(its)
+        figures += made.figures
+        if out is not None:
+            for chart in made.charts:
+                draw(out, chart)
+    console.print(beside_the_paper(runs), targets_table(figures))
+    if json is not None:
+        write_json(json, "tally-node sim paper", {"seeds": seeds, "only": names}, figures)
+
+
+def _done(work: Sequence[Piece], console: Console) -> dict[str, dict[str, list[Measured]]]:
+    """By study and case."""
+    runs: dict[str, dict[str, list[Measured]]] = {}
+    results = track(
+        spread(measure, work),
+        total=len(work),
+        description="running",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    for piece, result in zip(work, results, strict=True):
+        runs.setdefault(piece.study, {}).setdefault(piece.case, []).append(result)
+    return runs

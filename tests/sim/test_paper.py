@@ -1,0 +1,79 @@
+"""The paper's experiments, a few seeds of each: what they find, and what is written of it."""
+
+import csv
+import json
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from typer.testing import CliRunner
+
+from tallystick_node.cli import app
+from tallystick_node.sim.paper import Piece, measure
+from tallystick_node.sim.settings import SETTINGS
+from tallystick_node.sim.studies import STUDIES, Measured
+
+
+def runs(study: str, case: str, seeds: int = 3) -> list[Measured]:
+    return [measure(Piece(study, case, seed)) for seed in range(seeds)]
+
+
+def mean_s(study: str, case: str) -> float:
+    return fmean(run.mean_s() for run in runs(study, case))
+
+
+@pytest.mark.parametrize("arm", ["single", "centralised", "paper"])
+def test_the_first_setting_comes_out_as_the_paper_reports_it(arm: str) -> None:
+    reported = SETTINGS["S1"].reported
+    assert reported is not None
+    assert mean_s("S1", arm) == pytest.approx(reported.by_arm[arm], rel=0.1)
+
+
+def test_the_market_is_faster_than_the_rule_of_the_paper() -> None:
+    assert mean_s("S1", "ours") < 0.92 * mean_s("S1", "paper")
+
+
+def test_a_run_follows_from_its_seed() -> None:
+    assert runs("S3", "ours", 1) == runs("S3", "ours", 1)
+
+
+def test_all_cases_of_a_study_are_asked_the_same() -> None:
+    first, *others = (measure(Piece("S1", case, 0)) for case in STUDIES["S1"]())
+    assert all((run.arrived, run.homes) == (first.arrived, first.homes) for run in others)
+
+
+@pytest.mark.parametrize("arm", ["paper", "ours"])
+def test_nothing_is_lost_where_nodes_come_leave_and_die(arm: str) -> None:
+    for kind in ("join", "leave", "die"):
+        (run,) = runs(kind, arm, 1)
+        assert run.lost == 0
+        assert {3, 4} & set(run.served)
+
+
+def test_what_duels_add_is_load() -> None:
+    assert mean_s("duels", "ours 0.25") > 1.02 * mean_s("duels", "ours 0.00")
+
+
+def test_stake_draws_work_by_the_rule_of_the_paper() -> None:
+    one, eight = (runs("stake", f"paper {times}", 1)[0].bought_of(1) for times in (1, 8))
+    assert eight > 1.5 * one
+
+
+def test_the_command_writes_figures_charts_and_their_numbers(tmp_path: Path) -> None:
+    found, folder = tmp_path / "figures.json", tmp_path / "charts"
+    arguments = ["sim", "paper", "--only", "S1", "--seeds", "2", "--json", str(found), "--out", str(folder)]
+    ended = CliRunner().invoke(app, arguments)
+    assert ended.exit_code == 0, ended.output
+    assert "As the paper reports it" in ended.output
+    figures = {figure["name"]: figure for figure in json.loads(found.read_text())["figures"]}
+    ratio = figures["S1: ours: mean over that of paper"]
+    assert ratio["met"] is (ratio["value"] <= 0.9)
+    for chart in ("S1-slo", "S1-latency", "S1-load", "S1-credit"):
+        assert (folder / f"{chart}.png").read_bytes().startswith(b"\x89PNG")
+        assert len(list(csv.reader((folder / f"{chart}.csv").read_text().splitlines()))) > 20
+
+
+def test_a_study_that_there_is_not_is_refused() -> None:
+    ended = CliRunner().invoke(app, ["sim", "paper", "--only", "S9"])
+    assert ended.exit_code == 1
+    assert "S9" in ended.output
