@@ -356,3 +356,36 @@ def test_the_next_epoch_begins_with_nothing_and_gives_back_what_waited(purse: Pu
     assert [item.receipt.message.sequence for item in purse.held_receipts()] == [0]
     purse.reopen(channel)  # As by a process that starts again where the one before it died.
     assert purse.open_channel(PROVIDER.address) is following
+
+
+def test_what_others_spend_from_the_purse_is_in_nobody_s_share(tmp_path: Path) -> None:
+    first, second = open_purse(tmp_path), open_purse(tmp_path)
+    for purse, cost in ((first, 7), (second, 11)):
+        channel = purse.open_channel(PROVIDER.address)
+        pending = reserve(purse, channel, 100)
+        purse.accept(pending, [receipt(channel, 0, cost, cost)], final=True)
+    assert (first.share.spent, second.share.spent) == (7, 11)
+    assert first.spending() == (18, 0)
+
+
+def test_what_a_dead_process_left_to_bill_is_in_nobody_s_share(tmp_path: Path) -> None:
+    first = open_purse(tmp_path)
+    pending = reserve(first, first.open_channel(PROVIDER.address), 100)
+    first.close()
+    second = open_purse(tmp_path)
+    channel = second.open_channel(PROVIDER.address)
+    (lost,) = second.lost_requests(channel)
+    assert lost.nonce == pending.nonce
+    second.accept(lost, [receipt(channel, 0, 7, 7)], final=True)
+    assert (second.share.spent, second.spending()) == (0, (7, 0))
+
+
+def test_what_is_behind_a_gap_for_good_is_in_nobody_s_share(tmp_path: Path) -> None:
+    purse = open_purse(tmp_path)
+    channel = purse.open_channel(PROVIDER.address)
+    first, second = reserve(purse, channel, 100), reserve(purse, channel, 100)
+    purse.accept(second, [receipt(channel, 2, 5, 12)], final=True)
+    assert purse.share.spent == 5
+    purse.accept(first, [receipt(channel, 0, 3, 3)], final=True)
+    purse.reopen(channel)
+    assert purse.share.spent == purse.spending()[0] == 3

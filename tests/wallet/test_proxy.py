@@ -108,6 +108,17 @@ def test_curl_and_openai_buy_and_every_atom_is_settled(market: LocalMarket) -> N
     market.start_gateways()
 
 
+def test_what_another_program_spends_meanwhile_is_not_its_own(market: LocalMarket) -> None:
+    with proxy(market) as served, proxy(market) as other:
+        for url in (served.url, other.url, other.url):
+            curl(f"{url}/chat/completions", *posted("one two three"))
+        for each in (served, other):
+            each.interrupt()
+        spent, others = (int(each.end()["spent"]) for each in (served, other))
+    assert spent > 0
+    assert others == 2 * spent
+
+
 def test_interrupted_in_mid_stream_it_lets_the_stream_end(market: LocalMarket) -> None:
     with proxy(market) as served, openai.OpenAI(base_url=served.url, api_key="-") as client:
         question: Any = [{"role": "user", "content": "word " * 50}]

@@ -15,13 +15,14 @@ from tallystick.client.ask import read_ask
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.drivers import run_blocking
 from tallystick.client.errors import ProviderUnreachable
+from tallystick.client.evidence import contradiction
 from tallystick.client.flow import Endpoint, Flow, read_all
 from tallystick.client.listing import Listing
 from tallystick.client.mending import catch_up, hand_over
 from tallystick.client.outcome import Outcome
 from tallystick.client.payer import Payer
 from tallystick.client.pools import Pools
-from tallystick.client.purse import OpenChannel, Pending, Purse, contradiction
+from tallystick.client.purse import OpenChannel, Pending, Purse
 from tallystick.client.receiver import Truncated
 from tallystick.client.refusals import Refusal
 from tallystick.client.resync import ask_half

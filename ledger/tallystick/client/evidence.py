@@ -18,12 +18,12 @@ from tallystick.client.holdings import OpenChannel
 from tallystick.client.tables import channels, evidence, receipts, requests
 from tallystick.crash import point
 from tallystick.protocol.channel import ChannelKey
-from tallystick.protocol.errors import MarketError
+from tallystick.protocol.errors import MarketError, ReceiptMismatch
 from tallystick.protocol.fraud import Proof, overcharge, receipt_equivocation
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
-from tallystick.protocol.units import Address, Hash32, Milliseconds
+from tallystick.protocol.units import Address, Hash32, Milliseconds, to_hex
 
 AVOIDED_FOR: Final = 7 * 24 * 3600 * 1000
 """Milliseconds for which a provider that signed a false receipt gets no request."""
@@ -210,3 +210,12 @@ def _in_its_place(database: Connection, channel: OpenChannel, receipt: Receipt) 
         if place == (receipt.channel_id, receipt.sequence) and other.message != receipt:
             return other
     return None
+
+
+def contradiction(receipt: Receipt, held: Receipt) -> ReceiptMismatch:
+    """Both have one place of one channel."""
+    return ReceiptMismatch(
+        f"There is another receipt {receipt.sequence} of this channel.",
+        required=to_hex(held.struct_hash()),
+        actual=to_hex(receipt.struct_hash()),
+    )

@@ -20,21 +20,21 @@ from sqlalchemy.engine import Connection
 
 from tallystick.client.books import Books, not_over, unsettled
 from tallystick.client.budget import Budget
-from tallystick.client.evidence import Evidence
+from tallystick.client.evidence import Evidence, contradiction
 from tallystick.client.holdings import OVER, PAYING, HeldReceipt, OpenChannel, Pending
 from tallystick.client.leases import Leases
 from tallystick.client.sealing import Seal
-from tallystick.client.spending import Spending
+from tallystick.client.spending import Share, Spending
 from tallystick.client.tables import Durability
 from tallystick.crash import point
 from tallystick.ports import PostedOffer, Signer
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.errors import ChannelNotOpen, MarketError, ReceiptError, ReceiptMismatch
+from tallystick.protocol.errors import ChannelNotOpen, MarketError, ReceiptError
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed, Verified, sign
-from tallystick.protocol.units import ZERO_HASH, Address, Atoms, ChannelId, Hash32, Milliseconds, to_hex
+from tallystick.protocol.units import ZERO_HASH, Address, Atoms, ChannelId, Hash32, Milliseconds
 from tallystick.protocol.voucher import Voucher, require_acknowledges
 
 __all__ = ["HeldReceipt", "OpenChannel", "Pending", "Purse"]
@@ -74,6 +74,7 @@ class Purse:
         seal = Seal(wallet, domain)
         self._books = Books(self.folder / "purse.db", payer=self.payer, seal=seal, durability=durability)
         self._spending = Spending(self._books, budget)
+        self.share = Share()
         self._leases = Leases(
             self._books, self.folder / "leases", payer=self.payer, seal=seal, lock=self.lock, now=now
         )
@@ -152,6 +153,7 @@ class Purse:
         with self.lock:
             with self._books.begin() as database:
                 self._books.drop_waiting(database, channel)
+            self.share.dropped(channel.id)
             channel.waiting.clear()
             key = replace(channel.key, epoch=channel.key.epoch + 1)
             if key.id not in {known.id for known, *_ in self._books.grants()}:
@@ -236,6 +238,7 @@ class Purse:
                 self._spending.reserve(database, worst)
                 self._books.add_request(database, pending)
             channel.running[pending.nonce] = worst
+            self.share.began(pending.nonce)
             self.active.add(pending.nonce)
         point("request.reserved")
         return pending
@@ -281,8 +284,11 @@ class Purse:
                 )
                 if tally.count > channel.tally.count:
                     self._books.write_tally(database, channel, tally)
+            self.share.billed(pending.nonce, [item.message for item in new], waiting)
             channel.tally, channel.waiting = tally, waiting
             self._track(pending, cost, ended=final)
+            if final:
+                self.share.ended(pending.nonce)
             point("receipt.accepted")
             if false_earlier is not None:
                 false, reason = false_earlier
@@ -297,6 +303,8 @@ class Purse:
             with self._books.begin() as database:
                 self._spending.bill(database, pending, 0, ended=state)
             self._track(pending, 0, ended=True)
+            if state != "unbilled":
+                self.share.ended(pending.nonce)
 
     def adopt(self, channel: OpenChannel, held: Voucher, listed: Sequence[Verified[Receipt]]) -> bool:
         """Takes receipts back that this purse has forgotten and `held`, which this channel's own key signed,
@@ -389,12 +397,3 @@ class Purse:
         if held != receipt:
             raise contradiction(receipt, held)
         return True
-
-
-def contradiction(receipt: Receipt, held: Receipt) -> ReceiptMismatch:
-    """Both have one place of one channel."""
-    return ReceiptMismatch(
-        f"There is another receipt {receipt.sequence} of this channel.",
-        required=to_hex(held.struct_hash()),
-        actual=to_hex(receipt.struct_hash()),
-    )

@@ -5,13 +5,16 @@
 in the transaction of whoever changes it. It knows no channel.
 """
 
+from collections.abc import Collection, Sequence
+
 from sqlalchemy.engine import Connection
 
 from tallystick.client.books import Books
 from tallystick.client.budget import Budget
 from tallystick.client.holdings import Pending
 from tallystick.protocol.errors import ReceiptMismatch, TotalBudgetExceeded
-from tallystick.protocol.units import Atoms
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.units import Atoms, ChannelId
 
 
 class Spending:
@@ -65,3 +68,34 @@ class Spending:
         """Was spent before this purse forgot it."""
         spent, reserved = self._books.spending(database)
         self._books.spend(database, spent + cost, reserved)
+
+
+class Share:
+    """What this process has spent: the costs of the receipts for requests that it made, whoever else spends
+    from the purse meanwhile. Guarded by the purse's lock."""
+
+    def __init__(self) -> None:
+        self.spent = Atoms(0)
+        self._nonces: set[int] = set()
+        """Of the requests that it made, and that may cost something still."""
+        self._waiting: dict[ChannelId, dict[int, Atoms]] = {}
+        """Costs of those of its receipts that are behind a gap, by their sequence."""
+
+    def began(self, nonce: int) -> None:
+        self._nonces.add(nonce)
+
+    def ended(self, nonce: int) -> None:
+        self._nonces.discard(nonce)
+
+    def billed(self, nonce: int, new: Sequence[Receipt], waiting: Collection[int]) -> None:
+        """Receipts for that request were accepted. `waiting`: sequences behind a gap of their channel now."""
+        if nonce not in self._nonces:
+            return
+        for receipt in new:
+            self.spent = Atoms(self.spent + receipt.cost)
+            behind = self._waiting.get(receipt.channel_id, {}) | {receipt.sequence: receipt.cost}
+            self._waiting[receipt.channel_id] = {at: behind[at] for at in behind if at in waiting}
+
+    def dropped(self, channel_id: ChannelId) -> None:
+        """What is behind its gap will never be acknowledged."""
+        self.spent = Atoms(self.spent - sum(self._waiting.pop(channel_id, {}).values()))

@@ -11,6 +11,7 @@ from tallystick.client.budget import Budget
 from tallystick.client.choose import Policy
 from tallystick.client.proxy import Door, Proxy
 from tallystick.client.rules import RULES
+from tallystick.client.spending import Share
 from tallystick.client.transport import transport
 from tallystick.protocol.units import Atoms
 from tallystick.wallet.desk import Desk
@@ -45,7 +46,7 @@ def proxied(
     tokenizers: Sequence[str],
     manner: Manner,
 ) -> Course:
-    """Where it serves, and at the end what came in and what the purse spent meanwhile.
+    """Where it serves, and at the end what came in and what it cost.
 
     Raises
     ------
@@ -73,10 +74,10 @@ def proxied(
         continues=manner.continues,
         hedges=manner.hedges,
     )
-    return Course(_served(desk, Proxy(paying, door), before, host, port))
+    return Course(_served(desk, Proxy(paying, door), paying.session.purse.share, host, port))
 
 
-def _served(desk: Desk, proxy: Proxy, before: Atoms, host: str, port: int) -> Iterator[View]:
+def _served(desk: Desk, proxy: Proxy, share: Share, host: str, port: int) -> Iterator[View]:
     with asyncio.Runner() as runner:
         try:
             runner.run(proxy.start(host, port))
@@ -84,14 +85,11 @@ def _served(desk: Desk, proxy: Proxy, before: Atoms, host: str, port: int) -> It
             runner.run(proxy.serve())
         finally:
             runner.run(proxy.aclose())
-    with open_purse(desk) as purse:  # What was acknowledged last is in it.
-        spent = Atoms(purse.spending()[0] - before)
-    data = {"requests": proxy.answered, "spent": str(spent)}
+    data = {"requests": proxy.answered, "spent": str(share.spent)}
     yield lines(
         data,
-        f"{proxy.answered} requests came in, refused ones among them. Meanwhile "
-        f"{show_exactly(spent, desk.asset)} were spent from the purse, by this "
-        "and any other program that pays with it.",
+        f"{proxy.answered} requests came in, refused ones among them. Their answers cost "
+        f"{show_exactly(share.spent, desk.asset)}.",
     )
 
 
