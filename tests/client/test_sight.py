@@ -10,7 +10,7 @@ import pytest
 
 from tallystick.client.listing import Listing
 from tallystick.client.pools import Pools, TransportPair
-from tallystick.client.sight import Sight
+from tallystick.client.sight import EVERY_S, SELDOM_S, Sight
 from tallystick.ports import MarketTerms, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.errors import MalformedMessage, WrongSigner
@@ -196,6 +196,16 @@ def test_ratings_are_asked_for_at_every_tenth_look(scene: Scene) -> None:
         scene.look()
 
     assert [place for place, rated in enumerate(scene.rated) if rated] == [0, 10, 20]
+
+
+def test_it_looks_more_seldom_while_no_request_comes(scene: Scene) -> None:
+    scene.sight.close()  # Its thread is not for here.
+    scene.sight.seen(offer_of(TWO))
+    pauses = [scene.sight.pause_s() for _ in range(4)]
+    scene.sight.seen(offer_of(TWO))
+
+    assert pauses == [EVERY_S, 2 * EVERY_S, SELDOM_S, SELDOM_S]
+    assert scene.sight.pause_s() == EVERY_S
 
 
 def test_one_accuser_is_not_believed_and_two_are(scene: Scene) -> None:

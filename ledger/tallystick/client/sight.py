@@ -34,8 +34,10 @@ from tallystick.reach import reachable_safely
 
 _LOG = logging.getLogger("tallystick.sight")
 
-EVERY_S: Final = 0.5
-"""Between two questions, each to another gateway."""
+EVERY_S: Final = 1.0
+"""Between two questions, each to another gateway, while requests are made."""
+SELDOM_S: Final = 4.0
+"""Between them at most: each time that no request came since the last one, it is twice as long."""
 IDLE_S: Final = 20.0
 """Without a request, after which nobody is asked any more."""
 RATED: Final = 10
@@ -102,6 +104,10 @@ class Sight:
         self._lock = Lock()
         self._models: dict[str, None] = {}
         self._asked_at = 0
+        self._asked = True
+        """Since the last look."""
+        self._pause_s = EVERY_S
+        self._woken = Event()
         self._looks = 0
         self._told: deque[int] = deque(maxlen=_TOLD)
         self._avoided: dict[Address, int] = {}
@@ -119,20 +125,26 @@ class Sight:
 
     def seen(self, posted: PostedOffer) -> Seen:
         with self._lock:
-            self._asked_at = self._now()
+            self._asked_at, self._asked = self._now(), True
+            if self._pause_s > EVERY_S:
+                self._woken.set()
             if posted.offer.model not in self._models:
                 self._models[posted.offer.model] = None
                 if len(self._models) > MODELS:
                     del self._models[next(iter(self._models))]
             if self._thread is None and not self._over.is_set():
                 self._thread = Thread(
-                    target=_look, args=(weakref.ref(self), self._over), name="tallystick-sight", daemon=True
+                    target=_look,
+                    args=(weakref.ref(self), self._over, self._woken),
+                    name="tallystick-sight",
+                    daemon=True,
                 )
                 self._thread.start()
             return self.sighted.seen(posted)
 
     def close(self) -> None:
         self._over.set()
+        self._woken.set()
         if self._thread is not None:
             self._thread.join(1.0)
 
@@ -150,6 +162,14 @@ class Sight:
             if idle:
                 self._thread = None
             return idle
+
+    def pause_s(self) -> float:
+        """How long to wait after the look that comes now, unless a request comes."""
+        with self._lock:
+            self._pause_s = EVERY_S if self._asked else min(2 * self._pause_s, SELDOM_S)
+            self._asked = False
+            self._woken.clear()
+            return self._pause_s
 
     def look(self, *models: str) -> None:
         """Asks one gateway for each; slow. Where one tells nothing, or too much, what was heard before
@@ -280,16 +300,17 @@ def _channel_of(rating: Rating) -> tuple[Address, Address, Address]:
     return rating.provider, rating.payer, rating.session_key
 
 
-def _look(held: "weakref.ref[Sight]", over: Event) -> None:
+def _look(held: "weakref.ref[Sight]", over: Event, woken: Event) -> None:
     """The thread: it keeps nobody alive."""
-    while True:
+    while not over.is_set():
         sight = held()
         if sight is None or sight.is_idle:
             return
+        pause_s = sight.pause_s()
         try:
             sight.look(*sight.models)
         except Exception:  # noqa: BLE001  # what it saw so far still serves
             _LOG.exception("network.failed")
         del sight
-        if over.wait(EVERY_S):
-            return
+        if not over.is_set():
+            woken.wait(pause_s)
