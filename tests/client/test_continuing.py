@@ -59,8 +59,19 @@ class BreaksOffAndBillsAll(FakeProvider):
             handler.head("text/event-stream")
             for payload in list(self.said(orjson.loads(raw)))[:2]:
                 handler.chunk(b"data: " + payload + b"\n\n")
-            handler.hang_up()
+            self.breaks_off(handler)
         return not credential.fetch or nonce in side.records
+
+    def breaks_off(self, handler: Handler) -> None:
+        handler.hang_up()
+
+
+class FallsSilentAndBillsAll(BreaksOffAndBillsAll):
+    """The same, as if the way to its machine were cut."""
+
+    def breaks_off(self, handler: Handler) -> None:
+        handler.connection.recv(1)
+        handler.hang_up()
 
 
 def over(transport: Transport, **options: Any) -> OpenAI:
@@ -165,15 +176,56 @@ def test_both_parts_together_stay_within_the_budget_of_one_request(
     assert second.worked == 0
 
 
-def test_who_breaks_off_and_bills_all_of_it_does_not_pass_the_budget_of_one_request(
+def test_who_says_a_word_and_hangs_up_is_paid_for_no_more_than_that(
+    world: Any, ask: Callable[..., Any]
+) -> None:
+    """Its bill for all that it claims to have said then is refused like any other that is not true."""
+    prices = {"input_price": 0, "cached_input_price": 0, "credit": 100_000}
+    cheat = world.provider(BreaksOffAndBillsAll, price=1_000_000, **prices)
+    honest = world.provider(price=1_100_000, **prices)
+    words = " ".join(f"w{number}" for number in range(200))
+    outcomes: list[Any] = []
+    transport = world.transport(continues=True, per_request=600, on_outcome=outcomes.append)
+    with over(transport) as client:
+        stream = client.chat.completions.create(**ask(words, max_tokens=201), stream=True)
+        assert text_of(stream).split() == words.split()
+        (outcome,) = outcomes
+        (earlier,) = outcome.earlier
+        assert earlier.provider == cheat.key.address
+        assert earlier.outstanding <= 2 + 64
+        world.until(lambda: earlier.refusal is not None)
+    assert cheat.paid == 0
+    assert honest.paid == honest.issued == outcome.cost == transport.spent
+    assert outcome.outstanding == 0
+
+
+def test_what_one_that_died_is_paid_later_comes_to_the_outcome(world: Any, ask: Callable[..., Any]) -> None:
+    """It is cut off after three words, and has them billed to whoever asks what came of it."""
+    first = world.provider(price=1_000_000)
+    first.drops = 2
+    second = world.provider(price=1_100_000)
+    outcomes: list[Any] = []
+    transport = world.transport(continues=True, on_outcome=outcomes.append)
+    with over(transport) as client:
+        stream = client.chat.completions.create(**ask(TEXT, max_tokens=20), stream=True)
+        assert text_of(stream) == "one two three four five six seven "
+        (outcome,) = outcomes
+        (earlier,) = outcome.earlier
+        world.until(lambda: earlier.done)
+    assert earlier.cost == first.paid == first.issued > 0
+    assert outcome.cost == first.paid + second.paid == transport.spent
+    assert outcome.outstanding == 0
+
+
+def test_who_falls_silent_and_bills_all_of_it_does_not_pass_the_budget_of_one_request(
     world: Any, ask: Callable[..., Any]
 ) -> None:
     prices = {"input_price": 0, "cached_input_price": 0, "credit": 100_000}
-    cheats = [world.provider(BreaksOffAndBillsAll, price=1_000_000 + n, **prices) for n in range(3)]
+    cheats = [world.provider(FallsSilentAndBillsAll, price=1_000_000 + n, **prices) for n in range(3)]
     world.provider(price=1_100_000, **prices)
     words = " ".join(f"w{number}" for number in range(200))
     transport = world.transport(continues=True, per_request=450)
-    with over(transport) as client:
+    with over(transport, timeout=httpx2.Timeout(5, read=0.3)) as client:
         stream = client.chat.completions.create(**ask(words, max_tokens=201), stream=True)
         with suppress(openai.APIError):
             list(stream)

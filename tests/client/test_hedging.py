@@ -79,6 +79,9 @@ def test_whoever_speaks_first_goes_on(
     assert late.paid == late.issued
     session = world.session()
     assert session.purse.spending() == (late.paid + quick.paid, 0)
+    (left,) = outcome.left
+    assert (left.provider, left.cost) == (late.key.address, late.paid)
+    assert outcome.cost == late.paid + quick.paid
 
 
 async def test_the_same_under_an_event_loop(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:

@@ -389,3 +389,33 @@ def test_what_is_behind_a_gap_for_good_is_in_nobody_s_share(tmp_path: Path) -> N
     purse.accept(first, [receipt(channel, 0, 3, 3)], final=True)
     purse.reopen(channel)
     assert purse.share.spent == purse.spending()[0] == 3
+
+
+def test_a_limited_request_costs_no_more_whoever_asks_what_came_of_it(tmp_path: Path) -> None:
+    first = open_purse(tmp_path)
+    pending = reserve(first, first.open_channel(PROVIDER.address), 100)
+    first.limit(pending, Atoms(10))
+    assert first.spending() == (0, 10)
+    assert pending.channel.committed == 10
+    first.close()
+    second = open_purse(tmp_path)
+    channel = second.open_channel(PROVIDER.address)
+    (lost,) = second.lost_requests(channel)
+    assert lost.worst == 10
+    with pytest.raises(ReceiptMismatch):
+        second.accept(pending, [receipt(channel, 0, 11, 11)], final=True)
+    second.accept(lost, [receipt(channel, 0, 10, 10)], final=True)
+    assert second.spending() == (10, 0)
+
+
+def test_what_was_billed_before_it_was_limited_stays_billed(tmp_path: Path) -> None:
+    purse = open_purse(tmp_path)
+    channel = purse.open_channel(PROVIDER.address)
+    pending = reserve(purse, channel, 100)
+    purse.accept(pending, [receipt(channel, 0, 30, 30, Finish.INTERIM)], final=False)
+    purse.limit(pending, Atoms(10))
+    assert purse.spending() == (30, 0)
+    purse.limit(pending, Atoms(400))
+    assert purse.spending() == (30, 0)
+    purse.settle_unpaid(pending, "unbilled")
+    assert purse.spending() == (30, 0)

@@ -16,11 +16,15 @@ from tallystick.client.ask import Ask
 from tallystick.client.flow import Exchange
 from tallystick.client.purse import Pending
 from tallystick.protocol.expect import Expected, Redeemed
+from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Pace
-from tallystick.protocol.units import ZERO_HASH, Address, Hash32, Milliseconds
+from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Hash32, Milliseconds, Tokens
 
 _KEPT: Final = 1_000
+ON_ITS_WAY: Final = 64
+"""Output tokens, and a quarter of what came: an honest provider that is cut off has sent no more than that
+which its payer did not get, since it stops as its connection does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,10 @@ class Attempt:
     """Its answer, from its head on."""
     concluded: bool = False
     """The answer is here to its end."""
+    hung_up: bool = False
+    """Its provider ended the connection in the middle of it."""
+    limited: Atoms | None = None
+    """What it may cost at most since then; None: what was reserved for it."""
     on_first: Callable[["Attempt"], None] | None = None
     """Told as soon as there is an output token."""
     waited_ms: int = 0
@@ -99,6 +107,23 @@ class Attempt:
             self.first_ms = self.waited_ms
             if self.on_first is not None:
                 self.on_first(self)
+
+    @property
+    def may_cost(self) -> Atoms:
+        """What came of it, once it has ended; else all that it was sent with, or was limited to: whoever
+        breaks off may have made the whole answer, and bill it when it is asked what came of it."""
+        most = self.pending.worst if self.limited is None else self.limited
+        return min(most, self._cost(self.output_tokens)) if self.concluded else most
+
+    @property
+    def most_due(self) -> Atoms:
+        """For what came, and what may have been on its way as its provider hung up."""
+        return min(self.pending.worst, self._cost(self.output_tokens + self.output_tokens // 4 + ON_ITS_WAY))
+
+    def _cost(self, output_tokens: int) -> Atoms:
+        size = Tokens(self.input_tokens or self.ask.input_bound)
+        offer, output = self.pending.posted.offer, Tokens(output_tokens)
+        return cost_up(offer, input_tokens=size, cached_input_tokens=Tokens(0), output_tokens=output)
 
     @property
     def observed(self) -> Pace | None:

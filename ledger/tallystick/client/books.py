@@ -228,11 +228,11 @@ class Books:
 
     def read_request(self, database: Connection, pending: Pending) -> RowMapping:
         """(billed, worst, state)."""
-        return database.execute(READ_REQUEST, _which(pending)).mappings().one()
+        return database.execute(READ_REQUEST, of_request(pending)).mappings().one()
 
     def bill_request(self, database: Connection, pending: Pending, billed: int, *, ended: str | None) -> None:
         """What it has cost so far, and how it ended, if it did."""
-        values: dict[str, object] = {**_which(pending), "now_billed": billed}
+        values: dict[str, object] = {**of_request(pending), "now_billed": billed}
         if ended is None:
             database.execute(BILL_REQUEST, values)
         else:
@@ -386,7 +386,7 @@ def not_over() -> tuple[ColumnElement[bool], ...]:
     return (channels.c.state.not_in(OVER),)
 
 
-def _which(pending: Pending) -> dict[str, object]:
+def of_request(pending: Pending) -> dict[str, object]:
     return {"of_channel": pending.channel.id, "of_nonce": pending.nonce}
 
 

@@ -155,6 +155,9 @@ class Settling:
                 self._purse.settle_unpaid(pending, "unbilled")
         except (httpx2.TransportError, MarketError, ChannelGone) as error:
             _LOG.info("fetch.failed nonce=%d error=%s", pending.nonce, type(error).__name__)
+        finally:
+            if (watched := self._payer.outcomes.of(pending.nonce)) is not None:
+                watched.learn(outcome, done=pending.nonce not in pending.channel.running)
 
     def _missing(self, channel: OpenChannel, endpoint: Endpoint) -> Flow[list[Signed[Receipt]]]:
         """What the provider issued and we do not hold, in order. Nothing of it is proven."""

@@ -12,8 +12,18 @@ from tallystick.client.ask import CHAT_PATH, Ask
 from tallystick.client.attempts import Attempt, Call, LostAttempts
 from tallystick.client.continuing import Said
 from tallystick.client.errors import AnswerCut, ProviderRefused, ProviderUnreachable
-from tallystick.client.flow import Drop, Emit, Exchange, Flow, Respond, Sleep, hurrying, read_all
-from tallystick.client.outcome import EXTENSION, Outcome
+from tallystick.client.flow import (
+    Drop,
+    Emit,
+    Exchange,
+    Flow,
+    Respond,
+    Sleep,
+    hurrying,
+    read_all,
+    was_hung_up_on,
+)
+from tallystick.client.outcome import EXTENSION, Outcome, Outcomes
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.quotes import Quotes
 from tallystick.client.receiver import Receiver
@@ -71,7 +81,7 @@ class Shown:
     def begin(self, attempt: Attempt, *, goes_on: bool) -> Outcome:
         """The attempt's outcome; `goes_on`: with the rest of what others began."""
         self.attempt, pending = attempt, attempt.pending
-        place = pending.posted, pending.channel.id, pending.nonce
+        place = pending.posted, pending.channel.id, pending.nonce, pending.worst
         if goes_on and self.outcome is not None:
             self.outcome.go_on(*place)
             return self.outcome
@@ -101,6 +111,7 @@ class Delivery:
         settler: Settler,
         now: Callable[[], Milliseconds],
         lost: LostAttempts,
+        outcomes: Outcomes,
     ):
         self._purse = purse
         self._sender = sender
@@ -109,6 +120,7 @@ class Delivery:
         self._settler = settler
         self._now = now
         self._lost = lost
+        self._outcomes = outcomes
 
     def deliver(self, attempt: Attempt, call: Call, shown: Shown) -> Flow[None]:
         """From the first byte sent to the last byte received.
@@ -124,6 +136,8 @@ class Delivery:
         """
         pending = attempt.pending
         outcome = shown.begin(attempt, goes_on=attempt.goes_on)
+        for part in outcome.earlier[-1:]:
+            self._outcomes.watch(part)
         self._purse.active.add(pending.nonce)
         try:
             yield from self._resuming(attempt, call, shown, outcome)
@@ -133,7 +147,13 @@ class Delivery:
         except ProviderUnreachable:
             outcome.done = not attempt.sent
             raise
+        except httpx2.TransportError:
+            if attempt.hung_up and shown.said is not None:  # Its caller will not come back for the rest.
+                outcome.most = attempt.limited = attempt.most_due
+                self._purse.limit(pending, attempt.limited)
+            raise
         finally:
+            self._outcomes.watch(outcome)
             outcome.quote, outcome.pace = attempt.quote, attempt.observed
             self._purse.active.discard(pending.nonce)
             lost = not outcome.done and shown.said is None and not shown.hedged
@@ -183,8 +203,9 @@ class Delivery:
                 if exchange is not None:
                     yield Drop(exchange)
                 raise  # the caller's patience, not ours
-            except httpx2.TransportError:
+            except httpx2.TransportError as error:
                 if exchange is not None:
+                    attempt.hung_up = was_hung_up_on(error)
                     yield Drop(exchange)
                 if pause is None or outcome.done:
                     raise

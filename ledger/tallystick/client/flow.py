@@ -6,6 +6,7 @@ imports no socket and no event loop; `drivers` perform the effects.
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from errno import EHOSTUNREACH, ENETDOWN, ENETUNREACH, ETIMEDOUT
 from typing import Any, Final, Generic, TypeVar
 
 import httpx2
@@ -13,6 +14,8 @@ import httpx2
 from tallystick.protocol.units import Hash32, Milliseconds
 
 T = TypeVar("T")
+_SILENT: Final = frozenset({ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENETDOWN})
+"""What the kernel says where a machine is not heard of any more, or the way to it."""
 BRIEFLY: Final = {"connect": 1.0, "read": 2.0, "write": 1.0, "pool": 1.0}
 """Seconds for what no request waits for, and any gateway could answer as well."""
 
@@ -165,6 +168,16 @@ def read_all(exchange: Exchange, limit: int, now: Callable[[], Milliseconds]) ->
             yield Drop(exchange)
             raise httpx2.ReadTimeout("The answer does not come to its end.")
     return b"".join(pieces)
+
+
+def was_hung_up_on(error: BaseException) -> bool:
+    """Whether the other side ended the connection, and did not merely fall silent."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)
+    return not any(
+        isinstance(one, TimeoutError) or (isinstance(one, OSError) and one.errno in _SILENT) for one in causes
+    )
 
 
 def run(function: Callable[[], T]) -> Flow[T]:

@@ -64,6 +64,13 @@ class OpenChannel:
         waiting = sum(receipt.cost for receipt in self.waiting.values())
         return Atoms(self.tally.amount + waiting + sum(self.running.values()))
 
+    def billed(self, nonce: int, cost: int, *, ended: bool) -> None:
+        """An open request cost so much more."""
+        if ended:
+            self.running.pop(nonce, None)
+        elif nonce in self.running:
+            self.running[nonce] = Atoms(max(0, self.running[nonce] - cost))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from weakref import WeakValueDictionary
 
 from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import MarketError
@@ -13,14 +14,17 @@ from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, Atoms, ChannelId
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Outcome:
-    """One paid request. It fills as the answer comes in and is complete once `done`."""
+    """One paid request. It fills as the answer comes in and is complete once `done`, but for what is
+    `outstanding` then."""
 
     posted: PostedOffer
     channel_id: ChannelId
     nonce: int
     """Names the request to its provider; asking again under it never pays twice."""
+    most: Atoms = Atoms(0)
+    """That may be billed for it."""
     receipts: list[Verified[Receipt]] = field(default_factory=list)
     """Checked and accepted: interim ones first, the final one last."""
     refusal: MarketError | None = None
@@ -34,22 +38,41 @@ class Outcome:
     cut: bool = False
     """The provider ended the answer before its end. What came of it is paid."""
     earlier: list["Outcome"] = field(default_factory=list)
-    """Of the providers that began this answer and broke off, where others went on with it. What one of them
-    is still to be paid, once it can be asked, comes to this outcome no more."""
+    """Of the providers that began this answer and broke off, where others went on with it."""
+    left: list["Outcome"] = field(default_factory=list)
+    """Of the providers that were asked for the same answer and left, because another one spoke first."""
 
-    def go_on(self, posted: PostedOffer, channel_id: ChannelId, nonce: int) -> None:
+    def go_on(self, posted: PostedOffer, channel_id: ChannelId, nonce: int, most: Atoms) -> None:
         """Somebody else says the rest."""
-        if self.pace is not None:
-            self.earlier.append(replace(self, earlier=[]))
-        self.posted, self.channel_id, self.nonce = posted, channel_id, nonce
+        if self.pace is not None or not self.done:
+            self.earlier.append(replace(self, earlier=[], left=[]))
+        self.posted, self.channel_id, self.nonce, self.most = posted, channel_id, nonce, most
         self.receipts, self.refusal, self.quote, self.pace = [], None, None, None
         self.done = self.cut = False
 
+    def learn(self, found: "Outcome", *, done: bool) -> None:
+        """What came of it, once its provider was asked. `done`: nothing more will."""
+        if found.receipts:
+            self.receipts = list(found.receipts)
+        self.refusal = found.refusal or self.refusal
+        self.done = self.done or done
+
     @property
     def cost(self) -> Atoms:
-        """Atoms, the sum of the accepted receipts, those of earlier providers too."""
+        """Atoms, the sum of the accepted receipts, those of earlier providers and of those left too."""
         own = sum(receipt.message.cost for receipt in self.receipts)
-        return Atoms(own + sum(outcome.cost for outcome in self.earlier))
+        return Atoms(own + sum(part.cost for part in self._others))
+
+    @property
+    def outstanding(self) -> Atoms:
+        """Atoms that may come to it still, at most: of an answer that is on its way, and of providers that
+        broke off or were left, until they have said what came of it."""
+        own = 0 if self.done else self.most - sum(receipt.message.cost for receipt in self.receipts)
+        return Atoms(max(0, own) + sum(part.outstanding for part in self._others))
+
+    @property
+    def _others(self) -> list["Outcome"]:
+        return [*self.earlier, *self.left]
 
     @property
     def receipt(self) -> Verified[Receipt] | None:
@@ -63,6 +86,19 @@ class Outcome:
     @property
     def provider(self) -> Address:
         return self.posted.offer.provider
+
+
+class Outcomes:
+    """Those of which something is outstanding, by nonce, as long as somebody looks at them."""
+
+    def __init__(self) -> None:
+        self._watched: WeakValueDictionary[int, Outcome] = WeakValueDictionary()
+
+    def watch(self, outcome: Outcome) -> None:
+        self._watched[outcome.nonce] = outcome
+
+    def of(self, nonce: int) -> Outcome | None:
+        return self._watched.get(nonce)
 
 
 OutcomeListener = Callable[[Outcome], None]

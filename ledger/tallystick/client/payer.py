@@ -19,7 +19,7 @@ from tallystick.client.errors import AnswerCut, ProviderUnreachable
 from tallystick.client.flow import Flow
 from tallystick.client.listing import Listing
 from tallystick.client.mending import catch_up
-from tallystick.client.outcome import Outcome, OutcomeListener
+from tallystick.client.outcome import Outcome, OutcomeListener, Outcomes
 from tallystick.client.prospects import Prospects
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.quotes import Quotes
@@ -72,6 +72,7 @@ class Payer:
         self.now = now
         self._on_outcome = on_outcome
         self._lost = LostAttempts()
+        self.outcomes = Outcomes()
         self.quotes = Quotes(sender, listing)
         self._delivery = Delivery(
             purse=purse,
@@ -81,6 +82,7 @@ class Payer:
             settler=clerk,
             now=now,
             lost=self._lost,
+            outcomes=self.outcomes,
         )
         self.local = purse.domain.chain_id in LOCAL_CHAIN_IDS
         self.record = Record()

@@ -286,7 +286,7 @@ class Purse:
                     self._books.write_tally(database, channel, tally)
             self.share.billed(pending.nonce, [item.message for item in new], waiting)
             channel.tally, channel.waiting = tally, waiting
-            self._track(pending, cost, ended=final)
+            channel.billed(pending.nonce, cost, ended=final)
             if final:
                 self.share.ended(pending.nonce)
             point("receipt.accepted")
@@ -296,13 +296,20 @@ class Purse:
                     signed_false = self._books.held(database, channel, false.sequence)
                 self.evidence.refuse(channel, signed_false, reason)
 
+    def limit(self, pending: Pending, most: Atoms) -> None:
+        """It costs no more than that from now on; the rest is the budget's again."""
+        with self.lock, self._books.begin() as database:
+            left = self._spending.limit(database, pending, most)
+            if pending.nonce in pending.channel.running:
+                pending.channel.running[pending.nonce] = left
+
     def settle_unpaid(self, pending: Pending, state: str) -> None:
         """Ends a request that has no (more) receipt: `void` was never worked on, `unbilled` was answered in
         full without a final receipt or is unknown to its provider, `refused` had a false one."""
         with self.lock:
             with self._books.begin() as database:
                 self._spending.bill(database, pending, 0, ended=state)
-            self._track(pending, 0, ended=True)
+            pending.channel.billed(pending.nonce, 0, ended=True)
             if state != "unbilled":
                 self.share.ended(pending.nonce)
 
@@ -381,13 +388,6 @@ class Purse:
         return self._books.asked()
 
     # ------------------------------------------------------------------------------------------- inside
-
-    def _track(self, pending: Pending, cost: int, *, ended: bool) -> None:
-        running = pending.channel.running
-        if ended:
-            running.pop(pending.nonce, None)
-        elif pending.nonce in running:
-            running[pending.nonce] = Atoms(max(0, running[pending.nonce] - cost))
 
     def _holds(self, database: Connection, channel: OpenChannel, receipt: Receipt) -> bool:
         """Whether this very receipt is held already; raises where another one has its place."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import httpx2
 
 from tallystick.client.ask import Ask, worst_cost
-from tallystick.client.attempts import Attempt, Call
+from tallystick.client.attempts import Call
 from tallystick.client.choose import Choice, Wanted
 from tallystick.client.delivering import Shown
 from tallystick.client.errors import AnswerCut, NoEligibleOffer, ProviderRefused, ProviderUnreachable
@@ -32,7 +32,6 @@ from tallystick.protocol.errors import (
     WorstCaseExceedsCredit,
 )
 from tallystick.protocol.expect import Expected, Redeemed, Size
-from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.units import Atoms, Hash32, Tokens
 
@@ -246,7 +245,7 @@ class Search:
         if rest is None or attempt is None:
             self._broken = self._broken or error
             raise self._nobody()
-        self._before = Atoms(self._before + _may_cost(attempt))
+        self._before = Atoms(self._before + attempt.may_cost)
         self._ask, self._broken, self._again = rest, error, True
         self._gone.add(posted.offer_hash)
         self._want()
@@ -273,9 +272,13 @@ class Search:
         second = self._contender(hedge.posted, hedge.terms, before)
         heard = yield from race(first, second, hedge.after_s)
         self._shown = heard.shown
-        other = (second if heard is first else first).shown.attempt
+        unheard = (second if heard is first else first).shown
+        other = unheard.attempt
         if other is not None and other.sent:
-            self._before = Atoms(self._before + _may_cost(other))
+            self._before = Atoms(self._before + other.may_cost)
+            assert unheard.outcome is not None
+            assert heard.shown.outcome is not None
+            heard.shown.outcome.left.append(unheard.outcome)
         if heard is second:  # the other one did not keep its promise, as far as can be told
             self._payer.record.failed(posted.offer.provider, now=self._payer.now())
         yield from heard.rest()
@@ -313,13 +316,3 @@ class Search:
                     raise
                 stream = True
         raise ProviderUnreachable("The provider keeps closing its channels.")
-
-
-def _may_cost(attempt: Attempt) -> Atoms:
-    """What came of it, once it has ended; else all that it was sent with: whoever breaks off may have made
-    the whole answer, and bill it when it is asked what came of it."""
-    if not attempt.concluded:
-        return attempt.pending.worst
-    offer, size = attempt.pending.posted.offer, attempt.input_tokens or attempt.ask.input_bound
-    cost = cost_up(offer, input_tokens=size, cached_input_tokens=0, output_tokens=attempt.output_tokens)
-    return min(attempt.pending.worst, cost)

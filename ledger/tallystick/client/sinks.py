@@ -134,8 +134,11 @@ def summary(outcome: Outcome) -> dict[str, object]:
     told: dict[str, object] = {"cost": outcome.cost, "provider": to_hex(outcome.provider)}
     if receipt is not None:
         told["receipt"] = to_hex(receipt.message.struct_hash())
-    if outcome.earlier:
-        told["earlier"] = [summary(item) for item in outcome.earlier]
+    for name, others in (("earlier", outcome.earlier), ("left", outcome.left)):
+        if others:
+            told[name] = [summary(item) for item in others]
+    if outcome.done and outcome.outstanding:
+        told["outstanding"] = outcome.outstanding
     if outcome.refusal is not None:
         told["refused"] = outcome.refusal.code
     return told

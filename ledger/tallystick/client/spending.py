@@ -9,9 +9,10 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy.engine import Connection
 
-from tallystick.client.books import Books
+from tallystick.client.books import Books, of_request
 from tallystick.client.budget import Budget
 from tallystick.client.holdings import Pending
+from tallystick.client.tables import LIMIT_REQUEST
 from tallystick.protocol.errors import ReceiptMismatch, TotalBudgetExceeded
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.units import Atoms, ChannelId
@@ -63,6 +64,16 @@ class Spending:
         self._books.spend(database, spent + cost, reserved - taken)
         changes = row["state"] in ("open", "unbilled")
         self._books.bill_request(database, pending, billed, ended=ended if changes else None)
+
+    def limit(self, database: Connection, pending: Pending, most: Atoms) -> Atoms:
+        """It costs no more than that; the rest goes back to the budget. What it may be billed still."""
+        row = self._books.read_request(database, pending)
+        worst = max(row["billed"], min(row["worst"], most))
+        if row["state"] == "open":
+            spent, reserved = self._books.spending(database)
+            self._books.spend(database, spent, reserved - (row["worst"] - worst))
+        database.execute(LIMIT_REQUEST, {**of_request(pending), "now_worst": worst})
+        return Atoms(worst - row["billed"])
 
     def take_back(self, database: Connection, cost: int) -> None:
         """Was spent before this purse forgot it."""

@@ -124,6 +124,7 @@ WRITE_SPENDING = update(spending).values(spent=bindparam("now_spent"), reserved=
 ADD_REQUEST = insert(requests)
 READ_REQUEST = select(requests.c.billed, requests.c.worst, requests.c.state).where(_REQUEST)
 BILL_REQUEST = update(requests).where(_REQUEST).values(billed=bindparam("now_billed"))
+LIMIT_REQUEST = update(requests).where(_REQUEST).values(worst=bindparam("now_worst"))
 END_REQUEST = (
     update(requests)
     .where(_REQUEST)
