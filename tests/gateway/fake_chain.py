@@ -92,14 +92,14 @@ class FakeChain:
         assert signed is None or signed.message.cumulative_amount <= settled
         self.emit(ChannelClosed, channel_id=key.id, settled=settled, returned=Atoms(0))
 
-    def skip(self, key: ChannelKey) -> None:
+    def skip(self, key: ChannelKey, reason: Skip = Skip.INSUFFICIENT_FREE) -> None:
         """What anybody can have the contract report."""
         self.emit(
             GrantSkipped,
             payer=key.payer,
             provider=key.provider,
             session_key=key.session_key,
-            reason=Skip.INSUFFICIENT_FREE,
+            reason=reason,
         )
 
     def withdraw_offers(self, minimum_sequence: int, provider: Address) -> None:
@@ -186,6 +186,9 @@ class FakeChain:
 
     def mine(self, grant: Grant) -> None:
         held = self.channel(grant.payer, grant.provider, grant.session_key)
+        if grant.epoch != held.key.epoch:
+            self.skip(grant.channel, Skip.STALE_EPOCH)
+            return
         difference = grant.cap - held.cap
         if self.free.get(grant.payer, 0) < difference:
             self.skip(grant.channel)

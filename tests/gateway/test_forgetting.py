@@ -297,6 +297,34 @@ async def test_the_next_epoch_is_served_before_the_close_of_the_last_was_seen(wo
     await payer.complete()
 
 
+async def test_an_end_that_the_chain_took_back_is_sent_again_before_the_next_epoch_opens(
+    world: World,
+) -> None:
+    """At once: its payer waits. The grant of the next epoch would be skipped until then, and dropped."""
+    payer = await bought(world, 1)
+    await world.restart(lose(world))
+    payer.http = world.http
+    assert (await restore(payer, half(world, payer))).status_code == 200
+    await end_epoch(world)
+    ended = payer.channel
+    payer.channel = replace(payer.channel, epoch=1)
+    payer.tally, payer.receipts = Tally(), {}
+    await payer.complete(grant=payer.grant(CAP, deadline=world.chain.now + 3600, epoch=1))
+
+    world.chain.rewind(world.chain.length - 1)
+    world.chain.empty_blocks = 1
+    await world.watch.poll()
+    await world.cashier.submit_grants()
+
+    assert not world.books.tabs[ended.id].closed
+    assert world.chain.submitted == []
+    await end_epoch(world)
+    assert world.books.tabs[ended.id].closed
+    await world.cashier.submit_grants()
+    await world.watch.poll()
+    assert world.books.tabs[payer.channel.id].channel.cap == CAP
+
+
 def another_key(world: World, payer: Payer) -> Payer:
     """Of the same account, as a second process makes it."""
     other = world.stranger()

@@ -207,6 +207,7 @@ class Cashier:
                 presented.at = Timestamp(0)
             for channel_id in self._opened:  # Mined, and perhaps no more: another may have its nonce.
                 self._grants.submitted.pop(channel_id, None)
+            self._closing.clear()  # The same.
         self.expect(look.found)
         return look.in_flight
 

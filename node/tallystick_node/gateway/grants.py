@@ -7,7 +7,7 @@ asked once for each grant, in a thread, after every signature is checked.
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -239,7 +239,8 @@ class Grants:
     def to_submit(self) -> list[Tab]:
         """Those that the chain has not shown yet and that were not handed in lately. Of a channel that we
         signed a close of, what was acknowledged on the grant can be settled in no other way; and one that was
-        lost has to be opened before it can be closed, but need not be raised."""
+        lost has to be opened before it can be closed, but need not be raised. The chain would skip the grant
+        of an epoch that follows one which we have yet to end."""
         return [
             tab
             for tab in self._books.tabs.values()
@@ -249,4 +250,11 @@ class Grants:
             and not tab.closed
             and (not (tab.refusing or tab.lost) or tab.acknowledged.amount > tab.channel.cap or tab.unopened)
             and self._books.now - self.submitted.get(tab.id, Timestamp(0)) >= INCLUSION_S
+            and not self._follows_one_to_end(tab)
         ]
+
+    def _follows_one_to_end(self, tab: Tab) -> bool:
+        """We ended the epoch before, and the chain took that back."""
+        key = tab.channel.key
+        before = self._books.tabs.get(replace(key, epoch=key.epoch - 1).id) if key.epoch else None
+        return before is not None and before.ending

@@ -101,6 +101,13 @@ class Tab:
         it."""
         return self.lost and self.refusing and not self.closed and self.channel.status is Status.NONE
 
+    @property
+    def ending(self) -> bool:
+        """We signed its close because it is lost, and what is still to come before the chain's is ours to
+        do."""
+        there = self.grant is not None or self.channel.status is not Status.NONE
+        return self.lost and self.refusing and not self.closed and there
+
     def require_open(self) -> None:
         """It takes vouchers and work; raises WrongEpoch, ChannelNotOpen or ChannelUnknown."""
         if self.closed:
