@@ -108,7 +108,7 @@ def payer_refusing(arena: Arena, wallet: Wallet, point: str, passing: int) -> No
     arena.require_whole(wallet)
     arena.stop()
     arena.start_cheating()
-    killed(arena, wallet, ["whole"], point, passing)
+    killed(arena, wallet, ["whole", "wake"], point, passing)
     arena.pay(wallet, ["wake"])
     assert arena.unsettled(wallet) == 0
     assert arena.closing(wallet) == [True]

@@ -10,7 +10,18 @@ from threading import RLock
 from typing import Final
 
 import orjson
-from sqlalchemy import ColumnElement, RowMapping, Select, exists, func, insert, select, union, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    RowMapping,
+    bindparam,
+    exists,
+    func,
+    insert,
+    select,
+    union,
+    update,
+)
 from sqlalchemy.engine import Connection
 
 from tallystick.client.books import Books, receipt_of, text_of
@@ -152,16 +163,17 @@ class Evidence:
         """Providers that signed a false receipt not long ago, or ended one channel after another unpaid."""
         now = self._now()
         if self._avoided_at is None or now - self._avoided_at > _AVOIDED_KNOWN_FOR:
-            liars = select(evidence.c.provider).where(evidence.c.refused_at > now - AVOIDED_FOR)
+            since = {"lied": now - AVOIDED_FOR, "unpaid": now - _UNPAID_FOR}
             with self._books.begin() as database:
-                found = database.execute(union(liars, _unpaid(since=now - _UNPAID_FOR)))
+                found = database.execute(_AVOIDED, since)
                 self._avoided = frozenset(Address(row.provider) for row in found)
             self._avoided_at = now
         return self._avoided
 
 
-def _unpaid(*, since: int) -> Select[tuple[bytes]]:
-    """Providers with so many such channels, opened since then and after the last one that was paid on."""
+def _avoided() -> CompoundSelect[tuple[bytes]]:
+    """Providers that signed a false receipt since `lied`, or with so many unpaid channels, opened since
+    `unpaid` and after the last one that was paid on."""
     following, paying = channels.alias(), channels.alias()
     went_on = exists().where(
         following.c.session_key == channels.c.session_key, following.c.epoch == channels.c.epoch + 1
@@ -171,18 +183,23 @@ def _unpaid(*, since: int) -> Select[tuple[bytes]]:
         .where(paying.c.provider == channels.c.provider, paying.c.count > 0)
         .scalar_subquery()
     )
-    return (
+    unpaid = (
         select(channels.c.provider)
         .where(
             channels.c.state != "open",
             channels.c.count == 0,
-            channels.c.opened_at > func.max(since, func.coalesce(last_paid, 0)),
+            channels.c.opened_at > func.max(bindparam("unpaid"), func.coalesce(last_paid, 0)),
             exists().where(requests.c.channel_id == channels.c.id),
             ~went_on,
         )
         .group_by(channels.c.provider)
         .having(func.count() >= UNPAID)
     )
+    return union(select(evidence.c.provider).where(evidence.c.refused_at > bindparam("lied")), unpaid)
+
+
+_AVOIDED: Final = _avoided()
+"""Made once: each request asks it."""
 
 
 def _offer_named(database: Connection, provider: Address, offer_hash: Hash32) -> Offer | None:
