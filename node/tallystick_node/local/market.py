@@ -31,7 +31,9 @@ DEPOSIT: Final = Atoms(50_000_000)
 CREDIT: Final = Atoms(50_000)
 GAS: Final = 10**20
 """Wei."""
-_READY_S: Final = 30.0
+_READY_S: Final = 120.0
+"""A gateway starts in two seconds; among a hundred payers that keep every core busy it has taken forty. One
+that ends instead is noticed at once."""
 _PUBLISH_S: Final = 120
 _LIGHT_SCRYPT: Final = 1 << 12
 """These keys guard nothing, and a strong one costs a second each."""
