@@ -109,7 +109,7 @@ class ModelChain:
         apply(self.channels, event)
 
     def _event(self, kind: type[ChainEvent], **values: Any) -> ChainEvent:
-        return kind(block=len(self.log), log_index=0, transaction=ZERO_HASH, **values)
+        return kind(block=self._newest + 1, log_index=0, transaction=ZERO_HASH, **values)
 
     def _require_up(self) -> None:
         if self.down:
@@ -295,7 +295,8 @@ class View:
 
     def cut(self, length: int) -> None:
         if self._read > length:
-            self._read, self._rewound_to = length, length - 1
+            kept = self._chain.log[length - 1].block if length else -1
+            self._read, self._rewound_to = length, kept
 
     def start_over(self) -> None:
         self._read, self._rewound_to = 0, -1

@@ -4,7 +4,6 @@ thread.
 Both ends can die at any moment; what they saved is what they start again with.
 """
 
-import asyncio
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,159 +18,30 @@ import orjson
 
 from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
-from tallystick.client.clerk import Settling
-from tallystick.client.flow import Flow
-from tallystick.client.listing import Listing
-from tallystick.client.payer import Payer
-from tallystick.client.purse import OpenChannel, Purse
+from tallystick.client.flow import Flow, Sleep
+from tallystick.client.purse import OpenChannel
 from tallystick.client.refusals import Refusal
-from tallystick.client.rules import cheapest
-from tallystick.client.sending import Sender, endpoint_of
-from tallystick.client.sight import Unsighted
+from tallystick.client.sending import endpoint_of
 from tallystick.protocol.channel import ChannelKey
-from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Key, Signed, verify
-from tallystick.protocol.units import ZERO_HASH, Address, Atoms, AtomsPerMTok, Hash32, Timestamp, Tokens
+from tallystick.protocol.units import ZERO_HASH, Atoms, AtomsPerMTok, ChannelId, Hash32, Timestamp, Tokens
 from tallystick.protocol.voucher import Close
 from tallystick.protocol.wire import CLOSE_PATH, signed_from_json
-from tallystick_node.gateway.app import make_app
-from tallystick_node.gateway.books import Books
-from tallystick_node.gateway.cashier import Cashier
-from tallystick_node.gateway.gateway import Gateway, Limits
-from tallystick_node.gateway.grants import GrantPolicy, Grants
-from tallystick_node.gateway.guard import Guard
-from tallystick_node.gateway.intake import Intake, IntakePolicy
-from tallystick_node.gateway.metrics import Metrics
-from tallystick_node.gateway.relay import Relay, RelayPolicy
-from tallystick_node.gateway.settling import SettlePolicy
-from tallystick_node.gateway.watch import ChainWatch
 from tallystick_node.store.memory import MemoryStore
 from tallystick_node.store.records import Store
 from tallystick_node.store.sqlite import SqliteStore
 from tests.machine.chain import ModelChain
 from tests.machine.engine import ModelEngine
-from tests.machine.loop import HandClock, HandLoop
+from tests.machine.lives import DOMAIN, GatewayLife, PayerLife
+from tests.machine.loop import HandClock
 from tests.machine.wire import Process, Wire
 from tests.machine.witness import Witness
 
-DOMAIN = Domain(chain_id=31337, contract=Address(bytes(range(20))))
 MODEL = "echo"
 ENDPOINT = "http://127.0.0.1:1"
 CHAT = "/v1/chat/completions"
-
-
-class Dead(Exception):
-    """The process has ended; nothing is saved any more."""
-
-
-class Mortal:
-    """A store up to its process's end."""
-
-    def __init__(self, store: Store):
-        self.store = store
-        self.dead = False
-
-    async def save(self, *changes: Any) -> None:
-        if self.dead:
-            raise Dead
-        await self.store.save(*changes)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
-
-
-class GatewayLife:
-    """From one start of the gateway to its end."""
-
-    def __init__(self, world: "World", store: Store):
-        clock, chain = world.clock, world.chain
-        self.loop = HandLoop(clock)
-        self.store = Mortal(store)
-        self.metrics = Metrics()
-        self.books = Books(
-            provider=world.provider.address,
-            key=world.provider,
-            domain=DOMAIN,
-            store=self.store,
-            clock=clock,
-            on_receipt=self.metrics.receipt,
-        )
-        grants = Grants(self.books, chain, GrantPolicy(Atoms(0)))
-        unsecured = Atoms(world.unsecured)
-        self.gateway = Gateway(self.books, grants, Limits(running=20, unsecured=unsecured, head_age_s=120))
-        self.watch = ChainWatch(self.gateway, grants, chain.follower())
-        policy = SettlePolicy(amount=Atoms(1), interval_s=1, minimum=Atoms(1))
-        self.cashier = Cashier(self.gateway, grants, chain, policy, self.metrics)
-        self.relay = Relay(
-            self.books,
-            world.engine,  # type: ignore[arg-type]
-            RelayPolicy(pause_s=5, keep_alive_s=1, unsecured_limit=unsecured),
-        )
-        self.app = make_app(
-            self.gateway,
-            self.relay,
-            metrics=self.metrics,
-            guard=Guard(clock, 0),
-            intake=Intake(IntakePolicy(body=1 << 20, total=1 << 24, seconds=5)),
-            engine_models={},
-        )
-
-    def die(self) -> None:
-        """Nothing of it acts, or saves, from here on."""
-        self.store.dead = True
-        tasks = asyncio.all_tasks(self.loop)
-        for task in tasks:
-            task.cancel()
-        self.loop.run_until_complete(_ended(tasks))
-        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-        self.loop.close()
-
-
-async def _ended(tasks: set[asyncio.Task[Any]]) -> None:
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class ModelClerk:
-    """Notes what can wait; the test says when it is done."""
-
-    def __init__(self) -> None:
-        self.due: list[OpenChannel] = []
-        self.stale = False
-
-    def settle(self, channel: OpenChannel, *, within: float) -> None:
-        if channel not in self.due:
-            self.due.append(channel)
-
-    def refresh(self) -> None:
-        self.stale = True
-
-
-class PayerLife:
-    """From one start of the payer's process to its end."""
-
-    def __init__(self, world: "World", home: Path):
-        self.home = home
-        now = world.clock.milliseconds
-        self.purse = Purse(home, wallet=world.wallet, domain=DOMAIN, budget=world.budget, now=now)
-        self.clerk = ModelClerk()
-        self.listing = Listing(world.chain, now)
-        self.sender = Sender(
-            purse=self.purse, wallet=world.wallet, chain=world.chain, now=now, listing=self.listing
-        )
-        self.payer = Payer(
-            purse=self.purse,
-            listing=self.listing,
-            sender=self.sender,
-            clerk=self.clerk,
-            policy=cheapest,
-            view=Unsighted(),
-            now=now,
-        )
-        self.settling = Settling(self.payer)
-        for channel in self.purse.adopt_unsettled():
-            self.clerk.settle(channel, within=0)
 
 
 class World:
@@ -193,6 +63,8 @@ class World:
         self.closes: list[tuple[ChannelKey, Signed[Close]]] = []
         self.withdrawn = 1
         """Offers under this sequence are, unless the chain took it back."""
+        self.forgotten: set[ChannelId] = set()
+        """Of which the gateway has lost what it held."""
         self._sqlite = sqlite
         self._gateways = self._payers = self._calls = 0
         self.chain.deposit(self.wallet.address, deposit)
@@ -206,18 +78,20 @@ class World:
 
     # ---- lives
 
-    def _store(self, before: Store | None) -> Store:
+    def _store(self, before: Store | None, *, copied: bool = False) -> Store:
         if not self._sqlite:
             return before or MemoryStore()
         path = self.folder / f"node-{self._gateways}" / "node.db"
-        if self._gateways:
+        if copied:
             _copied(self.folder / f"node-{self._gateways - 1}", path.parent)
         return SqliteStore(path)
 
-    def crash_gateway(self) -> None:
-        """It starts again from what the moment left on disk."""
+    def crash_gateway(self, *, forgets: bool = False) -> None:
+        """It starts again from what the moment left on disk; `forgets`: from nothing."""
         self._gateways += 1
-        store = self._store(self.node.store.store)
+        if forgets:
+            self.forgotten |= self.node.books.tabs.keys()
+        store = self._store(None if forgets else self.node.store.store, copied=not forgets)
         self.node.die()
         if self._sqlite:
             self.node.store.close()
@@ -391,8 +265,17 @@ class World:
     # ---- time
 
     def pass_time(self, seconds: float) -> None:
-        self.clock.advance(seconds)
+        """Each of the payer's flows that sleeps is woken when it wanted to be, as often as it wants to be."""
+        until = self.clock.now + int(seconds * 1000)
+        while (wakes_at := self._next_waking()) is not None and wakes_at < until:
+            self.clock.now = max(self.clock.now, wakes_at)
+            self.turn()
+        self.clock.now = until
         self.turn()
+
+    def _next_waking(self) -> int | None:
+        asleep = [process.until for process in self.processes if isinstance(process.waiting, Sleep)]
+        return min(asleep, default=None)
 
     def turn(self) -> None:
         """All that can go on does, short of messages."""
