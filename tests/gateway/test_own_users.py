@@ -42,6 +42,8 @@ class Shop:
     headers: Mapping[str, str] = field(default_factory=dict)
     quotes: list[tuple[str, ...]] = field(default_factory=list)
     """The models that were asked about."""
+    lengths: list[Tokens] = field(default_factory=list)
+    """Of the engine's own answers."""
 
     def quoted(self, request: Request, wishes: Wishes) -> Quoted:
         self.quotes.append(wishes.models)
@@ -53,6 +55,12 @@ class Shop:
         content = self.answers.pop(0)
         return content and Answer(status=200, media_type="application/json", content=content)
 
+    def typical_output(self, model: str) -> Tokens:
+        return self.lengths[-1] if self.lengths else Tokens(256)
+
+    def ended(self, model: str, output_tokens: int) -> None:
+        self.lengths.append(Tokens(output_tokens))
+
 
 @dataclass
 class Answers:
@@ -60,11 +68,14 @@ class Answers:
 
     says: list[Any] = field(default_factory=list)
     accepts: Any = True
+    expected: list[int] = field(default_factory=list)
+    """Output tokens, as it was told each time it was asked where to get an answer."""
 
     def accept(self, request: Request, state: State) -> Any:
         return self.accepts
 
     def offload(self, request: Request, state: State) -> Any:
+        self.expected.append(request.expected_output)
         said = self.says.pop(0)
         if isinstance(said, Exception):
             raise said
@@ -489,3 +500,16 @@ async def test_a_paid_request_is_never_sold_on(make_node: Callable[..., Any]) ->
     node.world.engine.die_after = 0
     assert (await payer.post(payer.body())).status_code == 502
     assert shop.asked == []
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_is_expected_of_an_answer_is_learnt_of_those_before(
+    make_node: Callable[..., Any], streamed: bool
+) -> None:
+    """Whether to buy is decided for a whole answer: those of models that think are twenty times as long."""
+    shop, policy = Shop(), Answers([False, False])
+    node = await make_node(shop=shop, policy=policy)
+    for _ in range(2):
+        assert (await node.ask(stream=streamed)).status_code == 200
+    assert shop.lengths[0] != 256
+    assert policy.expected == [256, shop.lengths[0]]

@@ -91,6 +91,10 @@ class Record:
     def answered(self, provider: Address, model: str, output_tokens: int) -> None:
         """An answer ended, promised or not."""
         self._failed.pop(provider, None)
+        self.ended(model, output_tokens)
+
+    def ended(self, model: str, output_tokens: int) -> None:
+        """An answer of that model had so many tokens, whoever gave it."""
         mean, count = self._lengths.get(model, (0.0, 0))
         share = max(0.05, 1 / (1 + count))
         _keep(self._lengths, model, (mean + share * (output_tokens - mean), count + 1))

@@ -31,7 +31,7 @@ from tallystick.ports import Signer
 from tallystick.protocol.errors import MalformedMessage, MarketError
 from tallystick.protocol.hearsay import Hearsay
 from tallystick.protocol.length import TYPICAL_ANSWER
-from tallystick.protocol.units import Address, Atoms
+from tallystick.protocol.units import Address, Atoms, Tokens
 from tallystick_node.network.blocks import with_first
 from tallystick_node.network.own import EVENT_STREAM, Answer, Quoted, Wishes
 from tallystick_node.network.policies import SELLERS, Request
@@ -112,7 +112,6 @@ class Origin:
 
     def quoted(self, request: Request, wishes: Wishes) -> Quoted:
         """Of what is known: nobody is asked."""
-        prospects = self._session.payer.prospects
         model, *fallbacks = wishes.models
         assert isinstance(wishes.steering, Steering)
         wanted = Wanted(
@@ -120,11 +119,11 @@ class Origin:
             input_tokens=request.input_tokens,
             output_tokens=request.output_tokens,
             seed=secrets.randbits(64),
-            typical_output=prospects.record.typical_output(model, TYPICAL_ANSWER),
+            typical_output=self.typical_output(model),
             fallbacks=tuple(fallbacks),
             steering=wishes.steering,
         )
-        choices = prospects.foreseen(wanted)
+        choices = self._session.payer.prospects.foreseen(wanted)
         return Quoted(
             sellers=len(choices[:SELLERS]),
             pace=choices[0].expected if choices else None,
@@ -148,6 +147,13 @@ class Origin:
             return None
         self.bought += answer is not None and answer.status == httpx2.codes.OK
         return answer
+
+    def typical_output(self, model: str) -> Tokens:
+        """As the purse's own record has it: what was bought and what the node's engine answered are in it."""
+        return self._session.payer.record.typical_output(model, TYPICAL_ANSWER)
+
+    def ended(self, model: str, output_tokens: int) -> None:
+        self._session.payer.record.ended(model, output_tokens)
 
     async def aclose(self) -> None:
         """What is received and not yet acknowledged is."""

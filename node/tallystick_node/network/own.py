@@ -15,7 +15,7 @@ import structlog
 
 from tallystick.ports import Clock
 from tallystick.protocol.errors import MalformedMessage
-from tallystick.protocol.length import prompts_in
+from tallystick.protocol.length import TYPICAL_ANSWER, prompts_in
 from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.transcript import Counts
@@ -125,6 +125,12 @@ class Seller(Protocol):
     async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
         """None: nobody sold it, nothing was told and nothing is owed for it."""
 
+    def typical_output(self, model: str) -> Tokens:
+        """Output tokens of an answer, as they were before, wherever it came from."""
+
+    def ended(self, model: str, output_tokens: int) -> None:
+        """An own user's answer had so many that was not bought."""
+
 
 ReadWishes = Callable[[Mapping[str, Any]], Wishes]
 """Of a body; raises MalformedMessage."""
@@ -153,10 +159,10 @@ class Asked:
     headers: Mapping[str, str]
     """What says that it is a repetition."""
 
-    def of(self, model: str) -> "Asked":
+    def of(self, model: str, typical_output: Tokens) -> "Asked":
         """Of this model alone."""
-        request, wishes = replace(self.request, model=model), replace(self.wishes, models=(model,))
-        return replace(self, request=request, wishes=wishes)
+        request = replace(self.request, model=model, typical_output=typical_output)
+        return replace(self, request=request, wishes=replace(self.wishes, models=(model,)))
 
     def for_engine(self, model: str) -> bytes:
         """The body, with the engine's own name of the model; a stream ends with its usage, from which the
@@ -261,7 +267,7 @@ class Own:
         models = asked.wishes.models
         place, here = self._found(models)
         sold = bool(place) and self._sellers(asked, models[:place]) > 0  # One that is liked better.
-        mine = asked if here is None else asked.of(models[place])
+        mine = asked if here is None else asked.of(models[place], self._typical_output(models[place]))
         if sold or (here is not None and await self._offloads(mine)):
             bought = await self._bought(asked)
             if bought is not None:
@@ -286,6 +292,9 @@ class Own:
             if (name := self._serves(model)) is not None:
                 return place, name
         return len(models), None
+
+    def _typical_output(self, model: str) -> Tokens:
+        return TYPICAL_ANSWER if self._seller is None else self._seller.typical_output(model)
 
     def _sellers(self, asked: Asked, models: tuple[str, ...]) -> int:
         wishes = replace(asked.wishes, models=models)
@@ -341,7 +350,7 @@ class Own:
             stack.callback(reply.release)
             if reply.status == 200:
                 running.add(content, self._clock.milliseconds())
-                self._engine.note(running, self._clock.milliseconds())
+                self._note(running, self._clock.milliseconds())
             retry = reply.headers.get("Retry-After")
             return Answer(
                 status=reply.status,
@@ -360,7 +369,7 @@ class Own:
                     said = True
                     yield b"".join(b"data: %b\n\n" % payload for payload in wanted)
                 if DONE in payloads:
-                    self._engine.note(running, now)
+                    self._note(running, now)
                     await reply.drain()
                     return
             raise EngineGone("The engine broke off.")
@@ -369,6 +378,12 @@ class Own:
                 raise
             log.warning("engine.gone", error=str(error))
             yield b"data: " + orjson.dumps(told(Unserved("The engine broke off."))) + b"\n\n"
+
+    def _note(self, running: Running, now: Milliseconds) -> None:
+        """It was answered here, to its end."""
+        self._engine.note(running, now)
+        if self._seller is not None and running.counts.output_tokens:
+            self._seller.ended(running.asked.request.model, running.counts.output_tokens)
 
 
 def _count(value: object) -> int | None:

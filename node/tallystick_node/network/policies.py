@@ -48,10 +48,14 @@ class Request:
     """At most, of all answers together; None: the caller set no limit."""
     own: bool
     """By a user of this node, who does not pay."""
+    typical_output: Tokens = TYPICAL_ANSWER
+    """Output tokens that answers of this model had before, as far as the node knows."""
 
     @property
     def expected_output(self) -> Tokens:
-        return TYPICAL_ANSWER if self.output_tokens is None else min(self.output_tokens, TYPICAL_ANSWER)
+        if self.output_tokens is None:
+            return self.typical_output
+        return min(self.output_tokens, self.typical_output)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@ rule orders the providers, what they say is haggled over, and what came of it is
 """
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tallystick.client.choose import Candidate, Choice, Known, Policy, Wanted, choose
@@ -70,6 +70,7 @@ class Attempt:
     def ended(self) -> None:
         home = self.live.world.nodes[self.job.home]
         if self.posted is None:
+            home.record.ended(MODEL, self.job.output)
             self.live.freed(home)
         else:
             self.live.bought(home, self)
@@ -141,7 +142,11 @@ class Live:
             self.serve_here(home, job)
 
     def _request(self, job: Job, *, own: bool) -> Request:
-        return Request(model=MODEL, input_tokens=Tokens(job.input), output_tokens=None, own=own)
+        request = Request(model=MODEL, input_tokens=Tokens(job.input), output_tokens=None, own=own)
+        if not own:
+            return request
+        record = self.world.nodes[job.home].record
+        return replace(request, typical_output=record.typical_output(MODEL, TYPICAL_ANSWER))
 
     def _state(self, node: Node, request: Request, elsewhere: Pace | None = None, sellers: int = 0) -> State:
         assert node.engine is not None
