@@ -77,3 +77,33 @@ def test_a_study_that_there_is_not_is_refused() -> None:
     ended = CliRunner().invoke(app, ["sim", "paper", "--only", "S9"])
     assert ended.exit_code == 1
     assert "S9" in ended.output
+
+
+def test_any_arrivals_run_on_any_machines(tmp_path: Path) -> None:
+    trace, pool, found = (tmp_path / name for name in ("trace.csv", "pool.csv", "figures.json"))
+    trace.write_text("".join(f"{at},300,100\n" for at in range(40)))
+    pool.write_text("model,gpu,count\nQwen3-8B,L4,2\nQwen3-8B,H100,1\n")
+    arguments = [
+        "sim",
+        "paper",
+        "--seeds",
+        "1",
+        "--trace",
+        str(trace),
+        "--pool",
+        str(pool),
+        "--json",
+        str(found),
+    ]
+    ended = CliRunner().invoke(app, arguments)
+    assert ended.exit_code == 0, ended.output
+    figures = {figure["name"]: figure["value"] for figure in json.loads(found.read_text())["figures"]}
+    assert figures["own: ours: lost"] == 0
+    assert figures["own: ours: mean"] < figures["own: single: mean"]
+
+
+def test_a_file_of_no_arrivals_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "trace.csv").write_text("nothing\n")
+    ended = CliRunner().invoke(app, ["sim", "paper", "--trace", str(tmp_path / "trace.csv")])
+    assert ended.exit_code == 1
+    assert "trace.csv" in ended.output

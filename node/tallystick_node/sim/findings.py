@@ -37,7 +37,7 @@ class Found:
 def found(study: str, runs: Runs) -> Found:
     """Of any study."""
     made = Found(figures=_of_each(study, runs), tables=[_latencies(study, runs)])
-    if study in SETTINGS:
+    if not _sweeps(runs) and study not in ("join", "leave", "die"):
         _setting(study, runs, made)
         made.charts += [chart(study, runs) for chart in (_attained, _over_time, _load, _credit)]
     elif study in ("join", "leave", "die"):
@@ -82,7 +82,8 @@ def _ratio(
 
 
 def _setting(study: str, runs: Runs, made: Found) -> None:
-    reported, held = SETTINGS[study].reported, study in HELD_TO
+    reported = SETTINGS[study].reported if study in SETTINGS else None
+    held = study in HELD_TO
     for case, seconds in {} if reported is None else reported.by_arm.items():
         if case in runs:
             values = [run.mean_s() / seconds for run in runs[case]]
@@ -271,6 +272,10 @@ def _swept(study: str, runs: Runs) -> Chart:
             interval([100 * run.bought_of(1) if share else run.mean_s() for run in of]) for _, of in points
         ]
         lines[arm] = _banded([float(x) for x, _ in points], values, len(points[0][1]))
+    for case, of in runs.items():
+        if " " not in case:  # It has nothing to sweep: a level.
+            level = fmean(run.mean_s() for run in of)
+            lines[case] = Line([0.0, 1.0], [level, level])
     return Chart(
         name=study,
         title=f"{study} swept",

@@ -1,8 +1,9 @@
 """`tally-node sim paper`: the paper's experiments over many seeds, in tables, figures and charts."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.progress import track
@@ -11,12 +12,16 @@ from tallystick_node.sim.findings import beside_the_paper, found
 from tallystick_node.sim.plot import draw, require_matplotlib
 from tallystick_node.sim.report import targets_table, write_json
 from tallystick_node.sim.spread import spread
-from tallystick_node.sim.studies import STUDIES, Measured
+from tallystick_node.sim.studies import STUDIES, Measured, Run, own
 
 
 class StudyUnknown(Exception):
     def __init__(self, actual: str):
         super().__init__(f"There is no study {actual}. There are {', '.join(STUDIES)}.")
+
+
+OWN: Final = "own"
+"""The study of arrivals or machines that the caller names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +31,43 @@ class Piece:
     study: str
     case: str
     seed: int
+    trace: Path | None = None
+    pool: Path | None = None
 
 
 def measure(piece: Piece) -> Measured:
-    return STUDIES[piece.study]()[piece.case](piece.seed)
+    return _cases(piece.study, piece.trace, piece.pool)[piece.case](piece.seed)
+
+
+def _cases(study: str, trace: Path | None, pool: Path | None) -> Mapping[str, Run]:
+    return own(trace, pool) if study == OWN else STUDIES[study]()
 
 
 def paper(
-    *, seeds: int, only: Collection[str], json: Path | None, out: Path | None, console: Console
+    *,
+    seeds: int,
+    only: Collection[str],
+    trace: Path | None,
+    pool: Path | None,
+    json: Path | None,
+    out: Path | None,
+    console: Console,
 ) -> None:
-    """`only`: studies by name; all where empty. Raises StudyUnknown, MatplotlibMissing, OSError."""
+    """`only`: studies by name; all where empty. With a trace or a pool of the caller's, these alone. Raises
+    StudyUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError."""
     for name in only:
         if name not in STUDIES:
             raise StudyUnknown(name)
     if out is not None:
         require_matplotlib()
         out.mkdir(parents=True, exist_ok=True)
-    names = [name for name in STUDIES if not only or name in only]
-    work = [Piece(name, case, seed) for name in names for case in STUDIES[name]() for seed in range(seeds)]
+    names = [name for name in STUDIES if not only or name in only] if trace is pool is None else [OWN]
+    work = [
+        Piece(name, case, seed, trace, pool)
+        for name in names
+        for case in _cases(name, trace, pool)
+        for seed in range(seeds)
+    ]
     runs = _done(work, console)
     figures = []
     for name in names:
@@ -56,7 +80,8 @@ def paper(
                 draw(out, chart)
     console.print(beside_the_paper(runs), targets_table(figures))
     if json is not None:
-        write_json(json, "tally-node sim paper", {"seeds": seeds, "only": names}, figures)
+        named = {"trace": trace and str(trace), "pool": pool and str(pool)}
+        write_json(json, "tally-node sim paper", {"seeds": seeds, "only": names, **named}, figures)
 
 
 def _done(work: Sequence[Piece], console: Console) -> dict[str, dict[str, list[Measured]]]:

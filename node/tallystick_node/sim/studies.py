@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from math import inf
+from pathlib import Path
 from statistics import fmean
 from typing import Final
 
@@ -18,6 +19,7 @@ from tallystick_node.network.policies import ByLoad, Paper, Policy
 from tallystick_node.sim.central import Central, papers, strong
 from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.duelling import Duelling
+from tallystick_node.sim.hardware import Hardware, read_pool
 from tallystick_node.sim.outcome import Sample, quantile
 from tallystick_node.sim.settings import (
     CHURN_AT,
@@ -32,12 +34,14 @@ from tallystick_node.sim.settings import (
     STAKES,
     Setting,
 )
-from tallystick_node.sim.workload import Arrival, Piece, scheduled
+from tallystick_node.sim.workload import Arrival, Piece, azure, scheduled, trace
 from tallystick_node.sim.world import MINIMUM_STAKE, Dispatch, NodeSpec, World
 
 DRAIN_S: Final = 3_600.0
 """After the last arrival: what has not ended by then is a miss."""
 SAMPLE_S: Final = 10.0
+AZURE_RATE, AZURE_SECONDS = 5.5, 600.0
+"""Requests a second, as the public chat trace has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,23 @@ def _setting(its: Setting, arm: str, seed: int) -> Measured:
     nodes = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for machine in its.machines]
     arrivals = scheduled(its.schedule, LENGTHS, seed=seed)
     return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=its.seconds, seed=seed)
+
+
+def own(trace: Path | None, pool: Path | None) -> Mapping[str, Run]:
+    """Any arrivals on any machines, each arm: ten minutes of the public chat trace where none are named, and
+    the machines of S1. Whose user asks is drawn. Raises TraceUnreadable, BadPool."""
+    machines = SETTINGS["S1"].machines if pool is None else read_pool(pool)
+    return {arm: partial(_own, trace, machines, arm) for arm in ARMS}
+
+
+def _own(path: Path | None, machines: Sequence[Hardware], arm: str, seed: int) -> Measured:
+    homes = range(len(machines))
+    if path is None:
+        arrivals = list(azure(AZURE_RATE, AZURE_SECONDS, homes=homes, seed=seed))
+    else:
+        arrivals = list(trace(path, homes=homes, seed=seed))
+    nodes = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for machine in machines]
+    return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=arrivals[-1].at, seed=seed)
 
 
 # ------------------------------------------------------------------------------------------ churn
