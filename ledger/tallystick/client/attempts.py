@@ -66,6 +66,10 @@ class Attempt:
     """No other provider could serve instead."""
     connect_s: float | None = None
     """Seconds to connect in, where others wait to serve; None: as long as the caller says."""
+    leave_s: float | None = None
+    """To say anything at all in, where others wait to serve; None: as long as the caller says."""
+    left: bool = False
+    """It did not, and somebody else is asked."""
     expect: Expected | Redeemed | None = None
     """What its provider is told of the time that it may take; None: nothing, and it promises nothing."""
     quote: Quote | None = None

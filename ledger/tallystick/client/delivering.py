@@ -49,7 +49,7 @@ class Settler(Protocol):
 class Shown:
     """What the caller of one request has been told so far, whoever serves it."""
 
-    __slots__ = ("_ask", "attempt", "gathered", "hedged", "outcome", "said", "sink", "told")
+    __slots__ = ("_ask", "attempt", "gathered", "hedged", "left", "outcome", "said", "sink", "told")
 
     def __init__(self, ask: Ask, *, hedged: bool = False):
         self._ask = ask
@@ -60,6 +60,8 @@ class Shown:
         self.attempt: Attempt | None = None
         """The last one."""
         self.outcome: Outcome | None = None
+        self.left: list[Outcome] = []
+        """Of those that were asked before, and may cost something."""
         self.sink: Sink
         self.gathered: Gather | None
         self.said: Said | None
@@ -87,8 +89,16 @@ class Shown:
             return self.outcome
         if not self.told:
             self.start()
-        self.outcome = Outcome(*place)
+        self.leave()
+        self.outcome = Outcome(*place, left=self.left)
         return self.outcome
+
+    def leave(self) -> None:
+        """Whoever was asked last and has not said what came of it is asked no more by this caller."""
+        if self.outcome is not None and not self.outcome.done:
+            self.outcome.left = []  # They are the next one's.
+            self.left.append(self.outcome)
+            self.outcome = None
 
     def rest(self) -> Ask | None:
         """The request for what is missing; None: nobody can go on, or nobody may."""
@@ -146,23 +156,29 @@ class Delivery:
             raise
         except ProviderUnreachable:
             outcome.done = not attempt.sent
+            if attempt.left:
+                self._limit(attempt, outcome)
             raise
         except httpx2.TransportError:
             if attempt.hung_up and shown.said is not None:  # Its caller will not come back for the rest.
-                outcome.most = attempt.limited = attempt.most_due
-                self._purse.limit(pending, attempt.limited)
+                self._limit(attempt, outcome)
             raise
         finally:
             self._outcomes.watch(outcome)
             outcome.quote, outcome.pace = attempt.quote, attempt.observed
             self._purse.active.discard(pending.nonce)
-            lost = not outcome.done and shown.said is None and not shown.hedged
+            lost = not (outcome.done or shown.said is not None or shown.hedged or attempt.left)
             whole = not outcome.cut and not outcome.earlier
             if lost or (call.idempotency_key and outcome.done and whole):
                 self._lost.keep(call, attempt)
             self._settler.settle(pending.channel, within=0.03 if outcome.done else 0.3)
         if outcome.cut:
             raise AnswerCut("The provider ended the answer before its end.", streamed=attempt.ask.stream)
+
+    def _limit(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Before anybody else is asked: what came of it is paid, and no work that nobody waits for."""
+        outcome.most = attempt.limited = attempt.most_due
+        self._purse.limit(attempt.pending, attempt.limited)
 
     def _resuming(self, attempt: Attempt, call: Call, shown: Shown, outcome: Outcome) -> Flow[None]:
         attempt.shown, begun = 0, False
@@ -199,9 +215,12 @@ class Delivery:
                 if not begun:
                     raise
                 raise httpx2.RemoteProtocolError("The provider has forgotten the answer.") from error
-            except httpx2.TimeoutException:
+            except httpx2.TimeoutException as error:
                 if exchange is not None:
                     yield Drop(exchange)
+                elif attempt.leave_s is not None and not begun and isinstance(error, httpx2.ReadTimeout):
+                    attempt.left = True
+                    raise ProviderUnreachable("The provider says nothing.") from error
                 raise  # the caller's patience, not ours
             except httpx2.TransportError as error:
                 if exchange is not None:

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from threading import Condition, Lock, Thread
 from typing import Any, TypeVar, assert_never
@@ -113,6 +113,7 @@ class Blocking:
             case Send():
                 request = _request(effect)
                 response = self._pools.of(effect.endpoint).blocking.handle_request(request)
+                _allow(request, effect.timeout)
                 assert isinstance(response.stream, httpx2.SyncByteStream)
                 exchange = Exchange(response, iter(response.stream), effect.timeout.get("read"))
                 self._open.append(exchange)
@@ -276,6 +277,7 @@ class Asynchronous:
             case Send():
                 request = _request(effect)
                 response = await self._pools.of(effect.endpoint).asynchronous.handle_async_request(request)
+                _allow(request, effect.timeout)
                 assert isinstance(response.stream, httpx2.AsyncByteStream)
                 exchange = Exchange(response, aiter(response.stream), effect.timeout.get("read"))
                 self._open.append(exchange)
@@ -347,13 +349,22 @@ class _Boxed:
 
 
 def _request(effect: Send) -> httpx2.Request:
+    timeout = dict(effect.timeout)
+    if effect.head_s is not None:
+        allowed = timeout.get("read")
+        timeout["read"] = effect.head_s if allowed is None else min(effect.head_s, allowed)
     return httpx2.Request(
         "POST",
         effect.endpoint.url.rstrip("/") + effect.path,
         headers=effect.headers,
         content=effect.body,
-        extensions={"timeout": dict(effect.timeout)},
+        extensions={"timeout": timeout},
     )
+
+
+def _allow(request: httpx2.Request, timeout: Mapping[str, float | None]) -> None:
+    """To read the body in: the transport looks when it begins with that."""
+    request.extensions["timeout"].update(timeout)
 
 
 def _hang_up(exchange: Exchange) -> None:

@@ -55,6 +55,9 @@ class Send:
     body: bytes
     headers: Mapping[str, str]
     timeout: Mapping[str, float | None]
+    head_s: float | None = None
+    """Seconds for each read of the answer's head, where that is less than `timeout` says; its body has what
+    that says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ candidates, an answer that breaks off is gone on with elsewhere where the caller
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 from typing import TYPE_CHECKING, Final
 
@@ -33,6 +33,7 @@ from tallystick.protocol.errors import (
 )
 from tallystick.protocol.expect import Expected, Redeemed, Size
 from tallystick.protocol.quote import Quote
+from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Atoms, Hash32, Tokens
 
 if TYPE_CHECKING:
@@ -44,6 +45,12 @@ _ANSWER_S: Final = 5.0
 """To say what it holds of a channel in, while other providers are left."""
 _LATE: Final = 1.645
 """Standard deviations: one in twenty first tokens comes later, by what is known of the provider."""
+_VERY_LATE: Final = 2.326
+"""The same: one in a hundred."""
+_TIMES: Final = 3.0
+"""So many times as long, and a provider that has not said a word is left …"""
+_LEAST_S: Final = 5.0
+"""… but not before: a gateway may be starting again, or the way to it be bad for a moment."""
 _GRACE_S: Final = 0.1
 """For the way there and back."""
 FIRST_PAUSE_S: Final = 0.005
@@ -58,6 +65,14 @@ class Terms:
     connect_s: float | None
     expect: Expected | Redeemed | None
     quote: Quote | None
+    leave_s: float | None = None
+
+    @property
+    def pace(self) -> Pace | None:
+        """Promised, or said of itself."""
+        if self.quote is not None:
+            return self.quote.pace
+        return self.expect.pace if isinstance(self.expect, Expected) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +174,8 @@ class Search:
                 expect=self._haggling.says(choice.posted, choice.expected),
                 quote=self._haggling.held.get(choice.posted.offer_hash),
             )
+            if len(rest) > 1:
+                terms = replace(terms, leave_s=self._leaves_after(choice.posted, terms))
             hedge = self._hedge(rest, terms)
             if (yield from self._served(choice.posted, terms, hedge)):
                 return True
@@ -171,15 +188,27 @@ class Search:
         caller does not want it, or nothing was promised, or there is nobody."""
         if not self._ask.hedges or self._broken is not None or len(ordering) < 2:
             return None
-        pace = terms.quote.pace if terms.quote is not None else getattr(terms.expect, "pace", None)
+        pace, (first, second) = terms.pace, ordering
         if pace is None:
             return None
-        record, (first, second), now = self._payer.record, ordering, self._payer.now()
-        provider = first.posted.offer.provider
-        late = record.ratio(provider, 1.0, now=now) * exp(_LATE * record.spread(provider))
         says = self._haggling.says(second.posted, second.expected)
         own = Terms(alone=False, connect_s=_CONNECT_S, expect=says, quote=None)
-        return Hedge(second.posted, own, pace.first_s * max(1.0, late) + _GRACE_S)
+        return Hedge(second.posted, own, pace.first_s * self._late(first.posted, _LATE) + _GRACE_S)
+
+    def _leaves_after(self, posted: PostedOffer, terms: Terms) -> float | None:
+        """Seconds without the head of a stream, after which the next one is asked; None: the caller's
+        patience is all there is."""
+        if terms.pace is None:
+            return None
+        read = self._call.timeout.get("read")
+        leave_s = max(_LEAST_S, _TIMES * terms.pace.first_s * self._late(posted, _VERY_LATE))
+        return leave_s if read is None or leave_s < read else None
+
+    def _late(self, posted: PostedOffer, deviations: float) -> float:
+        """So many times what was promised, by what is known of the provider."""
+        record, provider = self._payer.record, posted.offer.provider
+        ratio = record.ratio(provider, 1.0, now=self._payer.now())
+        return max(1.0, ratio * exp(deviations * record.spread(provider)))
 
     def _served(self, posted: PostedOffer, terms: Terms, hedge: Hedge | None) -> Flow[bool]:
         """Whether this one has served it; where not, more is known."""
@@ -271,14 +300,14 @@ class Search:
         first = self._contender(posted, terms, self._before)
         second = self._contender(hedge.posted, hedge.terms, before)
         heard = yield from race(first, second, hedge.after_s)
-        self._shown = heard.shown
+        self._shown.leave()
+        left, self._shown = self._shown.left, heard.shown
         unheard = (second if heard is first else first).shown
         other = unheard.attempt
         if other is not None and other.sent:
             self._before = Atoms(self._before + other.may_cost)
-            assert unheard.outcome is not None
-            assert heard.shown.outcome is not None
-            heard.shown.outcome.left.append(unheard.outcome)
+            unheard.leave()
+        heard.shown.left.extend((*left, *unheard.left))
         if heard is second:  # the other one did not keep its promise, as far as can be told
             self._payer.record.failed(posted.offer.provider, now=self._payer.now())
         yield from heard.rest()
@@ -301,7 +330,7 @@ class Search:
             if terms.connect_s is not None:
                 beginning = hurrying(beginning, terms.connect_s, _ANSWER_S)
             attempt = yield from beginning
-            attempt.alone, attempt.connect_s = terms.alone, terms.connect_s
+            attempt.alone, attempt.connect_s, attempt.leave_s = terms.alone, terms.connect_s, terms.leave_s
             attempt.expect, attempt.quote = terms.expect, terms.quote
             attempt.goes_on = self._broken is not None
             try:
