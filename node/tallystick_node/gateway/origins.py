@@ -34,7 +34,8 @@ from tallystick_node.network.users import Users
 
 _LOOK_S: Final = 1.0
 _MARKET_S: Final = 10.0
-"""Between looks at who sells what."""
+"""Between looks at who sells what, where the chain says nothing new of it: offers expire, and what is left to
+spend changes."""
 _REFILL_S: Final = 30.0
 
 log = structlog.get_logger("tallystick.origins")
@@ -66,6 +67,9 @@ class Origins:
         if self._moves:
             gateway.promises.beside = self
         self._upstream, self._clock, self._metrics = upstream, clock, metrics
+        self._offers_changed = True
+        """On chain, since who sells what was last looked at."""
+        self._looked_at = Milliseconds(0)
         self.own: Own | None = None
 
     @property
@@ -149,9 +153,13 @@ class Origins:
             yield "prices.follow", policy.price_every_s, lambda: self._follow_prices(renew)
             yield "stake.follow", policy.stake_every_s, self._follow_stake
         if self.origin is not None:
-            yield "market.look", _MARKET_S, self.origin.look
+            yield "market.look", _LOOK_S, self._look_at_market
         if offload is not None and offload.deposit:
             yield "account.refill", _REFILL_S, lambda: self._refill(Atoms(offload.deposit))
+
+    def see_offers(self) -> None:
+        """The chain says something new of who sells what."""
+        self._offers_changed = True
 
     # ------------------------------------------------------------------------------------------ what is sold
 
@@ -206,6 +214,13 @@ class Origins:
         return list(self._gateway.books.holding())
 
     # ------------------------------------------------------------------------------------- prices and stake
+
+    async def _look_at_market(self) -> None:
+        assert self.origin is not None
+        now = self._clock.milliseconds()
+        if self._offers_changed or now - self._looked_at >= 1_000 * _MARKET_S:
+            self._offers_changed, self._looked_at = False, now
+            await self.origin.look()
 
     async def _look(self) -> None:
         for mean in (self._usage, self._usage_of_stake):

@@ -130,6 +130,7 @@ class Node:
         )
         self._renewing = asyncio.Lock()
         self.origins = Origins(config, provider, self.gateway, upstream, clock, self.metrics)
+        self.watch.on_offers = self.origins.see_offers
         relay = Relay(
             self.books,
             upstream,

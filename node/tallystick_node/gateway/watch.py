@@ -44,6 +44,8 @@ from tallystick_node.gateway.grants import Grants
 from tallystick_node.gateway.tab import Tab
 from tallystick_node.store.records import Born
 
+_OFFERS = (OfferPosted, OffersWithdrawn, Staked, UnstakeRequested, Slashed, ReceiptKeySet)
+"""What changes who sells what, and by whose word."""
 _BACKOFF_S = 10
 """After the chain refused or lost a transaction: by then its outcome is known."""
 log = structlog.get_logger("tallystick.watch")
@@ -95,6 +97,8 @@ class ChainWatch:
         """A database that is new was not there before."""
         self._birth: int | None = None
         """The first block that was seen to be later, by this process."""
+        self.on_offers: Callable[[], None] = lambda: None
+        """Told when the chain says something new of who sells what."""
 
     async def poll(self) -> None:
         """Raises ChainError; nothing is lost by it."""
@@ -154,6 +158,8 @@ class ChainWatch:
             self._follower.start_over()
             raise ChainDisputed(f"The chain's node tells of what no true chain holds: {error}") from error
         self._journal.forget(update.final)
+        if update.rewound_to is not None or any(isinstance(event, _OFFERS) for event in update.events):
+            self.on_offers()
         return changed
 
     def _rewind(self, block: int) -> dict[ChannelId, Tab]:
