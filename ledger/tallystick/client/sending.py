@@ -122,7 +122,7 @@ class Sender:
                 body=pending.body,
                 headers=headers,
                 timeout=call.timeout,
-                head_s=attempt.leave_s if pending.streamed else None,
+                head_s=attempt.leave_s if pending.streamed and not attempt.shown else None,
             ))  # fmt: skip
             point("answer.begun")
             if exchange.status < 300:
