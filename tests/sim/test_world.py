@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from functools import cache
+from math import inf
 
 import pytest
 
 from tallystick.client.rules import stake_weighted
-from tallystick_node.network.policies import Paper
+from tallystick.protocol.units import Atoms
+from tallystick_node.gateway.settling import SettlePolicy
+from tallystick_node.network.policies import ByLoad, Paper
 from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.hardware import twelve
+from tallystick_node.sim.links import Links
 from tallystick_node.sim.outcome import Result
-from tallystick_node.sim.workload import CHAT, poisson
+from tallystick_node.sim.workload import CHAT, Arrival, poisson
 from tallystick_node.sim.world import Dispatch, NodeSpec, World
 
 SECONDS = 40.0
@@ -61,3 +65,45 @@ def test_what_a_node_that_goes_has_begun_is_ended(dies: bool) -> None:
     assert len(result.served()) == len(result.outcomes)
     assert any(outcome.moves for outcome in result.outcomes) is dies
     assert all(outcome.at != 0 for outcome in result.outcomes if outcome.arrival.at > 25)
+
+
+def test_what_is_lost_on_the_way_costs_time_and_no_answer() -> None:
+    """A quarter of all messages."""
+    specs = [NodeSpec(hardware=each) for each in twelve()]
+    world = World(specs, Live(), seed=1, links=Links(loss=0.25))
+    lossy = world.run(poisson(20, SECONDS, CHAT, homes=range(12), seed=1), until=SECONDS + 60)
+    assert len(lossy.served()) == len(lossy.outcomes) == len(ours().outcomes)
+    bought = [(one, other) for one, other in zip(lossy.outcomes, ours().outcomes, strict=True) if one.cost]
+    later = [one.first_s - other.first_s for one, other in bought if other.cost]
+    assert sum(later) / len(later) > 0.1
+
+
+def test_all_that_was_earned_is_settled_by_those_that_leave() -> None:
+    """Every tab is settled when it is old, or large, or its provider goes; few transactions do it."""
+    specs = [NodeSpec(hardware=each, leaves_at=30) for each in twelve()]
+    specs += [NodeSpec(hardware=None)] * 4
+    settling = SettlePolicy(amount=Atoms(100_000), interval_s=20, minimum=Atoms(1))
+    world = World(specs, Live(), seed=1, settling=settling)
+    arrivals = [*poisson(10, 30, CHAT, homes=range(12, 16), seed=1), Arrival(90, 12, 10, 10)]
+    result = world.run(arrivals, until=100)
+    assert [item.at for item in result.outcomes if item.finished == inf] == [-1]  # Whom nobody was left for.
+    assert all(node.till.unsettled == 0 for node in world.nodes)
+    assert sum(node.earned for node in world.nodes) > 0
+    assert 12 <= result.counts["transactions.settlements"] < len(result.outcomes) / 2
+
+
+def test_prices_follow_the_load_from_the_next_block_on() -> None:
+    """What was asked for at the old price costs that."""
+    dear = ByLoad(lowest=500, highest=4_000)
+    specs = [NodeSpec(hardware=each, policy=dear) for each in twelve()[:2]] + [NodeSpec(hardware=None)]
+    world = World(specs, Live(), seed=1, block_s=7.0)
+    result = world.run(poisson(2, 150, CHAT, homes=[2], seed=1), until=250)
+    assert result.counts["transactions.offer"] >= 2
+    at_first = [item for item in result.outcomes if item.arrival.at < 60]
+    at_last = [item for item in result.outcomes if item.arrival.at > 130]
+    costs = [
+        sum(item.cost for item in some) / sum(item.arrival.input + 3 * item.arrival.output for item in some)
+        for some in (at_first, at_last)
+    ]
+    assert costs[0] == pytest.approx(0.2, rel=0.01)  # Atoms a token: nobody's price has changed yet.
+    assert costs[1] < 0.9 * costs[0]

@@ -14,6 +14,7 @@ from typing import Final
 
 from tallystick.client.ask import Ask
 from tallystick.client.flow import Exchange
+from tallystick.client.haggling import held_to
 from tallystick.client.purse import Pending
 from tallystick.protocol.expect import Expected, Redeemed
 from tallystick.protocol.pricing import cost_up
@@ -139,14 +140,8 @@ class Attempt:
 
     @property
     def promised(self) -> Pace | None:
-        """What its provider is held to: its quote, or what its advert let one expect where that is better.
-        Who advertises an empty queue gains nothing by quoting a long one then, nor by quoting nothing."""
-        quoted = None if self.quote is None else self.quote.pace
-        if not isinstance(self.expect, Expected):
-            return quoted
-        output = self.expect.size.output_tokens
-        paces = [pace for pace in (self.expect.pace, quoted) if pace is not None]
-        return min(paces, key=lambda pace: pace.total_s(output))
+        """What its provider is held to."""
+        return held_to(self.expect, None if self.quote is None else self.quote.pace)
 
 
 class LostAttempts:

@@ -12,6 +12,7 @@ from typing import Final, overload
 from tallystick.client.drawing import Lots
 from tallystick.client.steering import Steering
 from tallystick.ports import UNSEEN, PostedOffer, Seen
+from tallystick.protocol.expect import Size
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.rating import TYPICAL_SPREAD
@@ -57,6 +58,11 @@ class Wanted:
         return Tokens(min(self.output_tokens, self.typical_output))
 
 
+def size_of(wanted: Wanted) -> Size:
+    """As a provider is told of it."""
+    return Size(input_tokens=wanted.input_tokens, output_tokens=wanted.expected_output)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """An offer, and what is known of whoever stands behind it."""
@@ -94,8 +100,12 @@ class Candidate:
 
     def foreseen(self, wanted: Wanted) -> Pace | None:
         """What the provider's own word lets one expect; None where it said nothing."""
+        return self.foreseen_under(None if self.quoted is not None else self.load, wanted)
+
+    def foreseen_under(self, load: Load | None, wanted: Wanted) -> Pace | None:
+        """The same by one that knows its `load` already."""
         status = self.seen.status
-        if self.quoted is not None or status is None or (load := self.load) is None:
+        if self.quoted is not None or load is None or status is None:
             return self.quoted
         return pace(
             status.speed,

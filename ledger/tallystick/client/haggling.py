@@ -68,3 +68,15 @@ class Haggling:
 def promises_enough(quote: Quote, expect: Expected | Redeemed | None) -> bool:
     """By its own word it had no reason to bounce what expected so."""
     return not isinstance(expect, Expected) or expect.tolerates(quote.pace)
+
+
+def held_to(expect: Expected | Redeemed | None, quoted: Pace | None) -> Pace | None:
+    """What a provider that took a request is held to: its quote, or what its advert let one expect where that
+    is better. Who advertises an empty queue gains nothing by quoting a long one then, nor by quoting nothing.
+    None: it promised nothing."""
+    if not isinstance(expect, Expected):
+        return quoted
+    if quoted is None:
+        return expect.pace
+    output = expect.size.output_tokens
+    return expect.pace if expect.pace.total_s(output) <= quoted.total_s(output) else quoted

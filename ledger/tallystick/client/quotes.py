@@ -25,7 +25,7 @@ from tallystick.protocol.wire import QUOTES_PATH, signed_from_json
 
 PROBED: Final = 3
 """Providers that are asked at once."""
-_ASKING_S: Final = 0.5
+ASKING_S: Final = 0.5
 """For all of them together: whoever takes longer to say how long it takes has said enough."""
 
 ChannelTo = Callable[[PostedOffer], Flow[OpenChannel]]
@@ -45,7 +45,7 @@ class Quotes:
         asked = [self._ask_one(posted, size, channel_to) for posted in offers]
 
         def over() -> Flow[None]:
-            yield Sleep(_ASKING_S)
+            yield Sleep(ASKING_S)
 
         ends = yield Together([*asked, over()], lambda ends: ends[-1] is not None or None not in ends[:-1])
         assert isinstance(ends, list)
@@ -58,9 +58,9 @@ class Quotes:
     def _ask_one(self, posted: PostedOffer, size: Size, channel_to: ChannelTo) -> Flow[Quote | None]:
         inquiry = Inquiry(offer_hash=posted.offer_hash, size=size)
         try:
-            channel = yield from hurrying(channel_to(posted), _ASKING_S)
+            channel = yield from hurrying(channel_to(posted), ASKING_S)
             endpoint = endpoint_of(posted.offer)
-            answer = yield from hurrying(self._asking(channel, endpoint, inquiry), _ASKING_S)
+            answer = yield from hurrying(self._asking(channel, endpoint, inquiry), ASKING_S)
             if isinstance(answer, Refusal):
                 return None
             signed = _read(answer)

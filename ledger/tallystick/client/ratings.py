@@ -6,7 +6,6 @@ It goes to some gateway, which passes it on; never to the one that it is about, 
 import logging
 import random
 from collections.abc import Callable, Sequence
-from math import log
 from typing import Final
 
 import httpx2
@@ -16,7 +15,7 @@ from tallystick.client.flow import BRIEFLY, Endpoint, Flow, Send, read_all, send
 from tallystick.client.holdings import OpenChannel
 from tallystick.client.listing import Listing
 from tallystick.client.purse import Purse
-from tallystick.client.record import Record
+from tallystick.client.record import Record, is_news
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.signed import Signed, sign
 from tallystick.protocol.status import Rating
@@ -25,13 +24,6 @@ from tallystick.protocol.units import Address, ChannelId, Milliseconds
 from tallystick.protocol.wire import RATINGS_PATH
 from tallystick.reach import reachable_safely
 
-_APART_MS: Final = 12_000
-"""Between two ratings of one channel, at least: nodes hear none sooner than `hearsay.RATED` intervals after
-the last one."""
-_STALE_MS: Final = 30_000
-"""After which what was said is said again."""
-_NEWS: Final = 0.1
-"""By which the logarithm of the ratio moves where it is worth a word."""
 _ANSWER_LIMIT: Final = 1 << 12
 _LOG: Final = logging.getLogger("tallystick.client")
 
@@ -63,7 +55,7 @@ class Ratings:
         """Says what there is to say now. Where it cannot, it says so the next time."""
         provider = channel.key.provider
         ratio, count = self._record.rating(provider)
-        if not count or not self._is_news(channel, ratio, count):
+        if not count or not is_news(self._said.get(channel.id), ratio, count, now=self._now()):
             return
         others = self._others(provider)
         paid = self._purse.acknowledged(channel, max(0, channel.tally.count - 1), 1)
@@ -95,14 +87,6 @@ class Ratings:
             yield from read_all(exchange, _ANSWER_LIMIT, self._now)
         except (httpx2.TransportError, MarketError) as error:
             _LOG.info("rating.unsaid error=%s", type(error).__name__)
-
-    def _is_news(self, channel: OpenChannel, ratio: int, count: int) -> bool:
-        last = self._said.get(channel.id)
-        if last is None:
-            return True
-        since = self._now() - last[2]
-        moved = abs(log(ratio / last[0])) > _NEWS or count >= 2 * last[1]
-        return since >= _APART_MS and (moved or (since >= _STALE_MS and count != last[1]))
 
     def _others(self, provider: Address) -> list[Endpoint]:
         """Gateways of everybody else."""

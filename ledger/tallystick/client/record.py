@@ -30,6 +30,13 @@ _SHARED_WEIGHT: Final = 2.0
 """What others found counts as so many answers of one's own."""
 _FIRST_REST, _LONGEST_REST = 1_000, 60_000
 """Milliseconds for which a provider that failed is left alone: at first, and after many failures."""
+_APART_MS: Final = 12_000
+"""Between two ratings of one channel, at least: nodes hear none sooner than `hearsay.RATED` intervals after
+the last one."""
+_STALE_MS: Final = 30_000
+"""After which what was said is said again."""
+_NEWS: Final = 0.1
+"""By which the logarithm of the ratio moves where it is worth a word."""
 _REMEMBERED: Final = 4_096
 """Providers, and models; those not heard of for longest are forgotten first."""
 
@@ -137,6 +144,16 @@ class Record:
         """Output tokens of an answer of that model, as they were before; `otherwise` where there was none."""
         mean, count = self._lengths.get(model, (0.0, 0))
         return Tokens(max(1, round(mean))) if count else otherwise
+
+
+def is_news(said: tuple[int, int, Milliseconds] | None, ratio: int, count: int, *, now: Milliseconds) -> bool:
+    """Whether a rating is worth telling others. `said`: the last one: ratio, count and when; None: none."""
+    if said is None:
+        return True
+    before, counted, at = said
+    since = now - at
+    moved = abs(log(ratio / before)) > _NEWS or count >= 2 * counted
+    return since >= _APART_MS and (moved or (since >= _STALE_MS and count != counted))
 
 
 def _rest(times: int) -> int:

@@ -13,7 +13,7 @@ from tallystick.protocol.wire import Terms, signed_from_json
 
 ROOM: Final = 30_000
 """Milliseconds for which a request waits for room: in a provider's credit, or in the budget."""
-_PASSING: Final = 5_000
+PASSING: Final = 5_000
 """The same for a provider that cannot sell for the moment."""
 _PASSES: Final = frozenset({"chain-stale", "chain-disputed", "busy", "declined", "unready"})
 """A gateway's codes for that. Nothing is wrong with the request."""
@@ -36,7 +36,7 @@ class Refusal:
     """Of one that bounced; whose word it is is not proven."""
 
     def error(self) -> ProviderRefused:
-        patience = _PASSING if self.code in _PASSES else 0
+        patience = PASSING if self.code in _PASSES else 0
         if self.code == CreditExceeded.code and (
             self.terms is None or self.terms.owed + self.terms.reserved > 0
         ):

@@ -23,7 +23,7 @@ from tallystick.client.choose import (
 )
 from tallystick.client.steering import Steering
 from tallystick.protocol.eip712 import keccak
-from tallystick.protocol.speed import Pace, slowdown_s
+from tallystick.protocol.speed import Load, Pace, slowdown_s
 from tallystick.protocol.units import Atoms
 
 # -------------------------------------------------------------------------------------------- one thing alone
@@ -137,15 +137,17 @@ class Quoted(Drawing):
         yield from full
 
     def _ranked(self, compared: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
-        expected = [candidate.foreseen(wanted) for candidate in compared]
+        loads = [candidate.load for candidate in compared]
+        expected = [item.foreseen_under(load, wanted) for item, load in zip(compared, loads, strict=True)]
         tickets = [_ticket(candidate, wanted) for candidate in compared]
-        scores = self._scores(compared, expected, tickets, wanted)
+        scores = self._scores(compared, loads, expected, tickets, wanted)
         ranked = sorted(zip(map(_full, compared), scores, tickets, range(len(compared)), strict=True))
         return [Choice(posted=compared[i].posted, expected=expected[i]) for *_, i in ranked]
 
     def _scores(
         self,
         candidates: Sequence[Candidate],
+        loads: Sequence[Load | None],
         expected: Sequence[Pace | None],
         tickets: Sequence[bytes],
         wanted: Wanted,
@@ -153,8 +155,8 @@ class Quoted(Drawing):
         """Of whom nothing is known is taken to be as slow as the slowest that speaks, by its own word: a bad
         record is nobody else's."""
         known = [
-            None if pace is None else self._times_s(candidate, pace, wanted)
-            for candidate, pace in zip(candidates, expected, strict=True)
+            None if pace is None else self._times_s(candidate, load, pace, wanted)
+            for candidate, load, pace in zip(candidates, loads, expected, strict=True)
         ]
         slowest = max((said for said, _ in filter(None, known)), default=1.0)
         times = [slowest if pair is None else pair[1] for pair in known]
@@ -171,15 +173,21 @@ class Quoted(Drawing):
             for time, cost, ticket in zip(times, costs, tickets, strict=True)
         ]
 
-    def _times_s(self, candidate: Candidate, expected: Pace, wanted: Wanted) -> tuple[float, float]:
+    def _times_s(
+        self, candidate: Candidate, load: Load | None, expected: Pace, wanted: Wanted
+    ) -> tuple[float, float]:
         """(by its own word, or by its record where that is better; by its record), with the toll."""
         own, ratio = expected.total_s(wanted.expected_output), candidate.seen.ratio
-        status, load = candidate.seen.status, candidate.load
+        status = candidate.seen.status
         taken = 0.0
         if status is not None and load is not None:
-            size = {"input_tokens": wanted.input_tokens, "output_tokens": wanted.expected_output}
-            taken = self.toll * slowdown_s(status.speed, load, **size)
-        return min(1.0, ratio) * own + taken, ratio * own + taken
+            taken = self.toll * slowdown_s(
+                status.speed,
+                load,
+                input_tokens=wanted.input_tokens,
+                output_tokens=wanted.expected_output,
+            )
+        return (ratio if ratio < 1.0 else 1.0) * own + taken, ratio * own + taken
 
 
 quoted: Final[Policy] = Quoted()

@@ -14,16 +14,16 @@ import httpx2
 
 from tallystick.client.ask import Ask, worst_cost
 from tallystick.client.attempts import Call
-from tallystick.client.choose import Choice, Wanted
+from tallystick.client.choose import Choice, size_of
 from tallystick.client.delivering import Shown
 from tallystick.client.errors import AnswerCut, NoEligibleOffer, ProviderRefused, ProviderUnreachable
 from tallystick.client.flow import Flow, Sleep, hurrying
-from tallystick.client.haggling import Haggling, promises_enough
 from tallystick.client.hedging import Contender, race
 from tallystick.client.purse import OpenChannel
 from tallystick.client.quotes import PROBED
 from tallystick.client.refusals import BOUNCED, ROOM
 from tallystick.client.sending import ChannelGone
+from tallystick.client.standing import CONNECT_S, Standing
 from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import (
     BudgetError,
@@ -31,16 +31,14 @@ from tallystick.protocol.errors import (
     TotalBudgetExceeded,
     WorstCaseExceedsCredit,
 )
-from tallystick.protocol.expect import Expected, Redeemed, Size
+from tallystick.protocol.expect import Expected, Redeemed
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Pace
-from tallystick.protocol.units import Atoms, Hash32, Tokens
+from tallystick.protocol.units import Atoms, Tokens
 
 if TYPE_CHECKING:
     from tallystick.client.payer import Payer
 
-_CONNECT_S: Final = 0.5
-"""To connect in while other providers are left: a way around the world and back, twice."""
 _ANSWER_S: Final = 5.0
 """To say what it holds of a channel in, while other providers are left."""
 _LATE: Final = 1.645
@@ -53,8 +51,6 @@ _LEAST_S: Final = 5.0
 """… but not before: a gateway may be starting again, or the way to it be bad for a moment."""
 _GRACE_S: Final = 0.1
 """For the way there and back."""
-FIRST_PAUSE_S: Final = 0.005
-LONGEST_PAUSE_S: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,48 +89,32 @@ class Search:
         """What is still wanted: the rest, once an answer broke off."""
         self._call = call
         self._shown = Shown(ask)
-        self._wanted: Wanted
-        self._haggling: Haggling
+        self._wanted = wanted = payer.prospects.wanted(ask, secrets.randbits(64))
+        self._standing = Standing(size_of(wanted))
         self._failure: MarketError | None = None
         """To be told where nobody serves."""
         self._broken: MarketError | httpx2.TransportError | None = None
         """The same, once the caller has a part of the answer."""
         self._before = Atoms(0)
         """What the parts before may have cost."""
-        self._gone: set[Hash32] = set()
-        """Offers under which it cannot be had."""
         self._unable: set[str] = set()
         """Models whose engines cannot do what is asked."""
-        self._patience = 0
-        """Milliseconds for which those that refused may change their mind."""
-        self._again = False
-        """What was said changes the order."""
-        self._last: set[Hash32] = set()
-        """Offers whose provider did not connect in the time that there is while others wait, or did not keep
-        the room that it held: those come after all others."""
-        self._want()
 
     def run(self) -> Flow[None]:
         """As `Payer.call`."""
-        payer = self._payer
-        started, pause = payer.now(), FIRST_PAUSE_S
+        payer, standing = self._payer, self._standing
+        started = payer.now()
         while True:
-            self._patience, self._again = 0, False
+            standing.begin_round()
             if (yield from self._round()):
                 return
-            if self._again:
+            if standing.again:
                 continue
-            if payer.now() - started >= self._patience:
+            pause = standing.pause_s(payer.now() - started)
+            if pause is None:
                 raise self._nobody()
             yield Sleep(pause)
-            pause = min(pause * 1.6, LONGEST_PAUSE_S)
             self._wanted = payer.prospects.wanted(self._ask, secrets.randbits(64))
-
-    def _want(self) -> None:
-        """Begins anew with what is wanted now."""
-        self._wanted = wanted = self._payer.prospects.wanted(self._ask, secrets.randbits(64))
-        size = Size(input_tokens=wanted.input_tokens, output_tokens=wanted.expected_output)
-        self._haggling = Haggling(size)
 
     def _nobody(self) -> Exception:
         outcome = self._shown.outcome
@@ -156,30 +136,31 @@ class Search:
 
     def _round(self) -> Flow[bool]:
         """Whether one of the candidates, as they stand now, has served it."""
+        standing = self._standing
+        haggling = standing.haggling
         ordering = yield from self._payer.prospects.ordering(
-            self._wanted, gone=self._gone, quoted=self._haggling.quoted
+            self._wanted, gone=standing.gone, quoted=haggling.quoted
         )
-        if self._haggling.asks and ordering:
+        if haggling.asks and ordering:
             yield from self._ask_for_quotes(ordering)
-            self._again = True
+            standing.again = True
             return False
-        if self._last:
-            ordering = sorted(ordering, key=lambda choice: choice.posted.offer_hash in self._last)
+        ordering = standing.arranged(ordering)
         for place, choice in enumerate(ordering):
             rest = ordering[place : place + 2]
-            unhurried = len(rest) == 1 or choice.posted.offer_hash in self._last
+            hurried = standing.is_hurried(choice.posted, is_last=len(rest) == 1)
             terms = Terms(
                 alone=place == 0 and len(rest) == 1,
-                connect_s=None if unhurried else _CONNECT_S,
-                expect=self._haggling.says(choice.posted, choice.expected),
-                quote=self._haggling.held.get(choice.posted.offer_hash),
+                connect_s=CONNECT_S if hurried else None,
+                expect=haggling.says(choice.posted, choice.expected),
+                quote=haggling.held.get(choice.posted.offer_hash),
             )
             if len(rest) > 1:
                 terms = replace(terms, leave_s=self._leaves_after(choice.posted, terms))
             hedge = self._hedge(rest, terms)
             if (yield from self._served(choice.posted, terms, hedge)):
                 return True
-            if self._again:
+            if standing.again:
                 return False
         return False
 
@@ -191,8 +172,8 @@ class Search:
         pace, (first, second) = terms.pace, ordering
         if pace is None:
             return None
-        says = self._haggling.says(second.posted, second.expected)
-        own = Terms(alone=False, connect_s=_CONNECT_S, expect=says, quote=None)
+        says = self._standing.haggling.says(second.posted, second.expected)
+        own = Terms(alone=False, connect_s=CONNECT_S, expect=says, quote=None)
         return Hedge(second.posted, own, pace.first_s * self._late(first.posted, _LATE) + _GRACE_S)
 
     def _leaves_after(self, posted: PostedOffer, terms: Terms) -> float | None:
@@ -224,7 +205,7 @@ class Search:
         except BudgetError as error:
             self._failure = self._failure or error
             if isinstance(error, TotalBudgetExceeded) and payer.purse.spending()[1] > 0:
-                self._patience = ROOM
+                self._standing.patience = ROOM
         except ProviderRefused as error:
             if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
                 self._unable.add(posted.offer.model)  # the engine's: another engine would say the same
@@ -239,31 +220,24 @@ class Search:
             self._failure = self._failure or error
             if isinstance(error, ProviderUnreachable):
                 payer.record.failed(provider, now=payer.now())
-            if terms.connect_s is not None and isinstance(error.__cause__, httpx2.ConnectTimeout):
-                self._last.add(posted.offer_hash)  # the caller allows more: where nobody serves, it gets it
-                self._again = True
-            else:
-                self._gone.add(posted.offer_hash)
+            hurried = terms.connect_s is not None and isinstance(error.__cause__, httpx2.ConnectTimeout)
+            self._standing.unreached(posted, hurried=hurried)
         return False
 
     def _refused(
         self, posted: PostedOffer, error: ProviderRefused, expect: Expected | Redeemed | None
     ) -> None:
-        haggling, quote = self._haggling, error.quote
         self._failure = error
-        if error.reason == BOUNCED and quote is not None and not promises_enough(quote.message, expect):
-            haggling.bounced(posted, quote.message, most=Tokens(self._ask.size // 2))
-            self._again = True
-        elif posted.offer_hash in haggling.held:
-            haggling.spent(posted)  # it is asked again, after the others, and nothing is expected of it then
-            self._last.add(posted.offer_hash)
-            self._again = True
-        else:
-            self._patience = max(self._patience, error.patience)
-            if error.status >= 500 and not error.patience:  # a bounce without a reason is none, too
-                self._payer.record.failed(posted.offer.provider, now=self._payer.now())
-            if not error.patience:
-                self._gone.add(posted.offer_hash)
+        bounce = error.quote.message if error.reason == BOUNCED and error.quote is not None else None
+        if self._standing.refused(
+            posted,
+            patience=error.patience,
+            failing=error.status >= 500,
+            bounce=bounce,
+            expect=expect,
+            most=Tokens(self._ask.size // 2),
+        ):
+            self._payer.record.failed(posted.offer.provider, now=self._payer.now())
 
     def _break_off(self, posted: PostedOffer, error: AnswerCut | httpx2.TransportError) -> None:
         """Raises `error`, unless somebody else is to go on: to buy it anew is the caller's to decide."""
@@ -275,9 +249,9 @@ class Search:
             self._broken = self._broken or error
             raise self._nobody()
         self._before = Atoms(self._before + attempt.may_cost)
-        self._ask, self._broken, self._again = rest, error, True
-        self._gone.add(posted.offer_hash)
-        self._want()
+        self._ask, self._broken = rest, error
+        self._wanted = wanted = self._payer.prospects.wanted(rest, secrets.randbits(64))
+        self._standing.broke_off(posted, size_of(wanted))
 
     def _ask_for_quotes(self, ordering: Sequence[Choice]) -> Flow[None]:
         payer = self._payer
@@ -287,8 +261,9 @@ class Search:
             return payer.channel_to(posted, worst_cost(ask, posted.offer))
 
         offers = [choice.posted for choice in ordering][:PROBED]
-        quotes = yield from payer.quotes.ask(offers, self._haggling.size, channel_to)
-        self._haggling.answered(quotes)
+        haggling = self._standing.haggling
+        quotes = yield from payer.quotes.ask(offers, haggling.size, channel_to)
+        haggling.answered(quotes)
         for posted in offers:
             if posted.offer_hash not in quotes:
                 payer.record.failed(posted.offer.provider, now=payer.now())

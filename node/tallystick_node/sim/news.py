@@ -8,11 +8,13 @@ from math import inf
 from operator import attrgetter
 from typing import Final
 
-from tallystick.protocol.hearsay import QUIET, interval_ms
+from tallystick.protocol.hearsay import QUIET, RATED, RATINGS, interval_ms
 from tallystick.protocol.rating import agreed
 from tallystick.protocol.status import Rating, Status
 from tallystick_node.sim.links import pair_chance
 
+_FEW: Final = 64
+"""Nodes of which the lags of all pairs are kept."""
 _WHAT_CHANGES: Final = attrgetter("room", "running", "waiting", "context", "queued", "offer_hash", "speed")
 
 
@@ -43,10 +45,13 @@ class News:
         self._told: list[deque[Told]] = [
             deque(maxlen=1 + int(hearing.latest_s / self.interval_s) + 1) for _ in range(count)
         ]
-        self._ratings: list[dict[int, Rating]] = [{} for _ in range(count)]
+        self._ratings: list[dict[int, tuple[float, Rating]]] = [{} for _ in range(count)]
         self._suspected_at = [inf] * count
+        self._spread_s = hearing.latest_s - hearing.soonest_s
         self._hearing = hearing
         self._seed = seed
+        few = range(count if count <= _FEW else 0)
+        self._lags = {by: [self._lag_s(by, index) for index in few] for by in few}
 
     def tell(self, index: int, status: Status, now: float) -> bool:
         """Whether it was worth a message: what has not changed is said now and then. Its sequence is to be
@@ -67,15 +72,19 @@ class News:
 
     def heard(self, by: int, index: int, now: float) -> Told | None:
         """The newest that this node has heard of that one."""
-        hearing = self._hearing
-        known = now
-        if by != index:
-            spread = hearing.latest_s - hearing.soonest_s
-            known -= hearing.soonest_s + spread * pair_chance(self._seed, by, index)
+        lags = self._lags.get(by)
+        known = now - (self._lag_s(by, index) if lags is None else lags[index])
         for told in reversed(self._told[index]):
             if told.at <= known:
                 return told
         return None
+
+    def _lag_s(self, by: int, index: int) -> float:
+        """How old news of one is when another hears it."""
+        hearing = self._hearing
+        if by == index:
+            return 0.0
+        return hearing.soonest_s + self._spread_s * pair_chance(self._seed, by, index)
 
     def is_suspected(self, index: int, now: float) -> bool:
         """It is said not to answer."""
@@ -85,6 +94,14 @@ class News:
         """Its peers get no answer, and say so after a while."""
         self._suspected_at[index] = now + self._hearing.silent_s
 
-    def rate(self, index: int, by: int, rating: Rating) -> None:
-        self._ratings[index][by] = rating
-        self.ratio[index] = agreed(self._ratings[index].values())
+    def rate(self, index: int, by: int, rating: Rating, now: float) -> None:
+        """What a payer says of one of them; of more payers than are remembered those heard last count."""
+        ratings = self._ratings[index]
+        held = ratings.pop(by, None)
+        if held is not None and now - held[0] < RATED * self.interval_s:
+            ratings[by] = held  # Too soon to be listened to, and so in its old place.
+            return
+        ratings[by] = now, rating
+        if len(ratings) > RATINGS:
+            del ratings[next(iter(ratings))]
+        self.ratio[index] = agreed(rating for _, rating in ratings.values())

@@ -3,73 +3,41 @@
 How a request finds its engine is its dispatch's business; see `dispatch`. Everything follows from the seed.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from random import Random
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from tallystick.client.record import Record
-from tallystick.protocol.offer import Offer
-from tallystick.protocol.speed import Load
-from tallystick.protocol.stake import Stake
 from tallystick.protocol.status import Status
-from tallystick.protocol.units import ZERO_HASH, Address, Atoms, AtomsPerMTok, Milliseconds, Timestamp, Tokens
-from tallystick_node.gateway.load import IDLE
+from tallystick.protocol.units import Address, Atoms, Milliseconds
 from tallystick_node.gateway.quoting import Pledges
-from tallystick_node.network.policies import ByLoad, Policy, Prices
+from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.sim import engine as engines
 from tallystick_node.sim.chain import Chain
 from tallystick_node.sim.engine import Engine
 from tallystick_node.sim.events import Events
-from tallystick_node.sim.hardware import Hardware
 from tallystick_node.sim.links import Links
 from tallystick_node.sim.news import Hearing, News
+from tallystick_node.sim.nodes import MINIMUM_STAKE, MODEL, PRICES, Job, Node, NodeSpec
 from tallystick_node.sim.outcome import Outcome, Result, Sample
+from tallystick_node.sim.till import Till
 from tallystick_node.sim.workload import Arrival
 
-MODEL: Final = "m"
-PRICES: Final = Prices(
-    input=AtomsPerMTok(200_000), cached_input=AtomsPerMTok(200_000), output=AtomsPerMTok(600_000)
-)
-MINIMUM_STAKE: Final = Atoms(10_000_000)
+__all__ = ["MINIMUM_STAKE", "MODEL", "PRICES", "Dispatch", "Heard", "Job", "Node", "NodeSpec", "World"]
+
+SETTLING: Final = SettlePolicy(amount=Atoms(1_000_000), interval_s=900, minimum=Atoms(1_000))
+"""As a node's configuration has it where it says nothing."""
+_PRICE_EVERY_S: Final = 60.0
+_STAKE_EVERY_S: Final = 3_600.0
+"""These two as well."""
 _SLICE_S: Final = 10.0
 """Between two looks at whether the run is over."""
+_FEW: Final = 64
+"""Nodes of which the ways between all pairs are kept."""
 _EPOCH_MS: Final = 1_000_000_000_000
 """The start, by everybody's clock."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSpec:
-    hardware: Hardware | None
-    """None: it has users, and no engine."""
-    policy: Policy = ByLoad()
-    prices: Prices = PRICES
-    stake: Atoms = MINIMUM_STAKE
-    lies: bool = False
-    """It says that it stands idle, whatever it has to do."""
-    model: str = MODEL
-    joins_at: float = 0.0
-    leaves_at: float = inf
-    dies: bool = False
-    """Where it leaves: what it has begun is lost. Else it ends that, and takes nothing more."""
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """A request until it is answered."""
-
-    arrival: Arrival
-    outcome: Outcome
-    input: int
-    """Tokens; where somebody broke off, with those of the answer that came."""
-    output: int
-    """Tokens that are missing."""
-
-    @property
-    def home(self) -> int:
-        return self.arrival.home
 
 
 class Heard(Protocol):
@@ -88,68 +56,6 @@ class Serving:
     job: Job
     at: int
     heard: Heard | None
-    sequence: engines.Sequence
-    own: bool
-
-
-@dataclass(slots=True, eq=False)
-class Node:
-    """One of the world's. Some fields are its dispatch's: a payer's memory, quotes, own users that wait."""
-
-    index: int
-    spec: NodeSpec
-    address: Address
-    engine: Engine | None
-    record: Record = field(default_factory=Record)
-    pledges: Pledges = field(default_factory=lambda: Pledges(1))
-    there: bool = False
-    """It answers."""
-    leaving: bool = False
-    """It takes nothing more."""
-    own_running: int = 0
-    own_waiting: int = 0
-    lobby: deque[Any] = field(default_factory=deque)
-    underway: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
-    """By provider, requests sent there: when, and their input."""
-    earned: int = 0
-    spent: int = 0
-    """Atoms."""
-
-    @property
-    def slots(self) -> int:
-        return 0 if self.spec.hardware is None else self.spec.hardware.slots
-
-    def load(self, now_ms: Milliseconds) -> Load:
-        """As its gateway counts it, with what it has promised."""
-        assert self.engine is not None
-        load = self.engine.load()
-        if not self.pledges:
-            return load
-        waiting, queued = self.pledges.likely(now_ms)
-        return Load(
-            running=load.running,
-            waiting=load.waiting + waiting,
-            context=load.context,
-            queued=Tokens(load.queued + queued),
-        )
-
-    def said_load(self, now_ms: Milliseconds) -> Load:
-        """What it says of it."""
-        return IDLE if self.spec.lies else self.load(now_ms)
-
-    def free(self, now_ms: Milliseconds) -> int:
-        """Requests for which it has room."""
-        assert self.engine is not None
-        held = len(self.pledges.held(now_ms)) if self.pledges else 0
-        return max(0, self.slots - self.engine.company - held)
-
-    def usage(self, load: Load) -> float:
-        """Of the context that fits."""
-        assert self.engine is not None
-        capacity = self.engine.speed.capacity
-        if capacity:
-            return min(1.0, (load.context + load.queued) / capacity)
-        return min(1.0, (load.running + load.waiting) / max(1, self.slots))
 
 
 class Dispatch(Protocol):
@@ -169,8 +75,10 @@ class World:
         seed: int,
         links: Links = Links(),
         hearing: Hearing = Hearing(),
+        settling: SettlePolicy = SETTLING,
         block_s: float = 2.0,
         sample_s: float = 0.0,
+        stake_every_s: float = _STAKE_EVERY_S,
     ):
         """`sample_s`: between two samples of all nodes; zero: none are taken."""
         self.random = Random(f"{seed} world")
@@ -183,9 +91,10 @@ class World:
         self.news = News(len(nodes), speakers, hearing, seed)
         self.result = Result(outcomes=[], counts=self.counts)
         self.dispatch = dispatch
-        self.nodes = [self._node(index, spec) for index, spec in enumerate(nodes)]
+        self.nodes = [self._node(index, spec, settling) for index, spec in enumerate(nodes)]
         self.index = {node.address: node.index for node in self.nodes}
         self._sample_s = sample_s
+        self._stake_every_s = stake_every_s
         self._all_came = False
         self._ended_before = 0
         """So many of the first requests have ended."""
@@ -209,8 +118,7 @@ class World:
                 events.at(node.spec.joins_at, self._join, node)
             if node.spec.leaves_at < inf:
                 events.at(node.spec.leaves_at, self._leave, node)
-        arrivals = iter(workload)
-        self._next(arrivals)
+        self._next(iter(workload))
         if self._sample_s:
             events.at(0.0, self._sample)
         while events.now < until and not self._is_over():
@@ -222,6 +130,9 @@ class World:
         return result
 
     def way_s(self, one: int, other: int) -> float:
+        """From one node to another."""
+        if len(self.nodes) > _FEW:
+            return self.links.way_s(one, other, self.seed)
         found = self._ways.get((one, other))
         if found is None:
             found = self._ways[one, other] = self.links.way_s(one, other, self.seed)
@@ -249,24 +160,24 @@ class World:
         self._next(arrivals)
         outcome = Outcome(arrival)
         self.result.outcomes.append(outcome)
-        if self.nodes[arrival.home].there:  # Where nobody is, nobody answers: a miss.
+        home = self.nodes[arrival.home]
+        if home.there and not home.leaving:  # Where nobody is, nobody answers: a miss.
             self.dispatch.arrived(self, Job(arrival, outcome, arrival.input, arrival.output))
 
-    def serve(self, job: Job, at: int, heard: Heard | None = None, *, own: bool = False) -> Serving:
+    def serve(self, job: Job, at: int, heard: Heard | None = None) -> None:
         """The job is at that node's engine from now on. Its answer takes its way to its home."""
-        node = self.nodes[at]
-        assert node.engine is not None
-        sequence = engines.Sequence(job.input, job.output)
-        serving = sequence.owner = Serving(job, at, heard, sequence, own)
-        node.engine.add(sequence)
-        return serving
+        engine = self.nodes[at].engine
+        assert engine is not None
+        engine.add(engines.Sequence(job.input, job.output, Serving(job, at, heard)))
 
     def _began(self, sequence: engines.Sequence) -> None:
         serving: Serving = sequence.owner
-        if serving.at == serving.job.arrival.home:
+        home = serving.job.arrival.home
+        if serving.at == home:
             self._heard_first(serving)
         else:
-            self.events.after(self.way_s(serving.job.arrival.home, serving.at), self._heard_first, serving)
+            late = self.links.late_s(self.random) if self.links.loss else 0.0
+            self.events.after(self.way_s(home, serving.at) + late, self._heard_first, serving)
 
     def _heard_first(self, serving: Serving) -> None:
         outcome = serving.job.outcome
@@ -277,15 +188,21 @@ class World:
 
     def _ended(self, sequence: engines.Sequence) -> None:
         serving: Serving = sequence.owner
-        if serving.at == serving.job.arrival.home:
+        home = serving.job.arrival.home
+        if serving.at == home:
             self._heard_end(serving)
         else:
-            self.events.after(self.way_s(serving.job.arrival.home, serving.at), self._heard_end, serving)
+            late = self.links.late_s(self.random) if self.links.loss else 0.0
+            self.events.after(self.way_s(home, serving.at) + late, self._heard_end, serving)
 
     def _heard_end(self, serving: Serving) -> None:
         outcome = serving.job.outcome
+        if not self.nodes[outcome.arrival.home].there:
+            return  # Nobody hears it.
         outcome.finished = self.events.now
         outcome.at = serving.at
+        if outcome.first > outcome.finished:  # The first word was lost, and came after all that followed.
+            outcome.first = outcome.finished
         if serving.heard is not None:
             serving.heard.ended()
 
@@ -301,33 +218,38 @@ class World:
 
     # ---------------------------------------------------------------------------------------- nodes
 
-    def _node(self, index: int, spec: NodeSpec) -> Node:
-        engine = None
-        if spec.hardware is not None:
-            engine = Engine(
-                spec.hardware.speed,
-                spec.hardware.slots,
-                self.events,
-                began=self._began,
-                ended=self._ended,
-            )
-        node = Node(index, spec, Address((index + 1).to_bytes(20, "big")), engine)
-        node.pledges = Pledges(node.slots)
-        return node
+    def _node(self, index: int, spec: NodeSpec, settling: SettlePolicy) -> Node:
+        engine, slots = None, 0
+        if (hardware := spec.hardware) is not None:
+            slots = hardware.slots
+            engine = Engine(hardware.speed, slots, self.events, began=self._began, ended=self._ended)
+        return Node(
+            index=index,
+            spec=spec,
+            address=Address((index + 1).to_bytes(20, "big")),
+            engine=engine,
+            slots=slots,
+            till=Till(self.events, self.chain, settling),
+            pledges=Pledges(slots),
+            prices=spec.prices,
+            staked=spec.stake,
+        )
 
     def _join(self, node: Node) -> None:
         node.there = True
         if node.engine is None:
             return
-        offer, stake = self.offer_of(node, node.spec.prices), self.stake_of(node, node.spec.stake)
         if self.now <= 0:
-            self.chain.put(node.index, offer, stake)
-            first = self.news.interval_s * node.index / len(self.nodes)
+            self.chain.put(node.index, node.offer(0), node.stake())
             self.news.tell(node.index, self._status(node), -60.0)
+            first = self.news.interval_s * node.index / len(self.nodes)
         else:
-            self.chain.post(node.index, offer, stake, self.now)
+            self.chain.post(node.index, node.offer(0), node.stake(), self.now)
             first = self.chain.next_block(self.now) - self.now
         self.events.after(first, self._tell, node)
+        part = node.index / len(self.nodes)  # Not all at once.
+        self.events.after(_PRICE_EVERY_S * (1 + part), self._price, node)
+        self.events.after(self._stake_every_s * (1 + part), self._stake, node)
 
     def _leave(self, node: Node) -> None:
         node.leaving = True
@@ -336,6 +258,7 @@ class World:
             return
         if not node.spec.dies:
             self.chain.withdraw(node.index, self.now)
+            node.till.leave()
             return
         node.there = False
         self.news.died(node.index, self.now)
@@ -345,22 +268,26 @@ class World:
             self.events.after(way, self._break, serving, sequence.produced)
 
     def _tell(self, node: Node) -> None:
-        if node.there and node.index in self.chain.posted:
+        if not node.there:
+            return
+        load = node.load(self.now_ms)
+        usage = node.usage(load)
+        node.used.note(usage)
+        node.used_long.note(usage)
+        if node.index in self.chain.posted:
             self.counts["statuses"] += self.news.tell(node.index, self._status(node), self.now)
-        if node.there:
-            self.events.after(self.news.interval_s, self._tell, node)
+        self.events.after(self.news.interval_s, self._tell, node)
 
     def _status(self, node: Node) -> Status:
         assert node.engine is not None
         load = node.said_load(self.now_ms)
-        posted = self.chain.posted[node.index]
         if node.spec.lies:
             room = node.slots
         else:
             room = 0 if node.own_waiting or node.leaving else node.free(self.now_ms)
         return Status(
             provider=node.address,
-            offer_hash=posted.offer_hash,
+            offer_hash=self.chain.posted[node.index].offer_hash,
             sequence=self.news.next_sequence[node.index],
             room=room,
             running=load.running,
@@ -372,30 +299,31 @@ class World:
             speed=node.engine.speed,
         )
 
-    def offer_of(self, node: Node, prices: Prices) -> Offer:
-        return Offer(
-            provider=node.address,
-            sequence=int(self.now * 1000),
-            endpoint=f"https://{node.index}.example",
-            endpoint_key=ZERO_HASH,
-            model=node.spec.model,
-            model_hash=ZERO_HASH,
-            input_price=prices.input,
-            cached_input_price=prices.cached_input,
-            output_price=prices.output,
-            context_length=Tokens(1 << 20),
-            credit=Atoms(10**9),
-            valid_until=Timestamp(1 << 60),
-        )
+    def _price(self, node: Node) -> None:
+        """Asks its policy, now and then, what it is to sell at."""
+        if not node.there or node.leaving:
+            return
+        usage = node.used.take()
+        if usage is not None:
+            state = node.state(self.now_ms, self.random.getrandbits(64), usage)
+            wanted = node.spec.policy.price(state)
+            if wanted is not None and wanted != node.prices:
+                node.prices = wanted
+                self.chain.post(node.index, node.offer(int(1_000 * self.now)), node.stake(), self.now)
+        self.events.after(_PRICE_EVERY_S, self._price, node)
 
-    def stake_of(self, node: Node, staked: Atoms) -> Stake:
-        return Stake(
-            provider=node.address,
-            staked=staked,
-            exiting=Atoms(0),
-            exits_at=Timestamp(0),
-            receipt_key=node.address,
-        )
+    def _stake(self, node: Node) -> None:
+        """And how much it is to stake."""
+        if not node.there or node.leaving:
+            return
+        usage = node.used_long.take()
+        if usage is not None:
+            state = node.state(self.now_ms, self.random.getrandbits(64), usage)
+            wanted = node.spec.policy.stake(state)
+            if wanted is not None and (staked := Atoms(max(MINIMUM_STAKE, wanted))) != node.staked:
+                node.staked = staked
+                self.chain.stake(node.index, staked, self.now)
+        self.events.after(self._stake_every_s, self._stake, node)
 
     # ---------------------------------------------------------------------------------------- looking on
 

@@ -1,0 +1,108 @@
+"""How one request stands with those who could serve it: who is out, who is asked after all others, and how
+long those that refused are worth waiting for. What one of them says or fails to do changes it.
+
+Pure: it sends nothing and knows no clock. Live payers and the simulator go by it alike.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from tallystick.client.choose import Choice
+from tallystick.client.haggling import Haggling, promises_enough
+from tallystick.ports import PostedOffer
+from tallystick.protocol.expect import Expected, Redeemed, Size
+from tallystick.protocol.quote import Quote
+from tallystick.protocol.units import Hash32, Tokens
+
+CONNECT_S: Final = 0.5
+"""To connect in while other providers are left: a way around the world and back, twice."""
+_FIRST_PAUSE_S: Final = 0.005
+_LONGEST_PAUSE_S: Final = 0.25
+_LONGER: Final = 1.6
+"""Times the one before, each pause."""
+
+
+class Standing:
+    """A round begins with all that are not out, in the policy's order, and ends where one serves, where all
+    were tried, or where what one said changes the order."""
+
+    __slots__ = ("_pause_s", "again", "gone", "haggling", "last", "patience")
+
+    def __init__(self, size: Size):
+        self.haggling = Haggling(size)
+        self.gone: set[Hash32] = set()
+        """Offers under which it cannot be had."""
+        self.last: set[Hash32] = set()
+        """Offers whose provider did not connect in the time that there is while others wait, or did not keep
+        the room that it held: those come after all others."""
+        self.patience = 0
+        """Milliseconds for which those that refused may change their mind."""
+        self.again = False
+        """What was said changes the order: another round."""
+        self._pause_s = _FIRST_PAUSE_S
+
+    def begin_round(self) -> None:
+        self.patience, self.again = 0, False
+
+    def want(self, size: Size) -> None:
+        """Somebody else is to go on with the rest of an answer: nothing was said of that yet."""
+        self.haggling = Haggling(size)
+
+    def arranged(self, ordering: Sequence[Choice]) -> Sequence[Choice]:
+        if not self.last:
+            return ordering
+        return sorted(ordering, key=lambda choice: choice.posted.offer_hash in self.last)
+
+    def is_hurried(self, posted: PostedOffer, *, is_last: bool) -> bool:
+        """Whether it has `CONNECT_S` to connect in, and not as long as the caller says."""
+        return not is_last and posted.offer_hash not in self.last
+
+    def pause_s(self, waited_ms: int) -> float | None:
+        """Seconds until the next round, after one in which nobody served; None: nobody will."""
+        if waited_ms >= self.patience:
+            return None
+        pause, self._pause_s = self._pause_s, min(self._pause_s * _LONGER, _LONGEST_PAUSE_S)
+        return pause
+
+    # ------------------------------------------------------------------------------------- what happened
+
+    def refused(
+        self,
+        posted: PostedOffer,
+        *,
+        patience: int,
+        failing: bool,
+        bounce: Quote | None,
+        expect: Expected | Redeemed | None,
+        most: Tokens,
+    ) -> bool:
+        """Whether it is held against its provider. `patience`: milliseconds for which that may change its
+        mind; `failing`: it says that something is wrong on its side; `bounce`: its quote, where it bounced
+        what expected so; `most`: as of `Haggling.bounced`."""
+        if bounce is not None and not promises_enough(bounce, expect):
+            self.haggling.bounced(posted, bounce, most=most)
+            self.again = True
+            return False
+        if posted.offer_hash in self.haggling.held:
+            self.haggling.spent(posted)  # it is asked again, after the others, and promises nothing then
+            self.last.add(posted.offer_hash)
+            self.again = True
+            return False
+        self.patience = max(self.patience, patience)
+        if not patience:
+            self.gone.add(posted.offer_hash)
+        return failing and not patience  # a bounce without a reason is none, too
+
+    def unreached(self, posted: PostedOffer, *, hurried: bool) -> None:
+        """`hurried`: it did not connect in the little time that it had."""
+        if hurried:
+            self.last.add(posted.offer_hash)  # the caller allows more: where nobody serves, it gets it
+            self.again = True
+        else:
+            self.gone.add(posted.offer_hash)
+
+    def broke_off(self, posted: PostedOffer, size: Size) -> None:
+        """In mid-answer; others are to go on, with a rest of that size."""
+        self.gone.add(posted.offer_hash)
+        self.again = True
+        self.want(size)

@@ -1,0 +1,174 @@
+"""A simulated node: what it is made of, and what it knows of itself at any moment."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Final
+
+from tallystick.client.record import Record
+from tallystick.protocol.offer import Offer
+from tallystick.protocol.speed import Load
+from tallystick.protocol.stake import Stake
+from tallystick.protocol.units import ZERO_HASH, Address, Atoms, AtomsPerMTok, Milliseconds, Timestamp, Tokens
+from tallystick_node.gateway.load import IDLE
+from tallystick_node.gateway.quoting import Pledges
+from tallystick_node.network.participation import Mean
+from tallystick_node.network.policies import ByLoad, Policy, Prices, State
+from tallystick_node.sim.engine import Engine
+from tallystick_node.sim.hardware import Hardware
+from tallystick_node.sim.outcome import Outcome
+from tallystick_node.sim.till import Till
+from tallystick_node.sim.workload import Arrival
+
+MODEL: Final = "m"
+PRICES: Final = Prices(
+    input=AtomsPerMTok(200_000), cached_input=AtomsPerMTok(200_000), output=AtomsPerMTok(600_000)
+)
+MINIMUM_STAKE: Final = Atoms(10_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    hardware: Hardware | None
+    """None: it has users, and no engine."""
+    policy: Policy = ByLoad()
+    prices: Prices = PRICES
+    stake: Atoms = MINIMUM_STAKE
+    lies: bool = False
+    """It says that it stands idle, whatever it has to do."""
+    model: str = MODEL
+    joins_at: float = 0.0
+    leaves_at: float = inf
+    dies: bool = False
+    """Where it leaves: its process ends, and what it has begun is lost. Else it ends that, and takes nothing
+    more."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A request until it is answered."""
+
+    arrival: Arrival
+    outcome: Outcome
+    input: int
+    """Tokens; where somebody broke off, with those of the answer that came."""
+    output: int
+    """Tokens that are missing."""
+
+    @property
+    def home(self) -> int:
+        return self.arrival.home
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Node:
+    """One of a world's. Some fields are its dispatch's: a payer's memory, quotes, own users that wait."""
+
+    index: int
+    spec: NodeSpec
+    address: Address
+    engine: Engine | None
+    slots: int
+    """Sequences of its engine at a time: the requests that it takes."""
+    till: Till
+    pledges: Pledges
+    prices: Prices
+    """In force, or on their way there."""
+    staked: Atoms
+    record: Record = field(default_factory=Record)
+    there: bool = False
+    """It answers."""
+    leaving: bool = False
+    """It takes nothing more."""
+    own_running: int = 0
+    own_waiting: int = 0
+    lobby: deque[Job] = field(default_factory=deque)
+    underway: dict[int, list[Any]] = field(default_factory=dict)
+    """By provider, the attempts that are under way there."""
+    spent: int = 0
+    """Atoms."""
+    used: Mean = field(default_factory=Mean)
+    """Usage since the policy was asked for a price."""
+    used_long: Mean = field(default_factory=Mean)
+    """The same, for a stake."""
+
+    @property
+    def earned(self) -> int:
+        """Atoms."""
+        return self.till.earned
+
+    def load(self, now_ms: Milliseconds) -> Load:
+        """As its gateway counts it, with what it has promised."""
+        assert self.engine is not None
+        load = self.engine.load()
+        if not self.pledges:
+            return load
+        waiting, queued = self.pledges.likely(now_ms)
+        return Load(
+            running=load.running,
+            waiting=load.waiting + waiting,
+            context=load.context,
+            queued=Tokens(load.queued + queued),
+        )
+
+    def said_load(self, now_ms: Milliseconds) -> Load:
+        """What it says of it."""
+        return IDLE if self.spec.lies else self.load(now_ms)
+
+    def free(self, now_ms: Milliseconds) -> int:
+        """Requests for which it has room."""
+        assert self.engine is not None
+        free = self.slots - self.engine.company
+        if self.pledges:
+            free -= len(self.pledges.held(now_ms))
+        return free if free > 0 else 0
+
+    def usage(self, load: Load) -> float:
+        """As `network.participation`: of the context that fits."""
+        assert self.engine is not None
+        capacity = self.engine.speed.capacity
+        if capacity:
+            return min(1.0, (load.context + load.queued) / capacity)
+        return min(1.0, (load.running + load.waiting) / max(1, self.slots))
+
+    def state(self, now: Milliseconds, seed: int, usage: float) -> State:
+        """For a question about prices or stake."""
+        return State(
+            now=now,
+            seed=seed,
+            load=self.load(now),
+            room=self.free(now),
+            usage=usage,
+            own_waiting=self.own_waiting,
+            base=self.spec.prices,
+            prices=self.prices,
+            staked=self.staked,
+            minimum_stake=MINIMUM_STAKE,
+        )
+
+    # ----------------------------------------------------------------------------------- on chain
+
+    def offer(self, sequence: int) -> Offer:
+        return Offer(
+            provider=self.address,
+            sequence=sequence,
+            endpoint=f"https://{self.index}.example",
+            endpoint_key=ZERO_HASH,
+            model=self.spec.model,
+            model_hash=ZERO_HASH,
+            input_price=self.prices.input,
+            cached_input_price=self.prices.cached_input,
+            output_price=self.prices.output,
+            context_length=Tokens(1 << 20),
+            credit=Atoms(10**9),
+            valid_until=Timestamp(1 << 60),
+        )
+
+    def stake(self) -> Stake:
+        return Stake(
+            provider=self.address,
+            staked=self.staked,
+            exiting=Atoms(0),
+            exits_at=Timestamp(0),
+            receipt_key=self.address,
+        )
