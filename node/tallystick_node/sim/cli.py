@@ -60,3 +60,79 @@ def paper(
     except (StudyUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError) as error:
         typer.echo(f"tally-node: {error}", err=True)
         raise typer.Exit(1) from error
+
+
+@app.command()
+def scale(
+    nodes: Annotated[int, typer.Option(min=2, help="Nodes, each with an engine and users.")] = 12,
+    requests: Annotated[int, typer.Option(min=1, help="Of all users together.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="All that chance decides follows from it.")] = 1,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Say where the time goes; it takes two or three times as long.")
+    ] = False,
+) -> None:
+    """Simulate as large a market as is asked for, and say what that takes."""
+    from tallystick_node.sim.report import console
+    from tallystick_node.sim.scale import scale as run
+
+    run(nodes, requests, seed=seed, profiled=profile, console=console())
+
+
+@app.command()
+def measure(
+    url: Annotated[str, typer.Argument(help="Of an engine with OpenAI's API, up to `/v1`.")],
+    model: Annotated[str, typer.Option(help="As the engine names it.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Write what was measured there, as CSV.")],
+    loads: Annotated[
+        str, typer.Option(help="One after another: `8` keeps eight requests under way, `5/s` sends so many.")
+    ] = "1,4,16",
+    seconds: Annotated[float, typer.Option(help="For each load.")] = 10.0,
+    longest: Annotated[int, typer.Option(min=8, help="Tokens of a prompt, and of an answer.")] = 128,
+    seed: Annotated[int, typer.Option(help="Of what is asked.")] = 1,
+) -> None:
+    """Ask a real engine, and take its times."""
+    import asyncio
+
+    from tallystick_node.sim.fit import write
+    from tallystick_node.sim.measure import EngineSilent, measured
+
+    try:
+        wanted = tuple(loads.split(","))
+        found = asyncio.run(measured(url, model, wanted, seconds=seconds, longest=longest, seed=seed))
+        with out.open("w") as file:
+            write(found, file)
+    except (EngineSilent, OSError, ValueError) as error:
+        typer.echo(f"tally-node: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{len(found)} answers in {out}")
+
+
+@app.command()
+def fit(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `tally-node sim measure` wrote.")],
+    slots: Annotated[int, typer.Option(min=1, help="Sequences that the engine answers at a time.")] = 256,
+    capacity: Annotated[int, typer.Option(min=0, help="Tokens of context that fit; 0: any number.")] = 0,
+    chunk: Annotated[int, typer.Option(min=0, help="Prompt tokens in a step; 0: any number.")] = 0,
+    against: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Loads to foretell with the constants that are found.")
+    ] = None,
+) -> None:
+    """Find an engine's constants by what was measured of it, as `[engine.speed]` has them."""
+    from tallystick_node.sim.fit import BadMeasure, checks, fitted, read, shown
+    from tallystick_node.sim.report import console
+
+    try:
+        with file.open() as opened:
+            seen = read(opened, str(file))
+        others = seen
+        if against is not None:
+            with against.open() as opened:
+                others = read(opened, str(against))
+    except (BadMeasure, OSError) as error:
+        typer.echo(f"tally-node: {error}", err=True)
+        raise typer.Exit(1) from error
+    speed = fitted(seen, slots=slots, capacity=capacity, chunk=chunk)
+    typer.echo("[engine.speed]")
+    for name in ("fixed", "sequence", "token", "context", "capacity", "chunk"):
+        typer.echo(f"{name} = {getattr(speed, name)}")
+    console().print(shown(checks(speed, slots, others)))

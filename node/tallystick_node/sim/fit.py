@@ -1,0 +1,215 @@
+"""An engine's constants, found by playing what was measured of it: the `Speed` whose simulated engine answers
+the same requests in about the same times. And how well such constants foretell another load.
+
+Pure. Reading the weights and what else each step costs cannot be told from each other by looking on: `fixed`
+stands for both.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import exp, log
+from statistics import mean, median
+from typing import Final, TextIO
+
+from rich.table import Table
+
+from tallystick.protocol.speed import Speed
+from tallystick.protocol.units import Tokens
+from tallystick_node.sim.engine import Engine
+from tallystick_node.sim.engine import Sequence as Sequence_
+from tallystick_node.sim.events import Events
+
+COLUMNS: Final = ("load", "at", "input", "output", "first_s", "end_s")
+FITTED: Final = ("fixed", "sequence", "token", "context")
+"""Of `Speed`, in the order in which they are moved."""
+_STEPS: Final = (0.7, 0.35, 0.18, 0.09, 0.04, 0.02)
+"""Of the logarithm of a constant, each as long as it helps."""
+_ROUNDS: Final = 12
+_PS: Final = 10**12
+_SOON_S: Final = 0.002
+"""Two times that differ by less differ by nothing that matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One answer of a real engine."""
+
+    load: str
+    """Which run it is of: each has the engine for itself."""
+    at: float
+    """Seconds, when it was sent."""
+    input: int
+    output: int
+    """Tokens."""
+    first_s: float
+    """Until its first token."""
+    end_s: float
+    """Until its last."""
+
+
+class BadMeasure(ValueError):
+    """A file of measured answers that cannot be read, and where."""
+
+
+def read(file: Iterable[str], name: str) -> list[Measured]:
+    """Raises BadMeasure."""
+    found = []
+    for number, row in enumerate(csv.DictReader(file), start=2):
+        try:
+            item = Measured(
+                row["load"],
+                float(row["at"]),
+                int(row["input"]),
+                int(row["output"]),
+                float(row["first_s"]),
+                float(row["end_s"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadMeasure(f"{name}, row {number}: {error}; it is to have {', '.join(COLUMNS)}") from error
+        if item.input < 1 or item.output < 1 or not 0 < item.first_s <= item.end_s:
+            raise BadMeasure(f"{name}, row {number}: no answer of an engine")
+        found.append(item)
+    if not found:
+        raise BadMeasure(f"{name}: it holds no answer")
+    return found
+
+
+def write(measured: Iterable[Measured], file: TextIO) -> None:
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for item in measured:
+        times = (f"{value:.6f}" for value in (item.at, item.first_s, item.end_s))
+        at, first_s, end_s = times
+        rows.writerow((item.load, at, item.input, item.output, first_s, end_s))
+
+
+def played(speed: Speed, slots: int, measured: Sequence[Measured]) -> list[Measured]:
+    """The same requests, as an engine of these constants would have answered them."""
+    found: list[Measured] = []
+    for name in dict.fromkeys(item.load for item in measured):
+        found += _played(speed, slots, [item for item in measured if item.load == name])
+    return found
+
+
+def _played(speed: Speed, slots: int, measured: Sequence[Measured]) -> list[Measured]:
+    events = Events()
+    first, end = [0.0] * len(measured), [0.0] * len(measured)
+
+    def began(sequence: Sequence_) -> None:
+        first[sequence.owner] = events.now
+
+    def ended(sequence: Sequence_) -> None:
+        end[sequence.owner] = events.now
+
+    engine = Engine(speed, slots, events, began=began, ended=ended)
+    start = min(item.at for item in measured)
+    for i, item in enumerate(measured):
+        events.at(item.at - start, engine.add, Sequence_(item.input, item.output, i))
+    events.run(1e12)
+    return [
+        replace(item, first_s=first[i] - item.at + start, end_s=end[i] - item.at + start)
+        for i, item in enumerate(measured)
+    ]
+
+
+def misfit(speed: Speed, slots: int, measured: Sequence[Measured]) -> float:
+    """The mean square of how far times are off, as logarithms; first tokens and ends count alike."""
+
+    def off(one: float, other: float) -> float:
+        return log((one + _SOON_S) / (other + _SOON_S)) ** 2
+
+    pairs = zip(played(speed, slots, measured), measured, strict=True)
+    return mean(off(one.first_s, other.first_s) + off(one.end_s, other.end_s) for one, other in pairs)
+
+
+def fitted(measured: Sequence[Measured], *, slots: int, capacity: int = 0, chunk: int = 0) -> Speed:
+    """Constants under which played times are about the measured ones. The engine's own settings, how many
+    sequences, tokens of context and prompt tokens a step there may be, are its operator's to say."""
+    speed = _guessed(measured, capacity, chunk)
+    return _descended(speed, lambda one: misfit(one, slots, measured))
+
+
+def _guessed(measured: Sequence[Measured], capacity: int, chunk: int) -> Speed:
+    """From answers that had the most of an engine for themselves."""
+    tokens = sorted((item.end_s - item.first_s) / max(1, item.output - 1) for item in measured)
+    prompts = sorted(item.first_s / item.input for item in measured)
+    token_s, prompt_s = tokens[len(tokens) // 10], prompts[len(prompts) // 10]
+    return Speed(
+        fixed=max(1, round(0.7 * token_s * _PS)),
+        sequence=max(1, round(0.1 * token_s * _PS)),
+        weights=0,
+        token=max(1, round(0.5 * prompt_s * _PS)),
+        context=max(1, round(0.0001 * token_s * _PS)),
+        capacity=Tokens(capacity),
+        chunk=Tokens(chunk),
+    )
+
+
+def _descended(speed: Speed, cost: Callable[[Speed], float]) -> Speed:
+    """One constant after the other, up or down, in ever smaller steps while that helps."""
+    best = cost(speed)
+    for step in _STEPS:
+        for _ in range(_ROUNDS):
+            before = best
+            for name in FITTED:
+                for factor in (exp(step), exp(-step)):
+                    tried = replace(speed, **{name: max(1, round(getattr(speed, name) * factor))})
+                    if (found := cost(tried)) < best:
+                        speed, best = tried, found
+                        break
+            if before - best < 0.01 * before:
+                break
+    return speed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What was measured of one load, and what was foretold."""
+
+    load: str
+    answers: int
+    what: str
+    measured_s: float
+    foretold_s: float
+
+    @property
+    def off(self) -> float:
+        """As a part of what was measured; below zero: too short."""
+        return self.foretold_s / self.measured_s - 1
+
+
+def checks(speed: Speed, slots: int, measured: Sequence[Measured]) -> list[Check]:
+    """Mean and median of first tokens and of whole answers, load by load."""
+    found = []
+    for name in dict.fromkeys(item.load for item in measured):
+        real = [item for item in measured if item.load == name]
+        told = _played(speed, slots, real)
+        for what, of in _FIGURES:
+            pair = of(real), of(told)
+            found.append(
+                Check(load=name, answers=len(real), what=what, measured_s=pair[0], foretold_s=pair[1])
+            )
+    return found
+
+
+_FIGURES: Final[Sequence[tuple[str, Callable[[Sequence[Measured]], float]]]] = (
+    ("first token, mean", lambda items: mean(item.first_s for item in items)),
+    ("first token, median", lambda items: median(item.first_s for item in items)),
+    ("whole answer, mean", lambda items: mean(item.end_s for item in items)),
+    ("whole answer, median", lambda items: median(item.end_s for item in items)),
+)
+
+
+def shown(found: Sequence[Check]) -> Table:
+    table = Table("load", "answers", "what", "measured", "foretold", "off")
+    for check in found:
+        table.add_row(
+            check.load,
+            str(check.answers),
+            check.what,
+            f"{1_000 * check.measured_s:,.1f} ms",
+            f"{1_000 * check.foretold_s:,.1f} ms",
+            f"{check.off:+.1%}",
+        )
+    return table

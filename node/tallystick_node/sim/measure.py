@@ -1,0 +1,108 @@
+"""Asks a real engine, over OpenAI's API, and takes its times: what `fit` needs. It pays nobody."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from random import Random
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from tallystick_node.sim.fit import Measured
+
+_WORDS: Final = ("sun", "river", "stone", "green", "seven", "walks", "under", "light", "paper", "music")
+_GIVEN_UP_S: Final = 300.0
+
+
+class EngineSilent(Exception):
+    """It does not answer, or not as OpenAI's API has it."""
+
+
+async def measured(
+    url: str, model: str, loads: tuple[str, ...], *, seconds: float, longest: int, seed: int
+) -> list[Measured]:
+    """`loads`: `8` keeps eight requests under way, `5/s` sends five a second, as chance has it; one after
+    another, each for so many seconds. Prompts and answers have up to `longest` tokens. Raises
+    EngineSilent."""
+    found: list[Measured] = []
+    timeout = aiohttp.ClientTimeout(total=_GIVEN_UP_S)
+    async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+        asking = _Asking(session, url, model, longest, Random(seed))
+        await asking.one("warm", 0.0)
+        for load in loads:
+            start = time.monotonic()
+            found += (
+                await _kept(asking, load, start, seconds)
+                if load.isdecimal()
+                else await _sent(asking, load, start, seconds)
+            )
+    return found
+
+
+async def _kept(asking: "_Asking", load: str, start: float, seconds: float) -> list[Measured]:
+    """So many at a time."""
+    found: list[Measured] = []
+
+    async def one_after_another() -> None:
+        while time.monotonic() - start < seconds:
+            found.append(await asking.one(load, start))
+
+    await asyncio.gather(*(one_after_another() for _ in range(int(load))))
+    return found
+
+
+async def _sent(asking: "_Asking", load: str, start: float, seconds: float) -> list[Measured]:
+    """So many a second, whatever comes of those before."""
+    rate = float(load.removesuffix("/s"))
+    under_way: list[Awaitable[Measured]] = []
+    due = start
+    while (due := due + asking.random.expovariate(rate)) - start < seconds:
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        under_way.append(asyncio.ensure_future(asking.one(load, start)))
+    return list(await asyncio.gather(*under_way))
+
+
+class _Asking:
+    def __init__(self, session: aiohttp.ClientSession, url: str, model: str, longest: int, random: Random):
+        self.random = random
+        self._session = session
+        self._url = url.rstrip("/") + "/completions"
+        self._model = model
+        self._longest = longest
+
+    async def one(self, load: str, start: float) -> Measured:
+        """Raises EngineSilent."""
+        random = self.random
+        words = random.choices(_WORDS, k=random.randint(4, max(5, self._longest // 2)))
+        body = {
+            "model": self._model,
+            "prompt": " ".join(words),
+            "max_tokens": random.randint(4, self._longest),
+            "temperature": 1.0,
+            "ignore_eos": True,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        sent = time.monotonic()
+        first = last = 0.0
+        usage: dict[str, Any] = {}
+        try:
+            async with self._session.post(self._url, json=body) as answer:
+                if answer.status != 200:
+                    raise EngineSilent(f"{self._url} answers {answer.status}: {(await answer.text())[:200]}")
+                async for line in answer.content:
+                    if not line.startswith(b"data: {"):
+                        continue
+                    event = orjson.loads(line[6:])
+                    now = time.monotonic()
+                    usage = event.get("usage") or usage
+                    if event["choices"] and event["choices"][0].get("text") is not None:
+                        first, last = first or now, now
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as error:
+            raise EngineSilent(f"{self._url}: {type(error).__name__}: {error}") from error
+        if not first or not usage:
+            raise EngineSilent(f"{self._url} streams nothing, or no usage.")
+        return Measured(
+            load, sent - start, usage["prompt_tokens"], usage["completion_tokens"], first - sent, last - sent
+        )

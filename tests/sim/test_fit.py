@@ -1,0 +1,67 @@
+"""Constants that are found by looking on foretell what was not looked at."""
+
+from dataclasses import replace
+from io import StringIO
+from random import Random
+
+import pytest
+
+from tallystick.protocol.speed import Speed
+from tallystick.protocol.units import Tokens
+from tallystick_node.sim.fit import BadMeasure, Measured, checks, fitted, misfit, played, read, write
+
+REAL = Speed(
+    fixed=2_500_000_000,
+    sequence=300_000_000,
+    weights=0,
+    token=40_000_000,
+    context=60_000,
+    capacity=Tokens(3_000),
+    chunk=Tokens(512),
+)
+"""Like a tiny model on a processor."""
+SLOTS = 16
+
+
+def load(name: str, rate: float, *, seed: int, count: int = 60) -> list[Measured]:
+    """So many requests a second, as an engine of REAL answers them; each time is a few percent off."""
+    random, at = Random(seed), 0.0
+    asked = []
+    for _ in range(count):
+        at += random.expovariate(rate)
+        asked.append(Measured(name, at, random.randint(4, 200), random.randint(4, 120), 1.0, 1.0))
+
+    def noisy(item: Measured) -> Measured:
+        return replace(
+            item,
+            first_s=item.first_s * random.uniform(0.95, 1.05),
+            end_s=item.end_s * random.uniform(1.0, 1.05) + 0.01,
+        )
+
+    return [noisy(item) for item in played(REAL, SLOTS, asked)]
+
+
+def test_constants_found_at_some_loads_foretell_another() -> None:
+    seen = [*load("2/s", 2, seed=1), *load("10/s", 10, seed=2), *load("20/s", 20, seed=3)]
+    found = fitted(seen, slots=SLOTS, capacity=3_000, chunk=512)
+    assert misfit(found, SLOTS, seen) <= misfit(REAL, SLOTS, seen)
+    assert all(abs(check.off) < 0.15 for check in checks(found, SLOTS, load("14/s", 14, seed=4)))
+    wrong = replace(found, fixed=2 * found.fixed)
+    assert any(abs(check.off) > 0.15 for check in checks(wrong, SLOTS, load("14/s", 14, seed=4)))
+
+
+def test_what_is_written_is_read() -> None:
+    file = StringIO()
+    write(load("2/s", 2, seed=1), file)
+    again = read(StringIO(file.getvalue()), "it")
+    assert [(item.load, item.input, item.output) for item in again] == [
+        (item.load, item.input, item.output) for item in load("2/s", 2, seed=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "load,at\nx,1\n", "load,at,input,output,first_s,end_s\nx,0,5,5,2.0,1.0\n"]
+)
+def test_what_is_no_measure_is_refused(text: str) -> None:
+    with pytest.raises(BadMeasure):
+        read(StringIO(text), "it")
