@@ -8,7 +8,7 @@ import pytest
 
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.units import Tokens
-from tallystick_node.sim.fit import BadMeasure, Measured, checks, fitted, misfit, played, read, write
+from tallystick_node.sim.fit import BadMeasure, Measured, checks, fitted, played, read, write
 
 REAL = Speed(
     fixed=2_500_000_000,
@@ -44,7 +44,6 @@ def load(name: str, rate: float, *, seed: int, count: int = 60) -> list[Measured
 def test_constants_found_at_some_loads_foretell_another() -> None:
     seen = [*load("2/s", 2, seed=1), *load("10/s", 10, seed=2), *load("20/s", 20, seed=3)]
     found = fitted(seen, slots=SLOTS, capacity=3_000, chunk=512)
-    assert misfit(found, SLOTS, seen) <= misfit(REAL, SLOTS, seen)
     assert all(abs(check.off) < 0.15 for check in checks(found, SLOTS, load("14/s", 14, seed=4)))
     wrong = replace(found, fixed=2 * found.fixed)
     assert any(abs(check.off) > 0.15 for check in checks(wrong, SLOTS, load("14/s", 14, seed=4)))

@@ -8,6 +8,7 @@ stands for both.
 import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from math import exp, log
 from statistics import mean, median
 from typing import Final, TextIO
@@ -26,6 +27,10 @@ FITTED: Final = ("fixed", "sequence", "token", "context")
 _STEPS: Final = (0.7, 0.35, 0.18, 0.09, 0.04, 0.02)
 """Of the logarithm of a constant, each as long as it helps."""
 _ROUNDS: Final = 12
+_MOVES: Final = (
+    *(((name, sign),) for name in FITTED for sign in (1, -1)),
+    *(((one, 1), (other, -1)) for one, other in permutations(FITTED, 2)),
+)
 _PS: Final = 10**12
 _SOON_S: Final = 0.002
 """Two times that differ by less differ by nothing that matters."""
@@ -147,17 +152,19 @@ def _guessed(measured: Sequence[Measured], capacity: int, chunk: int) -> Speed:
 
 
 def _descended(speed: Speed, cost: Callable[[Speed], float]) -> Speed:
-    """One constant after the other, up or down, in ever smaller steps while that helps."""
+    """One constant after the other, up or down, or one up and another down, which may look alike; in ever
+    smaller steps, each while it helps."""
     best = cost(speed)
     for step in _STEPS:
         for _ in range(_ROUNDS):
             before = best
-            for name in FITTED:
-                for factor in (exp(step), exp(-step)):
-                    tried = replace(speed, **{name: max(1, round(getattr(speed, name) * factor))})
-                    if (found := cost(tried)) < best:
-                        speed, best = tried, found
-                        break
+            for moves in _MOVES:
+                tried = replace(
+                    speed,
+                    **{name: max(1, round(getattr(speed, name) * exp(sign * step))) for name, sign in moves},
+                )
+                if (found := cost(tried)) < best:
+                    speed, best = tried, found
             if before - best < 0.01 * before:
                 break
     return speed
