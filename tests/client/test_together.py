@@ -180,6 +180,27 @@ def test_nobody_waits_for_one_that_waits(server: Server, result_of: Any) -> None
     assert result_of(first_of([silent(), answering()])) == [None, Returned(b"hello")]
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["a new connection", "a kept one"])
+def test_who_waits_for_a_head_is_hung_up_on_at_once(server: Server, result_of: Any, kept: bool) -> None:
+    """Its provider would go on working for nobody."""
+
+    def silent() -> Flow[Exchange]:
+        return (yield from ask(server, "/silence"))
+
+    def answering() -> Flow[bytes]:
+        yield from run(server.asked.acquire)
+        return (yield from said(server, "hello"))
+
+    def flow() -> Flow[Any]:
+        if kept:
+            yield from said(server, "before")
+        ends = yield from first_of([silent(), answering()])
+        yield from run(lambda: server.left.acquire(timeout=5) or pytest.fail("it was never hung up on"))
+        return ends, (yield from said(server, "after"))
+
+    assert result_of(flow()) == ([None, Returned(b"hello")], b"after")
+
+
 def test_one_that_fails_is_no_answer(server: Server, result_of: Any) -> None:
     def failing() -> Flow[bytes]:
         yield Sleep(0)

@@ -1,10 +1,9 @@
 """The two ways to run a flow: by blocking, and under an event loop. Nothing is decided here."""
 
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
-from threading import Condition, Lock, Thread
+from contextlib import ExitStack
+from threading import Condition, Lock, Thread, get_ident
 from typing import Any, TypeVar, assert_never
 
 import anyio
@@ -28,6 +27,7 @@ from tallystick.client.flow import (
     Sleep,
     Together,
 )
+from tallystick.client.interrupting import hang_up
 from tallystick.client.pools import Pools
 
 T = TypeVar("T")
@@ -89,8 +89,7 @@ class Blocking:
                 error = raised
 
     def abandon(self) -> None:
-        """Ends the flow from another thread, unless it has ended. Its own cleans up when it wakes: at once
-        where it reads a body, else when what it waits for comes, or is timed out."""
+        """Ends the flow from another thread, unless it has ended. Its own cleans up when it wakes."""
         with self._lock:
             if self._ended:
                 return
@@ -100,7 +99,7 @@ class Blocking:
                 self._flow.close()
             finally:
                 for exchange in self._open:
-                    _hang_up(exchange)
+                    hang_up(exchange.response.extensions.get("network_stream"))
         if race is not None:
             race.stop()
 
@@ -167,19 +166,31 @@ class Blocking:
 class _Branch(Blocking):
     """One of several flows, with a thread of its own."""
 
-    __slots__ = ("_box", "_error")
+    __slots__ = ("_box", "_error", "_thread")
 
     def __init__(self, pools: Pools, flow: Flow[Any], over: Callable[[], bool]):
         self._box = _Boxed(flow)
         super().__init__(pools, self._box.flow(), over)
         self._error: Exception | None = None
+        self._thread: int | None = None
+        """In which it runs now."""
+
+    def abandon(self) -> None:
+        super().abandon()
+        with self._lock:
+            if self._closed and self._thread is not None:
+                self._pools.waits.end(self._thread)
 
     def work(self, ended: Callable[[], None]) -> None:
+        self._thread = get_ident()
         try:
             assert self._run() is None
         except Exception as error:  # noqa: BLE001  # whose flow it is decides
             self._error = error
         finally:
+            with self._lock:
+                self._pools.waits.forget(self._thread)
+                self._thread = None
             if not self._ended:
                 self._drop_all()
             ended()
@@ -365,15 +376,6 @@ def _request(effect: Send) -> httpx2.Request:
 def _allow(request: httpx2.Request, timeout: Mapping[str, float | None]) -> None:
     """To read the body in: the transport looks when it begins with that."""
     request.extensions["timeout"].update(timeout)
-
-
-def _hang_up(exchange: Exchange) -> None:
-    """Wakes whoever reads from it. Closing it is theirs."""
-    stream = exchange.response.extensions.get("network_stream")
-    sock = None if stream is None else stream.get_extra_info("socket")
-    if isinstance(sock, socket.socket):
-        with suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not ssl's own, which a reader would trip over
 
 
 def run_blocking(pools: Pools, flow: Flow[T], *, over: Callable[[], bool] = lambda: False) -> T:

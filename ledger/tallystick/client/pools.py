@@ -12,11 +12,13 @@ from hashlib import sha256
 from threading import Lock
 from typing import Final
 
+import httpcore2
 import httpx2
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_der_x509_certificate
 
 from tallystick.client.flow import Endpoint
+from tallystick.client.interrupting import Backend, Waits
 from tallystick.protocol.units import ZERO_HASH, Hash32
 
 _LIMITS: Final = httpx2.Limits(max_connections=512, max_keepalive_connections=64, keepalive_expiry=30)
@@ -75,7 +77,9 @@ class Pools:
     """One transport for each endpoint and kind of caller. `connect` replaces the network, in tests."""
 
     def __init__(self, connect: Callable[[Endpoint], "TransportPair"] | None = None):
-        self._connect = connect or _pair
+        self.waits = Waits()
+        """Of blocking callers."""
+        self._connect = connect or self._pair
         self._pairs: dict[Endpoint, TransportPair] = {}
         self._lock = Lock()
 
@@ -93,6 +97,32 @@ class Pools:
     async def aclose(self) -> None:
         for pair in self._pairs.values():
             await pair.aclose()
+
+    def _pair(self, endpoint: Endpoint) -> "TransportPair":
+        pinned = endpoint.key != ZERO_HASH
+        verify: ssl.SSLContext | bool = pinned_context(endpoint.key) if pinned else True
+        options = _socket_options()
+        return TransportPair(
+            lambda: _Blocking(verify, options, Backend(self.waits)),
+            lambda: httpx2.AsyncHTTPTransport(
+                verify=verify, limits=_LIMITS, trust_env=False, socket_options=options
+            ),
+        )
+
+
+class _Blocking(httpx2.HTTPTransport):
+    """One that another thread can wake: httpx2 passes no network on to what it is made of."""
+
+    def __init__(self, verify: ssl.SSLContext | bool, options: list[tuple[int, int, int]], backend: Backend):
+        super().__init__(verify=verify, limits=_LIMITS, trust_env=False, socket_options=options)
+        self._pool = httpcore2.ConnectionPool(
+            ssl_context=httpx2.create_ssl_context(verify=verify, trust_env=False),
+            max_connections=_LIMITS.max_connections,
+            max_keepalive_connections=_LIMITS.max_keepalive_connections,
+            keepalive_expiry=_LIMITS.keepalive_expiry,
+            socket_options=options,
+            network_backend=backend,
+        )
 
 
 class TransportPair:
@@ -130,15 +160,3 @@ class TransportPair:
     async def aclose(self) -> None:
         if self._asynchronous is not None:
             await self._asynchronous.aclose()
-
-
-def _pair(endpoint: Endpoint) -> TransportPair:
-    pinned = endpoint.key != ZERO_HASH
-    verify: ssl.SSLContext | bool = pinned_context(endpoint.key) if pinned else True
-    options = _socket_options()
-    return TransportPair(
-        lambda: httpx2.HTTPTransport(verify=verify, limits=_LIMITS, trust_env=False, socket_options=options),
-        lambda: httpx2.AsyncHTTPTransport(
-            verify=verify, limits=_LIMITS, trust_env=False, socket_options=options
-        ),
-    )
