@@ -38,9 +38,10 @@ def test_paid_work_is_taken_while_there_is_room() -> None:
     [
         (Pace(0.1, 0.01), Pace(0.1, 0.01), False),
         (Pace(9.0, 0.01), Pace(0.1, 0.01), True),
-        (Pace(1.0, 0.01), Pace(0.1, 0.01), False),  # Within the second that atoms are saved for.
+        (Pace(0.3, 0.01), Pace(0.1, 0.01), False),  # Within the second that atoms are saved for.
         (Pace(0.1, 0.01), Pace(0.1, 0.001), False),
         (Pace(0.1, 0.10), Pace(0.1, 0.001), True),
+        (Pace(0.6, 0.01), Pace(0.1, 0.01), True),  # A wait weighs four times as much.
     ],
 )
 def test_what_the_market_does_sooner_is_bought(here: Pace, elsewhere: Pace, buys: bool) -> None:

@@ -6,6 +6,7 @@ are predictions and floats; money is only ever compared.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from operator import attrgetter
 from typing import Final, overload
 
@@ -22,6 +23,8 @@ from tallystick.reach import reachable_safely
 
 WISHES_NOTHING: Final = Steering()
 _BY_HASH: Final = attrgetter("offer_hash")
+_TOSSES: Final = 4
+"""Tosses for each one that will do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +197,11 @@ class Crowd(Sequence[Candidate]):
             if (found := self._at(posted)) is not None:
                 yield found
 
+    def tossed(self, slot: int, seed: int, count: int) -> Iterator[Candidate]:
+        """So many with replacement; fewer where few of those that are there will do."""
+        tosses = islice(self._offers.lots(slot).tossed(seed), _TOSSES * count)
+        return islice((found for posted in tosses if (found := self._at(posted)) is not None), count)
+
     def _at(self, posted: PostedOffer) -> Candidate | None:
         key = posted.offer_hash
         if key in self._looked:
@@ -225,10 +233,21 @@ class Crowd(Sequence[Candidate]):
 def drawn(candidates: Sequence[Candidate], slot: int, seed: int) -> Iterator[Candidate]:
     """One after another without replacement, each as likely as it has bond slots of so many atoms among those
     that are left, and those without any last. No order of candidates changes it."""
+    return (
+        candidates.drawn(slot, seed) if isinstance(candidates, Crowd) else _lots(candidates, slot).drawn(seed)
+    )
+
+
+def tossed(candidates: Sequence[Candidate], slot: int, seed: int, count: int) -> Iterator[Candidate]:
+    """The same with replacement: `count` of them, or fewer where few of a crowd will do."""
     if isinstance(candidates, Crowd):
-        return candidates.drawn(slot, seed)
+        return candidates.tossed(slot, seed, count)
+    return islice(_lots(candidates, slot).tossed(seed), count)
+
+
+def _lots(candidates: Sequence[Candidate], slot: int) -> Lots[Candidate]:
     ordered = sorted(candidates, key=lambda candidate: candidate.posted.offer_hash)
-    return Lots(ordered, [item.posted.stake.staked // slot for item in ordered]).drawn(seed)
+    return Lots(ordered, [item.posted.stake.staked // slot for item in ordered])
 
 
 class Ordering(Sequence[Choice]):

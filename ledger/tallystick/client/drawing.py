@@ -40,6 +40,15 @@ class Lots(Generic[T]):
             rest = [item for item, weight in zip(self._items, _widths(self._ends), strict=True) if not weight]
             yield from _laid_out(rest, list(range(1, len(rest) + 1)), numbers)
 
+    def tossed(self, seed: int) -> Iterator[T]:
+        """With replacement, without end; nothing, where there is nothing. What has no weight never comes, but
+        where nothing has."""
+        numbers, ends = _numbers(seed), self._ends
+        if not ends or not ends[-1]:
+            ends = list(range(1, len(self._items) + 1))
+        while ends:
+            yield self._items[bisect_right(ends, next(numbers) * ends[-1] >> _BITS)]
+
 
 def _laid_out(items: Sequence[T], ends: Sequence[int], numbers: Iterator[int]) -> Iterator[T]:
     left = ends[-1] if ends else 0

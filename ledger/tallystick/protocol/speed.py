@@ -13,6 +13,8 @@ from tallystick.protocol.units import Tokens
 
 ATTENTION: Final = 3e-5
 """Of a prompt token's time, for each token of context before it."""
+WAITING: Final = 4
+"""What a second before the first token weighs, against one of the answer."""
 _ANSWER: Final = 128
 """Output tokens that an answer of others has at least, on the average."""
 _PS: Final = 1e-12
@@ -83,6 +85,11 @@ class Pace:
 
     def total_s(self, output_tokens: int) -> float:
         return self.first_s + self.token_s * max(0, output_tokens - 1)
+
+    def felt_s(self, output_tokens: int) -> float:
+        """The same where a second of waiting for the first token weighs as `WAITING`: nobody reads yet, and a
+        queue is what a prediction misjudges most."""
+        return self.total_s(output_tokens) + (WAITING - 1) * self.first_s
 
 
 def pace(speed: Speed, load: Load, *, input_tokens: int, output_tokens: int) -> Pace:

@@ -113,7 +113,7 @@ class ByLoad:
     market, and lets prices follow the load between bounds. The stake is left alone."""
 
     patience: float = 1.0
-    """Own users wait for the own engine up to so many times what they would elsewhere, …"""
+    """Own users have the own engine up to so many times what it takes elsewhere, as they feel it, …"""
     slack_s: float = 1.0
     """… and so many seconds more, before atoms are spent."""
     lowest: int = THOUSAND
@@ -146,7 +146,7 @@ class ByLoad:
         if state.here is None or state.elsewhere is None:
             return state.own_waiting > 0 or state.room <= 0
         tokens = request.expected_output
-        return state.here.total_s(tokens) > self.patience * state.elsewhere.total_s(tokens) + self.slack_s
+        return state.here.felt_s(tokens) > self.patience * state.elsewhere.felt_s(tokens) + self.slack_s
 
     def price(self, state: State) -> Prices | None:
         if state.base is None:
