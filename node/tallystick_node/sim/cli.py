@@ -136,3 +136,72 @@ def fit(
     for name in ("fixed", "sequence", "token", "context", "capacity", "chunk"):
         typer.echo(f"{name} = {getattr(speed, name)}")
     console().print(shown(checks(speed, slots, others)))
+
+
+@app.command()
+def market(
+    seeds: Seeds = 3,
+    only: Annotated[
+        str,
+        typer.Option(metavar="NAMES", help="These dispatches alone, as ours,greedy-0.5; all where empty."),
+    ] = "",
+    pool: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV of model, gpu, count: other engines.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV of time, prompt tokens, output tokens.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=8, help="For which requests come, in each run.")] = 60,
+    json: Json = None,
+    out: Out = None,
+) -> None:
+    """Find how many requests a second unequal engines serve well, by dispatch: the first token within 3 s
+    and 100 ms between tokens."""
+    from tallystick_node.sim.hardware import BadPool, read_pool, twelve
+    from tallystick_node.sim.market import ArmUnknown, Setting
+    from tallystick_node.sim.market_findings import market as run
+    from tallystick_node.sim.plot import MatplotlibMissing
+    from tallystick_node.sim.report import console
+    from tallystick_node.sim.workload import TraceUnreadable
+
+    try:
+        engines = twelve() if pool is None else read_pool(pool)
+        run(
+            Setting(pool=engines, trace=trace, seconds=seconds),
+            seeds=seeds,
+            only=[name for name in only.split(",") if name],
+            json=json,
+            out=out,
+            console=console(),
+        )
+    except (BadPool, ArmUnknown, TraceUnreadable, MatplotlibMissing, OSError) as error:
+        typer.echo(f"tally-node: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def incentives(
+    seeds: Seeds = 3,
+    only: Annotated[
+        str, typer.Option(metavar="NAMES", help="These questions alone, as honesty,prices; all where empty.")
+    ] = "",
+    json: Json = None,
+    out: Out = None,
+) -> None:
+    """Find what pays: honesty, splitting a stake, a lower price, a larger stake. See docs/incentives.md."""
+    from tallystick_node.sim.incentives_findings import QuestionUnknown
+    from tallystick_node.sim.incentives_findings import incentives as run
+    from tallystick_node.sim.plot import MatplotlibMissing
+    from tallystick_node.sim.report import console
+
+    try:
+        run(
+            seeds=seeds,
+            only=[name for name in only.split(",") if name],
+            json=json,
+            out=out,
+            console=console(),
+        )
+    except (QuestionUnknown, MatplotlibMissing, OSError) as error:
+        typer.echo(f"tally-node: {error}", err=True)
+        raise typer.Exit(1) from error

@@ -1,0 +1,222 @@
+"""Mixed hardware and a real trace: how many requests a second a market of unequal engines serves well, by
+which dispatch. `tally-node sim market`.
+
+The objective is of each request: the first token within 3 s, and 100 ms between tokens, as its user sees it.
+What has not ended when the run does is a miss. All dispatches get the same arrivals and the same network.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+from pathlib import Path
+from statistics import fmean
+from typing import Final
+
+from tallystick.client.choose import Wanted
+from tallystick.client.rules import Quoted, stake_weighted
+from tallystick.client.steering import Steering
+from tallystick.protocol.length import TYPICAL_ANSWER
+from tallystick_node.network.policies import ByLoad, Paper, Policy
+from tallystick_node.sim import central
+from tallystick_node.sim.capacity import Curve
+from tallystick_node.sim.dispatch import Alone, Live
+from tallystick_node.sim.hardware import Hardware
+from tallystick_node.sim.workload import Arrival, azure, trace
+from tallystick_node.sim.world import Dispatch, Job, Node, NodeSpec, World
+
+FIRST_S, TOKEN_S = 3.0, 0.1
+"""The objective."""
+TOLLS: Final = (0.0, 0.25, 0.5)
+"""Of which the best central greedy takes the best."""
+ONE_LIES_OF: Final = 4
+"""Providers, where some say that they stand idle."""
+AFTER_S: Final = 60.0
+"""For which a run goes on once nothing comes any more."""
+LOWEST, HIGHEST = 0.1, 100_000.0
+"""Requests a second: no capacity is looked for beyond."""
+_TYPICAL_INPUT: Final = 1_000
+"""Tokens, for a first guess alone."""
+
+
+class ArmUnknown(Exception):
+    def __init__(self, actual: str):
+        super().__init__(f"There is no dispatch {actual!r}. There are {', '.join((*ARMS, *VARIANTS))}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One way to dispatch."""
+
+    name: str
+    make: Callable[[], Dispatch]
+    policy: Policy = ByLoad()
+
+
+class Wishing(Live):
+    """Every request carries the objective, as OpenRouter's `preferred_max_latency` and
+    `preferred_min_throughput` say it."""
+
+    def wanted(self, home: Node, job: Job) -> Wanted:
+        wishes = Steering(longest_wait=((0.0, FIRST_S),), least_rate=((0.0, 1 / TOKEN_S),))
+        return replace(super().wanted(home, job), steering=wishes)
+
+
+def _central(name: str, rule: central.Rule) -> Arm:
+    return Arm(name=name, make=lambda: central.Central(rule))
+
+
+def _ours(name: str, rule: Quoted) -> Arm:
+    return Arm(name=f"ours, {name}", make=lambda: Live(rule))
+
+
+OURS, PAPER, PAPERS_CENTRAL, LEAST = "ours", "paper", "paper-central", "least-requests"
+GREEDY: Final = tuple(f"greedy-{toll:g}" for toll in TOLLS)
+ARMS: Final[Mapping[str, Arm]] = {
+    "single": Arm(name="each at home", make=Alone),
+    PAPER: Arm(name="the paper's rule", make=lambda: Live(stake_weighted), policy=Paper()),
+    PAPERS_CENTRAL: _central("the paper's centralised", central.papers),
+    LEAST: _central("central: least requests", central.least_requests),
+    "lmetric": _central("central: prefill × batch", central.prefill_by_batch),
+    **{
+        name: _central(f"central: least time, toll {toll:g}", partial(central.greedy, toll=toll))
+        for name, toll in zip(GREEDY, TOLLS, strict=True)
+    },
+    OURS: Arm(name="ours", make=Live),
+}
+"""By the names that `--only` takes."""
+VARIANTS: Final[Mapping[str, Arm]] = {
+    "ours-wishing": Arm(name="ours, the objective wished for", make=Wishing),
+    "ours-alone": Arm(name="ours, payers tell each other nothing", make=lambda: Live(shares=False)),
+    "ours-keenness-3": _ours("keenness 3", Quoted(keenness=3.0)),
+    "ours-keenness-12": _ours("keenness 12", Quoted(keenness=12.0)),
+    "ours-slots-16": _ours("16 slots", Quoted(slots=16)),
+    "ours-slots-64": _ours("64 slots", Quoted(slots=64)),
+    "ours-toll-0": _ours("no toll", Quoted(toll=0.0)),
+    "ours-toll-1": _ours("all of the toll", Quoted(toll=1.0)),
+}
+"""The same, for those that ask for them by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Where all arms are run."""
+
+    pool: Sequence[Hardware]
+    trace: Path | None
+    """None: the public chat trace."""
+    seconds: float
+    """For which requests come."""
+
+    @property
+    def since(self) -> float:
+        """From when on requests count: before, all engines stand idle."""
+        return self.seconds / 4
+
+    def workload(self, rate: float, seed: int) -> Iterable[Arrival]:
+        homes = range(len(self.pool))
+        if self.trace is None:
+            return azure(rate, self.seconds, homes=homes, seed=seed)
+        return (
+            arrival
+            for arrival in trace(self.trace, homes=homes, seed=seed, rate=rate)
+            if arrival.at < self.seconds
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is kept of one."""
+
+    attained: float
+    """Part of the requests that met the objective."""
+    latency_s: float
+    """Mean of those that ended."""
+    probes: float
+    """A request; as bounces."""
+    bounces: float
+
+
+def run(arm: Arm, setting: Setting, rate: float, seed: int, *, liars: bool = False) -> Run:
+    """`liars`: every fourth provider says that it stands idle; which of four, the seed decides."""
+    nodes = [
+        NodeSpec(hardware=each, policy=arm.policy, lies=liars and index % ONE_LIES_OF == seed % ONE_LIES_OF)
+        for index, each in enumerate(setting.pool)
+    ]
+    world = World(nodes, arm.make(), seed=seed)
+    result = world.run(setting.workload(rate, seed), until=setting.seconds + AFTER_S)
+    requests = max(1, len(result.outcomes))
+    ended = [item.latency_s for item in result.served() if item.arrival.at >= setting.since]
+    return Run(
+        attained=result.share(lambda item: item.met(first_s=FIRST_S, token_s=TOKEN_S), since=setting.since),
+        latency_s=fmean(ended) if ended else inf,
+        probes=result.counts["probes"] / requests,
+        bounces=result.counts["bounces"] / requests,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One arm under one seed: it is done in whichever process."""
+
+    arm: str
+    seed: int
+    setting: Setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What came of a piece."""
+
+    runs: Mapping[float, Run]
+    """By rate."""
+    at_95: float
+    """Requests a second, up to which so many in a hundred are served well."""
+    at_99: float
+    lied_to: Run | None
+    """At `at_99`, where a quarter of the providers lie; None: nobody is believed here."""
+    honest: Run
+    """At the same rate, where none does."""
+
+    def near(self, rate: float) -> Run:
+        return self.runs[min(self.runs, key=lambda known: abs(known - rate))]
+
+
+def arm_of(name: str) -> Arm:
+    """Raises ArmUnknown."""
+    found = ARMS.get(name) or VARIANTS.get(name)
+    if found is None:
+        raise ArmUnknown(name)
+    return found
+
+
+def guess(pool: Sequence[Hardware]) -> float:
+    """Requests a second where to look first: what the engines do with a batch that half fills them."""
+    rate = 0.0
+    for each in pool:
+        held = _TYPICAL_INPUT + TYPICAL_ANSWER
+        batch = max(1, min(each.slots, (each.speed.capacity or each.slots * held) // (2 * held)))
+        step_s = each.speed.step_s(sequences=batch, context=batch * held)
+        rate += batch / (TYPICAL_ANSWER * step_s)
+    return rate
+
+
+def measure(piece: Piece) -> Measured:
+    arm, runs = arm_of(piece.arm), dict[float, Run]()
+
+    def attained(rate: float) -> float:
+        runs[rate] = found = run(arm, piece.setting, rate, piece.seed)
+        return found.attained
+
+    curve = Curve(attained)
+    at_95 = curve.capacity(0.95, guess=guess(piece.setting.pool), low=LOWEST, high=HIGHEST)
+    at_99 = curve.capacity(0.99, guess=0.9 * at_95, low=LOWEST, high=HIGHEST)
+    curve.at(at_99)
+    believes = piece.arm == OURS or piece.arm in VARIANTS
+    return Measured(
+        at_95=at_95,
+        at_99=at_99,
+        lied_to=run(arm, piece.setting, at_99, piece.seed, liars=True) if believes else None,
+        honest=runs[at_99],
+        runs=dict(sorted(runs.items())),
+    )

@@ -1,0 +1,190 @@
+"""What `tally-node sim market` found: of each arm's capacities a table, figures with targets, and a chart.
+
+Ratios are of the same seed: the place in the trace that a seed begins at is as busy for all arms.
+"""
+
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Final
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from tallystick_node.sim.market import (
+    ARMS,
+    GREEDY,
+    LEAST,
+    OURS,
+    PAPER,
+    PAPERS_CENTRAL,
+    Measured,
+    Piece,
+    Setting,
+    arm_of,
+    measure,
+)
+from tallystick_node.sim.plot import Chart, Line, draw, require_matplotlib
+from tallystick_node.sim.report import (
+    Figure,
+    Target,
+    interval,
+    over_seeds,
+    shown,
+    table,
+    targets_table,
+    write_json,
+)
+from tallystick_node.sim.spread import spread
+from tallystick_node.sim.workload import AZURE
+
+Runs = Mapping[str, Sequence[Measured]]
+"""By arm; one a seed, the same seeds for all."""
+
+GREEDIEST: Final = "best central greedy"
+_AGAINST: Final[Mapping[str, float]] = {GREEDIEST: 0.97, LEAST: 1.25, PAPERS_CENTRAL: 1.5, PAPER: 1.9}
+"""What ours is to serve at 95 % of what they do, at least."""
+_LOST: Final = 1.5
+"""Points that a quarter of liars may cost."""
+_PROBES: Final = 0.15
+"""A request."""
+_POINTS: Final = 40
+"""Of a line."""
+
+
+def capacities(runs: Runs) -> Table:
+    """All arms, the best last."""
+    rows = []
+    for name in sorted(runs, key=lambda name: fmean(of.at_95 for of in runs[name])):
+        of = runs[name]
+        near = [measured.near(measured.at_95) for measured in of]
+        ratios = [ours.at_95 / its.at_95 for ours, its in zip(runs.get(OURS, ()), of, strict=False)]
+        rows.append(
+            (
+                arm_of(name).name,
+                str(interval([measured.at_99 for measured in of])),
+                str(interval([measured.at_95 for measured in of])),
+                shown(fmean(ratios)) if ratios else "",
+                shown(fmean(run.latency_s for run in near)),
+                shown(fmean(run.probes for run in near)),
+                shown(fmean(run.bounces for run in near)),
+            )
+        )
+    head = ("requests/s held at", "99 %", "95 %", "ours / it", "latency, s", "probes", "bounces")
+    return table(f"Requests a second served well, over {_seeds(runs)} seeds", head, rows)
+
+
+def figures(runs: Runs) -> list[Figure]:
+    made: list[Figure] = []
+    for name, of in runs.items():
+        near = [measured.near(measured.at_95) for measured in of]
+        made.append(over_seeds(f"{name}: rate held at 99 %", [its.at_99 for its in of], "requests/s"))
+        made.append(over_seeds(f"{name}: rate held at 95 %", [its.at_95 for its in of], "requests/s"))
+        made.append(over_seeds(f"{name}: mean latency near it", [run.latency_s for run in near], "s"))
+        target = Target(text=f"≤ {_PROBES:g}", most=_PROBES) if name == OURS else None
+        made.append(over_seeds(f"{name}: probes near it", [run.probes for run in near], "1/request", target))
+        made.append(over_seeds(f"{name}: bounces near it", [run.bounces for run in near], "1/request"))
+        lost = [100 * (its.honest.attained - its.lied_to.attained) for its in of if its.lied_to is not None]
+        if lost:
+            target = Target(text=f"≤ {_LOST:g}", most=_LOST) if name == OURS else None
+            made.append(over_seeds(f"{name}: lost to a quarter of liars", lost, "points", target))
+    return made + _ratios(runs)
+
+
+def _ratios(runs: Runs) -> list[Figure]:
+    made: list[Figure] = []
+    ours = runs.get(OURS)
+    if ours is None:
+        return made
+    rates = {name: [its.at_95 for its in of] for name, of in runs.items() if name != OURS}
+    if greedy := [rates[name] for name in GREEDY if name in rates]:
+        rates[GREEDIEST] = max(greedy, key=fmean)
+    for name, of in rates.items():
+        least = _AGAINST.get(name)
+        target = None if least is None else Target(text=f"≥ {least:g}", least=least)
+        ratios = [its.at_95 / other for its, other in zip(ours, of, strict=True)]
+        made.append(over_seeds(f"ours over {name} at 95 %", ratios, "1", target))
+    return made
+
+
+def attained(runs: Runs) -> Chart:
+    """Over the rate, where every seed of an arm was asked."""
+    lines = {arm_of(name).name: line for name, of in runs.items() if (line := _line(of)) is not None}
+    return Chart(
+        name="market",
+        title="Requests served well: first token within 3 s, 100 ms between tokens",
+        x="requests a second",
+        y="part served well",
+        panels={"": lines},
+    )
+
+
+def _line(of: Sequence[Measured]) -> Line | None:
+    low = max(min(its.runs) for its in of)
+    high = min(max(its.runs) for its in of)
+    if low >= high:
+        return None
+    rates = [low * (high / low) ** (i / (_POINTS - 1)) for i in range(_POINTS)]
+    over = [[_at(its, rate) for its in of] for rate in rates]
+    return Line(rates, [fmean(each) for each in over])
+
+
+def _at(its: Measured, rate: float) -> float:
+    """Straight between two rates that were asked."""
+    rates = sorted(its.runs)
+    right = min(max(1, bisect_left(rates, rate)), len(rates) - 1)
+    one, other = rates[right - 1], rates[right]
+    share = min(1.0, max(0.0, (rate - one) / (other - one)))
+    return its.runs[one].attained + share * (its.runs[other].attained - its.runs[one].attained)
+
+
+def _seeds(runs: Runs) -> int:
+    return max(map(len, runs.values()), default=0)
+
+
+def market(
+    setting: Setting,
+    *,
+    seeds: int,
+    only: Collection[str],
+    json: Path | None,
+    out: Path | None,
+    console: Console,
+) -> None:
+    """`only`: arms by name; those that targets speak of where empty. Raises ArmUnknown, TraceUnreadable,
+    MatplotlibMissing, OSError."""
+    for name in only:
+        arm_of(name)
+    if out is not None:
+        require_matplotlib()
+        out.mkdir(parents=True, exist_ok=True)
+    if setting.trace is not None:
+        next(iter(setting.workload(1.0, 0)), None)  # It says now what is wrong with it.
+    names = list(only) or list(ARMS)
+    work = [Piece(arm=name, seed=seed, setting=setting) for name in names for seed in range(seeds)]
+    runs: dict[str, list[Measured]] = {}
+    results = track(
+        spread(measure, work),
+        total=len(work),
+        description="running",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    for piece, result in zip(work, results, strict=True):
+        runs.setdefault(piece.arm, []).append(result)
+    made = figures(runs)
+    console.print(capacities(runs), targets_table(made))
+    if out is not None:
+        draw(out, attained(runs))
+    if json is not None:
+        parameters = {
+            "seeds": seeds,
+            "only": names,
+            "seconds": setting.seconds,
+            "pool": [each.name for each in setting.pool],
+            "trace": AZURE if setting.trace is None else setting.trace.name,
+        }
+        write_json(json, "tally-node sim market", parameters, made)
