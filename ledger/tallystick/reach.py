@@ -21,9 +21,9 @@ def reachable_safely(offer: Offer, *, local: bool) -> bool:
     return _is_safe(offer.endpoint, offer.endpoint_key != ZERO_HASH, local)
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=1 << 15)
 def _is_safe(endpoint: str, pinned: bool, local: bool) -> bool:
-    """Each request asks it of every offer."""
+    """Each request asks it of the offers that it looks at: as many are kept as a payer hears of, and more."""
     try:
         parts = urlsplit(endpoint)
         host = (parts.hostname or "").rstrip(".")
