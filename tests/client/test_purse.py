@@ -358,6 +358,30 @@ def test_the_next_epoch_begins_with_nothing_and_gives_back_what_waited(purse: Pu
     assert purse.open_channel(PROVIDER.address) is following
 
 
+def test_what_a_dead_process_left_on_two_epochs_of_one_key_is_taken_over(tmp_path: Path) -> None:
+    first = open_purse(tmp_path)
+    channel = first.open_channel(PROVIDER.address)
+    reserve(first, channel, 100)
+    first.reopen(channel)
+    reserve(first, first.open_channel(PROVIDER.address), 100)
+    first.close()
+
+    second = open_purse(tmp_path)
+    taken = second.adopt_unsettled()
+    assert sorted(channel.key.epoch for channel in taken) == [0, 1]
+    assert open_purse(tmp_path).adopt_unsettled() == []
+    for channel in taken:
+        for lost in second.lost_requests(channel):
+            second.settle_unpaid(lost, "unbilled")
+    assert second.spending() == (0, 0)
+    assert second.open_channel(PROVIDER.address).key.epoch == 1
+
+
+def test_an_epoch_that_is_not_known_is_taken_back_beside_one_of_the_same_key(purse: Purse) -> None:
+    following = replace(purse.open_channel(PROVIDER.address).key, epoch=1)
+    assert [channel.key for channel in purse.take_back([following])] == [following]
+
+
 def test_what_others_spend_from_the_purse_is_in_nobody_s_share(tmp_path: Path) -> None:
     first, second = open_purse(tmp_path), open_purse(tmp_path)
     for purse, cost in ((first, 7), (second, 11)):

@@ -65,3 +65,24 @@ def test_a_request_on_an_epoch_that_the_chain_took_back_ends(world: World) -> No
     world.come_to_rest()
 
     assert world.me.purse.spending()[1] == 0
+
+
+def test_a_request_that_a_dead_process_left_on_the_next_epoch_of_a_key_ends(world: World) -> None:
+    """It had left one on the epoch before too, of the same key."""
+    world.ask(streamed=False, words=3, tokens=1)
+    world.rush()
+    world.upkeep()
+    (channel,) = world.me.purse.leased.values()
+    world.chain.request_close(channel.key)
+    world.clock.advance(CLOSE_NOTICE)
+    world.chain.finalize_close(channel.key)
+    world.poll()
+    world.ask(streamed=True, words=3, tokens=1)
+    world.rush()
+    running = [item.key.epoch for item in world.me.purse.leased.values() if item.running]
+    assert running == [0, 1]
+
+    world.crash_payer(noticed=False)
+    world.come_to_rest()
+
+    assert world.me.purse.spending()[1] == 0

@@ -66,7 +66,7 @@ class Leases:
         sessions = self._seal.find_sessions({key.session_key for key in strange})
         taken = []
         with self._lock:
-            leases = {address: Lease.take(self._path(address)) for address in sessions}
+            leases = {address: self._lease(address) for address in sessions}
             for key in strange:
                 lease, session = leases.get(key.session_key), sessions.get(key.session_key)
                 if lease is None or session is None:
@@ -106,15 +106,25 @@ class Leases:
         for channel_id, session_key in self._books.keys_where(*conditions):
             if channel_id in self.channels:
                 continue
-            lease = Lease.take(self._path(session_key))
+            lease = self._lease(session_key)
             if lease is not None:
                 if not self._books.fulfils(channel_id, *conditions):  # since it was looked up
-                    lease.release()
+                    if lease is not self._held(session_key):
+                        lease.release()
                     continue
                 channel = self._books.load_channel(channel_id, lease)
                 self.channels[channel.id] = channel
                 return channel
         return None
+
+    def _lease(self, session_key: Address) -> Lease | None:
+        """None: another process has it."""
+        return self._held(session_key) or Lease.take(self._path(session_key))
+
+    def _held(self, session_key: Address) -> Lease | None:
+        """Ours already, for another epoch of the same key."""
+        channels = self.channels.values()
+        return next((item.lease for item in channels if item.key.session_key == session_key), None)
 
     def _path(self, session_key: Address) -> Path:
         return self._folder / session_key.hex()
