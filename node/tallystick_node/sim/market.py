@@ -29,6 +29,11 @@ FIRST_S, TOKEN_S = 3.0, 0.1
 """The objective."""
 TOLLS: Final = (0.0, 0.25, 0.5)
 """Of which the best central greedy takes the best."""
+LIED_TO: Final = (0.9, 1.0)
+"""Parts of the rate held at 99 % at which a quarter of the providers lie: with something to spare, and at the
+edge."""
+SHOWN: Final = (0.5, 0.8)
+"""Parts of the rate held at 95 % of which a curve is to know, too."""
 ONE_LIES_OF: Final = 4
 """Providers, where some say that they stand idle."""
 AFTER_S: Final = 60.0
@@ -173,10 +178,12 @@ class Measured:
     at_95: float
     """Requests a second, up to which so many in a hundred are served well."""
     at_99: float
-    lied_to: Run | None
-    """At `at_99`, where a quarter of the providers lie; None: nobody is believed here."""
-    honest: Run
-    """At the same rate, where none does."""
+    lied_to: Mapping[float, Run]
+    """By part of `at_99`, where a quarter of the providers lie; empty: nobody is believed here."""
+
+    def lost(self, part: float) -> float:
+        """Part of the requests that are served worse for it."""
+        return self.runs[part * self.at_99].attained - self.lied_to[part].attained
 
     def near(self, rate: float) -> Run:
         return self.runs[min(self.runs, key=lambda known: abs(known - rate))]
@@ -211,12 +218,13 @@ def measure(piece: Piece) -> Measured:
     curve = Curve(attained)
     at_95 = curve.capacity(0.95, guess=guess(piece.setting.pool), low=LOWEST, high=HIGHEST)
     at_99 = curve.capacity(0.99, guess=0.9 * at_95, low=LOWEST, high=HIGHEST)
-    curve.at(at_99)
+    for part in SHOWN:
+        curve.at(part * at_95)
+    for part in LIED_TO:
+        curve.at(part * at_99)
     believes = piece.arm == OURS or piece.arm in VARIANTS
-    return Measured(
-        at_95=at_95,
-        at_99=at_99,
-        lied_to=run(arm, piece.setting, at_99, piece.seed, liars=True) if believes else None,
-        honest=runs[at_99],
-        runs=dict(sorted(runs.items())),
-    )
+    lied_to = {
+        part: run(arm, piece.setting, part * at_99, piece.seed, liars=True)
+        for part in (LIED_TO if believes else ())
+    }
+    return Measured(at_95=at_95, at_99=at_99, lied_to=lied_to, runs=dict(sorted(runs.items())))

@@ -17,6 +17,7 @@ from tallystick_node.sim.market import (
     ARMS,
     GREEDY,
     LEAST,
+    LIED_TO,
     OURS,
     PAPER,
     PAPERS_CENTRAL,
@@ -86,10 +87,11 @@ def figures(runs: Runs) -> list[Figure]:
         target = Target(text=f"≤ {_PROBES:g}", most=_PROBES) if name == OURS else None
         made.append(over_seeds(f"{name}: probes near it", [run.probes for run in near], "1/request", target))
         made.append(over_seeds(f"{name}: bounces near it", [run.bounces for run in near], "1/request"))
-        lost = [100 * (its.honest.attained - its.lied_to.attained) for its in of if its.lied_to is not None]
-        if lost:
-            target = Target(text=f"≤ {_LOST:g}", most=_LOST) if name == OURS else None
-            made.append(over_seeds(f"{name}: lost to a quarter of liars", lost, "points", target))
+        for part in LIED_TO if of[0].lied_to else ():
+            lost = [100 * its.lost(part) for its in of]
+            target = Target(text=f"≤ {_LOST:g}", most=_LOST) if name == OURS and part == LIED_TO[0] else None
+            what = f"{name}: lost to a quarter of liars, at {part:.0%} of what is held at 99 %"
+            made.append(over_seeds(what, lost, "points", target))
     return made + _ratios(runs)
 
 
@@ -110,8 +112,14 @@ def _ratios(runs: Runs) -> list[Figure]:
 
 
 def attained(runs: Runs) -> Chart:
-    """Over the rate, where every seed of an arm was asked."""
-    lines = {arm_of(name).name: line for name, of in runs.items() if (line := _line(of)) is not None}
+    """Over the rate, where every seed of an arm was asked; of central greedies the best."""
+    held = {name: fmean(its.at_95 for its in of) for name, of in runs.items()}
+    best = max((name for name in GREEDY if name in held), key=lambda name: held[name], default=None)
+    lines = {
+        arm_of(name).name: line
+        for name, of in runs.items()
+        if (name not in GREEDY or name == best) and (line := _line(of)) is not None
+    }
     return Chart(
         name="market",
         title="Requests served well: first token within 3 s, 100 ms between tokens",
