@@ -1,0 +1,63 @@
+"""Capacities of small pools, and what is made of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from tallystick_node.cli import app
+from tallystick_node.sim.hardware import hardware
+from tallystick_node.sim.market import GREEDY, LEAST, OURS, Piece, Setting, measure, run
+from tallystick_node.sim.market import arm_of as arm
+from tallystick_node.sim.market_findings import GREEDIEST, attained, figures, market
+
+PAIR = Setting(pool=(hardware("Qwen3-8B", "A10G"), hardware("Qwen3-8B", "RTX3090")), trace=None, seconds=12.0)
+
+
+def test_a_capacity_is_where_the_objective_fails() -> None:
+    found = measure(Piece(arm=GREEDY[0], seed=1, setting=PAIR))
+    assert 0.5 < found.at_99 <= found.at_95 < 10
+    assert found.runs[0.5 * found.at_95].attained > 0.95
+    assert run(arm(GREEDY[0]), PAIR, 2 * found.at_95, 1).attained < 0.95
+    assert not found.lied_to
+
+
+def test_figures_have_their_targets_and_the_best_greedy_is_one_of_them() -> None:
+    names = (GREEDY[0], LEAST, OURS)
+    runs = {name: [measure(Piece(arm=name, seed=1, setting=PAIR))] for name in names}
+    found = {figure.name: figure for figure in figures(runs)}
+    against = found[f"ours over {GREEDIEST} at 95 %"]
+    assert against.value == pytest.approx(runs[OURS][0].at_95 / runs[GREEDY[0]][0].at_95)
+    assert against.target is not None
+    assert against.target.least == 0.97
+    assert [name for name in found if "liars" in name and found[name].target is not None] == [
+        "ours: lost to a quarter of liars, at 90% of what is held at 99 %"
+    ]
+    assert len(attained(runs).panels[""]) == 3
+
+
+def test_pools_and_traces_of_one_s_own_are_run(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    trace.write_text("".join(f"{i / 4},200,20\n" for i in range(400)))
+    setting = Setting(pool=PAIR.pool, trace=trace, seconds=8.0)
+    market(setting, seeds=1, only=["single"], json=tmp_path / "m.json", out=None, console=Console(quiet=True))
+    document = json.loads((tmp_path / "m.json").read_text())
+    assert document["parameters"]["trace"] == "trace.csv"
+    assert document["parameters"]["pool"] == ["Qwen3-8B on A10G", "Qwen3-8B on RTX3090"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["market", "--only", "best"], "There is no dispatch 'best'."),
+        (["market", "--pool", "nowhere.csv"], "nowhere.csv"),
+        (["market", "--trace", "nowhere.csv"], "nowhere.csv"),
+        (["incentives", "--only", "why"], "There is no question 'why'."),
+    ],
+)
+def test_what_is_not_there_is_said(options: list[str], said: str) -> None:
+    result = CliRunner().invoke(app, ["sim", *options])
+    assert result.exit_code == 1
+    assert said in result.output
