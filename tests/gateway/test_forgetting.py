@@ -297,6 +297,19 @@ async def test_the_next_epoch_is_served_before_the_close_of_the_last_was_seen(wo
     await payer.complete()
 
 
+async def test_the_half_of_a_closing_channel_is_taken_whatever_grant_comes_along(world: World) -> None:
+    """The payer does not know yet that its grant can raise nothing; what is owed is settled."""
+    payer = await bought(world, 1)
+    await world.restart(lose(world))
+    world.chain.request_close(payer.channel)
+    await world.watch.poll()
+    payer.http = world.http
+    grant = payer.grant(2 * CAP, deadline=world.chain.now + 3600)
+    assert (await restore(payer, half(world, payer), grant=grant)).status_code == 200
+    await world.cashier.settle()
+    assert world.chain.settlements == [[(payer.channel.id, 90)]]
+
+
 async def test_an_end_that_the_chain_took_back_is_sent_again_before_the_next_epoch_opens(
     world: World,
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract import place_of
 from tests.machine.chain import CLOSE_NOTICE
 from tests.machine.world import World, steady_chance
 
@@ -83,6 +84,23 @@ def test_a_request_that_a_dead_process_left_on_the_next_epoch_of_a_key_ends(worl
     assert running == [0, 1]
 
     world.crash_payer(noticed=False)
+    world.come_to_rest()
+
+    assert world.me.purse.spending()[1] == 0
+
+
+def test_a_request_on_a_closing_channel_that_its_provider_lost_ends(world: World) -> None:
+    """The grant that comes along would raise its cap, which nobody can any more."""
+    world.ask(streamed=True, words=41, tokens=1)
+    world.rush()
+    world.upkeep()
+    (channel,) = world.me.purse.leased.values()
+    world.crash_gateway(forgets=True)
+    world.chain.request_close(channel.key)
+    world.ask(streamed=True, words=36, tokens=90)
+    assert channel.granted > world.chain.channel(*place_of(channel.key)).cap > 0
+
+    world.crash_payer(noticed=True)
     world.come_to_rest()
 
     assert world.me.purse.spending()[1] == 0

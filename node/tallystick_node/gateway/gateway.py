@@ -333,6 +333,9 @@ class Gateway:
     async def restore(self, credential: Credential, body: bytes) -> dict[str, Any]:
         """The payer's half of a channel of which we have forgotten something."""
         key, grant = self._grants.named(credential)
+        known = self.books.tabs.get(key.id)
+        if known is not None and known.channel.status is ChannelStatus.CLOSING:
+            grant = None  # The chain raises no cap of it any more; the half is worth no less.
         tab, _ = await self._opened(credential, key, grant, request_hash(ZERO_HASH, body))
         if tab.closed:
             raise WrongEpoch("This epoch of the channel was closed.", actual=tab.channel.key.epoch)
