@@ -4,12 +4,14 @@ is what `scripts/demo network` measures on a machine that does nothing else."""
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tallystick_node.local.engines import vllm_is_installed
 from tallystick_node.local.network import arm
-from tallystick_node.local.network.fleet import Fleet, Node, running
-from tallystick_node.local.network.scenarios import OURS
+from tallystick_node.local.network.comparing import OURS
+from tallystick_node.local.network.fleet import VLLM, Fleet, Node, running
 from tallystick_node.local.network.score import score
 from tallystick_node.local.network.traffic import Arrival, Size
 
@@ -18,19 +20,33 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.mark.e2e
 def test_a_network_that_falls_apart_loses_nobody_s_request_and_heals(tmp_path: Path) -> None:
-    found, picture = tmp_path / "network.json", tmp_path / "network.png"
-    command = [REPOSITORY / "scripts" / "demo", "network", "--only", "d", "--seconds", "12", "--rate", "2"]
-    ended = subprocess.run(
-        [*command, "--json", found, "--plot", picture], capture_output=True, text=True, timeout=300
-    )
-    assert found.exists(), ended.stdout[-3000:] + ended.stderr[-3000:]
-    told = json.loads(found.read_text())["scenarios"]["d"]
+    told = demo(tmp_path, "d", seconds=12)
     served = told["arms"]["partition"]
     assert (served["failed"], served["errors"]) == (0, [])
     assert served["elsewhere"] > 0
     assert [check for check in served["money"] if not check["holds"]] == []
     assert [target for target in told["targets"] if not target["met"]] == []
+
+
+@pytest.mark.e2e
+def test_who_pins_the_old_price_is_served_at_it_after_it_changed(tmp_path: Path) -> None:
+    told = demo(tmp_path, "e", seconds=16)
+    served = told["arms"]["prices"]
+    assert (served["failed"], served["errors"]) == (0, [])
+    assert [check for check in served["money"] if not check["holds"]] == []
+    (pinned,) = [target for target in told["targets"] if "pin the old offer" in target["name"]]
+    assert pinned["met"], pinned
+
+
+def demo(folder: Path, key: str, *, seconds: int) -> Any:
+    """What `scripts/demo network` came to."""
+    found, picture = folder / "network.json", folder / "network.png"
+    command = [REPOSITORY / "scripts" / "demo", "network", "--only", key]
+    options = ["--seconds", str(seconds), "--rate", "2", "--json", found, "--plot", picture]
+    ended = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
+    assert found.exists(), ended.stdout[-3000:] + ended.stderr[-3000:]
     assert picture.read_bytes().startswith(b"\x89PNG")
+    return json.loads(found.read_text())["scenarios"][key]
 
 
 @pytest.mark.e2e
@@ -46,4 +62,23 @@ async def test_a_slow_node_buys_for_its_users_and_every_atom_is_accounted_for(tm
     assert found.failed == 0, result.to_json()["errors"]
     assert found.elsewhere > 0.5, "An L4 knows by now that an A100 is six times as fast."
     assert {result.names[item.provider] for item in result.served if item.provider} == {"0·A100"}
+    assert result.adds_up, result.checks
+
+
+@pytest.mark.e2e
+@pytest.mark.vllm
+@pytest.mark.skipif(not vllm_is_installed(), reason="needs scripts/install vllm")
+async def test_others_buy_from_a_real_engine_once_its_own_users_showed_how_fast_it_is(tmp_path: Path) -> None:
+    """Nobody says how fast vLLM is here: its node finds out, advertises it, and quotes by it."""
+    fleet = Fleet(folder=tmp_path, nodes=[Node(card="L4", policy=OURS), Node(card=VLLM, policy=OURS)])
+    size = Size(input=60, output=24)
+    at_home = [Arrival(number=number, at_s=number, home=1, size=size) for number in range(5)]
+    later = [Arrival(number=5 + number, at_s=12 + number, home=0, size=size) for number in range(12)]
+    async with running(fleet):
+        result = await arm.run("vllm", fleet, [*at_home, *later], lengths_are_asked_for=True)
+
+    assert score(result.served).failed == 0, result.to_json()["errors"]
+    assert all(not item.provider for item in result.served[:5]), "they were served where they asked"
+    bought = {result.names[item.provider] for item in result.served[5:] if item.provider}
+    assert bought == {"1·vLLM"}, "an L4 takes 70 ms a token"
     assert result.adds_up, result.checks

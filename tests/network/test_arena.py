@@ -1,21 +1,33 @@
-"""What `scripts/demo network` measures with: the load, the score, and links that can be cut."""
+"""What `scripts/demo network` measures with: the load, users, the score, its page, and links that can be
+cut."""
 
 import asyncio
+import json
 import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tallystick_node.local.audit import Check
+from tallystick_node.local.bench.page import put_between
+from tallystick_node.local.network.arm import Result
+from tallystick_node.local.network.comparing import Target, Told
+from tallystick_node.local.network.figures import MARKER, as_markdown
 from tallystick_node.local.network.links import Links
 from tallystick_node.local.network.score import FIRST_S, TOKEN_S, Served, curve, score
 from tallystick_node.local.network.traffic import Arrival, Size, arrivals, read_sizes
+from tallystick_node.local.network.users import Home, Users
 from tallystick_node.local.process import free_ports
 
 SIZES = read_sizes(longest=4_000)
 ARRIVAL = Arrival(number=0, at_s=0.0, home=0, size=Size(input=100, output=11))
-SERVED = Served(arrival=ARRIVAL, first_s=0.5, total_s=1.5, tokens=11)
+SERVED = Served(arrival=ARRIVAL, home=0, first_s=0.5, total_s=1.5, tokens=11)
 
 
 def test_sizes_are_those_of_conversations_up_to_4000_tokens() -> None:
@@ -91,3 +103,79 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def _said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> bytes:
     writer.write(data)
     return await reader.readexactly(len(data))
+
+
+# ------------------------------------------------------------------------------------------------- users
+
+
+async def test_users_of_a_node_that_goes_ask_another_and_others_have_one_try() -> None:
+    """Node 0 breaks off in mid-answer, node 1 answers, node 2 refuses."""
+
+    async def breaks(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b'data: {"choices": [{"delta": {"content": "a"}}]}\n\n')
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async def answers(_: web.Request) -> web.Response:
+        return web.Response(text='data: {"choices": [{"delta": {"content": "b"}}]}\n\ndata: [DONE]\n\n')
+
+    async def refuses(_: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    async with AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(_serving(handler)) for handler in (breaks, answers, refuses)]
+        users = Users(homes=[Home(url=url, key="k") for url in urls], model="m", refuge={0: 1})
+        load = [replace(ARRIVAL, number=home, home=home) for home in range(3)]
+        moved, stayed, lost = await users.run(load)
+    assert (moved.whole, moved.home, moved.tried, moved.tokens) == (True, 1, "broke off", 1)
+    assert (stayed.whole, stayed.home, stayed.tried) == (True, 1, "")
+    assert (lost.whole, lost.home, lost.error) == (False, 2, "503 ")
+
+
+@asynccontextmanager
+async def _serving(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+# ----------------------------------------------------------------------------------------------- figures
+
+
+def told(*, holds: bool) -> Told:
+    result = Result(
+        name="ours",
+        served=[SERVED, replace(SERVED, error="503")],
+        checks=[Check(question="Σ receipts = Σ settled", holds=holds, found="3 = 3 atoms")],
+        names={},
+    )
+    target = Target(name="requests lost", wanted="0", found="1 of 2", met=False)
+    return Told(key="b", title="a node leaves", results=[result], targets=[target])
+
+
+def test_a_run_is_written_into_its_page_and_says_what_it_missed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- figures: generated -->\nold\n<!-- end of figures -->\nafter\n")
+    report = {"seconds": 60.0, "rate": 8.0, "seed": 7, "vllm": 1, "cores": 2}
+    for holds in (True, False):
+        scenarios = {"b": json.loads(json.dumps(told(holds=holds).to_json()))}
+        put_between(page, MARKER, as_markdown(report | {"scenarios": scenarios}))
+        text = page.read_text()
+        assert text.startswith("before\n<!-- figures: generated -->\n")
+        assert text.endswith("<!-- end of figures -->\nafter\n")
+        assert "old" not in text
+        assert "--seconds 60 --rate 8 --seed 7 --vllm 1` printed, everything on 2 shared cores" in text
+        assert "| ours | 2 | 1 | 50.0 % | 1.5 s |" in text
+        assert "- **Missed**: requests lost: 1 of 2 (wanted: 0)" in text
+        assert ("**Does not add up**, ours: Σ receipts" in text) != holds
+    with pytest.raises(ValueError, match="no place for other"):
+        put_between(page, "other", "x")

@@ -46,9 +46,12 @@ def vllm_is_installed() -> bool:
     return (REPOSITORY / ".venv-vllm" / "stamp").exists()
 
 
-def start_engine(kind: EngineKind, *, port: int, log: Path, options: Sequence[str] = ()) -> Process:
-    """The engine's process, not yet ready: `wait_for_engine` is."""
-    name = kind.model_name
+def start_engine(
+    kind: EngineKind, *, port: int, log: Path, options: Sequence[str] = (), name: str = ""
+) -> Process:
+    """The engine's process, not yet ready: `wait_for_engine` is. `name`: of its model, where that is not
+    the kind's own."""
+    name = name or kind.model_name
     if kind is EngineKind.VLLM:
         command: list[str | Path] = [REPOSITORY / "scripts" / "vllm", MODEL, name, str(port)]
     else:

@@ -75,6 +75,8 @@ class Make:
     """Of the receipt key's own account: a node that also buys needs one."""
     input_price: int = 2_000_000
     output_price: int = 6_000_000
+    engine: EngineKind | None = None
+    """What answers under the market's name of the model; None: the market's engine."""
     engine_options: tuple[str, ...] = ()
     settings: str = ""
     """More TOML for its configuration."""
@@ -252,10 +254,7 @@ class LocalMarket:
         ports = free_ports(2 * len(makes))
         engine_ports, gateway_ports = ports[: len(makes)], ports[len(makes) :]
         self.tell(f"starting {len(makes)} engines ({self.engine.value})")
-        engines = [
-            self._start_engine(port, make.engine_options)
-            for port, make in zip(engine_ports, makes, strict=True)
-        ]
+        engines = [self._start_engine(port, make) for port, make in zip(engine_ports, makes, strict=True)]
 
         self.chain = self._stack.enter_context(self._local_chain())
         self.tell(f"a local chain runs at {self.chain.url}")
@@ -272,7 +271,7 @@ class LocalMarket:
         for make, engine, engine_port, port in zip(makes, engines, engine_ports, gateway_ports, strict=True):
             self.providers.append(self._join(make, engine, engine_port, make.port or port))
         for provider, engine_port in zip(self.providers, engine_ports, strict=True):
-            wait_for_engine(self.engine, provider.engine, port=engine_port)
+            wait_for_engine(self._kind(provider.make), provider.engine, port=engine_port)
         self.tell("the engines answer")
         self.start_gateways(self._tell_that_it_serves)
 
@@ -299,9 +298,14 @@ class LocalMarket:
         (port,) = free_ports(1)
         return LocalChain(state=self.folder / "chain.json", port=port)
 
-    def _start_engine(self, port: int, options: Sequence[str]) -> Process:
+    def _kind(self, make: Make) -> EngineKind:
+        return make.engine or self.engine
+
+    def _start_engine(self, port: int, make: Make) -> Process:
         log = self.folder / f"engine-{port}.log"
-        engine = start_engine(self.engine, port=port, log=log, options=options)
+        engine = start_engine(
+            self._kind(make), port=port, log=log, options=make.engine_options, name=self.engine.model_name
+        )
         self._stack.callback(engine.stop)
         return engine
 
@@ -330,7 +334,7 @@ class LocalMarket:
                 input_price=make.input_price,
                 output_price=make.output_price,
                 model=self.engine.model_name,
-                context_length=self.engine.context_length,
+                context_length=self._kind(make).context_length,
                 credit=self.credit,
             )
             + make.settings

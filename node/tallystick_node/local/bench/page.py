@@ -1,7 +1,8 @@
 """The page of figures, for a terminal and for docs/performance.md. It measures nothing."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Final
 
 from tallystick_node.local.bench.row import Row
@@ -31,13 +32,34 @@ def as_markdown(
     lines = [head]
     for section, items in groupby(rows, key=lambda row: row.section):
         lines += ["", f"## {section[0].upper()}{section[1:]}", ""]
-        lines += ["| | figure | target | baseline | |", "|---|--:|--:|--:|---|"]
-        lines += [f"| {' | '.join(cell.strip() for cell in _cells(row))} |" for row in items]
+        lines += table(_HEAD, map(_cells, items), "lrrrl")
     lines += ["", "## What is missed, and why", ""]
     lines += list(_misses(rows, reason)) or ["Nothing."]
     if soak is not None:
         lines += ["", *_soak(soak)]
     return "\n".join(lines) + "\n"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], sides: str) -> Iterator[str]:
+    """Markdown's. `sides`: of each column, `l` or `r`."""
+    yield _line(head)
+    yield "|" + "|".join("---" if side == "l" else "--:" for side in sides) + "|"
+    yield from map(_line, rows)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "|" + "|".join(f" {cell.strip()} " if cell else " " for cell in cells) + "|"
+
+
+def put_between(page: Path, marker: str, text: str) -> None:
+    """Writes `text` into the page in place of what stands between two comments; raises ValueError where it
+    has no such place."""
+    start, end = f"<!-- {marker}: generated -->\n", f"\n<!-- end of {marker} -->"
+    before, found, rest = page.read_text("utf-8").partition(start)
+    _, also_found, after = rest.partition(end)
+    if not found or not also_found:
+        raise ValueError(f"{page} has no place for {marker}: {start.strip()} … {end.strip()}")
+    page.write_text(before + start + text + end + after, "utf-8")
 
 
 def _misses(rows: Sequence[Row], reason: Callable[[Row], str]) -> Iterator[str]:

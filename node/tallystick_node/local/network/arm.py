@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 import tallystick
 from tallystick.chain.keys import Keystore
+from tallystick.protocol.receipt import Receipt
 from tallystick_node.local.audit import Check, PayersHalf, audit, charged_twice
 from tallystick_node.local.network.fleet import DEPOSIT, Fleet
 from tallystick_node.local.network.score import Served, score
@@ -31,6 +33,8 @@ class Result:
     """Of the providers by address: place and card."""
     by_provider: Mapping[str, int] = field(default_factory=dict)
     """Answers by who gave them."""
+    receipts: Sequence[Receipt] = ()
+    """That were accepted, of all who bought."""
 
     @property
     def adds_up(self) -> bool:
@@ -40,6 +44,7 @@ class Result:
         return score(self.served).to_json() | {
             "by_provider": dict(self.by_provider),
             "errors": sorted({item.error for item in self.served if item.error})[:10],
+            "asked_elsewhere": sum(bool(item.tried) for item in self.served),
             "money": [
                 {"question": check.question, "holds": check.holds, "found": check.found}
                 for check in self.checks
@@ -54,18 +59,33 @@ async def run(
     *,
     heard: Callable[[Served], None] = lambda _: None,
     events: Sequence[tuple[float, Event]] = (),
+    refuge: Mapping[int, int] = MappingProxyType({}),
+    lengths_are_asked_for: bool = False,
 ) -> Result:
-    """The whole load, with `events` at their seconds; then every node drains, settles and is checked."""
-    users = Users(homes=fleet.homes, model=fleet.market.engine.model_name, heard=heard)
+    """The whole load, with `events` at their seconds; then every node drains, settles and is checked.
+    `refuge`, `lengths_are_asked_for`: as of `Users`."""
+    users = Users(
+        homes=fleet.homes,
+        model=fleet.market.engine.model_name,
+        heard=heard,
+        refuge=refuge,
+        lengths_are_asked_for=lengths_are_asked_for,
+    )
     async with asyncio.TaskGroup() as tasks:
         for at_s, event in events:
             tasks.create_task(_at(at_s, event, fleet))
         running = tasks.create_task(users.run(arrivals))
     served = running.result()
     await asyncio.to_thread(_end, fleet)
-    checks = await asyncio.to_thread(_checks, fleet)
+    bought = await asyncio.to_thread(_bought, fleet)
+    checks = await asyncio.to_thread(_checks, fleet, bought)
     return Result(
-        name=name, served=served, checks=checks, names=fleet.names, by_provider=_counts(fleet, served)
+        name=name,
+        served=served,
+        checks=checks,
+        names=fleet.names,
+        by_provider=_counts(fleet, served),
+        receipts=[item.receipt.message for item in bought.held],
     )
 
 
@@ -91,14 +111,19 @@ def _counts(fleet: Fleet, served: Sequence[Served]) -> dict[str, int]:
     counts = dict.fromkeys(names, 0)
     for item in served:
         if item.whole:
-            name = fleet.names.get(item.provider) if item.provider else names[item.arrival.home]
+            name = fleet.names.get(item.provider) if item.provider else names[item.home]
             counts[name or item.provider] = counts.get(name or item.provider, 0) + 1
     return counts
 
 
-def _checks(fleet: Fleet) -> list[Check]:
-    """Every node bought with a purse of its own: all halves together must be what was settled."""
-    together = PayersHalf.joined(_half(fleet, number) for number in range(len(fleet.nodes)))
+def _bought(fleet: Fleet) -> PayersHalf:
+    """Every node bought with a purse of its own, and somebody else perhaps with theirs."""
+    nodes = (_half(fleet, number) for number in range(len(fleet.nodes)))
+    return PayersHalf.joined((*nodes, *fleet.halves))
+
+
+def _checks(fleet: Fleet, together: PayersHalf) -> list[Check]:
+    """All halves together must be what was settled."""
     found = audit(fleet.market.market_of(fleet.market.payer), together)
     twice = charged_twice(together.held, LONGEST)
     if not together.held:

@@ -20,6 +20,7 @@ from tallystick.chain.local import MINIMUM_STAKE
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.units import Address, Atoms, Tokens, to_hex
 from tallystick.protocol.wire import NETWORK_PATH
+from tallystick_node.local.audit import PayersHalf
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket, LocalProvider, Make
 from tallystick_node.local.network.links import Links
@@ -29,6 +30,8 @@ from tallystick_node.local.process import free_ports
 DEPOSIT: Final = Atoms(500_000_000)
 """Of each node's own account, to buy from others with."""
 _CREDIT: Final = Atoms(1_000_000)
+_UNDER_WAY: Final = ("tallystick_running_requests ", "tallystick_own_running ")
+"""As metrics have it."""
 
 
 def _card(weights_ms: float, token_ms: float, context_ms: float, capacity: int, chunk: int) -> Speed:
@@ -55,6 +58,9 @@ CARDS: Final[Mapping[str, Speed]] = {
 }
 """Qwen3-8B, bf16: derived from the cards' published bandwidth and arithmetic by the formula of
 `protocol/speed.py`, within a few percent of published vLLM tables."""
+VLLM: Final = "vLLM"
+"""In a card's place: the real server, with a tiny model on this machine's processor. How fast that is the
+node finds out."""
 FLEET: Final = ("A100", "L40S", "A6000", "RTX4090", "RTX4090", "RTX3090", "L4", "A10G")
 
 
@@ -69,14 +75,15 @@ class Node:
     """By which it chooses whom to buy from."""
     stake: Atoms = MINIMUM_STAKE
     output_price: int = 6_000_000
-    program: str = ""
-    """Module of this folder that runs it, where it is not run as any node is."""
+    program: tuple[str, ...] = ()
+    """Module of this folder that runs it, and what that is told, where it is not run as any node is."""
     later: bool = False
     """Joins while the others serve."""
 
     @property
-    def speed(self) -> Speed:
-        return CARDS[self.card]
+    def speed(self) -> Speed | None:
+        """None: it is to be found out."""
+        return CARDS.get(self.card)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,6 +97,8 @@ class Fleet:
     doors: bool = False
     """Each is reached at a port of its own, for links that can be cut."""
     market: LocalMarket = field(init=False)
+    halves: list[PayersHalf] = field(init=False, default_factory=list)
+    """What payers that are no nodes came to hold."""
     user_key: str = field(init=False, default_factory=lambda: secrets.token_urlsafe(16))
     _links: Links | None = field(init=False, default=None)
     _stack: ExitStack = field(init=False, default_factory=ExitStack)
@@ -152,9 +161,9 @@ class Fleet:
         return self.provider(number).address
 
     def _make(self, number: int, node: Node) -> Make:
-        speed = node.speed
         path = self.folder / f"speed-{number}.json"
-        path.write_text(json.dumps(speed.to_json()))
+        if node.speed is not None:
+            path.write_text(json.dumps(node.speed.to_json()))
         keys = self.folder / "users.txt"
         keys.write_text(f"demo {sha256(self.user_key.encode()).hexdigest()}\n")
         return Make(
@@ -164,10 +173,11 @@ class Fleet:
             deposit=DEPOSIT,
             input_price=node.output_price // 3,
             output_price=node.output_price,
-            engine_options=("--speed", str(path)),
+            engine=None if node.speed is not None else EngineKind.VLLM,
+            engine_options=("--speed", str(path)) if node.speed is not None else (),
             settings=_settings(node, keys) + self.settings,
             later=node.later,
-            by=("-m", f"{__package__}.{node.program}") if node.program else ("-m",),
+            by=("-m", f"{__package__}.{node.program[0]}", *node.program[1:]) if node.program else ("-m",),
         )
 
 
@@ -191,6 +201,17 @@ async def complete_views(fleet: Fleet) -> int:
     return sum(len(seen) == len(fleet.nodes) for seen in views)
 
 
+async def under_way(provider: LocalProvider) -> int:
+    """Answers that its engine works at, to payers and to own users."""
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as web,
+        web.get(provider.url + "/metrics") as answer,
+    ):
+        text = await answer.text()
+    counted = [line.split() for line in text.splitlines() if line.startswith(_UNDER_WAY)]
+    return sum(int(float(value)) for _, value in counted)
+
+
 async def _sees(web: aiohttp.ClientSession, provider: LocalProvider) -> set[str]:
     """Addresses of the providers that this one would choose from now."""
     async with web.get(provider.url + NETWORK_PATH) as answer:
@@ -200,10 +221,10 @@ async def _sees(web: aiohttp.ClientSession, provider: LocalProvider) -> set[str]
 
 
 def _settings(node: Node, keys: Path) -> str:
-    values = "\n".join(f"{name} = {value}" for name, value in node.speed.to_json().items())
+    values = () if node.speed is None else node.speed.to_json().items()
+    speed = "\n".join(("[engine.speed]", *(f"{name} = {value}" for name, value in values)))
     return f"""
-[engine.speed]
-{values}
+{speed if values else ""}
 
 [users]
 keys_file = "{keys}"

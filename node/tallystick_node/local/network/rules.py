@@ -1,8 +1,11 @@
-"""How nodes of a comparison take part where no rule that ships is meant. Also what a policy of a user's own
-looks like: a class, named in the configuration by its dotted path."""
+"""How nodes of a comparison take part, and choose, where nothing that ships is meant. Also what a policy of a
+user's own looks like: a class, named in the configuration by its dotted path."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
+from tallystick.client.choose import Candidate, Choice, Wanted
 from tallystick_node.network.policies import THOUSAND, ByLoad, Prices, Request, State
 
 
@@ -23,3 +26,13 @@ class Times(ByLoad):
 
     def price(self, state: State) -> Prices | None:
         return None if state.base is None else state.base.scaled_up(self.of_thousand)
+
+
+def believing(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+    """By the time that adverts promise: no record of what came of them, no quotes, no second thoughts."""
+
+    def promised_s(candidate: Candidate) -> float:
+        expected = candidate.foreseen(wanted)
+        return inf if expected is None else expected.total_s(wanted.expected_output)
+
+    return [Choice(posted=candidate.posted) for candidate in sorted(candidates, key=promised_s)]

@@ -20,14 +20,18 @@ class Served:
     """What one user got."""
 
     arrival: Arrival
+    home: int
+    """The node that answered, or was to, by its place in the fleet."""
     provider: str = ""
-    """`0x…` of who served it; empty: the home node itself."""
+    """`0x…` of whom that node bought it from; empty: it served it itself."""
     first_s: float | None = None
     """Until the first token came; None: none did."""
     total_s: float | None = None
     """Until the answer ended; None: it did not."""
     tokens: int = 0
     error: str = ""
+    tried: str = ""
+    """What was wrong with the user's own node, where another was asked then."""
 
     @property
     def whole(self) -> bool:

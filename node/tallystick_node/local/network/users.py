@@ -5,8 +5,9 @@ They pay nothing and know no market: their node does.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import aiohttp
@@ -36,8 +37,10 @@ class Users:
     homes: Sequence[Home]
     model: str
     heard: Callable[[Served], None] = lambda _: None
-    extra: dict[str, Any] | None = None
-    """More members of each body."""
+    refuge: Mapping[int, int] = field(default_factory=dict)
+    """By home: the node that its users ask where the first does not answer, or breaks off."""
+    lengths_are_asked_for: bool = False
+    """Each body says how long its answer is to be: a real model would not know."""
 
     async def run(self, arrivals: Sequence[Arrival]) -> list[Served]:
         """What became of every arrival, in their order."""
@@ -55,15 +58,27 @@ class Users:
                     task.cancel()
                 ended = await asyncio.gather(*tasks, return_exceptions=True)
         return [
-            item if isinstance(item, Served) else Served(arrival=arrival, error="did not end")
+            item
+            if isinstance(item, Served)
+            else Served(arrival=arrival, home=arrival.home, error="did not end")
             for arrival, item in zip(arrivals, ended, strict=True)
         ]
 
     async def _one(self, web: aiohttp.ClientSession, arrival: Arrival, began: float) -> Served:
         await asyncio.sleep(max(0.0, began + arrival.at_s - time.monotonic()))
-        home = self.homes[arrival.home]
-        served = Served(arrival=arrival)
         started = time.monotonic()
+        served = await self._asked(web, arrival, arrival.home, started)
+        if not served.whole and arrival.home in self.refuge:
+            again = await self._asked(web, arrival, self.refuge[arrival.home], started)
+            served = replace(again, tried=served.error)
+        self.heard(served)
+        return served
+
+    async def _asked(
+        self, web: aiohttp.ClientSession, arrival: Arrival, number: int, started: float
+    ) -> Served:
+        home = self.homes[number]
+        served = Served(arrival=arrival, home=number)
         try:
             headers = {"authorization": f"Bearer {home.key}"} if home.key else {}
             async with web.post(
@@ -76,7 +91,6 @@ class Users:
                     served = await _read(answer, served, started)
         except (aiohttp.ClientError, OSError) as error:
             served = replace(served, error=repr(error)[:200])
-        self.heard(served)
         return served
 
     def _body(self, arrival: Arrival) -> dict[str, Any]:
@@ -91,28 +105,29 @@ class Users:
                 {"role": "system", "content": _words(context, arrival.number)},
                 {"role": "user", "content": _words(question, arrival.number + 3)},
             ],
-        } | (self.extra or {})
+        } | ({"max_tokens": size.output} if self.lengths_are_asked_for else {})
 
 
 async def _read(answer: aiohttp.ClientResponse, served: Served, started: float) -> Served:
     first: float | None = None
     tokens, error, done = 0, "", False
-    async for line in answer.content:
-        if not line.startswith(b"data:"):
-            continue
-        data = line[5:].strip()
-        if data == b"[DONE]":
-            done = True
-            break
-        chunk = orjson.loads(data)
-        if "error" in chunk:
-            error = str(chunk["error"])[:200]
-        for choice in chunk.get("choices") or ():
-            if (choice.get("delta") or {}).get("content"):
-                tokens += 1
-                first = first if first is not None else time.monotonic() - started
+    with suppress(aiohttp.ClientError):  # Broken off is broken off, however.
+        async for line in answer.content:
+            if not line.startswith(b"data:"):
+                continue
+            data = line[5:].strip()
+            if data == b"[DONE]":
+                done = True
+                break
+            chunk = orjson.loads(data)
+            if "error" in chunk:
+                error = f"broke off: {chunk['error']}"[:200]
+            for choice in chunk.get("choices") or ():
+                if (choice.get("delta") or {}).get("content"):
+                    tokens += 1
+                    first = first if first is not None else time.monotonic() - started
     if not done and not error:
-        error = "the stream broke off"
+        error = "broke off"
     return replace(
         served,
         provider=answer.headers.get("tallystick-provider", ""),

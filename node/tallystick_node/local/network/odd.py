@@ -1,18 +1,21 @@
-"""A node that tells everybody it has nothing to do, in its adverts and in its quotes, whatever it has:
+"""A node that is not as others are. It *lies*: tells everybody that it has nothing to do, in its adverts and
+in its quotes, whatever it has. Or it *believes*: buys by what adverts say, whatever came of it.
 
-python -m tallystick_node.local.network.liar tallystick_node.cli serve node.toml
+python -m tallystick_node.local.network.odd lies,believes tallystick_node.cli serve node.toml
 """
 
 import runpy
 import sys
 from dataclasses import replace
 
+from tallystick.client.rules import RULES
 from tallystick.protocol.expect import Size
 from tallystick.protocol.speed import Pace, pace
 from tallystick.protocol.status import Status
 from tallystick.protocol.units import Tokens
 from tallystick_node.gateway.load import IDLE
 from tallystick_node.gateway.promises import Promises
+from tallystick_node.local.network.rules import believing
 
 
 class Lies(Promises):
@@ -32,7 +35,12 @@ class Lies(Promises):
 
 if __name__ == "__main__":
     from tallystick_node.gateway import gateway
+    from tallystick_node.network import origin
 
-    vars(gateway)["Promises"] = Lies  # Whoever makes the node's promises makes these.
-    sys.argv = sys.argv[1:]
+    oddities = sys.argv[1].split(",")
+    if "lies" in oddities:
+        vars(gateway)["Promises"] = Lies  # Whoever makes the node's promises makes these.
+    if "believes" in oddities:
+        vars(origin)["RULES"] = dict.fromkeys(RULES, believing)  # Whatever its configuration says.
+    sys.argv = sys.argv[2:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
