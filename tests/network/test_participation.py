@@ -101,13 +101,6 @@ def test_usage_is_of_the_context_where_that_is_known_and_of_the_requests_elsewhe
     assert made(ByLoad(), Engine(running=99)).usage == 1.0
 
 
-def test_while_own_users_wait_no_policy_takes_paid_work() -> None:
-    participation = made(Says(True))
-    assert participation.accepts(OWN)
-    participation.own_waiting = lambda: 1
-    assert not participation.accepts(OWN)
-
-
 @pytest.mark.parametrize("nonsense", [RuntimeError("!"), "yes", 1, None])
 def test_what_is_no_decision_leaves_it_to_the_default(nonsense: object) -> None:
     participation = made(Says(nonsense))

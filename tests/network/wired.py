@@ -13,20 +13,17 @@ from tallystick.protocol.gossip import Frame, Gossip, write_body
 from tallystick.protocol.hearsay import Said, said_status
 from tallystick.protocol.hearsay import key_of as hearsay_key
 from tallystick.protocol.packed import pack
-from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, Verified, sign
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.status import Rating, Status
 from tallystick.protocol.units import (
-    ZERO_HASH,
     Address,
     Atoms,
-    Milliseconds,
     Tokens,
 )
 from tallystick.protocol.wire import write_envelope
 from tallystick_node.gateway.errors import error_json, status_of
-from tallystick_node.local.bench.samples import offer_at
+from tallystick_node.local.bench.samples import offer_at, rating_of
 from tallystick_node.network.gossip import Gossiper, Self
 from tallystick_node.network.posting import PeerRefused, PeerSilent
 
@@ -81,34 +78,8 @@ def rating_frame(
     """Of a payer that was served; `signer` signs the receipt in the provider's place, `session` the rating in
     the payer's."""
     session = session or payer
-    channel = ChannelKey(payer=payer.address, provider=provider.address, session_key=session.address, epoch=0)
-    zero = Milliseconds(0)
-    receipt = Receipt(
-        channel_id=channel.id,
-        sequence=0,
-        offer_hash=ZERO_HASH,
-        request_hash=ZERO_HASH,
-        response_hash=ZERO_HASH,
-        tokens_hash=ZERO_HASH,
-        input_tokens=Tokens(1),
-        cached_input_tokens=Tokens(0),
-        output_tokens=Tokens(1),
-        finish=1,
-        received_at=zero,
-        first_token_at=zero,
-        finished_at=zero,
-        cost=Atoms(1),
-        cumulative_cost=Atoms(1),
-    )
-    rating = Rating(
-        payer=payer.address,
-        provider=provider.address,
-        session_key=session.address,
-        epoch=0,
-        sequence=sequence,
-        ratio=3_000_000,
-        count=10,
-        receipt_hash=receipt.struct_hash(),
+    rating, receipt = rating_of(
+        payer.address, provider.address, session.address, sequence=sequence, ratio=3_000_000, count=10
     )
     proof, paid = sign(rating, DOMAIN, session), sign(receipt, DOMAIN, signer or provider)
     return Frame(rating, pack(rating), proof.signature, paid.signed)

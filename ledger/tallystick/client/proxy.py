@@ -7,7 +7,7 @@ knows no wallet: it is given what pays.
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,8 +18,14 @@ from typing import Final, Self
 import httpx2
 from aiohttp import ClientConnectionResetError, web
 
-from tallystick.client.errors import AnswerLost, CannotListen, KeyRequired, MalformedRequest, OriginRefused
-from tallystick.client.transport import BASE_URL, Transport, error_body
+from tallystick.client.errors import CannotListen, KeyRequired, MalformedRequest, OriginRefused
+from tallystick.client.transport import (
+    BASE_URL,
+    Transport,
+    answer_lost,
+    ending_in_words,
+    error_body,
+)
 from tallystick.protocol.errors import MarketError
 
 BODY_LIMIT: Final = 1 << 26
@@ -160,7 +166,7 @@ class Proxy:
                 )
             )
         except httpx2.TransportError as error:
-            raise _lost(error) from error
+            raise answer_lost(error) from error
         try:
             return await self._passed_on(request, response)
         finally:
@@ -174,28 +180,13 @@ class Proxy:
         answer = web.StreamResponse(status=response.status_code, headers=_headers(response))
         await answer.prepare(request)
         with suppress(ClientConnectionResetError):  # It hung up: no more is bought.
-            async for block in _ending_in_words(blocks):
+            async for block in ending_in_words(blocks):
                 await answer.write(block)
             await answer.write_eof()
         return answer
 
 
 _STATUS: Final[Mapping[type[MarketError], int]] = {KeyRequired: 401, OriginRefused: 403}
-
-
-async def _ending_in_words(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """A stream that breaks ends in an event that says so, as one does that its provider cuts: not every
-    program can tell a broken connection from an end."""
-    try:
-        async for block in blocks:
-            yield block
-    except httpx2.TransportError as error:
-        yield b"data: " + error_body(_lost(error)) + b"\n\n"
-
-
-def _lost(error: httpx2.TransportError) -> AnswerLost:
-    late = isinstance(error, httpx2.TimeoutException)
-    return AnswerLost(f"The answer {'does not come' if late else 'was lost on its way'}: {error}")
 
 
 def _headers(response: httpx2.Response) -> dict[str, str]:

@@ -4,7 +4,7 @@ OpenAI(base_url=tallystick.BASE_URL, api_key="-",
        http_client=DefaultHttpxClient(transport=tallystick.transport(...)))
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -19,7 +19,7 @@ from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Policy
 from tallystick.client.drivers import Asynchronous, Blocking
-from tallystick.client.errors import AnswerCut, MalformedRequest, ProviderRefused
+from tallystick.client.errors import AnswerCut, AnswerLost, MalformedRequest, ProviderRefused
 from tallystick.client.flow import Emit, Flow, Outward, Respond
 from tallystick.client.outcome import OutcomeListener
 from tallystick.client.purse import HeldReceipt
@@ -271,6 +271,22 @@ def error_response(problem: MarketError) -> Respond:
         case _:
             status = 503
     return Respond(status, {"content-type": "application/json", **headers}, error_body(problem))
+
+
+async def ending_in_words(blocks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """A stream that breaks ends in an event that says so, as one does that its provider cuts: not every
+    program can tell a broken connection from an end."""
+    try:
+        async for block in blocks:
+            yield block
+    except httpx2.TransportError as error:
+        yield b"data: " + error_body(answer_lost(error)) + b"\n\n"
+
+
+def answer_lost(error: httpx2.TransportError) -> AnswerLost:
+    """The same, for whoever waits for the whole of it."""
+    late = isinstance(error, httpx2.TimeoutException)
+    return AnswerLost(f"The answer {'does not come' if late else 'was lost on its way'}: {error}")
 
 
 def error_body(problem: MarketError) -> bytes:

@@ -6,7 +6,7 @@ never buys from the provider that it is.
 """
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +21,12 @@ from tallystick.chain.deployment import Deployment
 from tallystick.client.ask import read_manner
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Wanted
-from tallystick.client.errors import AnswerLost, MalformedRequest
+from tallystick.client.errors import MalformedRequest
 from tallystick.client.rules import RULES
 from tallystick.client.session import Session, open_session
 from tallystick.client.sight import Sighted
 from tallystick.client.steering import Steering, read_models, read_steering
-from tallystick.client.transport import BASE_URL, Transport, error_body
+from tallystick.client.transport import BASE_URL, Transport, ending_in_words
 from tallystick.ports import Signer
 from tallystick.protocol.errors import MalformedMessage, MarketError
 from tallystick.protocol.hearsay import Hearsay
@@ -174,12 +174,13 @@ class Origin:
                     headers=_seller(response),
                     content=content,
                 )
-            blocks = _in_words(response)
-            stack.push_async_callback(blocks.aclose)
-            first = await anext(blocks)
+            raw = response.aiter_raw()
+            first = await anext(raw)
             if first.startswith(_BROKEN):
                 log.info("offload.failed", code=_code(first.removeprefix(b"data: ")))
                 return None
+            blocks = ending_in_words(raw)
+            stack.push_async_callback(blocks.aclose)
             return Answer(
                 status=response.status_code,
                 media_type=EVENT_STREAM,
@@ -212,17 +213,3 @@ def _error(content: bytes) -> Mapping[str, object]:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return {}
     return error if isinstance(error, dict) else {}
-
-
-async def _in_words(response: httpx2.Response) -> AsyncGenerator[bytes]:
-    """A stream that breaks ends in an event that says so."""
-    said = False
-    try:
-        async for block in response.aiter_raw():
-            said = True
-            yield block
-    except httpx2.TransportError as error:
-        if not said:
-            raise
-        lost = AnswerLost(f"The answer was lost on its way: {error}")
-        yield b"data: " + error_body(lost) + b"\n\n"

@@ -44,9 +44,7 @@ class Participation:
         """Requests of own users that wait."""
 
     def accepts(self, request: Request) -> bool:
-        """Whether a paid request is taken. Never while own users wait."""
-        if self.own_waiting():
-            return False
+        """Whether a paid request is taken."""
         state = self.state(request)
         return self._asked("accept", lambda policy: _bool(policy.accept(request, state)))
 

@@ -147,28 +147,28 @@ def _crowd(nodes: int) -> Iterator[Row]:
         next((place for place, share in enumerate(shares, 1) if share >= 0.99), 2 * _ROUNDS)
         for shares in changes
     ]
-    yield _row(section, "a change is known to 99 %, the slowest of five", max(rounds), "rounds", _ROUNDS)
+    yield Row.of(section, "a change is known to 99 %, the slowest of five", max(rounds), "rounds", _ROUNDS)
     missed = sum(1 - shares[-1] for shares in changes) / len(changes)
-    yield _row(section, "who missed it, until the next status", 100 * missed, "%")
+    yield Row.of(section, "who missed it, until the next status", 100 * missed, "%")
     out, gone = death(network, nodes)
-    yield _row(section, "a dead node is out everywhere", out, "s", _OUT_S)
-    yield _row(section, "and gone everywhere", gone, "s")
+    yield Row.of(section, "a dead node is out everywhere", out, "s", _OUT_S)
+    yield Row.of(section, "and gone everywhere", gone, "s")
 
 
 def _traffic(sizes: Sequence[int]) -> Iterator[Row]:
     section = "what one node sends (simulated)"
     found = [traffic(nodes) for nodes in sizes]
     for size in found:
-        yield _row(section, f"{size.nodes:,} nodes, nothing said", size.idle_s, "B/s")
-        yield _row(section, "  for one status of anybody", size.status, "B")
-        yield _row(section, "  all say as much as they may", size.full_s / 1_000, "kB/s")
-        yield _row(section, "  over log₂ N", size.full_s / 1_000 / log2(size.nodes), "kB/s")
+        yield Row.of(section, f"{size.nodes:,} nodes, nothing said", size.idle_s, "B/s")
+        yield Row.of(section, "  for one status of anybody", size.status, "B")
+        yield Row.of(section, "  all say as much as they may", size.full_s / 1_000, "kB/s")
+        yield Row.of(section, "  over log₂ N", size.full_s / 1_000 / log2(size.nodes), "kB/s")
     large = [size for size in found if size.nodes >= NETWORK_PER_S]
     if len(large) > 1:
         first, last = large[0], large[-1]
         growth = last.full_s / first.full_s
         name = f"from {first.nodes:,} to {last.nodes:,} nodes it grows, over what log N does"
-        yield _row(section, name, growth / (log2(last.nodes) / log2(first.nodes)), "times", 1.0)
+        yield Row.of(section, name, growth / (log2(last.nodes) / log2(first.nodes)), "times", 1.0)
 
 
 def _processes(sizes: Sequence[int]) -> Iterator[Row]:
@@ -181,15 +181,11 @@ def _process_rows(seen: Seen) -> Iterator[Row]:
     others = seen.nodes - 1  # The one that is killed reports nothing.
     enough = seen.known_s[: -(-99 * others // 100)]
     known = enough[-1] if len(seen.known_s) == others else float("inf")
-    yield _row(section, "a change is known to 99 %", known, "s", _ROUNDS * INTERVAL_MS / 1_000)
+    yield Row.of(section, "a change is known to 99 %", known, "s", _ROUNDS * INTERVAL_MS / 1_000)
     out = seen.out_s[-1] if len(seen.out_s) == others else float("inf")
-    yield _row(section, "a killed one is out everywhere", out, "s", _OUT_S)
-    yield _row(section, "one node sends", seen.bytes_s / 1_000, "kB/s")
-    yield _row(section, "  and computes", 100 * seen.cpu_s, "% of a core")
-
-
-def _row(section: str, name: str, value: float, unit: str, target: float | None = None) -> Row:
-    return Row(section=section, name=name, value=value, unit=unit, target=target)
+    yield Row.of(section, "a killed one is out everywhere", out, "s", _OUT_S)
+    yield Row.of(section, "one node sends", seen.bytes_s / 1_000, "kB/s")
+    yield Row.of(section, "  and computes", 100 * seen.cpu_s, "% of a core")
 
 
 if __name__ == "__main__":

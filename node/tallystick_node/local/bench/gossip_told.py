@@ -7,16 +7,14 @@ from typing import Final
 import orjson
 
 from tallystick.client.sight import EVERY_S, RATED
-from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.hearsay import RATINGS, Hearsay, Said, key_of
 from tallystick.protocol.packed import pack
-from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Verified
-from tallystick.protocol.status import Rating
 from tallystick.protocol.told import TOLD_LIMIT, read_told
-from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Milliseconds, Tokens
+from tallystick.protocol.units import Address, Milliseconds
 from tallystick_node.local.bench.gossip_sim import provider, roster, status_said
 from tallystick_node.local.bench.row import Row
+from tallystick_node.local.bench.samples import rating_of
 from tallystick_node.network.telling import Telling
 
 _NOW: Final = Milliseconds(1_700_000_000_000)
@@ -28,12 +26,12 @@ def rows(providers: int) -> Iterator[Row]:
     """Where each is rated by as many payers as are remembered."""
     section = f"what a payer reads of a node that knows {providers:,} rated providers"
     plain, rated = (_telling(providers).answer("m", ratings=ratings) for ratings in (False, True))
-    yield _row(section, "statuses", len(plain) / 1_000, "kB")
-    yield _row(section, "with ratings", len(rated) / 1_000, "kB", TOLD_LIMIT / 1_000)
+    yield Row.of(section, "statuses", len(plain) / 1_000, "kB")
+    yield Row.of(section, "with ratings", len(rated) / 1_000, "kB", TOLD_LIMIT / 1_000)
     mean = (len(plain) * (RATED - 1) + len(rated)) / RATED / EVERY_S
-    yield _row(section, "it reads", mean / 1_000, "kB/s")
+    yield Row.of(section, "it reads", mean / 1_000, "kB/s")
     taken = (_reading_s(plain) * (RATED - 1) + _reading_s(rated)) / RATED / EVERY_S
-    yield _row(section, "  and computes, beside signatures", 100 * taken, "% of a core")
+    yield Row.of(section, "  and computes, beside signatures", 100 * taken, "% of a core")
 
 
 def _telling(providers: int) -> Telling:
@@ -47,33 +45,7 @@ def _telling(providers: int) -> Telling:
 
 def _rating(payer: Address, rated: Address) -> Said:
     """Signed by nobody."""
-    receipt = Receipt(
-        channel_id=ChannelKey(payer=payer, provider=rated, session_key=payer, epoch=0).id,
-        sequence=1_000,
-        offer_hash=ZERO_HASH,
-        request_hash=ZERO_HASH,
-        response_hash=ZERO_HASH,
-        tokens_hash=ZERO_HASH,
-        input_tokens=Tokens(1_000),
-        cached_input_tokens=Tokens(0),
-        output_tokens=Tokens(200),
-        finish=1,
-        received_at=_NOW,
-        first_token_at=_NOW,
-        finished_at=_NOW,
-        cost=Atoms(1_000),
-        cumulative_cost=Atoms(1_000_000),
-    )
-    message = Rating(
-        payer=payer,
-        provider=rated,
-        session_key=payer,
-        epoch=0,
-        sequence=_NOW,
-        ratio=1_000_000,
-        count=20,
-        receipt_hash=receipt.struct_hash(),
-    )
+    message, receipt = rating_of(payer, rated, payer, sequence=_NOW)
     proof, paid = Verified(message, bytes(65), payer), Verified(receipt, bytes(65), rated)
     return Said(key_of(message), _NOW, proof, pack(message), paid)
 
@@ -84,7 +56,3 @@ def _reading_s(text: bytes) -> float:
     for _ in frames:
         pass
     return time.process_time() - began
-
-
-def _row(section: str, name: str, value: float, unit: str, target: float | None = None) -> Row:
-    return Row(section=section, name=name, value=value, unit=unit, target=target)

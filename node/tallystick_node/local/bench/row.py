@@ -21,6 +21,11 @@ class Row:
     baseline_name: str = ""
     note: str = ""
 
+    @classmethod
+    def of(cls, section: str, name: str, value: float, unit: str, target: float | None = None) -> Self:
+        """One that has no baseline, and a ceiling if any target."""
+        return cls(section=section, name=name, value=value, unit=unit, target=target)
+
     @property
     def missed(self) -> bool:
         if self.target is None:

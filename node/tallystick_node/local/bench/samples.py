@@ -1,5 +1,6 @@
 """The messages that the protocol's own figures are taken of, and eth-account's view of them."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from tallystick.ports import PostedOffer
@@ -10,13 +11,14 @@ from tallystick.protocol.offer import Offer
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key
 from tallystick.protocol.stake import Stake
+from tallystick.protocol.status import Rating
 from tallystick.protocol.units import (
     ZERO_ADDRESS,
     ZERO_HASH,
     Address,
     Atoms,
     AtomsPerMTok,
-    Hash32,
+    ChannelId,
     Milliseconds,
     Timestamp,
     Tokens,
@@ -44,24 +46,53 @@ def voucher_of(session: Key) -> Voucher:
     )
 
 
+_RECEIPT: Final = Receipt(
+    channel_id=ChannelId(ZERO_HASH),
+    sequence=41,
+    offer_hash=keccak(b"offer"),
+    request_hash=keccak(b"request"),
+    response_hash=keccak(b"response"),
+    tokens_hash=keccak(b"tokens"),
+    input_tokens=Tokens(1_204),
+    cached_input_tokens=Tokens(1_024),
+    output_tokens=Tokens(256),
+    finish=1,
+    received_at=Milliseconds(1_790_000_000_000),
+    first_token_at=Milliseconds(1_790_000_000_180),
+    finished_at=Milliseconds(1_790_000_003_412),
+    cost=Atoms(196),
+    cumulative_cost=Atoms(123_652),
+)
+
+
 def receipt_of(session: Key, *, sequence: int = 41, cumulative_cost: int = 123_652) -> Receipt:
-    return Receipt(
-        channel_id=channel_of(session).id,
+    channel_id = channel_of(session).id
+    return replace(_RECEIPT, channel_id=channel_id, sequence=sequence, cumulative_cost=Atoms(cumulative_cost))
+
+
+def rating_of(
+    payer: Address,
+    provider: Address,
+    session: Address,
+    *,
+    sequence: int,
+    ratio: int = 1_000_000,
+    count: int = 20,
+) -> tuple[Rating, Receipt]:
+    """With the receipt of the channel that lets it count; nobody has signed them."""
+    channel = ChannelKey(payer=payer, provider=provider, session_key=session, epoch=0)
+    receipt = replace(_RECEIPT, channel_id=channel.id)
+    rating = Rating(
+        payer=payer,
+        provider=provider,
+        session_key=session,
+        epoch=0,
         sequence=sequence,
-        offer_hash=keccak(b"offer"),
-        request_hash=keccak(b"request"),
-        response_hash=keccak(b"response"),
-        tokens_hash=Hash32(keccak(b"tokens")),
-        input_tokens=Tokens(1_204),
-        cached_input_tokens=Tokens(1_024),
-        output_tokens=Tokens(256),
-        finish=1,
-        received_at=Milliseconds(1_790_000_000_000),
-        first_token_at=Milliseconds(1_790_000_000_180),
-        finished_at=Milliseconds(1_790_000_003_412),
-        cost=Atoms(196),
-        cumulative_cost=Atoms(cumulative_cost),
+        ratio=ratio,
+        count=count,
+        receipt_hash=receipt.struct_hash(),
     )
+    return rating, receipt
 
 
 def offer_at(

@@ -90,7 +90,7 @@ async def partition(setting: Setting) -> Told:
     halves = range(len(FLEET) // 2), range(len(FLEET) // 2, len(FLEET))
     before: list[int] = []
     during: list[int] = []
-    seen: list[tuple[float, int]] = []
+    after: list[tuple[float, int]] = []
 
     async def cut(fleet: Fleet) -> None:
         before.append(await complete_views(fleet))
@@ -102,7 +102,7 @@ async def partition(setting: Setting) -> Told:
         began = time.monotonic()
         while time.monotonic() - began < _CONVERGED_S:
             complete = await complete_views(fleet)
-            seen.append((time.monotonic() - began, complete))
+            after.append((time.monotonic() - began, complete))
             if complete == len(FLEET):
                 return
             await asyncio.sleep(0.5)
@@ -114,27 +114,32 @@ async def partition(setting: Setting) -> Told:
         events=[(cut_at, cut), (cut_at + apart_s, heal)],
         doors=True,
     )
-    took, complete = seen[-1] if seen else (0.0, 0)
-    most = 0 if apart_s >= _TIME_TO_NOTICE_S else len(FLEET) - 1
-    still, whole = (counts[0] if counts else -1 for counts in (during, before))
     return Told(
         key="d",
         title=f"halves that cannot reach each other for {apart_s:.0f} s",
         results=[result],
         marks={"cut": cut_at, "healed": cut_at + apart_s},
-        targets=[
-            Target(
-                name="nodes that saw all others before the cut, and at its end",
-                wanted=f"{len(FLEET)}, and {'none' if not most else 'fewer'}",
-                found=f"{whole}, and {still}",
-                met=whole == len(FLEET) and 0 <= still <= most,
-            ),
-            Target(
-                name="nodes that see all others again",
-                wanted=f"{len(FLEET)} within {_CONVERGED_S:.0f} s",
-                found=f"{complete} after {took:.1f} s",
-                met=complete == len(FLEET),
-            ),
-            none_lost(result),
-        ],
+        targets=[_apart(before, during, apart_s), _together(after), none_lost(result)],
+    )
+
+
+def _apart(before: Sequence[int], during: Sequence[int], apart_s: float) -> Target:
+    """Nodes that saw all others: a cut that nobody notices is none."""
+    most = 0 if apart_s >= _TIME_TO_NOTICE_S else len(FLEET) - 1
+    whole, still = (counts[0] if counts else -1 for counts in (before, during))
+    return Target(
+        name="nodes that saw all others before the cut, and at its end",
+        wanted=f"{len(FLEET)}, and {'none' if not most else 'fewer'}",
+        found=f"{whole}, and {still}",
+        met=whole == len(FLEET) and 0 <= still <= most,
+    )
+
+
+def _together(after: Sequence[tuple[float, int]]) -> Target:
+    took, complete = after[-1] if after else (0.0, 0)
+    return Target(
+        name="nodes that see all others again",
+        wanted=f"{len(FLEET)} within {_CONVERGED_S:.0f} s",
+        found=f"{complete} after {took:.1f} s",
+        met=complete == len(FLEET),
     )
