@@ -114,7 +114,7 @@ class Seen:
 UNSEEN: Final = Seen(status=None, age_ms=0, suspected=False, ratio=1.0)
 
 
-class View(Protocol):
+class Outlook(Protocol):
     """What is heard of providers beside the chain: hints that somebody signed, never a reason to pay."""
 
     def seen(self, posted: PostedOffer) -> Seen: ...

@@ -12,7 +12,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, Ope
 
 from tallystick.client.ask import COMPLETIONS_PATH, read_ask
 from tallystick.client.client import Client
-from tallystick.client.continuing import Said
+from tallystick.client.continuing import SoFar
 from tallystick.client.transport import BASE_URL, Transport
 from tallystick.protocol.units import Tokens
 from tallystick.protocol.wire import read_authorization
@@ -253,8 +253,8 @@ def test_what_is_the_payer_s_own_goes_to_nobody(world: Any, ask: Callable[..., A
 # ------------------------------------------------------------------------------------------------- pure
 
 
-def said_of(*texts: str, **choice: Any) -> Said:
-    said = Said()
+def said_of(*texts: str, **choice: Any) -> SoFar:
+    said = SoFar()
     for text in texts:
         said.joined(b"", {"id": "a", "choices": [{"index": 0, "text": text, "token_ids": [7], **choice}]})
     return said
@@ -297,6 +297,6 @@ def test_what_has_ended_or_is_several(choice: dict[str, Any]) -> None:
 
 def test_reasons_and_calls_are_not_gone_on_with() -> None:
     for delta in ({"reasoning_content": "because"}, {"tool_calls": [{"index": 0}]}):
-        said = Said()
+        said = SoFar()
         said.joined(b"", {"choices": [{"index": 0, "delta": {"content": "", **delta}}]})
         assert said.rest(asked(prompt="one"), Tokens(1), Tokens(1)) is None

@@ -29,7 +29,7 @@ from tests.explorer import small
 from tests.explorer.small import ALICE, BOB, CARL, DORA, EVE, HOUR, NOW, START, hash_of
 
 ALL = Cut(limit=1_000)
-TERMS = offers.Terms(now=NOW, minimum_stake=1)
+MOMENT = offers.Moment(now=NOW, minimum_stake=1)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def test_every_list_goes_on_where_it_ended(connection: AsyncConnection) ->
         "channels": lambda cut: channels.channels(connection, cut),
         "events": lambda cut: events.of_payer(connection, cut, BOB),
         "life": lambda cut: channels.life(connection, cut, small.FIRST.id),
-        "offers": lambda cut: offers.offers(connection, cut, TERMS, every=True, provider=CARL),
+        "offers": lambda cut: offers.offers(connection, cut, MOMENT, every=True, provider=CARL),
         "providers": lambda cut: providers.providers(connection, cut),
         "settlements": lambda cut: settlements.settlements(connection, cut, settlements.Only()),
         "transactions": lambda cut: transactions.transactions(connection, cut, transactions.Only()),
@@ -229,9 +229,9 @@ async def test_a_provider_with_its_keys_offers_and_hours(connection: AsyncConnec
     provider = await providers.provider(connection, CARL)
     assert provider is not None
     assert [key.receipt_key for key in await providers.receipt_keys(connection, CARL)] == [ALICE, CARL]
-    posted = (await offers.offers(connection, ALL, TERMS, every=True, provider=CARL)).rows
+    posted = (await offers.offers(connection, ALL, MOMENT, every=True, provider=CARL)).rows
     assert [offer.model for offer in posted] == [small.HOSTILE_MODEL, small.MODEL]
-    assert (await offers.offers(connection, ALL, TERMS, every=True, provider=DORA)).rows == ()
+    assert (await offers.offers(connection, ALL, MOMENT, every=True, provider=DORA)).rows == ()
     assert [(hour.hour, hour.paid) for hour in await providers.hours(connection, CARL)] == [
         (START + 3 * HOUR, 350),
         (START + 6 * HOUR, 200),

@@ -20,7 +20,7 @@ from tallystick_node.gateway.load import Work
 from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.network.lobby import Lobby, LobbyLimits
 from tallystick_node.network.origin import read_wishes
-from tallystick_node.network.own import Answer, Own, Quoted, Running, Wishes
+from tallystick_node.network.own import Answer, AtEngine, Own, Prospect, Wishes
 from tallystick_node.network.participation import Participation
 from tallystick_node.network.policies import ByLoad, Policy, Request, State
 from tallystick_node.network.users import User, Users
@@ -45,9 +45,9 @@ class Shop:
     lengths: list[Tokens] = field(default_factory=list)
     """Of the engine's own answers."""
 
-    def quoted(self, request: Request, wishes: Wishes) -> Quoted:
+    def prospect(self, request: Request, wishes: Wishes) -> Prospect:
         self.quotes.append(wishes.models)
-        return Quoted(sellers=self.known)
+        return Prospect(sellers=self.known)
 
     async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
         self.asked.append(body)
@@ -103,13 +103,13 @@ class Idle:
     def company(self) -> int:
         return 0
 
-    def note(self, running: Running, now: Milliseconds) -> None:
+    def note(self, running: AtEngine, now: Milliseconds) -> None:
         pass
 
 
 @dataclass
 class Side:
-    """As `Origins` has it."""
+    """As `OwnAccord` has it."""
 
     lobby: Lobby
     running = 0
@@ -163,7 +163,7 @@ def make_node(make_world: Make) -> Callable[..., Any]:
                 engine=Idle(),
                 lobby=lobby,
                 clock=world.clock,
-                seller=shop,
+                buying=shop,
             )
             made.extend((lobby, own))
 
@@ -481,7 +481,7 @@ async def test_a_model_that_is_not_here_is_bought_or_unknown(make_node: Callable
     assert node.world.engine.started == 0
 
 
-async def test_what_says_that_it_is_a_repetition_reaches_the_seller_alone(
+async def test_what_says_that_it_is_a_repetition_reaches_who_sells_alone(
     make_node: Callable[..., Any],
 ) -> None:
     shop = Shop([b"{}"])

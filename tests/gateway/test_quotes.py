@@ -20,7 +20,7 @@ from tallystick.protocol.voucher import Tally, request_hash
 from tallystick.protocol.wire import EXPECT, QUOTE, QUOTES_PATH, read_quote_text, signed_from_json
 from tallystick_node.config import Config, EngineConfig, KeysConfig, UsersConfig
 from tallystick_node.gateway.gateway import Limits
-from tallystick_node.gateway.origins import Origins
+from tallystick_node.gateway.own_accord import OwnAccord
 from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.promises import Claims
 from tests.gateway.conftest import Make, World, until
@@ -482,7 +482,7 @@ def with_users(
 
     def own(world: World) -> OwnRoutes | None:
         provider: Any = None  # Asked for what it holds only by who buys, or stakes.
-        made = Origins(config, provider, world.gateway, world.upstream, world.clock, world.metrics)
+        made = OwnAccord(config, provider, world.gateway, world.upstream, world.clock, world.metrics)
         return made.open(None)
 
     return {"own": own, "claims": claims}
@@ -518,10 +518,10 @@ async def slowly(world: World, asking: Callable[[], Coroutine[Any, Any, httpx2.R
 
     def said() -> int | None:
         """Tokens of the only request; None: it has ended."""
-        origins = world.gateway.promises.beside
-        assert isinstance(origins, Origins)
-        assert origins.own is not None
-        return next((item.counts.output_tokens for item in origins.own.running), None)
+        accord = world.gateway.promises.beside
+        assert isinstance(accord, OwnAccord)
+        assert accord.own is not None
+        return next((item.counts.output_tokens for item in accord.own.running), None)
 
     world.engine.gate = asyncio.Semaphore(0)
     before = world.engine.started

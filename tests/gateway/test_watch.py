@@ -10,7 +10,7 @@ import pytest
 
 from tallystick.protocol.units import Address
 from tallystick_node.config import Config, EngineConfig, KeysConfig
-from tallystick_node.gateway.origins import Origins
+from tallystick_node.gateway.own_accord import OwnAccord
 from tallystick_node.gateway.watch import repeat
 from tests.gateway.conftest import World
 
@@ -65,15 +65,15 @@ async def test_the_market_is_looked_at_when_it_changed_and_now_and_then(world: W
         engine=EngineConfig(url="http://none"),
     )
     provider: Any = None  # Asked for what it holds only by who buys, or stakes.
-    origins = Origins(config, provider, world.gateway, world.upstream, world.clock, world.metrics)
-    origins.origin = Market()  # type: ignore[assignment]
-    (step,) = (step for name, _, step in origins.steps(Mock()) if name == "market.look")
+    own_accord = OwnAccord(config, provider, world.gateway, world.upstream, world.clock, world.metrics)
+    own_accord.origin = Market()  # type: ignore[assignment]
+    (step,) = (step for name, _, step in own_accord.steps(Mock()) if name == "market.look")
     for _ in range(10):
         await step()
         world.clock.advance(1)
     assert len(looks) == 1
 
-    origins.see_offers()
+    own_accord.see_offers()
     for _ in range(5):
         await step()
         world.clock.advance(1)

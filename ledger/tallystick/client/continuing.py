@@ -22,7 +22,7 @@ _STARTS_ANEW: Final = (
 _SILENT: Final = frozenset({"role", "content"})
 
 
-class Said:
+class SoFar:
     """What the caller has got of one answer, whoever said it."""
 
     def __init__(self) -> None:

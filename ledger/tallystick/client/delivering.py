@@ -10,7 +10,7 @@ import orjson
 from tallystick.chain.errors import ChainError
 from tallystick.client.ask import CHAT_PATH, Ask
 from tallystick.client.attempts import Attempt, Call, LostAttempts
-from tallystick.client.continuing import Said
+from tallystick.client.continuing import SoFar
 from tallystick.client.errors import AnswerCut, ProviderRefused, ProviderUnreachable
 from tallystick.client.flow import (
     Drop,
@@ -64,7 +64,7 @@ class Shown:
         """Of those that were asked before, and may cost something."""
         self.sink: Sink
         self.gathered: Gather | None
-        self.said: Said | None
+        self.said: SoFar | None
         self.start()
 
     def start(self) -> None:

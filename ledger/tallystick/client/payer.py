@@ -28,7 +28,7 @@ from tallystick.client.receiver import Receiver
 from tallystick.client.record import Record
 from tallystick.client.searching import Search
 from tallystick.client.sending import ChannelGone, Sender, endpoint_of
-from tallystick.ports import PostedOffer, Recount, View
+from tallystick.ports import Outlook, PostedOffer, Recount
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Verified
 from tallystick.protocol.units import Address, Atoms, Milliseconds
@@ -53,7 +53,7 @@ class Payer:
         sender: Sender,
         clerk: Clerk,
         policy: Policy,
-        view: View,
+        view: Outlook,
         now: Callable[[], Milliseconds],
         on_outcome: OutcomeListener | None = None,
         tokenizers: Mapping[str, Recount] = MappingProxyType({}),

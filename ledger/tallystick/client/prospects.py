@@ -18,7 +18,7 @@ from tallystick.client.looking import UNHEARD_MS, candidate_of
 from tallystick.client.record import Record
 from tallystick.client.rules import steered
 from tallystick.client.steering import STRICT, Steering
-from tallystick.ports import PostedOffer, View
+from tallystick.ports import Outlook, PostedOffer
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, Hash32, Milliseconds, Timestamp, Tokens
@@ -63,7 +63,7 @@ class Prospects:
         self,
         *,
         listing: Listing,
-        view: View,
+        view: Outlook,
         record: Record,
         evidence: Evidence,
         policy: Policy,

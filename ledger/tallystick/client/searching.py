@@ -54,7 +54,7 @@ _GRACE_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Footing:
     """On which one provider is tried; see `Attempt`."""
 
     alone: bool
@@ -73,10 +73,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Hedge:
-    """Who else is asked, on which terms, and after how many seconds."""
+    """Who else is asked, on which footing, and after how many seconds."""
 
     posted: PostedOffer
-    terms: Terms
+    footing: Footing
     after_s: float
 
 
@@ -149,40 +149,40 @@ class Search:
         for place, choice in enumerate(ordering):
             rest = ordering[place : place + 2]
             hurried = standing.is_hurried(choice.posted, is_last=len(rest) == 1)
-            terms = Terms(
+            footing = Footing(
                 alone=place == 0 and len(rest) == 1,
                 connect_s=CONNECT_S if hurried else None,
                 expect=haggling.says(choice.posted, choice.expected),
                 quote=haggling.held.get(choice.posted.offer_hash),
             )
             if len(rest) > 1:
-                terms = replace(terms, leave_s=self._leaves_after(choice.posted, terms))
-            hedge = self._hedge(rest, terms)
-            if (yield from self._served(choice.posted, terms, hedge)):
+                footing = replace(footing, leave_s=self._leaves_after(choice.posted, footing))
+            hedge = self._hedge(rest, footing)
+            if (yield from self._served(choice.posted, footing, hedge)):
                 return True
             if standing.again:
                 return False
         return False
 
-    def _hedge(self, ordering: Sequence[Choice], terms: Terms) -> Hedge | None:
+    def _hedge(self, ordering: Sequence[Choice], footing: Footing) -> Hedge | None:
         """Who else is asked where the first one of these is late, and when that is; None: nobody, because the
         caller does not want it, or nothing was promised, or there is nobody."""
         if not self._ask.hedges or self._broken is not None or len(ordering) < 2:
             return None
-        pace, (first, second) = terms.pace, ordering
+        pace, (first, second) = footing.pace, ordering
         if pace is None:
             return None
         says = self._standing.haggling.says(second.posted, second.expected)
-        own = Terms(alone=False, connect_s=CONNECT_S, expect=says, quote=None)
+        own = Footing(alone=False, connect_s=CONNECT_S, expect=says, quote=None)
         return Hedge(second.posted, own, pace.first_s * self._late(first.posted, _LATE) + _GRACE_S)
 
-    def _leaves_after(self, posted: PostedOffer, terms: Terms) -> float | None:
+    def _leaves_after(self, posted: PostedOffer, footing: Footing) -> float | None:
         """Seconds without the head of a stream, after which the next one is asked; None: the caller's
         patience is all there is."""
-        if terms.pace is None:
+        if footing.pace is None:
             return None
         read = self._call.timeout.get("read")
-        leave_s = max(_LEAST_S, _TIMES * terms.pace.first_s * self._late(posted, _VERY_LATE))
+        leave_s = max(_LEAST_S, _TIMES * footing.pace.first_s * self._late(posted, _VERY_LATE))
         return leave_s if read is None or leave_s < read else None
 
     def _late(self, posted: PostedOffer, deviations: float) -> float:
@@ -191,16 +191,16 @@ class Search:
         ratio = record.ratio(provider, 1.0, now=self._payer.now())
         return max(1.0, ratio * exp(deviations * record.spread(provider)))
 
-    def _served(self, posted: PostedOffer, terms: Terms, hedge: Hedge | None) -> Flow[bool]:
+    def _served(self, posted: PostedOffer, footing: Footing, hedge: Hedge | None) -> Flow[bool]:
         """Whether this one has served it; where not, more is known."""
         payer, provider = self._payer, posted.offer.provider
         if posted.offer.model in self._unable:
             return False
         try:
             if hedge is None:
-                yield from self._try(posted, terms, self._shown, self._before)
+                yield from self._try(posted, footing, self._shown, self._before)
             else:
-                yield from self._raced(posted, terms, hedge)
+                yield from self._raced(posted, footing, hedge)
             return True
         except BudgetError as error:
             self._failure = self._failure or error
@@ -213,14 +213,14 @@ class Search:
                     raise
                 self._failure = error
             else:
-                self._refused(posted, error, terms.expect)
+                self._refused(posted, error, footing.expect)
         except (AnswerCut, httpx2.TransportError) as error:
             self._break_off(posted, error)
         except MarketError as error:
             self._failure = self._failure or error
             if isinstance(error, ProviderUnreachable):
                 payer.record.failed(provider, now=payer.now())
-            hurried = terms.connect_s is not None and isinstance(error.__cause__, httpx2.ConnectTimeout)
+            hurried = footing.connect_s is not None and isinstance(error.__cause__, httpx2.ConnectTimeout)
             self._standing.unreached(posted, hurried=hurried)
         return False
 
@@ -268,12 +268,12 @@ class Search:
             if posted.offer_hash not in quotes:
                 payer.record.failed(posted.offer.provider, now=payer.now())
 
-    def _raced(self, posted: PostedOffer, terms: Terms, hedge: Hedge) -> Flow[None]:
+    def _raced(self, posted: PostedOffer, footing: Footing, hedge: Hedge) -> Flow[None]:
         """This provider, and another where it is late. The budget of one request is to pay for both."""
         ask = self._payer.within_budget(self._ask.asking(posted.offer.model), posted, self._before)
         before = Atoms(self._before + worst_cost(ask, posted.offer))
-        first = self._contender(posted, terms, self._before)
-        second = self._contender(hedge.posted, hedge.terms, before)
+        first = self._contender(posted, footing, self._before)
+        second = self._contender(hedge.posted, hedge.footing, before)
         heard = yield from race(first, second, hedge.after_s)
         self._shown.leave()
         left, self._shown = self._shown.left, heard.shown
@@ -287,26 +287,27 @@ class Search:
             self._payer.record.failed(posted.offer.provider, now=self._payer.now())
         yield from heard.rest()
 
-    def _contender(self, posted: PostedOffer, terms: Terms, before: Atoms) -> Contender:
+    def _contender(self, posted: PostedOffer, footing: Footing, before: Atoms) -> Contender:
         shown = Shown(self._ask, hedged=True)
-        return Contender(self._try(posted, terms, shown, before), shown)
+        return Contender(self._try(posted, footing, shown, before), shown)
 
-    def _try(self, posted: PostedOffer, terms: Terms, shown: Shown, before: Atoms) -> Flow[None]:
+    def _try(self, posted: PostedOffer, footing: Footing, shown: Shown, before: Atoms) -> Flow[None]:
         """This provider; `before`: what the same call may cost elsewhere."""
         with self._payer.prospects.underway.at(posted.offer.provider, self._wanted.input_tokens):
-            yield from self._insisting(posted, terms, shown, before)
+            yield from self._insisting(posted, footing, shown, before)
 
-    def _insisting(self, posted: PostedOffer, terms: Terms, shown: Shown, before: Atoms) -> Flow[None]:
+    def _insisting(self, posted: PostedOffer, footing: Footing, shown: Shown, before: Atoms) -> Flow[None]:
         """Once more over a new channel, or as a stream, where that is what it takes."""
         payer, stream = self._payer, self._ask.stream or shown.hedged  # an answer in one piece cannot be left
         for _ in range(3):
             ask = self._ask.asking(posted.offer.model)
             beginning = payer.begin(posted, ask, stream=stream, before=before)
-            if terms.connect_s is not None:
-                beginning = hurrying(beginning, terms.connect_s, _ANSWER_S)
+            if footing.connect_s is not None:
+                beginning = hurrying(beginning, footing.connect_s, _ANSWER_S)
             attempt = yield from beginning
-            attempt.alone, attempt.connect_s, attempt.leave_s = terms.alone, terms.connect_s, terms.leave_s
-            attempt.expect, attempt.quote = terms.expect, terms.quote
+            attempt.alone, attempt.connect_s = footing.alone, footing.connect_s
+            attempt.leave_s = footing.leave_s
+            attempt.expect, attempt.quote = footing.expect, footing.quote
             attempt.goes_on = self._broken is not None
             try:
                 yield from payer.deliver(attempt, self._call, shown)

@@ -28,7 +28,7 @@ from tallystick.client.sight import Sight, Unsighted
 from tallystick.client.tables import Durability
 from tallystick.client.tokenizers import load_tokenizers
 from tallystick.home import Home
-from tallystick.ports import ChainReader, Directory, PostedOffer, Recount, Signer, View
+from tallystick.ports import ChainReader, Directory, Outlook, PostedOffer, Recount, Signer
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.units import Address, Milliseconds, Tokens
@@ -46,7 +46,7 @@ def open_session(
     transactions: bool = False,
     durability: Durability = "process",
     tokenizers: Mapping[str, Path | str] = MappingProxyType({}),
-    view: View | None = None,
+    view: Outlook | None = None,
     continues: bool = False,
     hedges: bool = False,
     avoids: frozenset[Address] = frozenset(),
@@ -104,7 +104,7 @@ class Session:
         tokenizers: Mapping[str, Recount] = MappingProxyType({}),
         continues: bool = False,
         hedges: bool = False,
-        view: View | None = None,
+        view: Outlook | None = None,
         avoids: frozenset[Address] = frozenset(),
         sighted: bool = False,
     ):

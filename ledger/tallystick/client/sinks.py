@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from tallystick.client.continuing import Said
+from tallystick.client.continuing import SoFar
 from tallystick.client.errors import ProviderUnreachable
 from tallystick.client.outcome import EXTENSION, Outcome
 from tallystick.client.whole import Whole
@@ -93,7 +93,7 @@ class Continuable:
 
     def __init__(self, inner: Sink):
         self._inner = inner
-        self.said = Said()
+        self.said = SoFar()
 
     def payload(self, data: bytes, chunk: Mapping[str, Any]) -> bytes:
         return self._inner.payload(*self.said.joined(data, chunk))

@@ -35,7 +35,7 @@ from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.network import NetworkRoutes
 from tallystick_node.gateway.offers import post_missing
-from tallystick_node.gateway.origins import Origins
+from tallystick_node.gateway.own_accord import OwnAccord
 from tallystick_node.gateway.promises import Claims
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
@@ -129,8 +129,8 @@ class Node:
             self.gateway, self.grants, provider.market, _settle_policy(config.settle), self.metrics
         )
         self._renewing = asyncio.Lock()
-        self.origins = Origins(config, provider, self.gateway, upstream, clock, self.metrics)
-        self.watch.on_offers = self.origins.see_offers
+        self.own_accord = OwnAccord(config, provider, self.gateway, upstream, clock, self.metrics)
+        self.watch.on_offers = self.own_accord.see_offers
         relay = Relay(
             self.books,
             upstream,
@@ -146,7 +146,7 @@ class Node:
             intake=Intake(IntakePolicy(body=limits.body, total=limits.bodies, seconds=limits.body_s)),
             engine_models=config.engine.models,
             network=NetworkRoutes(self.gossiper) if config.network.gossip else None,
-            own=self.origins.open(self.gossiper.view.hearsay if config.network.gossip else None),
+            own=self.own_accord.open(self.gossiper.view.hearsay if config.network.gossip else None),
         )
 
     def _gossiper(self, *, local: bool) -> Gossiper:
@@ -203,7 +203,7 @@ class Node:
             post_missing,
             self.books,
             market,
-            self.origins.offers,
+            self.own_accord.offers,
             endpoint=endpoint,
             endpoint_key=endpoint_key,
         )
@@ -228,7 +228,7 @@ class Node:
             asyncio.create_task(self._upkeep()),
             *(
                 asyncio.create_task(repeat(name, every_s, step))
-                for name, every_s, step in self.origins.steps(lambda: self.renew_offers(endpoint, key))
+                for name, every_s, step in self.own_accord.steps(lambda: self.renew_offers(endpoint, key))
             ),
         ]
         if self.config.network.gossip:
@@ -285,7 +285,7 @@ class Node:
         except (OSError, sqlite3.Error) as error:
             log.warning("store.not-ended", error=repr(error))  # Tried again when it is closed.
         await self._until(
-            lambda: not gateway.running and not self.origins.running, self.config.limits.drain_s
+            lambda: not gateway.running and not self.own_accord.running, self.config.limits.drain_s
         )
         for running in list(gateway.running.values()):
             running.end(Finish.DRAINED)
@@ -362,7 +362,7 @@ async def _serve(config: Config, provider: Provider) -> int:
     finally:
         if node is not None:
             await node.post.close()
-            await node.origins.close()
+            await node.own_accord.close()
         await upstream.close()
         store.close()
         listener.close()

@@ -78,7 +78,7 @@ class Self:
 
 
 @dataclass(slots=True)
-class Heard:
+class Reading:
     """Of the messages of one body."""
 
     flags: list[bool] = field(default_factory=list)
@@ -214,7 +214,7 @@ class Gossiper:
         self._catching_up = self._now()
         try:
             _, frames = read_told(orjson.loads(await self._post.network(peer.endpoint)))
-            checked, heard = 0, Heard()
+            checked, heard = 0, Reading()
             for frame, _ in frames:
                 checked += await self._taken(frame, heard, peer.provider, repeated=False)
                 if heard.untimely == _BREATH:
@@ -290,9 +290,9 @@ class Gossiper:
         self.sent += len(envelope) + len(answer)
         return envelope, answer
 
-    async def _hear(self, sender: Address, body: bytes, told: Sequence[Said]) -> Heard:
+    async def _hear(self, sender: Address, body: bytes, told: Sequence[Said]) -> Reading:
         """What is forged ends the reading and is charged to the sender. `told`: what the body answers."""
-        heard, checked = Heard(), 0
+        heard, checked = Reading(), 0
         try:
             answered, frames = read_body(body)
             for place, said in enumerate(told[: 8 * len(answered)]):
@@ -311,7 +311,7 @@ class Gossiper:
             self._turns.charge(sender, self._now())
         return heard
 
-    async def _taken(self, frame: Frame, heard: Heard, sender: Address, *, repeated: bool = True) -> bool:
+    async def _taken(self, frame: Frame, heard: Reading, sender: Address, *, repeated: bool = True) -> bool:
         """As `_take`, but what was signed with a key that its speaker named before, or has named since the
         chain was last read here, is passed over: whoever passes it on forged nothing."""
         try:
@@ -328,7 +328,7 @@ class Gossiper:
             heard.flags.append(False)
             return True
 
-    def _take(self, frame: Frame, heard: Heard, sender: Hashable, *, repeated: bool = True) -> bool:
+    def _take(self, frame: Frame, heard: Reading, sender: Hashable, *, repeated: bool = True) -> bool:
         """Whether a signature was checked; raises FormatError or SignatureError. `sender`: as of `Raters`."""
         view, now, message = self.view, self._now(), frame.message
         key = view.roster.key_of(message)
@@ -360,7 +360,7 @@ class Gossiper:
     def take_rating(self, frame: Frame, sender: str = "") -> bool:
         """Whether a payer's rating is news, or may be once its channel was looked up; raises FormatError or
         SignatureError. `sender`: where it came from."""
-        heard = Heard()
+        heard = Reading()
         checked = self._take(frame, heard, sender)
         return checked and not heard.flags[0]
 

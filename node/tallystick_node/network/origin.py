@@ -33,7 +33,7 @@ from tallystick.protocol.hearsay import Hearsay
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.units import Address, Atoms, Tokens
 from tallystick_node.network.blocks import with_first
-from tallystick_node.network.own import EVENT_STREAM, Answer, Quoted, Wishes
+from tallystick_node.network.own import EVENT_STREAM, Answer, Prospect, Wishes
 from tallystick_node.network.policies import SELLERS, Request
 
 _TIMES: Final = {"connect": 5.0, "read": 600.0, "write": 60.0, "pool": 60.0}
@@ -110,7 +110,7 @@ class Origin:
         known = (posted.offer for posted in self._session.payer.listing.known)
         return sorted({offer.model for offer in known if offer.provider != self._provider})
 
-    def quoted(self, request: Request, wishes: Wishes) -> Quoted:
+    def prospect(self, request: Request, wishes: Wishes) -> Prospect:
         """Of what is known: nobody is asked."""
         model, *fallbacks = wishes.models
         assert isinstance(wishes.steering, Steering)
@@ -124,7 +124,7 @@ class Origin:
             steering=wishes.steering,
         )
         choices = self._session.payer.prospects.foreseen(wanted)
-        return Quoted(
+        return Prospect(
             sellers=len(choices[:SELLERS]),
             pace=choices[0].expected if choices else None,
             balance=self._balance,
@@ -171,7 +171,7 @@ class Origin:
                 return Answer(
                     status=response.status_code,
                     media_type="application/json",
-                    headers=_seller(response),
+                    headers=_sold_by(response),
                     content=content,
                 )
             raw = response.aiter_raw()
@@ -184,13 +184,13 @@ class Origin:
             return Answer(
                 status=response.status_code,
                 media_type=EVENT_STREAM,
-                headers=_seller(response),
+                headers=_sold_by(response),
                 blocks=with_first(first, blocks),
                 held=stack.pop_all(),
             )
 
 
-def _seller(response: httpx2.Response) -> Mapping[str, str]:
+def _sold_by(response: httpx2.Response) -> Mapping[str, str]:
     """Who served it, and for how much: the user may know."""
     names = ("tallystick-provider", "tallystick-cost")
     return {name: response.headers[name] for name in names if name in response.headers}

@@ -1,7 +1,7 @@
 """A request of an own user: answered by the node's engine, or bought elsewhere, as its policy says. The user
 sees one OpenAI endpoint.
 
-Only what is here reaches a seller: a paid request never comes here, and so is never passed on.
+Only what is here reaches another provider: a paid request never comes here, and so is never passed on.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class Answer:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Running:
+class AtEngine:
     """One that the node's engine works at, as far as the engine's time depends on it."""
 
     asked: "Asked"
@@ -91,12 +91,12 @@ class Engine(Protocol):
     def company(self) -> int:
         """Requests that it works at, whoever's."""
 
-    def note(self, running: Running, now: Milliseconds) -> None:
+    def note(self, running: AtEngine, now: Milliseconds) -> None:
         """It was answered, to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quoted:
+class Prospect:
     """What the market would do for a request."""
 
     sellers: int
@@ -113,13 +113,13 @@ class Wishes:
     models: tuple[str, ...]
     """That will do, the best first."""
     steering: object = None
-    """The seller's own: nothing here depends on it."""
+    """For whoever buys: nothing here depends on it."""
 
 
-class Seller(Protocol):
+class Buying(Protocol):
     """The market, in the hands of a node that buys."""
 
-    def quoted(self, request: Request, wishes: Wishes) -> Quoted:
+    def prospect(self, request: Request, wishes: Wishes) -> Prospect:
         """For the models of `wishes`."""
 
     async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
@@ -231,11 +231,11 @@ class Own:
         engine: Engine,
         lobby: Lobby,
         clock: Clock,
-        seller: Seller | None = None,
+        buying: Buying | None = None,
     ):
         """`serves`: the engine's name of a model, None where it has no such model. `read_wishes`: as whoever
         buys reads them, so that a body is right or wrong wherever it is answered."""
-        self.running: set[Running] = set()
+        self.running: set[AtEngine] = set()
         self._upstream = upstream
         self._serves = serves
         self._read_wishes = read_wishes
@@ -244,7 +244,7 @@ class Own:
         self._engine = engine
         self._lobby = lobby
         self._clock = clock
-        self._seller = seller
+        self._buying = buying
 
     async def answer(self, user: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """To be closed by the caller.
@@ -294,42 +294,42 @@ class Own:
         return len(models), None
 
     def _typical_output(self, model: str) -> Tokens:
-        return TYPICAL_ANSWER if self._seller is None else self._seller.typical_output(model)
+        return TYPICAL_ANSWER if self._buying is None else self._buying.typical_output(model)
 
     def _sellers(self, asked: Asked, models: tuple[str, ...]) -> int:
         wishes = replace(asked.wishes, models=models)
-        return 0 if self._seller is None else self._seller.quoted(asked.request, wishes).sellers
+        return 0 if self._buying is None else self._buying.prospect(asked.request, wishes).sellers
 
     async def _offloads(self, asked: Asked) -> bool:
         """Whether the policy has it bought, of what the engine has. While it is undecided, the request
         waits."""
-        if self._seller is None:
+        if self._buying is None:
             return False
-        decision = self._decided(asked, self._seller)
+        decision = self._decided(asked, self._buying)
         if decision is not None:
             return decision
         async with self._lobby.wait():
             while decision is None:
                 await asyncio.sleep(_AGAIN_S)
-                decision = self._decided(asked, self._seller)
+                decision = self._decided(asked, self._buying)
         return decision
 
-    def _decided(self, asked: Asked, seller: Seller) -> bool | None:
-        quoted = seller.quoted(asked.request, asked.wishes)
+    def _decided(self, asked: Asked, buying: Buying) -> bool | None:
+        prospect = buying.prospect(asked.request, asked.wishes)
         return self._participation.offloads(
-            asked.request, elsewhere=quoted.pace, sellers=quoted.sellers, balance=quoted.balance
+            asked.request, elsewhere=prospect.pace, sellers=prospect.sellers, balance=prospect.balance
         )
 
     async def _bought(self, asked: Asked) -> Answer | None:
-        if self._seller is None:
+        if self._buying is None:
             return None
-        return await self._seller.buy(asked.path, asked.body, asked.headers)
+        return await self._buying.buy(asked.path, asked.body, asked.headers)
 
     async def _served(self, asked: Asked, model: str) -> Answer:
         """By the node's engine; raises EngineGone or Crowded."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._lobby.engine())
-            running = Running(
+            running = AtEngine(
                 asked=asked, since=self._clock.milliseconds(), company=1 + self._engine.company()
             )
             self.running.add(running)
@@ -359,7 +359,7 @@ class Own:
                 content=content,
             )
 
-    async def _blocks(self, reply: Reply, running: Running) -> AsyncGenerator[bytes]:
+    async def _blocks(self, reply: Reply, running: AtEngine) -> AsyncGenerator[bytes]:
         said = False
         try:
             async for payloads in reply.payloads():
@@ -379,11 +379,11 @@ class Own:
             log.warning("engine.gone", error=str(error))
             yield b"data: " + orjson.dumps(told(Unserved("The engine broke off."))) + b"\n\n"
 
-    def _note(self, running: Running, now: Milliseconds) -> None:
+    def _note(self, running: AtEngine, now: Milliseconds) -> None:
         """It was answered here, to its end."""
         self._engine.note(running, now)
-        if self._seller is not None and running.counts.output_tokens:
-            self._seller.ended(running.asked.request.model, running.counts.output_tokens)
+        if self._buying is not None and running.counts.output_tokens:
+            self._buying.ended(running.asked.request.model, running.counts.output_tokens)
 
 
 def _count(value: object) -> int | None:

@@ -20,7 +20,7 @@ from tallystick_node.explorer.queries import settlements as settlement_queries
 from tallystick_node.explorer.queries import transactions as transaction_queries
 from tallystick_node.explorer.queries.explained import Explained, explained
 from tallystick_node.explorer.queries.hours import Hour
-from tallystick_node.explorer.queries.offers import ModelRow, Terms
+from tallystick_node.explorer.queries.offers import ModelRow, Moment
 from tallystick_node.explorer.queries.rows import Block, Settlement, Transaction
 from tallystick_node.explorer.series import Tally
 from tallystick_node.explorer.site import Site, TheSite
@@ -92,20 +92,20 @@ class Series:
     staked: Sequence[Amount]
 
 
-def terms_of(request: Request, site: TheSite) -> Terms:
+def moment_of(request: Request, site: TheSite) -> Moment:
     """At the visitor's time, or the chain's where that is later: a chain for tests may be ahead of it."""
-    return Terms(max(int(site.now()), request.state.read.timestamp), site.minimum_stake)
+    return Moment(max(int(site.now()), request.state.read.timestamp), site.minimum_stake)
 
 
 @pages.page("/", "home.html")
 async def overview(request: Request, db: Db, site: TheSite, days: Days | None = None) -> Overview:
     """The market at a glance."""
-    terms, newest = terms_of(request, site), Cut(limit=queries.NEWEST)
+    moment, newest = moment_of(request, site), Cut(limit=queries.NEWEST)
     if days is None:  # Of a young market a week would be all but empty.
-        days = 1 if await hour_queries.age(db, terms.now) <= 1 else 7
-    version = request.state.read.hash, terms.now // KEPT_S
+        days = 1 if await hour_queries.age(db, moment.now) <= 1 else 7
+    version = request.state.read.hash, moment.now // KEPT_S
     totals, sold = await _totals(db, site, version)
-    models = await site.kept.get("models", version, lambda: offer_queries.models(db, terms))
+    models = await site.kept.get("models", version, lambda: offer_queries.models(db, moment))
     return Overview(
         totals=totals,
         gas_per_settlement=totals.gas_per_settlement,
@@ -117,7 +117,7 @@ async def overview(request: Request, db: Db, site: TheSite, days: Days | None = 
         settlements=(await settlement_queries.settlements(db, newest, settlement_queries.Only())).rows,
         transactions=(await transaction_queries.transactions(db, newest, transaction_queries.Only())).rows,
         days=days,
-        tallies=await hour_queries.tallies(db, days, terms.now),
+        tallies=await hour_queries.tallies(db, days, moment.now),
     )
 
 
@@ -166,7 +166,7 @@ async def health(request: Request, db: Db, site: TheSite) -> Health:
 @pages.data("/api/series")
 async def series(request: Request, db: Db, site: TheSite, days: Days = 7) -> Series:
     """What charts are drawn from: a step an hour, or a day where more than two weeks are asked for."""
-    tallies = await hour_queries.tallies(db, days, terms_of(request, site).now)
+    tallies = await hour_queries.tallies(db, days, moment_of(request, site).now)
     names = [name for name in Series.__dataclass_fields__ if name != "days"]
     return Series(days=days, **{name: [getattr(tally, name) for tally in tallies] for name in names})
 

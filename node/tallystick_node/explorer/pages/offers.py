@@ -11,7 +11,7 @@ from tallystick_node.explorer.charts import Chart, Curve, chart
 from tallystick_node.explorer.errors import NotFound
 from tallystick_node.explorer.index.facts import plain
 from tallystick_node.explorer.pages.frame import Db, Pages
-from tallystick_node.explorer.pages.home import terms_of
+from tallystick_node.explorer.pages.home import moment_of
 from tallystick_node.explorer.paging import Cutting
 from tallystick_node.explorer.queries import offers as queries
 from tallystick_node.explorer.queries.offers import ModelRow, Offered, Speed
@@ -94,19 +94,19 @@ class OfferPage:
 @pages.table("/models", "models.html")
 async def models(request: Request, db: Db, site: TheSite) -> Listing[ModelRow]:
     """Models that somebody offers now, the most offered first."""
-    return Listing(rows=tuple(await queries.models(db, terms_of(request, site))), older=None)
+    return Listing(rows=tuple(await queries.models(db, moment_of(request, site))), older=None)
 
 
 @pages.page("/model/{name:name}", "model.html")
 async def model(request: Request, db: Db, site: TheSite, name: str) -> Model:
     """One model: its offers side by side, and its price over time."""
-    terms = terms_of(request, site)
+    moment = moment_of(request, site)
     name = plain(name)
     posted, withdrawn = await queries.history(db, name)
     if not posted:
         raise NotFound("Nobody ever offered a model of this name.")
-    steps = prices.steps(posted, withdrawn, terms.now)
-    offers = await queries.of_model(db, name, terms)
+    steps = prices.steps(posted, withdrawn, moment.now)
+    offers = await queries.of_model(db, name, moment)
     return Model(
         model=name,
         summary=queries.summary(name, offers) if offers else None,
@@ -121,7 +121,7 @@ async def model(request: Request, db: Db, site: TheSite, name: str) -> Model:
             )
             for step in steps
         ],
-        now=terms.now,
+        now=moment.now,
     )
 
 
@@ -137,20 +137,20 @@ async def offers(
 ) -> Listing[Offered]:
     """Offers, newest first: those that hold now, or every version."""
     name = None if model is None else plain(model)
-    terms = terms_of(request, site)
-    return await queries.offers(db, cut, terms, every=every, provider=provider, model=name)
+    moment = moment_of(request, site)
+    return await queries.offers(db, cut, moment, every=every, provider=provider, model=name)
 
 
 @pages.page("/offer/{offer_hash}", "offer.html")
 async def offer(request: Request, db: Db, site: TheSite, offer_hash: Hash) -> OfferPage:
     """One offer by its struct hash."""
-    terms = terms_of(request, site)
-    found = await queries.postings(db, offer_hash, terms)
+    moment = moment_of(request, site)
+    found = await queries.postings(db, offer_hash, moment)
     if not found:
         raise NotFound(
             "An offer of this hash was never posted. One that was only shown can still prove a fraud."
         )
-    rivals = await queries.of_model(db, found[0].model, terms)
+    rivals = await queries.of_model(db, found[0].model, moment)
     return OfferPage(
         offer=found[0],
         postings=[

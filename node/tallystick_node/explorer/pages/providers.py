@@ -8,7 +8,7 @@ from tallystick_node.explorer.charts import Chart
 from tallystick_node.explorer.errors import NotFound
 from tallystick_node.explorer.pages.asking import FEW
 from tallystick_node.explorer.pages.frame import PROBLEMS, Db, Pages
-from tallystick_node.explorer.pages.home import terms_of
+from tallystick_node.explorer.pages.home import moment_of
 from tallystick_node.explorer.pages.provider_charts import (
     CHARTS,
     Earnings,
@@ -87,12 +87,12 @@ async def provider(request: Request, address: Address, db: Db, cut: Cutting, sit
     if found is None:
         raise NotFound("This address never was a provider of the market.")
     hours = await queries.hours(db, address)
-    terms = terms_of(request, site)
-    now = terms.now
+    moment = moment_of(request, site)
+    now = moment.now
     return ProviderPage(
         provider=found,
         receipt_keys=await queries.receipt_keys(db, address),
-        offers=await offer_queries.offers(db, cut, terms, every=True, provider=address),
+        offers=await offer_queries.offers(db, cut, moment, every=True, provider=address),
         prices=await queries.prices(db, address),
         hours=tuple(hour for hour in hours if hour.hour > now - queries.YEAR),
         paid=sum(hour.paid for hour in hours),
@@ -108,7 +108,7 @@ async def provider(request: Request, address: Address, db: Db, cut: Cutting, sit
 @pages.router.get("/api/provider/{address}/earnings", operation_id="earnings", responses=PROBLEMS)
 async def earnings_over_time(request: Request, address: Address, db: Db, site: TheSite) -> Earnings:
     """What a provider was paid over the last year, a column each."""
-    now = terms_of(request, site).now
+    now = moment_of(request, site).now
     hours = await queries.hours(db, address)
     return earnings([hour for hour in hours if hour.hour > now - queries.YEAR], now)
 
@@ -120,5 +120,5 @@ async def prices_over_time(
     """The prices that a provider offered a model at, a column each."""
     for found in await queries.prices(db, address):
         if found.model == model:
-            return price_columns(found, terms_of(request, site).now)
+            return price_columns(found, moment_of(request, site).now)
     raise NotFound("This provider never offered a model of that name.")

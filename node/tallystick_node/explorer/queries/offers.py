@@ -37,7 +37,7 @@ _INTERIM: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class Moment:
     """What decides whether an offer holds."""
 
     now: int
@@ -91,11 +91,11 @@ def _newer() -> ColumnElement[bool]:
     )
 
 
-def _holds(terms: Terms) -> ColumnElement[bool]:
+def _holds(moment: Moment) -> ColumnElement[bool]:
     return and_(
-        _TABLE.valid_until > terms.now,
+        _TABLE.valid_until > moment.now,
         _TABLE.sequence >= _PROVIDERS.minimum_sequence,
-        _PROVIDERS.staked >= terms.minimum_stake,
+        _PROVIDERS.staked >= moment.minimum_stake,
         ~_newer(),
     )
 
@@ -108,16 +108,16 @@ def _select() -> Select[Any]:
     )
 
 
-def _offered(row: Row[Any], terms: Terms) -> Offered:
+def _offered(row: Row[Any], moment: Moment) -> Offered:
     offer = Offer.of(row)
     standing: Standing = "holds"
     if row.newer:
         standing = "replaced"
     elif offer.sequence < row.minimum_sequence:
         standing = "withdrawn"
-    elif offer.valid_until <= terms.now:
+    elif offer.valid_until <= moment.now:
         standing = "expired"
-    elif row.staked < terms.minimum_stake:
+    elif row.staked < moment.minimum_stake:
         standing = "unstaked"
     return Offered(**vars(offer), staked=row.staked, standing=standing)
 
@@ -125,7 +125,7 @@ def _offered(row: Row[Any], terms: Terms) -> Offered:
 async def offers(
     connection: AsyncConnection,
     cut: Cut,
-    terms: Terms,
+    moment: Moment,
     *,
     every: bool,
     provider: Address | None = None,
@@ -138,17 +138,17 @@ async def offers(
     if model is not None:
         statement = statement.where(_TABLE.model == model)
     if not every:
-        statement = statement.where(_holds(terms))
+        statement = statement.where(_holds(moment))
     statement = statement.order_by(_TABLE.block.desc(), _TABLE.log_index.desc()).limit(cut.asked)
-    rows = [_offered(row, terms) for row in await connection.execute(statement)]
+    rows = [_offered(row, moment) for row in await connection.execute(statement)]
     return cut.listing(rows, lambda offer: (offer.block, offer.log_index))
 
 
-async def postings(connection: AsyncConnection, offer_hash: Hash, terms: Terms) -> Sequence[Offered]:
+async def postings(connection: AsyncConnection, offer_hash: Hash, moment: Moment) -> Sequence[Offered]:
     """One offer as often as it was posted, newest first."""
     statement = _select().where(_TABLE.offer_hash == offer_hash)
     statement = statement.order_by(_TABLE.block.desc(), _TABLE.log_index.desc()).limit(_POSTINGS)
-    return [_offered(row, terms) for row in await connection.execute(statement)]
+    return [_offered(row, moment) for row in await connection.execute(statement)]
 
 
 async def posted_in(connection: AsyncConnection, offer: Offer) -> Hash | None:
@@ -159,21 +159,21 @@ async def posted_in(connection: AsyncConnection, offer: Offer) -> Hash | None:
     return found
 
 
-async def of_model(connection: AsyncConnection, model: str, terms: Terms) -> Sequence[Offered]:
+async def of_model(connection: AsyncConnection, model: str, moment: Moment) -> Sequence[Offered]:
     """Those that hold, the cheapest output first."""
-    statement = _select().where(_TABLE.model == model, _holds(terms))
+    statement = _select().where(_TABLE.model == model, _holds(moment))
     statement = statement.order_by(_TABLE.output_price, _TABLE.input_price).limit(_SIDE_BY_SIDE)
-    return [_offered(row, terms) for row in await connection.execute(statement)]
+    return [_offered(row, moment) for row in await connection.execute(statement)]
 
 
-async def models(connection: AsyncConnection, terms: Terms) -> Sequence[ModelRow]:
+async def models(connection: AsyncConnection, moment: Moment) -> Sequence[ModelRow]:
     """Those that somebody offers now, the most offered first."""
     columns = (_TABLE.model, _TABLE.input_price, _TABLE.output_price, _TABLE.context_length)
     statement = select(*columns, _PROVIDERS.staked).join_from(
         schema.offers, schema.providers, _TABLE.provider == _PROVIDERS.address
     )
     by_model: dict[str, list[Any]] = {}
-    for row in await connection.execute(statement.where(_holds(terms)).limit(_BOOK)):
+    for row in await connection.execute(statement.where(_holds(moment)).limit(_BOOK)):
         by_model.setdefault(row.model, []).append(row)
     rows = [summary(model, offers) for model, offers in by_model.items()]
     return sorted(rows, key=lambda row: (-row.providers, row.model))

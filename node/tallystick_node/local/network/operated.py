@@ -29,9 +29,9 @@ class Operated(Participation):
 
 
 if __name__ == "__main__":
-    from tallystick_node.gateway import origins
+    from tallystick_node.gateway import own_accord
 
     Operated.then = Times(of_thousand=int(sys.argv[1]))
-    vars(origins)["Participation"] = Operated  # Whoever asks the node's policy asks by this.
+    vars(own_accord)["Participation"] = Operated  # Whoever asks the node's policy asks by this.
     sys.argv = sys.argv[2:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -26,7 +26,7 @@ from tallystick_node.gateway.start import Provider
 from tallystick_node.network.loading import load_policy
 from tallystick_node.network.lobby import Lobby, LobbyLimits
 from tallystick_node.network.origin import Means, Origin, read_wishes
-from tallystick_node.network.own import Own, Running
+from tallystick_node.network.own import AtEngine, Own
 from tallystick_node.network.participation import Mean, Participation
 from tallystick_node.network.policies import Prices, Request
 from tallystick_node.network.treasury import refill, restake
@@ -38,11 +38,11 @@ _MARKET_S: Final = 10.0
 spend changes."""
 _REFILL_S: Final = 30.0
 
-log = structlog.get_logger("tallystick.origins")
+log = structlog.get_logger("tallystick.own-accord")
 Step = Callable[[], Awaitable[None]]
 
 
-class Origins:
+class OwnAccord:
     """Of one node. `start` it in the event loop that it is to live in, and close it."""
 
     def __init__(
@@ -108,7 +108,7 @@ class Origins:
             engine=self,
             lobby=lobby,
             clock=self._clock,
-            seller=self.origin,
+            buying=self.origin,
         )
         self.participation.own_waiting = lambda: lobby.waiting
         self._metrics.follow("own_running", "Own users' requests at the engine.", lambda: self.running)
@@ -172,7 +172,7 @@ class Origins:
         """Requests that the engine works at, whoever's."""
         return self._gateway.promises.company()
 
-    def note(self, running: Running, now: Milliseconds) -> None:
+    def note(self, running: AtEngine, now: Milliseconds) -> None:
         """What an own user's answer says of lengths, and of the engine."""
         asked, counts, promises = running.asked, running.counts, self._gateway.promises
         promises.lengths.learn(asked.request.model, asked.size, counts.input_tokens, asked.user)
@@ -272,7 +272,7 @@ def _harmless(name: str, step: Step) -> Step:
     return stepped
 
 
-def _work(running: Running, now: Milliseconds) -> Work | Unseen:
+def _work(running: AtEngine, now: Milliseconds) -> Work | Unseen:
     asked = running.asked
     if asked.streamed:
         return Work(
