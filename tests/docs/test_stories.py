@@ -151,4 +151,4 @@ def test_the_proxy_s_story(
         )
         os.kill(proxy.pid, signal.SIGINT)
         assert proxy.wait(30) == 0
-    assert "were spent from the purse" in log.read_text()
+    assert "Their answers cost " in log.read_text()
