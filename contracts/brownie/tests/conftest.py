@@ -1,5 +1,5 @@
-"""anvil counts a transaction for its sender a moment before it shows it. On a slow machine brownie looks in
-between, and takes it for dropped: here it looks again."""
+"""anvil counts a transaction for its sender a moment before it shows it, or its receipt. On a slow machine brownie
+looks in between, and takes it for dropped: here it looks again."""
 
 import time
 
@@ -10,10 +10,7 @@ from web3.exceptions import TransactionNotFound
 PATIENCE_S = 5.0
 
 
-@pytest.fixture(scope="session", autouse=True)
-def patience():
-    look = web3.eth.get_transaction
-
+def patient(look):
     def look_until_shown(txid):
         deadline = time.monotonic() + PATIENCE_S
         while True:
@@ -24,6 +21,12 @@ def patience():
                     raise
                 time.sleep(0.01)
 
+    return look_until_shown
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(web3.eth, "get_transaction", look_until_shown)
+        for name in ("get_transaction", "get_transaction_receipt"):
+            patch.setattr(web3.eth, name, patient(getattr(web3.eth, name)))
         yield
