@@ -1,5 +1,7 @@
 """`tally-node sim`: parse, call one function, print. What a simulation takes is imported when one runs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,20 @@ Json = Annotated[
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="FOLDER", help="Write plots (PNG) and their data (CSV) there.")
 ]
+
+
+def _names(only: str) -> list[str]:
+    return [name for name in only.split(",") if name]
+
+
+@contextmanager
+def _told(*errors: type[Exception]) -> Iterator[None]:
+    """These end the command in words."""
+    try:
+        yield
+    except errors as error:
+        typer.echo(f"tally-node: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 @app.command()
@@ -47,19 +63,16 @@ def paper(
     from tallystick_node.sim.report import console
     from tallystick_node.sim.workload import TraceUnreadable
 
-    try:
+    with _told(StudyUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError):
         run(
             seeds=seeds,
-            only=[name for name in only.split(",") if name],
+            only=_names(only),
             trace=trace,
             pool=pool,
             json=json,
             out=out,
             console=console(),
         )
-    except (StudyUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError) as error:
-        typer.echo(f"tally-node: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 @app.command()
@@ -96,14 +109,11 @@ def measure(
     from tallystick_node.sim.fit import write
     from tallystick_node.sim.measure import EngineSilent, measured
 
-    try:
+    with _told(EngineSilent, OSError, ValueError):
         wanted = tuple(loads.split(","))
         found = asyncio.run(measured(url, model, wanted, seconds=seconds, longest=longest, seed=seed))
         with out.open("w") as file:
             write(found, file)
-    except (EngineSilent, OSError, ValueError) as error:
-        typer.echo(f"tally-node: {error}", err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"{len(found)} answers in {out}")
 
 
@@ -121,16 +131,13 @@ def fit(
     from tallystick_node.sim.fit import BadMeasure, checks, fitted, read, shown
     from tallystick_node.sim.report import console
 
-    try:
+    with _told(BadMeasure, OSError):
         with file.open() as opened:
             seen = read(opened, str(file))
         others = seen
         if against is not None:
             with against.open() as opened:
                 others = read(opened, str(against))
-    except (BadMeasure, OSError) as error:
-        typer.echo(f"tally-node: {error}", err=True)
-        raise typer.Exit(1) from error
     speed = fitted(seen, slots=slots, capacity=capacity, chunk=chunk)
     typer.echo("[engine.speed]")
     for name in ("fixed", "sequence", "token", "context", "capacity", "chunk"):
@@ -164,19 +171,16 @@ def market(
     from tallystick_node.sim.report import console
     from tallystick_node.sim.workload import TraceUnreadable
 
-    try:
+    with _told(BadPool, ArmUnknown, TraceUnreadable, MatplotlibMissing, OSError):
         engines = twelve() if pool is None else read_pool(pool)
         run(
             Setting(pool=engines, trace=trace, seconds=seconds),
             seeds=seeds,
-            only=[name for name in only.split(",") if name],
+            only=_names(only),
             json=json,
             out=out,
             console=console(),
         )
-    except (BadPool, ArmUnknown, TraceUnreadable, MatplotlibMissing, OSError) as error:
-        typer.echo(f"tally-node: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 @app.command()
@@ -194,14 +198,11 @@ def incentives(
     from tallystick_node.sim.plot import MatplotlibMissing
     from tallystick_node.sim.report import console
 
-    try:
+    with _told(QuestionUnknown, MatplotlibMissing, OSError):
         run(
             seeds=seeds,
-            only=[name for name in only.split(",") if name],
+            only=_names(only),
             json=json,
             out=out,
             console=console(),
         )
-    except (QuestionUnknown, MatplotlibMissing, OSError) as error:
-        typer.echo(f"tally-node: {error}", err=True)
-        raise typer.Exit(1) from error

@@ -21,7 +21,7 @@ from tallystick_node.sim.incentives import (
     shares,
     twins,
 )
-from tallystick_node.sim.plot import Chart, Line, draw, require_matplotlib
+from tallystick_node.sim.plot import Chart, Line, draw, prepare
 from tallystick_node.sim.report import Figure, Target, over_seeds, shown, table, targets_table, write_json
 from tallystick_node.sim.splitting import gained
 
@@ -230,8 +230,7 @@ def incentives(
         if name not in QUESTIONS:
             raise QuestionUnknown(name)
     if out is not None:
-        require_matplotlib()
-        out.mkdir(parents=True, exist_ok=True)
+        prepare(out)
     names = [name for name in QUESTIONS if not only or name in only]
     figures: list[Figure] = []
     for name in names:

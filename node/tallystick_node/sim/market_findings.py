@@ -10,7 +10,6 @@ from statistics import fmean
 from typing import Final
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from tallystick_node.sim.market import (
@@ -27,7 +26,7 @@ from tallystick_node.sim.market import (
     arm_of,
     measure,
 )
-from tallystick_node.sim.plot import Chart, Line, draw, require_matplotlib
+from tallystick_node.sim.plot import Chart, Line, draw, prepare
 from tallystick_node.sim.report import (
     Figure,
     Target,
@@ -38,7 +37,7 @@ from tallystick_node.sim.report import (
     targets_table,
     write_json,
 )
-from tallystick_node.sim.spread import spread
+from tallystick_node.sim.spread import tracked
 from tallystick_node.sim.workload import AZURE
 
 Runs = Mapping[str, Sequence[Measured]]
@@ -166,22 +165,13 @@ def market(
     for name in only:
         arm_of(name)
     if out is not None:
-        require_matplotlib()
-        out.mkdir(parents=True, exist_ok=True)
+        prepare(out)
     if setting.trace is not None:
         next(iter(setting.workload(1.0, 0)), None)  # It says now what is wrong with it.
     names = list(only) or list(ARMS)
     work = [Piece(arm=name, seed=seed, setting=setting) for name in names for seed in range(seeds)]
     runs: dict[str, list[Measured]] = {}
-    results = track(
-        spread(measure, work),
-        total=len(work),
-        description="running",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    for piece, result in zip(work, results, strict=True):
+    for piece, result in tracked(measure, work, console):
         runs.setdefault(piece.arm, []).append(result)
     made = figures(runs)
     console.print(capacities(runs), targets_table(made))

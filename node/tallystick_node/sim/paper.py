@@ -1,17 +1,16 @@
 """`tally-node sim paper`: the paper's experiments over many seeds, in tables, figures and charts."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.progress import track
 
 from tallystick_node.sim.findings import beside_the_paper, found
-from tallystick_node.sim.plot import draw, require_matplotlib
+from tallystick_node.sim.plot import draw, prepare
 from tallystick_node.sim.report import targets_table, write_json
-from tallystick_node.sim.spread import spread
+from tallystick_node.sim.spread import tracked
 from tallystick_node.sim.studies import STUDIES, Measured, Run, own
 
 
@@ -59,8 +58,7 @@ def paper(
         if name not in STUDIES:
             raise StudyUnknown(name)
     if out is not None:
-        require_matplotlib()
-        out.mkdir(parents=True, exist_ok=True)
+        prepare(out)
     names = [name for name in STUDIES if not only or name in only] if trace is pool is None else [OWN]
     work = [
         Piece(name, case, seed, trace, pool)
@@ -68,7 +66,9 @@ def paper(
         for case in _cases(name, trace, pool)
         for seed in range(seeds)
     ]
-    runs = _done(work, console)
+    runs: dict[str, dict[str, list[Measured]]] = {}
+    for piece, result in tracked(measure, work, console):
+        runs.setdefault(piece.study, {}).setdefault(piece.case, []).append(result)
     figures = []
     for name in names:
         made = found(name, runs[name])
@@ -82,19 +82,3 @@ def paper(
     if json is not None:
         named = {"trace": trace and str(trace), "pool": pool and str(pool)}
         write_json(json, "tally-node sim paper", {"seeds": seeds, "only": names, **named}, figures)
-
-
-def _done(work: Sequence[Piece], console: Console) -> dict[str, dict[str, list[Measured]]]:
-    """By study and case."""
-    runs: dict[str, dict[str, list[Measured]]] = {}
-    results = track(
-        spread(measure, work),
-        total=len(work),
-        description="running",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    for piece, result in zip(work, results, strict=True):
-        runs.setdefault(piece.study, {}).setdefault(piece.case, []).append(result)
-    return runs

@@ -47,15 +47,20 @@ class Chart:
     """Each point is a measurement of its own."""
 
 
-def require_matplotlib() -> None:
-    """Before an hour is spent on what cannot be drawn. Raises MatplotlibMissing."""
+def prepare(folder: Path) -> None:
+    """Before an hour is spent on what cannot be drawn. Raises OSError, MatplotlibMissing."""
+    _require_matplotlib()
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _require_matplotlib() -> None:
     if find_spec("matplotlib") is None:
         raise MatplotlibMissing
 
 
 def draw(folder: Path, chart: Chart) -> None:
     """NAME.png and NAME.csv. Raises OSError, MatplotlibMissing."""
-    require_matplotlib()
+    _require_matplotlib()
     from matplotlib.figure import Figure
 
     write_csv(folder / f"{chart.name}.csv", ("panel", "line", "x", "y", "low", "high"), _rows(chart))

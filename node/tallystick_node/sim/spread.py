@@ -6,6 +6,9 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TypeVar
 
+from rich.console import Console
+from rich.progress import track
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -19,3 +22,16 @@ def spread(do: Callable[[T], R], work: Sequence[T], *, processes: int | None = N
         return
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         yield from pool.map(do, work)
+
+
+def tracked(do: Callable[[T], R], work: Sequence[T], console: Console) -> Iterator[tuple[T, R]]:
+    """Each piece of work and what came of it, as `spread` does it; a terminal shows how far it is."""
+    results = track(
+        spread(do, work),
+        total=len(work),
+        description="running",
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    return zip(work, results, strict=True)
