@@ -84,9 +84,9 @@ def _median_first(served: Sequence[Served]) -> float:
 
 
 async def partition(setting: Setting) -> Told:
-    """(d) Half of the nodes cannot reach the other half for 30 s (or a third of the run)."""
-    apart_s = min(_APART_S, setting.seconds / 3)
-    cut_at = setting.seconds / 3
+    """(d) Half of the nodes cannot reach the other half for 30 s (or half of the run)."""
+    apart_s = min(_APART_S, setting.seconds / 2)
+    cut_at = setting.seconds / 4
     halves = range(len(FLEET) // 2), range(len(FLEET) // 2, len(FLEET))
     before: list[int] = []
     during: list[int] = []

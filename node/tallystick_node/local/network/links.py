@@ -2,17 +2,23 @@
 
 While two nodes are apart nothing passes between them, in either direction: connections stay open and are
 silent, as where packets are lost, and go on once the cut is healed. A caller is known by the process that has
-its end of the connection (Linux: /proc), so that nodes need know nothing of it.
+its end of the connection (Linux: /proc), so that nodes need know nothing of it. The kernel's list of sockets
+can miss one while others change: such a caller is looked for again, for a stranger would get through
+every cut for as long as its connection lasts.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
 _PIECE: Final = 1 << 16
+_USERS: Final = -1
+_LOOKS: Final = 20
+_BETWEEN_LOOKS_S: Final = 0.01
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,7 +30,7 @@ class Links:
     doors: Mapping[int, int]
     """By node: where the others reach it."""
     pids: dict[int, int] = field(default_factory=dict)
-    """By process: the node it is. Everybody else (users, the chain) is never cut off."""
+    """By process: the node it is. This process has the users, who are never cut off."""
     _apart: set[frozenset[int]] = field(default_factory=set)
     _healed: asyncio.Event = field(default_factory=asyncio.Event)
     _servers: list[asyncio.Server] = field(default_factory=list)
@@ -64,8 +70,10 @@ class Links:
                 self._relays.discard(task)
 
         async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            caller = await asyncio.to_thread(self._caller, writer.get_extra_info("peername")[1])
-            pair = frozenset((node,)) if caller is None else frozenset((node, caller))
+            caller = await self._caller(writer.get_extra_info("peername")[1])
+            if caller is None:
+                return
+            pair = frozenset((node, caller))
             await self._passable(pair)
             try:
                 inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.ports[node])
@@ -96,19 +104,29 @@ class Links:
         while pair in self._apart:
             await self._healed.wait()
 
-    def _caller(self, port: int) -> int | None:
-        """The node whose process owns the connection's other end."""
-        inode = _inode(port)
-        if inode is None:
-            return None
-        link = f"socket:[{inode}]"
-        for pid, node in list(self.pids.items()):
-            with contextlib.suppress(OSError):
-                for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-                    with contextlib.suppress(OSError):
-                        if str(descriptor.readlink()) == link:
-                            return node
+    async def _caller(self, port: int) -> int | None:
+        """The node whose process owns the connection's other end; `_USERS`; None: nobody that is known."""
+        for _ in range(_LOOKS):
+            owners = {os.getpid(): _USERS, **self.pids}
+            pid = await asyncio.to_thread(_owner, port, list(owners))
+            if pid is not None:
+                return owners[pid]
+            await asyncio.sleep(_BETWEEN_LOOKS_S)
         return None
+
+
+def _owner(port: int, pids: Sequence[int]) -> int | None:
+    inode = _inode(port)
+    if inode is None:
+        return None
+    link = f"socket:[{inode}]"
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if str(descriptor.readlink()) == link:
+                        return pid
+    return None
 
 
 async def _end(writer: asyncio.StreamWriter) -> None:
