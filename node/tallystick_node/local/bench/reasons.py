@@ -26,6 +26,12 @@ _PACE: Final = (
     "less else the machine has to do, the better the gateway keeps up with it: then it wakes for a few."
 )
 
+_UNEVEN: Final = (
+    "A wait for credit takes a round trip and would show as a gap of its own: the longest gaps are named beside "
+    "the engine's own. What is left is a few tenths of a millisecond a token: both sides sign, save and check "
+    "a receipt for nearly each on the two cores on which the engine keeps its pace."
+)
+
 _REASONS: Final[dict[str, str]] = {
     "p50 at 1, ours": (
         "A paid request takes 0.6 to 0.9 ms of the gateway's CPU where many run, and more where each wakes "
@@ -34,6 +40,8 @@ _REASONS: Final[dict[str, str]] = {
     ),
     "CPU of one, as fast as they come, ours": _PACE,
     "CPU of one, each by itself, ours": _CALLS,
+    "time stalled at 0 ms round trip": _UNEVEN,
+    "time stalled at 50 ms round trip": _UNEVEN,
     "settle 1 row": f"{_EARNED}, nearly all of the difference; ten rows share it.",
     "close, signed by the provider": f"{_EARNED}; without it the close would be under the prototype's.",
     "open 1 channel": f"{_OPENED}: all but a few of the difference.",

@@ -22,6 +22,7 @@ def draw(arms: Mapping[str, Sequence[Served]], path: Path, *, title: str, marks:
         over_time.plot(times, means, label=name)
     within.set(xlabel="limit, s", ylabel="answers within the limit, % of all requests", ylim=(0, 101))
     within.set_xscale("log")
+    within.xaxis.set_major_formatter("{x:g}")
     over_time.set(xlabel="time of the request, s", ylabel="mean time of an answer, s", ylim=(0, None))
     for text, at in marks.items():
         over_time.axvline(at, color="grey", linewidth=0.8, linestyle=":")
