@@ -28,7 +28,7 @@ _PACE: Final = (
 
 _UNEVEN: Final = (
     "A wait for credit takes a round trip and would show as a gap of its own: the longest ones stand beside "
-    "the engine's own. What is left is a few tenths of a millisecond a token: both sides sign, save and check "
+    "the engine's own. What is left is some tenths of a millisecond a token: both sides sign, save and check "
     "a receipt for nearly each on the two cores on which the engine keeps its pace."
 )
 

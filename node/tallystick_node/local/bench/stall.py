@@ -87,8 +87,8 @@ async def _row(market: LocalMarket, round_trip: int, credit: int) -> Row:
         baseline=median(sum(alone) for _, alone in pairs) * 1000,
         baseline_name="the whole stream",
         note=(
-            f"credit of {credit // _PRICE} tokens at {1000 // _TOKEN_MS} a second, {receipts} receipts; longest "
-            f"gap {_longest_ms(paid for paid, _ in pairs):.0f} ms, the engine's own "
+            f"credit of {credit // _PRICE} tokens at {1000 // _TOKEN_MS} a second, {receipts} receipts; "
+            f"longest gap {_longest_ms(paid for paid, _ in pairs):.0f} ms, the engine's own "
             f"{_longest_ms(alone for _, alone in pairs):.0f}"
         ),
     )
