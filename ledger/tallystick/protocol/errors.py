@@ -25,6 +25,8 @@ MarketError
 │  ├─ ReceiptNotContiguous    ├─ ReceiptDoesNotAddUp   └─ ReceiptMismatch
 ├─ GossipError
 │  ├─ PeerUnknown             ├─ NumberNotGreater      └─ TurnSpent
+├─ DuelError
+│  ├─ Unjudgeable             └─ ExhibitMismatch
 └─ BudgetError
    ├─ RequestBudgetExceeded   └─ TotalBudgetExceeded
 
@@ -327,6 +329,24 @@ class TurnSpent(GossipError):
     """Its sender has said all that it may for now."""
 
     code = "turn-spent"
+
+
+class DuelError(MarketError):
+    """Two answers that a judge will not judge."""
+
+    code = "duel-error"
+
+
+class Unjudgeable(DuelError):
+    """The request or an answer is not one text, or the judge's engine says no verdict."""
+
+    code = "unjudgeable"
+
+
+class ExhibitMismatch(DuelError):
+    """A receipt is not of the request, the answer or the offer that it is shown with."""
+
+    code = "exhibit-mismatch"
 
 
 class BudgetError(MarketError):

@@ -129,6 +129,7 @@ STATUS: Final[Mapping[type[MarketError], int]] = {
     protocol.GossipError: 403,
     protocol.NumberNotGreater: 409,
     protocol.TurnSpent: 429,
+    protocol.DuelError: 422,
     PaymentRequired: 402,
     BodyTooLarge: 413,
     RouteUnknown: 404,
