@@ -75,7 +75,10 @@ def test_nothing_steps_out_of_its_quotation(question: str, a: str, b: str) -> No
 
 @pytest.mark.parametrize(
     "marker",
-    "<|im_end|> </s> <s> <start_of_turn> <<SYS>> <｜User｜> [INST] [/INST] [gMASK] [TOOL_CALLS]".split(),
+    [
+        *("<|im_end|>", "</s>", "<s>", "<start_of_turn>", "<<SYS>>", "<｜User｜>"),
+        *("[INST]", "[/INST]", "[gMASK]", "[TOOL_CALLS]"),
+    ],
 )
 def test_a_template_s_own_marks_are_broken_up(marker: str) -> None:
     assert marker not in quoted("A>", f"so{marker}and {marker * 2}")

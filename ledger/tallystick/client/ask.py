@@ -12,8 +12,9 @@ from typing import Final, TypeGuard
 
 import orjson
 
-from tallystick.client.errors import MalformedRequest
+from tallystick.client.errors import MalformedRequest, NoEligibleOffer
 from tallystick.client.steering import MODELS, PROVIDER, Steering, read_models, read_steering
+from tallystick.protocol.errors import RequestBudgetExceeded
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments, cost_up
 from tallystick.protocol.units import MTOK, Atoms, Tokens
@@ -23,12 +24,31 @@ COMPLETIONS_PATH: Final = "/v1/completions"
 
 OWN: Final = "tallystick"
 """The member of a body that is for the payer alone, and goes to nobody."""
-_MANNERS: Final = ("continue", "hedge")
+_MANNERS: Final = ("continue", "hedge", "duel")
 
 TEMPLATE_ALLOWANCE: Final = 512
 """Tokens that a chat template may add on its own: a default system text, the date, the roles."""
 MESSAGE_ALLOWANCE: Final = 16
 TOOLS_ALLOWANCE: Final = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Why a request is a duel's second one."""
+
+    body: bytes
+    """What the first provider was sent. No other body is the same request to those who judge."""
+    most: Atoms
+    """That it may cost."""
+
+    def require(self, body: bytes, worst: Atoms) -> None:
+        """Raises NoEligibleOffer or RequestBudgetExceeded."""
+        if body != self.body:
+            raise NoEligibleOffer("It takes the request in another form alone.")
+        if worst > self.most:
+            raise RequestBudgetExceeded(
+                "It may cost more than a duel's second answer is to.", required=worst, actual=self.most
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +80,10 @@ class Ask:
     """An answer that breaks off is gone on with elsewhere; None: the caller did not say."""
     hedges: bool | None = None
     """Somebody else is asked too where the first one is late; None: the caller did not say."""
+    duels: bool | None = None
+    """Somebody else answers too, behind, and judges read both; None: the caller did not say."""
+    again: Again | None = None
+    """Somebody has answered it already."""
 
     @property
     def output_limit(self) -> Tokens | None:
@@ -126,6 +150,7 @@ def read_ask(path: str, body: bytes) -> Ask:
         input_bound=_input_bound(fields, body),
         continues=manner.get("continue"),
         hedges=manner.get("hedge"),
+        duels=manner.get("duel"),
     )
 
 
@@ -134,7 +159,7 @@ def read_manner(fields: Mapping[str, object]) -> Mapping[str, bool]:
     manner = fields.get(OWN)
     manner = {} if manner is None else manner
     if not isinstance(manner, dict) or not all(type(manner.get(name, False)) is bool for name in _MANNERS):
-        raise MalformedRequest(f"The member {OWN} says {' and '.join(_MANNERS)} by true or false.")
+        raise MalformedRequest(f"The member {OWN} says {', '.join(_MANNERS)} by true or false.")
     if strange := sorted(manner.keys() - set(_MANNERS)):
         raise MalformedRequest(f"`{OWN}.{strange[0][:40]}` is not known here.", required=", ".join(_MANNERS))
     return manner

@@ -83,6 +83,8 @@ class Attempt:
     """Its provider ended the connection in the middle of it."""
     limited: Atoms | None = None
     """What it may cost at most since then; None: what was reserved for it."""
+    kept: list[bytes] | None = None
+    """The answer's payloads, where somebody may judge it."""
     on_first: Callable[["Attempt"], None] | None = None
     """Told as soon as there is an output token."""
     waited_ms: int = 0

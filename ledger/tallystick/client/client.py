@@ -21,6 +21,7 @@ from tallystick.client.budget import Budget
 from tallystick.client.choose import Policy
 from tallystick.client.closing import ClosedChannel, close_channels
 from tallystick.client.drivers import Asynchronous, Blocking, run_asynchronous, run_blocking
+from tallystick.client.duel import Duel
 from tallystick.client.events import Lines, Payload
 from tallystick.client.flow import Emit, Respond
 from tallystick.client.outcome import EXTENSION, Outcome, OutcomeListener
@@ -87,6 +88,7 @@ class _Face:
         tokenizers: Mapping[str, Path | str] = MappingProxyType({}),
         continues: bool = False,
         hedges: bool = False,
+        duel: Duel | None = None,
     ):
         """Arguments and errors as of `tallystick.transport`."""
         self._session = open_session(
@@ -102,6 +104,7 @@ class _Face:
             tokenizers=tokenizers,
             continues=continues,
             hedges=hedges,
+            duel=duel,
         )
 
     @classmethod

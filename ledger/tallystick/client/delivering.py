@@ -90,7 +90,7 @@ class Shown:
         if not self.told:
             self.start()
         self.leave()
-        self.outcome = Outcome(*place, left=self.left)
+        self.outcome = Outcome(*place, left=self.left, second=self._ask.again is not None)
         return self.outcome
 
     def leave(self) -> None:
@@ -234,6 +234,8 @@ class Delivery:
         sink, gathered = shown.sink, shown.gathered
         reception = self._receiver.reception(attempt.pending, attempt.ask)
         outcome.receipts.clear()
+        if attempt.kept is not None:
+            attempt.kept.clear()
         resumed = attempt.shown > 0
         if exchange.headers.get("content-type", "").startswith("text/event-stream"):
             yield from self._receiver.read_stream(exchange, attempt, reception, outcome, sink)

@@ -41,6 +41,8 @@ class Outcome:
     """Of the providers that began this answer and broke off, where others went on with it."""
     left: list["Outcome"] = field(default_factory=list)
     """Of the providers that were asked for the same answer and left, because another one spoke first."""
+    second: bool = False
+    """It is a duel's second request: what somebody else said to it was returned already."""
 
     def go_on(self, posted: PostedOffer, channel_id: ChannelId, nonce: int, most: Atoms) -> None:
         """Somebody else says the rest."""

@@ -15,7 +15,8 @@ from tallystick.client.ask import Ask, affordable_limit, read_ask, worst_cost
 from tallystick.client.attempts import Attempt, Call, LostAttempts
 from tallystick.client.choose import Policy
 from tallystick.client.delivering import Delivery, Settler, Shown
-from tallystick.client.errors import AnswerCut, ProviderUnreachable
+from tallystick.client.duelling import Duelling
+from tallystick.client.errors import AnswerCut, MalformedRequest, ProviderUnreachable
 from tallystick.client.flow import Flow
 from tallystick.client.listing import Listing
 from tallystick.client.mending import catch_up
@@ -59,10 +60,11 @@ class Payer:
         tokenizers: Mapping[str, Recount] = MappingProxyType({}),
         continues: bool = False,
         hedges: bool = False,
+        duelling: Duelling | None = None,
         avoids: frozenset[Address] = frozenset(),
     ):
         """`continues` and `hedges`: as of `transport`; `avoids`: as of `open_session`."""
-        self._continues, self._hedges = continues, hedges
+        self._continues, self._hedges, self.duelling = continues, hedges, duelling
         self.purse = purse
         self.listing = listing
         self.sender = sender
@@ -123,6 +125,7 @@ class Payer:
             ask,
             continues=self._continues if ask.continues is None else ask.continues,
             hedges=self._hedges if ask.hedges is None else ask.hedges,
+            duels=self._duels(ask.duels),
         )
         lost = self._lost.take(call)
         if lost is not None:
@@ -132,6 +135,14 @@ class Payer:
             except (ProviderUnreachable, ChannelGone):
                 pass  # out of reach still: the clerk goes on looking for it
         yield from Search(self, ask, call).run()
+
+    def _duels(self, said: bool | None) -> bool:
+        """Whether somebody else is to answer too. Whoever asks for it does not pay for it: the payer does."""
+        if self.duelling is not None:
+            return self.duelling.draws(said)
+        if said:
+            raise MalformedRequest("`tallystick.duel`: this payer has no budget for duels.")
+        return False
 
     def deliver(self, attempt: Attempt, call: Call, shown: Shown) -> Flow[None]:
         """As `Delivery.deliver`; what came of it is remembered, and told. A caller that has the end of its
@@ -148,6 +159,8 @@ class Payer:
             if attempt.concluded and shown.outcome is not None and not shown.outcome.cut:
                 self._remember(attempt, shown.outcome.receipt)
                 self.tell(shown.outcome)
+                if attempt.ask.duels and self.duelling is not None:
+                    self.duelling.take(attempt, shown.outcome)
 
     def _see_first(self, attempt: Attempt) -> None:
         """A stream's first token says already whether its provider keeps its promise."""
@@ -189,8 +202,10 @@ class Payer:
         worst = worst_cost(ask, posted.offer)
         self.purse.budget.require_affordable(Atoms(before + worst))
         streamed = stream or worst > posted.offer.credit
-        channel = yield from self.channel_to(posted, worst)
         body = ask.body(stream=streamed)
+        if ask.again is not None:
+            ask.again.require(body, worst)
+        channel = yield from self.channel_to(posted, worst)
         pending = self.purse.reserve(
             channel,
             posted,

@@ -23,6 +23,7 @@ from tallystick.client.budget import Budget
 from tallystick.client.evidence import Evidence, contradiction
 from tallystick.client.holdings import OVER, PAYING, HeldReceipt, OpenChannel, Pending
 from tallystick.client.leases import Leases
+from tallystick.client.pairs import Pairs
 from tallystick.client.sealing import Seal
 from tallystick.client.spending import Share, Spending
 from tallystick.client.tables import Durability
@@ -80,6 +81,8 @@ class Purse:
         )
         self.evidence = Evidence(self._books, payer=self.payer, lock=self.lock, now=now)
         """What was refused."""
+        self.pairs = Pairs(self._books, seal, now=now)
+        """What duels are made of."""
 
     def close(self) -> None:
         """Gives the leases back. What is not settled stays for the next process."""
@@ -111,8 +114,7 @@ class Purse:
         with self.lock:
             self._books.keep_grant(channel, grant)
             point("grant.kept")
-            channel.grant, channel.granted = grant, grant.message.cap
-            channel.grant_delivered = False
+            channel.grant, channel.granted, channel.grant_delivered = grant, grant.message.cap, False
 
     def granted_elsewhere(self, channel: OpenChannel) -> Atoms:
         """Atoms that the other channels may still be made to pay, and those that all have paid."""
@@ -386,8 +388,6 @@ class Purse:
     def asked(self) -> list[tuple[ChannelId, Hash32, int]]:
         """(channel, request hash, nonce) of every request ever made: what its vouchers may have carried."""
         return self._books.asked()
-
-    # ------------------------------------------------------------------------------------------- inside
 
     def _holds(self, database: Connection, channel: OpenChannel, receipt: Receipt) -> bool:
         """Whether this very receipt is held already; raises where another one has its place."""

@@ -100,6 +100,11 @@ class Search:
         self._unable: set[str] = set()
         """Models whose engines cannot do what is asked."""
 
+    @property
+    def shown(self) -> Shown:
+        """What its caller was told."""
+        return self._shown
+
     def run(self) -> Flow[None]:
         """As `Payer.call`."""
         payer, standing = self._payer, self._standing
@@ -309,6 +314,7 @@ class Search:
             attempt.leave_s = footing.leave_s
             attempt.expect, attempt.quote = footing.expect, footing.quote
             attempt.goes_on = self._broken is not None
+            attempt.kept = [] if ask.duels or ask.again is not None else None
             try:
                 yield from payer.deliver(attempt, self._call, shown)
                 return

@@ -17,6 +17,8 @@ from tallystick.chain.sender import Sender as TransactionSender
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Candidate, Policy, Wanted
 from tallystick.client.clerk import Clerk, Closer
+from tallystick.client.duel import Duel
+from tallystick.client.duelling import Duelling
 from tallystick.client.listing import Listing
 from tallystick.client.outcome import OutcomeListener
 from tallystick.client.payer import Payer
@@ -49,6 +51,7 @@ def open_session(
     view: Outlook | None = None,
     continues: bool = False,
     hedges: bool = False,
+    duel: Duel | None = None,
     avoids: frozenset[Address] = frozenset(),
 ) -> "Session":
     """What `transport` and the clients share; arguments and errors as of `transport`. `view`: what is heard
@@ -76,6 +79,7 @@ def open_session(
         view=view,
         continues=continues,
         hedges=hedges,
+        duel=duel,
         avoids=avoids,
         sighted=True,
     )
@@ -104,6 +108,7 @@ class Session:
         tokenizers: Mapping[str, Recount] = MappingProxyType({}),
         continues: bool = False,
         hedges: bool = False,
+        duel: Duel | None = None,
         view: Outlook | None = None,
         avoids: frozenset[Address] = frozenset(),
         sighted: bool = False,
@@ -118,6 +123,7 @@ class Session:
         self.opened = opened
         """All channels that the chain says this wallet ever opened."""
         self.clerk = Clerk(self.pools, closer=closer)
+        self.duelling = None if duel is None else Duelling(self.pools, duel)
         listing = Listing(directory, now)
         self.sight = sight = self._sight(listing, chain, domain) if sighted and view is None else None
         self.payer = Payer(
@@ -132,10 +138,15 @@ class Session:
             tokenizers=tokenizers,
             continues=continues,
             hedges=hedges,
+            duelling=self.duelling,
             avoids=avoids,
         )
         self.clerk.attend(self.payer)
-        self._finalizer = weakref.finalize(self, _close, self.clerk, self.purse, self.pools, closing, sight)
+        if self.duelling is not None:
+            self.duelling.attend(self.payer)
+        self._finalizer = weakref.finalize(
+            self, _close, self.duelling, self.clerk, self.purse, self.pools, closing, sight
+        )
 
     def _sight(self, listing: Listing, chain: ChainReader, domain: Domain) -> Sight:
         local = domain.chain_id in LOCAL_CHAIN_IDS
@@ -169,8 +180,15 @@ def _now() -> Milliseconds:
 
 
 def _close(
-    clerk: Clerk, purse: Purse, pools: Pools, closing: Callable[[], None] | None, sight: Sight | None
+    duelling: Duelling | None,
+    clerk: Clerk,
+    purse: Purse,
+    pools: Pools,
+    closing: Callable[[], None] | None,
+    sight: Sight | None,
 ) -> None:
+    if duelling is not None:
+        duelling.close()
     clerk.close()
     if sight is not None:
         sight.close()

@@ -24,10 +24,14 @@ from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-VERSION = 2
+VERSION = 3
 """Of this layout; in SQLite's `user_version`."""
 MIGRATIONS = {
     1: ("ALTER TABLE evidence ADD COLUMN offer VARCHAR", "ALTER TABLE evidence ADD COLUMN other VARCHAR"),
+    2: (
+        "CREATE TABLE pairs (id INTEGER NOT NULL PRIMARY KEY, state VARCHAR NOT NULL, cost VARCHAR NOT NULL, "
+        "sealed BLOB, duel BLOB, asked_at INTEGER NOT NULL)",
+    ),
 }
 """From each version to the next."""
 
@@ -114,6 +118,17 @@ evidence = Table(
     Column("offer", String),  # JSON: the one that it names
     Column("other", String),  # JSON: another signed receipt in its place
     Column("refused_at", Integer, nullable=False),
+)
+
+pairs = Table(
+    "pairs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("state", String, nullable=False),  # asking, void, held, opened, over
+    Column("cost", AtomsText, nullable=False),  # beside the caller's own request; at most, while it may grow
+    Column("sealed", LargeBinary),  # JSON: the request and both answers
+    Column("duel", LargeBinary),  # its id, once it is opened
+    Column("asked_at", Integer, nullable=False),  # unix milliseconds, ours
 )
 
 

@@ -19,6 +19,7 @@ from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Policy
 from tallystick.client.drivers import Asynchronous, Blocking
+from tallystick.client.duel import Duel
 from tallystick.client.errors import AnswerCut, AnswerLost, MalformedRequest, ProviderRefused
 from tallystick.client.flow import Emit, Flow, Outward, Respond
 from tallystick.client.outcome import OutcomeListener
@@ -49,6 +50,7 @@ def transport(
     tokenizers: Mapping[str, Path | str] = MappingProxyType({}),
     continues: bool = False,
     hedges: bool = False,
+    duel: Duel | None = None,
 ) -> "Transport":
     """An HTTP transport that pays on the market: for `httpx2.Client(transport=…)`, `OpenAI(http_client=…)`.
 
@@ -86,6 +88,10 @@ def transport(
     hedges :
         Whether a second provider is asked where the first one is late by its own word, unless a request says
         otherwise (`{"hedge": false}` there). Both are paid for what they sent.
+    duel :
+        Which share of the requests a second provider answers too, behind the caller's back, for judges to say
+        which answer is better; None: none. Judges read them: one that says `{"duel": false}` there stays
+        private.
 
     Raises
     ------
@@ -110,6 +116,7 @@ def transport(
             tokenizers=tokenizers,
             continues=continues,
             hedges=hedges,
+            duel=duel,
         )
     )
 

@@ -1,0 +1,235 @@
+"""Duels behind the caller's back: a request that was answered is put to a second provider, by one thread.
+
+The caller has its answer by then, and nothing of its request waits for any of this. The second request goes
+the way of every other one (`searching`), in the same body to the byte: its provider is told nothing else than
+any other is, and the first one has answered before anybody could tell it. Who judges is nobody's business
+here.
+"""
+
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from random import SystemRandom
+from threading import Condition, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import httpx2
+
+from tallystick.client.ask import Again, Ask, read_ask
+from tallystick.client.attempts import Attempt, Call
+from tallystick.client.drivers import run_blocking
+from tallystick.client.duel import SECOND_PARTS, Duel
+from tallystick.client.flow import Emit, Flow, Respond
+from tallystick.client.outcome import Outcome
+from tallystick.client.pairs import Pair
+from tallystick.client.pools import Pools
+from tallystick.client.searching import Search
+from tallystick.protocol.case import Case, Exhibit, checked, read_body
+from tallystick.protocol.errors import MarketError, TotalBudgetExceeded, Unjudgeable
+from tallystick.protocol.judging import answer_of, question_of
+from tallystick.protocol.units import Address, Atoms, Hash32, to_hex
+from tallystick.protocol.vote import Choice, hidden_hash
+
+if TYPE_CHECKING:
+    from tallystick.client.payer import Payer
+
+_TIMEOUT: Final[Mapping[str, float | None]] = {"connect": 10.0, "read": 120.0, "write": 60.0, "pool": 60.0}
+"""Seconds, of a second request: nobody waits for it."""
+_WAITING: Final = 100
+"""Requests that may wait for their second answer; what comes then stays without one."""
+_CLOSING_S: Final = 5.0
+"""Seconds that the end of a process waits for what is under way."""
+_LOG: Final = logging.getLogger("tallystick.client")
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One side of a duel, as its payer got it."""
+
+    attempt: Attempt
+    exhibit: Exhibit
+    cost: Atoms
+
+
+class Duelling:
+    """Of one payer."""
+
+    def __init__(self, pools: Pools, wanted: Duel, on_pair: Callable[[Pair], None] | None = None):
+        """`on_pair`: told of each pair in this thread, before the next request is asked again."""
+        self.wanted = wanted
+        self._pools = pools
+        self._on_pair = on_pair
+        self._random = SystemRandom()
+        self._waiting: deque[Answered] = deque()
+        self._at_work = self._closing = self._over = False
+        self._changed = Condition()
+        self._thread: Thread | None = None
+        self._payer: Payer
+
+    def attend(self, payer: "Payer") -> None:
+        """Whose duels these are; once."""
+        self._payer = payer
+
+    def draws(self, said: bool | None) -> bool:
+        """Whether a request is to be answered twice."""
+        return self.wanted.draws(said, self._random.random())
+
+    def take(self, attempt: Attempt, outcome: Outcome) -> None:
+        """It is answered and drawn. Returns at once."""
+        answered = answered_by(attempt, outcome)
+        if answered is None:
+            return
+        with self._changed:
+            if self._closing or len(self._waiting) >= _WAITING:
+                return
+            self._waiting.append(answered)
+            if self._thread is None:
+                self._thread = Thread(target=self._work, name="tallystick-duels", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether nothing is left to do, within so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting and not self._at_work, seconds)
+
+    def close(self) -> None:
+        """What waits has a few seconds; what is under way then is broken off, and paid for what came of
+        it."""
+        until = monotonic() + _CLOSING_S
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(max(0.0, until - monotonic()))
+        self._over = True
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._at_work = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                if not self._waiting or self._over:
+                    return
+                answered, self._at_work = self._waiting.popleft(), True
+            self._ask_again(answered)
+
+    def _ask_again(self, answered: Answered) -> None:
+        try:
+            pair = run_blocking(self._pools, self.second(answered), over=lambda: self._over)
+            if pair is not None and self._on_pair is not None:
+                self._on_pair(pair)
+        except (MarketError, httpx2.TransportError) as error:
+            _LOG.info("duel.unpaired error=%s", type(error).__name__)
+        except Exception:  # noqa: BLE001  # one request's trouble must not end the others' duels
+            if not self._over:
+                _LOG.exception("duel.failed")
+
+    # ------------------------------------------------------------------------------------------- the second
+
+    def second(self, first: Answered) -> Flow[Pair | None]:
+        """The same request, put to another provider, and both answers held; None: there is no budget for it,
+        or no judge could read them.
+
+        Raises
+        ------
+        PayerError, httpx2.TransportError :
+            Nobody else takes these very bytes, or answers them.
+        """
+        pending, pairs = first.attempt.pending, self._payer.purse.pairs
+        try:
+            question_of(read_body(pending.body))
+            answer_of(first.exhibit.payloads)
+            number = pairs.begin(most := Atoms(SECOND_PARTS * pending.worst), self.wanted.budget)
+        except (Unjudgeable, TotalBudgetExceeded):
+            return None
+        ask = again(first.attempt, most)
+        search = Search(self._payer, ask, Call(path=pending.path, body=pending.body, timeout=_TIMEOUT))
+        second = None
+        try:
+            yield from unheard(search.run())
+            outcome, attempt = search.shown.outcome, search.shown.attempt
+            if outcome is not None and attempt is not None:
+                second = answered_by(attempt, outcome)
+            pair = None if second is None else self._paired(number, first, second)
+        finally:
+            if second is None:
+                outcome = search.shown.outcome
+                pairs.void(number, Atoms(0) if outcome is None else Atoms(outcome.cost + outcome.outstanding))
+        return pair
+
+    def _paired(self, number: int, first: Answered, second: Answered) -> Pair | None:
+        salt = Hash32(secrets.token_bytes(32))
+        case = case_of(self._payer.purse.payer, first, second, hidden_hash(Choice.NONE, salt))
+        pairs = self._payer.purse.pairs
+        try:
+            checked(case, self._payer.purse.domain)
+        except MarketError:
+            pairs.void(number, second.cost)
+            return None
+        return pairs.hold(number, case, known=Choice.NONE, salt=salt, cost=second.cost)
+
+
+def answered_by(attempt: Attempt, outcome: Outcome) -> Answered | None:
+    """One whole answer with the receipt for it; None: it is in parts, or not paid, or is no text."""
+    receipt = outcome.receipt
+    if attempt.kept is None or receipt is None or outcome.earlier or outcome.refusal or outcome.cut:
+        return None
+    try:
+        for payload in attempt.kept:
+            payload.decode()
+    except UnicodeDecodeError:
+        return None
+    offer, payloads = attempt.pending.posted.offer, tuple(attempt.kept)
+    exhibit = Exhibit(offer=offer, receipt=receipt.signed, payloads=payloads)
+    return Answered(attempt, exhibit, outcome.cost)
+
+
+def again(first: Attempt, most: Atoms) -> Ask:
+    """The request as the first provider got it, for anybody else whom its caller would have it from."""
+    pending, provider = first.pending, to_hex(first.provider)
+    wishes = replace(
+        first.ask.steering,
+        order=(),
+        allow_fallbacks=True,
+        ignore=first.ask.steering.ignore | {provider},
+    )
+    ask = read_ask(pending.path, pending.body)
+    return replace(
+        ask, steering=wishes, continues=False, hedges=False, duels=False, again=Again(pending.body, most)
+    )
+
+
+def case_of(challenger: Address, first: Answered, second: Answered, hidden: Hash32) -> Case:
+    return Case(
+        challenger=challenger,
+        body=first.attempt.pending.body,
+        first=first.exhibit,
+        second=second.exhibit,
+        hidden=hidden,
+    )
+
+
+def unheard(flow: Flow[None]) -> Flow[None]:
+    """The same, and nobody is told anything."""
+    result: object = None
+    error: BaseException | None = None
+    while True:
+        try:
+            effect = flow.send(result) if error is None else flow.throw(error)
+        except StopIteration:
+            return
+        result, error = None, None
+        if isinstance(effect, Respond | Emit):
+            continue
+        try:
+            result = yield effect
+        except GeneratorExit:
+            flow.close()
+            raise
+        except BaseException as raised:  # noqa: BLE001  # the flow decides
+            error = raised

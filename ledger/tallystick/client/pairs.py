@@ -1,0 +1,131 @@
+"""What duels are made of, as the purse keeps it: one request, two answers, both receipts.
+
+asking ──▶ held ──▶ opened ──▶ over
+   └────▶ void (nobody else answered)
+
+It shares the purse's file. Requests and answers are sealed; what a pair costs is not, and is written before
+it is spent, so that all pairs of all processes stay within one budget. It knows no judge.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import insert, select, update
+from sqlalchemy.engine import Connection
+
+from tallystick.client.books import Books
+from tallystick.client.sealing import Seal
+from tallystick.client.tables import pairs
+from tallystick.protocol.case import Case
+from tallystick.protocol.errors import TotalBudgetExceeded
+from tallystick.protocol.units import Atoms, Hash32, Milliseconds, hash32, to_hex
+from tallystick.protocol.vote import Choice, hidden_hash
+
+HELD: Final = ("held", "opened", "over")
+"""States in which both answers are here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two answers to one request, and what the challenger hides of them."""
+
+    number: int
+    """Of this purse's pairs, from 1."""
+    case: Case
+    """As judges are shown it."""
+    known: Choice
+    """The verdict, where it is known beforehand; else `NONE`."""
+    salt: Hash32
+    state: str
+    cost: Atoms
+    """Beside the caller's own request: of the second answer, of judges and fees."""
+
+    @property
+    def duel(self) -> Hash32:
+        return self.case.duel
+
+
+class Pairs:
+    """Of one purse."""
+
+    def __init__(self, books: Books, seal: Seal, *, now: Callable[[], Milliseconds]):
+        self._books = books
+        self._seal = seal
+        self._now = now
+
+    def begin(self, most: Atoms, budget: Atoms | int) -> int:
+        """A pair's number, with `most` atoms taken out of the duels' budget; raises TotalBudgetExceeded."""
+        with self._books.begin() as database:
+            left = budget - _cost(database)
+            if most > left:
+                raise TotalBudgetExceeded(
+                    "The budget for duels has no room for another one.", required=most, actual=left
+                )
+            values = {"state": "asking", "cost": most, "asked_at": self._now()}
+            key = database.execute(insert(pairs).values(**values)).inserted_primary_key
+            assert key is not None
+            return int(key[0])
+
+    def hold(self, number: int, case: Case, *, known: Choice, salt: Hash32, cost: Atoms) -> Pair:
+        """Both answers are here; `case.hidden` is of `known` and `salt`."""
+        assert case.hidden == hidden_hash(known, salt)
+        secret = {"case": case.to_json(), "known": int(known), "salt": to_hex(salt)}
+        sealed = self._seal.close_over(orjson.dumps(secret), name=_name(number))
+        self._change(number, state="held", cost=cost, sealed=sealed)
+        return Pair(number=number, case=case, known=known, salt=salt, state="held", cost=cost)
+
+    def void(self, number: int, cost: Atoms) -> None:
+        """Nobody else answered it. What was begun may have cost something."""
+        self._change(number, state="void", cost=cost)
+
+    def open(self, pair: Pair, most: Atoms, budget: Atoms | int) -> None:
+        """Its duel is about to be opened, and may cost `most` atoms more; raises TotalBudgetExceeded."""
+        with self._books.begin() as database:
+            left = budget - _cost(database)
+            if most > left:
+                raise TotalBudgetExceeded(
+                    "The budget for duels has no room for its judges.", required=most, actual=left
+                )
+            opened = {"state": "opened", "cost": pair.cost + most, "duel": pair.duel}
+            database.execute(update(pairs).where(pairs.c.id == pair.number).values(**opened))
+
+    def end(self, pair: Pair, cost: Atoms) -> None:
+        """Its duel is over, and came to `cost` atoms with all that it took."""
+        self._change(pair.number, state="over", cost=cost)
+
+    def held(self, *states: str) -> list[Pair]:
+        """Those in one of these states, or all that are here, oldest first."""
+        query = select(pairs).where(pairs.c.state.in_(states or HELD)).order_by(pairs.c.id)
+        with self._books.begin() as database:
+            rows = database.execute(query).mappings().all()
+        return [self._pair(dict(row)) for row in rows]
+
+    def cost(self) -> Atoms:
+        """Of all of them so far, at most."""
+        with self._books.begin() as database:
+            return _cost(database)
+
+    def _pair(self, row: dict[str, Any]) -> Pair:
+        secret = orjson.loads(self._seal.open(row["sealed"], name=_name(row["id"])))
+        return Pair(
+            number=row["id"],
+            case=Case.from_json(secret["case"]),
+            known=Choice(secret["known"]),
+            salt=hash32(secret["salt"]),
+            state=row["state"],
+            cost=Atoms(row["cost"]),
+        )
+
+    def _change(self, number: int, **values: object) -> None:
+        with self._books.begin() as database:
+            database.execute(update(pairs).where(pairs.c.id == number).values(**values))
+
+
+def _cost(database: Connection) -> Atoms:
+    return Atoms(sum(database.execute(select(pairs.c.cost)).scalars()))
+
+
+def _name(number: int) -> bytes:
+    return b"pair %d" % number

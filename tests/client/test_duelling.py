@@ -1,0 +1,262 @@
+"""A share of requests is answered twice: the caller waits for one answer, pays for both, and keeps both."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import httpx2
+import pytest
+
+from tallystick.client.duel import Duel
+from tallystick.client.outcome import Outcome
+from tallystick.client.pairs import Pair
+from tallystick.client.session import Session
+from tallystick.client.transport import Transport
+from tallystick.protocol.case import checked
+from tests.client.conftest import World, chat_body
+from tests.client.fake_chain import DOMAIN
+from tests.client.provider import FakeProvider
+from tests.client.serving import Handler
+
+URL = "https://market/v1/chat/completions"
+ALWAYS = Duel(share=1, budget=10**8)
+
+
+class Listening(FakeProvider):
+    """Keeps each paid request as it came: the names of its headers in order, and its body."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        self.heard: list[tuple[list[str], bytes]] = []
+        super().__init__(*arguments, **options)
+
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        self.heard.append(([name.lower() for name in handler.headers], raw))
+        return super().handled(handler, path, raw)
+
+
+@pytest.fixture
+def asked(world: World) -> Callable[..., tuple[Session, Transport, httpx2.Client]]:
+    def opened(**options: Any) -> tuple[Session, Transport, httpx2.Client]:
+        session = world.session(**options)
+        transport = Transport(session)
+        return session, transport, httpx2.Client(transport=transport)
+
+    return opened
+
+
+def paired(session: Session) -> list[Pair]:
+    """Once nothing is left to do."""
+    assert session.duelling is not None
+    assert session.duelling.wait(20)
+    return session.purse.pairs.held()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_both_answers_are_held_with_their_receipts(world: World, asked: Any, stream: bool) -> None:
+    providers = [world.provider(), world.provider()]
+    session, _, client = asked(duel=ALWAYS)
+    assert client.post(URL, json=chat_body(stream=stream)).status_code == 200
+
+    (pair,) = paired(session)
+    found = checked(pair.case, DOMAIN)
+    assert {pair.case.first.provider, pair.case.second.provider} == {one.key.address for one in providers}
+    assert found.signers == (pair.case.first.provider, pair.case.second.provider)
+    assert (found.question, found.answers) == ("one two three", ("one two three", "one two three"))
+    assert pair.case.challenger == world.wallet.address
+    assert [one.worked for one in providers] == [1, 1]
+
+
+def test_both_are_paid_and_only_the_first_is_the_caller_s(world: World, asked: Any) -> None:
+    outcomes: list[Outcome] = []
+    for _ in range(2):
+        world.provider()
+    session, _, client = asked(duel=ALWAYS, on_outcome=outcomes.append)
+    body = client.post(URL, json=chat_body()).json()
+
+    (pair,) = paired(session)
+    costs = [one.receipt.message.cost for one in (pair.case.first, pair.case.second)]
+    assert body["tallystick"]["cost"] == costs[0]
+    assert pair.cost == session.purse.pairs.cost() == costs[1]
+    assert session.purse.spending() == (sum(costs), 0)
+    assert [outcome.second for outcome in outcomes] == [False, True]
+
+
+def test_the_caller_waits_for_nobody_else(world: World, asked: Any) -> None:
+    first, second = world.provider(), world.provider(price=2_000_000)
+    second.hold.clear()
+    session, _, client = asked(duel=ALWAYS)
+
+    assert client.post(URL, json=chat_body()).status_code == 200
+    assert first.worked == 1
+    world.until(lambda: second.worked == 1)
+    assert session.purse.pairs.held() == []
+    second.hold.set()
+    assert len(paired(session)) == 1
+
+
+def test_the_second_is_asked_as_anybody_is(world: World, asked: Any) -> None:
+    """Neither of the two can tell a duel: what they are sent differs in the credential alone."""
+    providers = [world.provider(Listening), world.provider(Listening)]
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body("which?", stream=True))
+    paired(session)
+    client.post(URL, json=chat_body("which?", stream=True, tallystick={"duel": False}))
+
+    heard = [item for one in providers for item in one.heard]
+    assert len(heard) == 3
+    for one, other in pairwise(heard):
+        assert one == other
+
+
+def test_the_first_has_answered_before_anybody_else_could_tell_it(world: World, asked: Any) -> None:
+    said: list[int] = []
+    first = world.provider()
+    world.provider(price=2_000_000, latency=lambda: said.append(first.issued))
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body())
+    paired(session)
+    assert min(said) > 0
+
+
+# ---------------------------------------------------------------------------------------------- who wants it
+
+
+def test_a_private_request_never_duels(world: World, asked: Any) -> None:
+    providers = [world.provider(), world.provider()]
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body(tallystick={"duel": False}))
+    assert paired(session) == []
+    assert sum(one.worked for one in providers) == 1
+
+
+def test_a_request_can_ask_for_one_and_chance_draws_the_others(world: World, asked: Any) -> None:
+    for _ in range(2):
+        world.provider()
+    session, _, client = asked(duel=Duel(share=0, budget=10**8))
+    client.post(URL, json=chat_body())
+    assert paired(session) == []
+    client.post(URL, json=chat_body(tallystick={"duel": True}))
+    assert len(paired(session)) == 1
+
+
+def test_a_payer_that_wants_none_has_none(world: World, asked: Any) -> None:
+    for _ in range(2):
+        world.provider()
+    _, _, client = asked()
+    refused = client.post(URL, json=chat_body(tallystick={"duel": True}))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "malformed-request")
+    assert client.post(URL, json=chat_body()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"n": 2},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+        {"messages": [{"role": "tool", "content": "x"}]},
+    ],
+)
+def test_what_no_judge_could_read_is_not_asked_again(world: World, asked: Any, more: dict[str, Any]) -> None:
+    providers = [world.provider(), world.provider()]
+    session, _, client = asked(duel=ALWAYS)
+    assert client.post(URL, json=chat_body() | more).status_code == 200
+    assert paired(session) == []
+    assert sum(one.worked for one in providers) == 1
+
+
+def test_where_nobody_else_sells_it_there_is_no_duel(world: World, asked: Any) -> None:
+    world.provider()
+    session, _, client = asked(duel=ALWAYS)
+    assert client.post(URL, json=chat_body()).status_code == 200
+    assert paired(session) == []
+    assert session.purse.pairs.cost() == 0
+
+
+def test_the_caller_s_wishes_hold_for_the_second_too(world: World, asked: Any) -> None:
+    providers = [world.provider(), world.provider()]
+    session, _, client = asked(duel=ALWAYS)
+    only = [f"0x{providers[0].key.address.hex()}"]
+    client.post(URL, json=chat_body(provider={"only": only}))
+    assert paired(session) == []
+    assert providers[1].worked == 0
+
+
+# ------------------------------------------------------------------------------------------------- the budget
+
+
+def test_the_budget_bounds_what_duels_cost(world: World, asked: Any) -> None:
+    providers = [world.provider(), world.provider()]
+    session, _, client = asked(duel=Duel(share=1, budget=0))
+    client.post(URL, json=chat_body())
+    assert paired(session) == []
+    assert sum(one.worked for one in providers) == 1
+
+
+def test_it_is_spent_once_whatever_process_spends_it(world: World, asked: Any) -> None:
+    for _ in range(2):
+        world.provider()
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body())
+    cost = paired(session)[0].cost
+    session.close()
+
+    tight, _, client = asked(duel=Duel(share=1, budget=cost))
+    client.post(URL, json=chat_body())
+    assert len(paired(tight)) == 1
+
+
+def test_a_second_that_is_much_dearer_is_not_asked(world: World, asked: Any) -> None:
+    world.provider()
+    dear = world.provider(price=50_000_000, credit=100_000_000)
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body())
+    assert paired(session) == []
+    assert dear.worked == 0
+
+
+def test_what_a_second_request_cost_stays_counted_where_its_answer_is_none(world: World, asked: Any) -> None:
+    world.provider()
+    world.provider(price=1_500_000, mishap="engine")
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body("a b c d e f g", stream=True))
+    assert paired(session) == []
+    world.until(lambda: session.purse.spending()[1] == 0)
+    first = session.purse.held_receipts()[0].receipt.message.cost
+    assert session.purse.pairs.cost() >= session.purse.spending()[0] - first > 0
+
+
+# ------------------------------------------------------------------------------------------------- at rest
+
+
+def test_pairs_outlive_the_process_and_are_sealed(world: World, asked: Any) -> None:
+    for _ in range(2):
+        world.provider()
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body("a very secret question"))
+    (pair,) = paired(session)
+    session.close()
+
+    files = b"".join(path.read_bytes() for path in world.home.rglob("purse.db*"))
+    assert b"secret" not in files
+    assert world.session().purse.pairs.held() == [pair]
+
+
+def test_a_judge_s_share_says_what_duels_cost_in_the_mean() -> None:
+    assert Duel(share=0.05, budget=1, judges=3).cost_factor(0.5) == pytest.approx(1.125)
+    assert Duel(share=0, budget=1).cost_factor(9) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"share": -0.1}, {"share": 1.1}, {"judges": 4}, {"budget": -1}, {"fee": -1}]
+)
+def test_a_wish_that_means_nothing_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        Duel(**({"share": 0.1, "budget": 1} | wrong))
+
+
+def test_chance_draws_the_share_that_is_wanted() -> None:
+    wanted = Duel(share=0.25, budget=1)
+    drawn = [wanted.draws(None, step / 100) for step in range(100)]
+    assert sum(drawn) == 25
+    assert wanted.draws(True, 0.99)
+    assert not wanted.draws(False, 0.0)
