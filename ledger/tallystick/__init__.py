@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tallystick.client.choose import Candidate, Choice, Policy, Wanted
     from tallystick.client.client import Answer, AsyncClient, AsyncStream, Client, Stream
     from tallystick.client.closing import ClosedChannel
+    from tallystick.client.duel import Duel
     from tallystick.client.outcome import Outcome, outcome_of
     from tallystick.client.purse import HeldReceipt
     from tallystick.client.rules import Quoted, cheapest, fastest, quoted, stake_weighted
@@ -36,6 +37,7 @@ _HOMES = {
     "Choice": "client.choose",
     "Client": "client.client",
     "ClosedChannel": "client.closing",
+    "Duel": "client.duel",
     "HeldReceipt": "client.purse",
     "Key": "protocol.signed",
     "MarketError": "protocol.errors",
@@ -65,6 +67,7 @@ __all__ = [
     "Choice",
     "Client",
     "ClosedChannel",
+    "Duel",
     "HeldReceipt",
     "Key",
     "MarketError",

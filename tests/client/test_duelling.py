@@ -61,7 +61,7 @@ def test_both_answers_are_held_with_their_receipts(world: World, asked: Any, str
     found = checked(pair.case, DOMAIN)
     assert {pair.case.first.provider, pair.case.second.provider} == {one.key.address for one in providers}
     assert found.signers == (pair.case.first.provider, pair.case.second.provider)
-    assert (found.question, found.answers) == ("one two three", ("one two three", "one two three"))
+    assert (found.question, found.answers) == ("one two three", ("one two three ", "one two three "))
     assert pair.case.challenger == world.wallet.address
     assert [one.worked for one in providers] == [1, 1]
 
@@ -82,7 +82,7 @@ def test_both_are_paid_and_only_the_first_is_the_caller_s(world: World, asked: A
 
 
 def test_the_caller_waits_for_nobody_else(world: World, asked: Any) -> None:
-    first, second = world.provider(), world.provider(price=2_000_000)
+    first, second = world.provider(), world.provider(price=1_500_000)
     second.hold.clear()
     session, _, client = asked(duel=ALWAYS)
 
@@ -111,7 +111,7 @@ def test_the_second_is_asked_as_anybody_is(world: World, asked: Any) -> None:
 def test_the_first_has_answered_before_anybody_else_could_tell_it(world: World, asked: Any) -> None:
     said: list[int] = []
     first = world.provider()
-    world.provider(price=2_000_000, latency=lambda: said.append(first.issued))
+    world.provider(price=1_500_000, latency=lambda: said.append(first.issued))
     session, _, client = asked(duel=ALWAYS)
     client.post(URL, json=chat_body())
     paired(session)

@@ -122,6 +122,7 @@ def test_a_purse_of_the_version_before_is_read(world: Any, ask: Callable[..., An
     with sqlite3.connect(folder / "purse.db") as database:
         database.execute("ALTER TABLE evidence DROP COLUMN offer")
         database.execute("ALTER TABLE evidence DROP COLUMN other")
+        database.execute("DROP TABLE pairs")
         database.execute("PRAGMA user_version = 1")
     database.close()
     (refused,) = world.session().purse.evidence.refused()

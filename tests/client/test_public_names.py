@@ -15,6 +15,7 @@ NAMES = [
     "Choice",
     "Client",
     "ClosedChannel",
+    "Duel",
     "HeldReceipt",
     "Key",
     "MarketError",

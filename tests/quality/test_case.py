@@ -82,7 +82,7 @@ def test_what_is_no_text_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["challenger", "body", "first", "second", "hidden"])
-@pytest.mark.parametrize("value", [None, 1, [], {}, "0x", "\ud800"])
+@pytest.mark.parametrize("value", [None, 1, [], {}, "\ud800"])
 def test_what_is_no_case_is_said_to_be_none(name: str, value: object) -> None:
     with pytest.raises(MalformedMessage):
         Case.from_json(case().to_json() | {name: value})

@@ -79,8 +79,8 @@ class Case:
     @property
     def duel(self) -> Hash32:
         """What its judges sign for."""
-        hashes = (one.receipt.message.struct_hash() for one in (self.first, self.second))
-        duel = duel_id(self.challenger, duel_commitment(*hashes, self.hidden))
+        first, second = (one.receipt.message.struct_hash() for one in (self.first, self.second))
+        duel = duel_id(self.challenger, duel_commitment(first, second, self.hidden))
         return appeal_id(duel) if self.appeal else duel
 
     @property

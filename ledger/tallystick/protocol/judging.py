@@ -79,12 +79,12 @@ def _said(turn: object) -> str:
     content = turn.get("content") if isinstance(turn, dict) else None
     if isinstance(content, str):
         return content
-    texts = (
-        [part.get("text") for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    )
-    if not texts or len(texts) != len(content) or not all(isinstance(text, str) for text in texts):
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") if isinstance(part, dict) else None for part in parts]
+    said = [text for text in texts if isinstance(text, str)]
+    if not said or len(said) != len(parts):
         raise Unjudgeable("A turn of the conversation is no text.")
-    return "".join(texts)
+    return "".join(said)
 
 
 def answer_of(payloads: Sequence[bytes]) -> str:
