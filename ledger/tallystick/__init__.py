@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tallystick.client.budget import Budget
-    from tallystick.client.choose import Candidate, Choice, Policy, Wanted
+    from tallystick.client.choose import Candidate, Choice, Rule, Wanted
     from tallystick.client.client import Answer, AsyncClient, AsyncStream, Client, Stream
     from tallystick.client.closing import ClosedChannel
     from tallystick.client.duel import Duel
@@ -42,9 +42,9 @@ _HOMES = {
     "Key": "protocol.signed",
     "MarketError": "protocol.errors",
     "Outcome": "client.outcome",
-    "Policy": "client.choose",
     "PostedOffer": "ports",
     "Quoted": "client.rules",
+    "Rule": "client.choose",
     "Stream": "client.client",
     "Transport": "client.transport",
     "Wanted": "client.choose",
@@ -72,9 +72,9 @@ __all__ = [
     "Key",
     "MarketError",
     "Outcome",
-    "Policy",
     "PostedOffer",
     "Quoted",
+    "Rule",
     "Stream",
     "Transport",
     "Wanted",

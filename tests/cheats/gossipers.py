@@ -58,7 +58,7 @@ class RepeatsWhatIsKnown(Gossiping):
     """True statuses that everybody has, as many as fit."""
 
     def says(self) -> list[Said]:
-        heard = self.wires.nodes[self.victim.address].view.hearsay.statuses(self.other.address)
+        heard = self.wires.nodes[self.victim.address].talk.hearsay.statuses(self.other.address)
         return [heard[0].said] * 60 if heard else []
 
 
@@ -102,7 +102,7 @@ class AccusesTheLiving(Gossiping):
             await super().act()
 
     def says(self) -> list[Said]:
-        sequence = self.wires.nodes[self.victim.address].view.hearsay.sequence(self.other.address)
+        sequence = self.wires.nodes[self.victim.address].talk.hearsay.sequence(self.other.address)
         return [
             said_suspicion(
                 sign(

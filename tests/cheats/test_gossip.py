@@ -40,14 +40,14 @@ class Played:
         """For which the victim held the other for silent."""
 
     async def play(self, seconds: int = SECONDS) -> "Played":
-        view = self.wires.nodes[VICTIM.address].view
+        talk = self.wires.nodes[VICTIM.address].talk
         for step in range(seconds * 1_000 // EVERY_MS):
             if step % (1_000 // EVERY_MS) == 0:
                 await self.wires.round()
                 self.wires.now -= 1_000  # The adversary has this second, piece by piece.
             await self.cheat.act()
             self.wires.now += EVERY_MS
-            if view.is_suspected(OTHER.address, self.wires.now):
+            if talk.is_suspected(OTHER.address, self.wires.now):
                 self.out_ms += EVERY_MS
         return self
 
@@ -94,7 +94,7 @@ async def test_a_flood_has_little_checked_and_less_held(
     spread = 3 * (2 * SECONDS + 10)  # What the flooder may say of itself goes to all three.
     assert played.checks() <= BOUND + honest + spread
     # Five statuses, and what three accusers say of two that answer nobody.
-    assert len(played.wires.nodes[VICTIM.address].view.hearsay) <= 5 + 3 * 2
+    assert len(played.wires.nodes[VICTIM.address].talk.hearsay) <= 5 + 3 * 2
     assert played.cheat.refused.count("turn-spent") > played.cheat.sent // 2
 
 
@@ -102,7 +102,7 @@ async def test_what_is_forged_is_believed_by_nobody(play: Callable[[type[Gossipi
     played = await play(ForgesOthers).play()
 
     for node in played.wires.nodes.values():
-        assert node.view.hearsay.sequence(OTHER.address) < 1 << 60
+        assert node.talk.hearsay.sequence(OTHER.address) < 1 << 60
 
 
 @pytest.mark.parametrize("kind", [ReplaysAnother, SpeaksForAnother], ids=lambda kind: kind.__name__)
@@ -113,11 +113,11 @@ async def test_what_is_said_in_another_s_name_costs_it_nothing(
 
     assert played.out_ms == 0
     turns = played.wires.nodes[VICTIM.address]
-    before = turns.view.hearsay.sequence(OTHER.address)
+    before = turns.talk.hearsay.sequence(OTHER.address)
     played.wires.running[OTHER.address] = 40
     for _ in range(3):
         await played.wires.round()
-    assert turns.view.hearsay.sequence(OTHER.address) > before
+    assert turns.talk.hearsay.sequence(OTHER.address) > before
 
 
 async def test_accusers_of_the_living_are_soon_not_believed(
@@ -138,7 +138,7 @@ async def test_nobody_is_accused_of_a_silence_to_come(play: Callable[[type[Gossi
 async def test_invented_payers_rate_nobody(play: Callable[[type[Gossiping]], Played]) -> None:
     played = await play(InventsPayers).play()
 
-    assert all(not node.view.hearsay.rated(CHEAT.address) for node in played.wires.nodes.values())
+    assert all(not node.talk.hearsay.rated(CHEAT.address) for node in played.wires.nodes.values())
 
 
 async def test_nobody_rates_in_another_s_name(play: Callable[[type[Gossiping]], Played]) -> None:
@@ -148,13 +148,13 @@ async def test_nobody_rates_in_another_s_name(play: Callable[[type[Gossiping]], 
 
     await played.play()
 
-    assert all(not node.view.hearsay.rated(CHEAT.address) for node in wires.nodes.values())
+    assert all(not node.talk.hearsay.rated(CHEAT.address) for node in wires.nodes.values())
     assert wires.looked_up <= 64 * SECONDS
     said = [
         payer for payer in payers[:4] if wires.nodes[VICTIM.address].take_rating(rating_frame(payer, CHEAT))
     ]
     await wires.nodes[VICTIM.address].confirming.look()
-    rated = {heard.said.key[2] for heard in wires.nodes[VICTIM.address].view.hearsay.rated(CHEAT.address)}
+    rated = {heard.said.key[2] for heard in wires.nodes[VICTIM.address].talk.hearsay.rated(CHEAT.address)}
     assert rated == {payer.address for payer in said} == {payer.address for payer in payers[:4]}
 
 
@@ -171,5 +171,5 @@ async def test_one_payer_silences_no_others(play: Callable[[type[Gossiping]], Pl
         assert wires.nodes[VICTIM.address].take_rating(rating_frame(payer, OTHER))
         await wires.nodes[VICTIM.address].confirming.look()
 
-    rated = {heard.said.key[2] for heard in wires.nodes[VICTIM.address].view.hearsay.rated(OTHER.address)}
+    rated = {heard.said.key[2] for heard in wires.nodes[VICTIM.address].talk.hearsay.rated(OTHER.address)}
     assert rated == {SilencesRaters.payer.address, *(payer.address for payer in honest)}

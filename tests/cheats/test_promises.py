@@ -50,7 +50,7 @@ class Shop:
     def ask(self, times: int, **options: Any) -> float:
         """Seconds of the slowest."""
         slowest = 0.0
-        transport = self.world.transport(view=self.adverts, on_outcome=self.outcomes.append, **options)
+        transport = self.world.transport(outlook=self.adverts, on_outcome=self.outcomes.append, **options)
         with httpx2.Client(transport=transport) as client:
             for number in range(times):
                 began = time.monotonic()
@@ -98,7 +98,7 @@ SLOW_ONES = [QuotesNothingAndTakesLong, QuotesLongAfterAShortAdvert, PromisesNot
 def test_who_takes_longer_than_it_said_loses_its_place(shop: Shop, kind: type[Promising]) -> None:
     cheat = shop.add(kind, step=0.0005)
     honest = shop.add(Promising, step=0.0008)
-    shop.ask(8, policy=fastest)
+    shop.ask(8, rule=fastest)
     assert 1 <= cheat.worked <= 3
     assert honest.worked == 8 - cheat.worked
 
@@ -107,7 +107,7 @@ async def test_who_takes_requests_and_says_nothing_loses_its_place(shop: Shop) -
     """Its callers go before there is any answer that could be compared with its quote."""
     cheat = shop.add(TakesAndSaysNothing, step=0.0005)
     honest = shop.add(Promising, step=0.0008)
-    transport = shop.world.transport(view=shop.adverts, policy=fastest)
+    transport = shop.world.transport(outlook=shop.adverts, rule=fastest)
     async with httpx2.AsyncClient(transport=transport) as client:
         for number in range(4):
             taken = cheat.taken

@@ -1,4 +1,4 @@
-"""Choosing is a function: candidates, a request and a policy in, an order out."""
+"""Choosing is a function: candidates, a request and a rule in, an order out."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -165,7 +165,7 @@ def test_an_unlimited_answer_is_compared_at_a_typical_length() -> None:
     assert expected_cost(posted(), unlimited) == 100 + TYPICAL_ANSWER
 
 
-def test_a_policy_may_refuse() -> None:
+def test_a_rule_may_refuse() -> None:
     assert not choose(unseen(posted()), WANTED, lambda _, __: [], now=NOW, local=True)
 
 

@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from tallystick.client.choose import Policy
+from tallystick.client.choose import Rule
 from tallystick.client.rules import cheapest, quoted, stake_weighted
 from tallystick_node.network.policies import ByLoad, Paper
 from tallystick_node.sim.dispatch import Attempt, Live
@@ -26,8 +26,8 @@ THREE = frozenset({2, 5, 8})
 class Watched(Live):
     """Remembers every answer that was bought."""
 
-    def __init__(self, policy: Policy):
-        super().__init__(policy)
+    def __init__(self, rule: Rule):
+        super().__init__(rule)
         self.attempts: list[Attempt] = []
 
     def bought(self, home: Node, attempt: Attempt) -> None:
@@ -47,7 +47,7 @@ class Run:
 
 
 @cache
-def run(policy: Policy, *, liars: frozenset[int] = frozenset(), papers: bool = False, seed: int = 1) -> Run:
+def run(rule: Rule, *, liars: frozenset[int] = frozenset(), papers: bool = False, seed: int = 1) -> Run:
     """Twelve providers at prices of their own, and twelve payers that have no engine."""
     takes, random = Paper() if papers else ByLoad(), Random(seed)
     providers = [
@@ -59,7 +59,7 @@ def run(policy: Policy, *, liars: frozenset[int] = frozenset(), papers: bool = F
         )
         for i, each in enumerate(twelve())
     ]
-    live = Watched(policy)
+    live = Watched(rule)
     world = World([*providers, *[NodeSpec(hardware=None)] * 12], live, seed=seed)
     workload = poisson(BUSY, SECONDS, CHAT, homes=range(12, 24), seed=seed)
     return Run(world.run(workload, until=SECONDS + 30), live.attempts)

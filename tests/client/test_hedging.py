@@ -65,7 +65,7 @@ def test_whoever_speaks_first_goes_on(
     late = advertised(world, adverts, Late, step=0.001, pause_s=60)
     quick = advertised(world, adverts, Promising, step=0.01)
     outcomes: list[Any] = []
-    transport = world.transport(view=adverts, policy=fastest, hedges=True, on_outcome=outcomes.append)
+    transport = world.transport(outlook=adverts, rule=fastest, hedges=True, on_outcome=outcomes.append)
     with httpx2.Client(transport=transport) as client:
         answer = client.post(URL, json=ask("one two three", stream=stream))
         late.over.set()
@@ -87,7 +87,7 @@ def test_whoever_speaks_first_goes_on(
 async def test_the_same_under_an_event_loop(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
     late = advertised(world, adverts, Late, step=0.001, pause_s=60)
     quick = advertised(world, adverts, Promising, step=0.01)
-    http = DefaultAsyncHttpxClient(transport=world.transport(view=adverts, policy=fastest))
+    http = DefaultAsyncHttpxClient(transport=world.transport(outlook=adverts, rule=fastest))
     async with AsyncOpenAI(base_url=BASE_URL, api_key="-", http_client=http) as client:
         stream = await client.chat.completions.create(
             **ask("one two three"), stream=True, extra_body={"tallystick": {"hedge": True}}
@@ -101,7 +101,7 @@ async def test_the_same_under_an_event_loop(world: Any, ask: Callable[..., Any],
 def test_who_is_in_time_is_alone(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
     first = advertised(world, adverts, Promising, step=2)
     second = advertised(world, adverts, Promising, step=3)
-    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest, hedges=True)) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest, hedges=True)) as client:
         assert "three" in client.post(URL, json=ask("one two three", stream=True)).text
     assert (first.worked, second.worked) == (1, 0)
 
@@ -110,7 +110,7 @@ def test_one_that_was_heard_keeps_its_answer(world: Any, ask: Callable[..., Any]
     """It is late after its first token: the other one's time is over."""
     first = advertised(world, adverts, PausesBehindAToken, step=1)
     second = advertised(world, adverts, Promising, step=2)
-    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest, hedges=True)) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest, hedges=True)) as client:
         assert "three" in client.post(URL, json=ask("one two three", stream=True)).text
     assert (first.worked, second.worked, first.pauses) == (1, 0, 1)
 
@@ -118,7 +118,7 @@ def test_one_that_was_heard_keeps_its_answer(world: Any, ask: Callable[..., Any]
 def test_off_by_default(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
     late = advertised(world, adverts, Late, step=0.001)
     quick = advertised(world, adverts, Promising, step=0.01)
-    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest)) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest)) as client:
         client.post(URL, json=ask("one two three", stream=True))
     assert (late.worked, quick.worked) == (1, 0)
 
@@ -126,7 +126,7 @@ def test_off_by_default(world: Any, ask: Callable[..., Any], adverts: Adverts) -
 def test_one_that_fails_is_not_waited_for(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
     advertised(world, adverts, Broken, step=20)
     second = advertised(world, adverts, Promising, step=30)
-    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest, hedges=True)) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest, hedges=True)) as client:
         began = time.monotonic()
         assert client.post(URL, json=ask("one two three")).status_code == 200
         assert time.monotonic() - began < 15
@@ -138,7 +138,7 @@ def test_a_second_one_that_fails_changes_nothing(
 ) -> None:
     late = advertised(world, adverts, Late, step=0.001)
     advertised(world, adverts, Broken, step=0.01)
-    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest, hedges=True)) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest, hedges=True)) as client:
         assert "three" in client.post(URL, json=ask("one two three", stream=True)).text
     assert late.paid == late.issued > 0
 
@@ -148,7 +148,7 @@ def test_the_budget_of_one_request_pays_for_both_or_there_is_one(
 ) -> None:
     late = advertised(world, adverts, Late, step=0.001)
     quick = advertised(world, adverts, Promising, step=0.01)
-    transport = world.transport(view=adverts, policy=fastest, hedges=True, per_request=1_200)
+    transport = world.transport(outlook=adverts, rule=fastest, hedges=True, per_request=1_200)
     with httpx2.Client(transport=transport) as client:
         assert "three" in client.post(URL, json=ask("one two three", stream=True, max_tokens=100)).text
     assert (late.worked, quick.worked) == (1, 0)

@@ -77,7 +77,7 @@ def test_the_next_one_serves_and_is_paid_alone(
     quick = advertised(world, adverts, Promising, step=0.01, **prices)
     words = " ".join(f"w{number}" for number in range(200))
     outcomes: list[Any] = []
-    transport = world.transport(view=adverts, policy=fastest, on_outcome=outcomes.append, per_request=600)
+    transport = world.transport(outlook=adverts, rule=fastest, on_outcome=outcomes.append, per_request=600)
     with httpx2.Client(transport=transport, timeout=30) as client:
         answer = client.post(URL, json=ask(words, stream=True, max_tokens=201))
         assert "w199" in answer.text
@@ -94,7 +94,7 @@ def test_the_next_one_serves_and_is_paid_alone(
 async def test_the_same_under_an_event_loop(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
     hung = advertised(world, adverts, Hangs, step=0.001)
     quick = advertised(world, adverts, Promising, step=0.01)
-    http = DefaultAsyncHttpxClient(transport=world.transport(view=adverts, policy=fastest))
+    http = DefaultAsyncHttpxClient(transport=world.transport(outlook=adverts, rule=fastest))
     async with AsyncOpenAI(base_url=BASE_URL, api_key="-", http_client=http) as client:
         stream = await client.chat.completions.create(**ask("one two three"), stream=True)
         said = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
@@ -107,7 +107,7 @@ def test_who_was_left_is_asked_after_the_others(
 ) -> None:
     hung = advertised(world, adverts, Hangs, step=0.001)
     quick = advertised(world, adverts, Promising, step=0.01)
-    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest), timeout=30) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest), timeout=30) as client:
         for _ in range(3):
             assert "three" in client.post(URL, json=ask("one two three", stream=True)).text
     assert (hung.seen["hung"], quick.worked) == (1, 3)
@@ -119,10 +119,10 @@ async def test_its_body_has_the_time_that_the_caller_allows(
     """Over a new connection, and over one that is kept."""
     slow = advertised(world, adverts, Pauses, step=0.001)
     other = advertised(world, adverts, Promising, step=0.01)
-    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest), timeout=30) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest), timeout=30) as client:
         for _ in range(2):
             assert "three" in client.post(URL, json=ask("one two three", stream=True)).text
-    http = DefaultAsyncHttpxClient(transport=world.transport(view=adverts, policy=fastest))
+    http = DefaultAsyncHttpxClient(transport=world.transport(outlook=adverts, rule=fastest))
     async with AsyncOpenAI(base_url=BASE_URL, api_key="-", http_client=http) as openai:
         for _ in range(2):
             stream = await openai.chat.completions.create(**ask("one two three"), stream=True)
@@ -137,7 +137,7 @@ def test_a_caller_that_has_less_patience_is_told_itself(
     advertised(world, adverts, Hangs, step=0.001)
     quick = advertised(world, adverts, Promising, step=0.01)
     with (
-        httpx2.Client(transport=world.transport(view=adverts, policy=fastest), timeout=0.2) as client,
+        httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest), timeout=0.2) as client,
         pytest.raises(httpx2.ReadTimeout),
     ):
         client.post(URL, json=ask("one two three", stream=True))

@@ -44,7 +44,7 @@ def test_an_accepted_request_has_a_quote(
     world: Any, ask: Callable[..., Any], adverts: Adverts, stream: bool
 ) -> None:
     provider = advertised(world, adverts, step=0.1)
-    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest)) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest)) as client:
         outcome = outcome_of(client.post(URL, json=ask(stream=stream)))
     (said,) = provider.expected
     assert isinstance(said, Expected)
@@ -62,7 +62,7 @@ def test_a_promise_is_compared_with_the_first_token_and_with_the_end(
 ) -> None:
     """What came before its end is known before its end; of a whole answer there is only that."""
     provider = advertised(world, adverts, step=0.1)
-    record = (transport := world.transport(view=adverts, policy=fastest)).session.payer.record
+    record = (transport := world.transport(outlook=adverts, rule=fastest)).session.payer.record
     with httpx2.Client(transport=transport) as client:
         client.post(URL, json=ask())
         assert record.rating(provider.key.address)[1] == 1
@@ -79,7 +79,7 @@ def test_who_bounces_is_passed_over_and_owed_nothing(
 ) -> None:
     busy = advertised(world, adverts, step=0.001, pace=SLOW)
     free = advertised(world, adverts, step=0.002)
-    transport = world.transport(view=adverts, policy=fastest)
+    transport = world.transport(outlook=adverts, rule=fastest)
     with httpx2.Client(transport=transport) as client:
         assert client.post(URL, json=ask()).status_code == 200
         assert (busy.seen["bounced"], busy.worked, free.worked) == (1, 0, 1)
@@ -91,7 +91,7 @@ def test_where_nobody_is_quicker_the_one_that_bounced_is_asked_and_held_to_its_w
     world: Any, ask: Callable[..., Any], adverts: Adverts
 ) -> None:
     alone = advertised(world, adverts, step=0.001, pace=SLOW)
-    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest)) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest)) as client:
         assert client.post(URL, json=ask()).status_code == 200
     first, second = alone.expected
     assert first.pace.first_s == 0.001
@@ -106,7 +106,7 @@ def test_after_one_bounce_three_are_asked_and_the_best_is_redeemed(
     asked = [advertised(world, adverts, step=0.001 * i, pace=pace) for i, pace in enumerate(paces, 1)]
     outcomes: list[Any] = []
     with httpx2.Client(
-        transport=world.transport(view=adverts, policy=fastest, on_outcome=outcomes.append)
+        transport=world.transport(outlook=adverts, rule=fastest, on_outcome=outcomes.append)
     ) as client:
         assert client.post(URL, json=ask()).status_code == 200
     assert sum(provider.seen["bounced"] for provider in asked) == 1
@@ -123,7 +123,7 @@ def test_who_does_not_keep_the_room_it_quoted_comes_after_who_does(
     fickle = world.provider(NeverKeepsRoom)
     adverts.steps_s[fickle.key.address] = 0.002
     honest = advertised(world, adverts, step=0.003, pace=Pace(3, 0.1))
-    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest)) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest)) as client:
         assert client.post(URL, json=ask()).status_code == 200
     assert [type(said) for said in fickle.expected] == [Redeemed]
     assert (fickle.worked, honest.worked) == (0, 1)
@@ -148,7 +148,7 @@ def test_one_s_own_requests_count_before_any_status_says_so(
     world: Any, ask: Callable[..., Any], adverts: Adverts
 ) -> None:
     one, other = (advertised(world, adverts, step=0.001) for _ in range(2))
-    session = world.session(view=adverts)
+    session = world.session(outlook=adverts)
     with session.payer.prospects.underway.at(one.key.address, Tokens(7)):
         assert session.payer.prospects.underway.since(one.key.address, 1_000) == (1, 7)
         assert session.payer.prospects.underway.since(other.key.address, None) == (0, 0)
@@ -185,7 +185,7 @@ def test_how_many_tokens_a_body_has_is_learnt_from_those_before(
     world: Any, ask: Callable[..., Any], adverts: Adverts
 ) -> None:
     provider = advertised(world, adverts, step=0.001)
-    with httpx2.Client(transport=world.transport(view=adverts, policy=fastest)) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest)) as client:
         counted = [client.post(URL, json=ask("1 2 3 4 " * 9)).json()["usage"]["prompt_tokens"] for _ in "ab"]
     first, second = (said.size.input_tokens for said in provider.expected)
     assert first != counted[0]

@@ -25,7 +25,7 @@ def asked(world: Any, ask: Callable[..., Any], times: int, clock: list[int], *, 
     rated = world.provider(Promising)
     adverts.steps_s[rated.key.address] = 0.001
     other = world.provider(Promising, price=1_000_000_000)
-    with httpx2.Client(transport=world.transport(view=adverts, now=lambda: clock[0])) as client:
+    with httpx2.Client(transport=world.transport(outlook=adverts, now=lambda: clock[0])) as client:
         for number in range(times):
             client.post(URL, json=ask(f"this is {number}"))
             world.until(lambda: rated.acknowledged == rated.issued > 0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.client.choose import Candidate, Choice, Policy, Wanted, choose, eligible, expected_cost
+from tallystick.client.choose import Candidate, Choice, Rule, Wanted, choose, eligible, expected_cost
 from tallystick.client.rules import (
     Quoted,
     cheapest,
@@ -28,8 +28,8 @@ from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Timestamp, Toke
 
 NOW = Timestamp(1_000)
 WANTED = Wanted(model="m", input_tokens=Tokens(1_000), output_tokens=Tokens(200), seed=0)
-RULES: Sequence[Policy] = (cheapest, stake_weighted, fastest, soonest, most_fluent, quoted)
-BY_TIME: Sequence[Policy] = (fastest, soonest, most_fluent)
+RULES: Sequence[Rule] = (cheapest, stake_weighted, fastest, soonest, most_fluent, quoted)
+BY_TIME: Sequence[Rule] = (fastest, soonest, most_fluent)
 STILL = Quoted(keenness=1e6)
 """Takes the best of those it compares."""
 A100 = Speed(
@@ -139,7 +139,7 @@ def _candidates(most: int, least: int = 0) -> st.SearchStrategy[list[Candidate]]
 @pytest.mark.parametrize("rule", RULES)
 @given(_candidates(12), _seeds, st.randoms(use_true_random=False))
 def test_the_order_of_candidates_means_nothing(
-    rule: Policy, candidates: list[Candidate], seed: int, random: Random
+    rule: Rule, candidates: list[Candidate], seed: int, random: Random
 ) -> None:
     wanted = replace(WANTED, seed=seed)
     turned = random.sample(candidates, len(candidates))
@@ -148,9 +148,7 @@ def test_the_order_of_candidates_means_nothing(
 
 @pytest.mark.parametrize("rule", RULES)
 @given(_candidates(30), _seeds)
-def test_only_candidates_are_chosen_and_each_once(
-    rule: Policy, candidates: list[Candidate], seed: int
-) -> None:
+def test_only_candidates_are_chosen_and_each_once(rule: Rule, candidates: list[Candidate], seed: int) -> None:
     chosen = order(rule(candidates, replace(WANTED, seed=seed)))
     assert len(set(chosen)) == len(chosen)
     assert set(chosen) <= {int.from_bytes(c.posted.offer.provider) for c in candidates}
@@ -159,7 +157,7 @@ def test_only_candidates_are_chosen_and_each_once(
 
 @pytest.mark.parametrize("rule", RULES)
 @given(_candidates(10), _seeds)
-def test_nobody_unfit_is_ever_chosen(rule: Policy, candidates: list[Candidate], seed: int) -> None:
+def test_nobody_unfit_is_ever_chosen(rule: Rule, candidates: list[Candidate], seed: int) -> None:
     wanted = replace(WANTED, seed=seed)
     strange = [one(100, seen(), model="n"), one(101, seen()), *candidates]
     avoided = {strange[1].posted.offer.provider}
@@ -169,7 +167,7 @@ def test_nobody_unfit_is_ever_chosen(rule: Policy, candidates: list[Candidate], 
 
 @pytest.mark.parametrize("rule", RULES)
 @given(_candidates(8), _seeds)
-def test_those_said_not_to_answer_come_last(rule: Policy, candidates: list[Candidate], seed: int) -> None:
+def test_those_said_not_to_answer_come_last(rule: Rule, candidates: list[Candidate], seed: int) -> None:
     """And none of them takes the place of one that answers."""
     wanted = replace(WANTED, seed=seed)
     answering = [candidate for candidate in candidates if not candidate.seen.suspected]
@@ -182,7 +180,7 @@ def test_those_said_not_to_answer_come_last(rule: Policy, candidates: list[Candi
 
 
 @pytest.mark.parametrize("rule", [cheapest, fastest, quoted])
-def test_equals_share_the_load(rule: Policy) -> None:
+def test_equals_share_the_load(rule: Rule) -> None:
     candidates = [one(i, seen()) for i in range(1, 5)]
     firsts = Counter(order(rule(candidates, replace(WANTED, seed=seed)))[0] for seed in range(400))
     assert all(60 < firsts[i] < 140 for i in range(1, 5))
@@ -194,7 +192,7 @@ def test_equals_share_the_load(rule: Policy) -> None:
 @pytest.mark.parametrize("rule", BY_TIME)
 @given(_candidates(8, least=2), st.integers(0, 7), st.integers(1, 50_000), _seeds)
 def test_a_longer_queue_brings_nobody_forward(
-    rule: Policy, candidates: list[Candidate], which: int, more: int, seed: int
+    rule: Rule, candidates: list[Candidate], which: int, more: int, seed: int
 ) -> None:
     wanted = replace(WANTED, seed=seed)
     busier = _with_queue(candidates, which, more)
@@ -428,7 +426,7 @@ def _with_queue(candidates: list[Candidate], which: int, more: int) -> list[Cand
     return changed
 
 
-def _place(rule: Policy, candidates: list[Candidate], which: int, wanted: Wanted) -> int:
+def _place(rule: Rule, candidates: list[Candidate], which: int, wanted: Wanted) -> int:
     which %= len(candidates)
     name = int.from_bytes(candidates[which].posted.offer.provider)
     return order(rule(candidates, wanted)).index(name)

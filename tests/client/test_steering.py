@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick.client.ask import CHAT_PATH, read_ask
-from tallystick.client.choose import Candidate, Choice, Policy, Wanted, choose
+from tallystick.client.choose import Candidate, Choice, Rule, Wanted, choose
 from tallystick.client.errors import MalformedRequest
 from tallystick.client.rules import cheapest, quoted, steered
 from tallystick.client.steering import QUANTIZATIONS, Steering, read_models, read_steering
@@ -85,11 +85,11 @@ def one(
 
 
 def order(
-    candidates: Sequence[Candidate], wishes: dict[str, object], policy: Policy = quoted, **more: Any
+    candidates: Sequence[Candidate], wishes: dict[str, object], rule: Rule = quoted, **more: Any
 ) -> list[int]:
     steering = read_steering({"messages": [], "provider": wishes, **more.pop("body", {})})
     wanted = replace(WANTED, steering=steering, **more)
-    chosen = choose(candidates, wanted, steered(policy, steering), now=Timestamp(0), local=True)
+    chosen = choose(candidates, wanted, steered(rule, steering), now=Timestamp(0), local=True)
     return [int.from_bytes(choice.posted.offer.provider) for choice in chosen]
 
 
@@ -104,7 +104,7 @@ ALL = (ONE, TWO, THREE)
 # ------------------------------------------------------------------------------------------ what wishes do
 
 
-def test_without_wishes_the_policy_orders() -> None:
+def test_without_wishes_the_rule_orders() -> None:
     assert order(ALL, {}, cheapest) == [1, 2, 3]
 
 
@@ -438,17 +438,15 @@ def test_another_model_answers_where_the_engine_of_the_first_cannot(
     assert "too long for me" in alone.text
 
 
-def test_a_policy_is_told_what_the_market_is_and_what_answers_were(
-    world: Any, ask: Callable[..., Any]
-) -> None:
+def test_a_rule_is_told_what_the_market_is_and_what_answers_were(world: Any, ask: Callable[..., Any]) -> None:
     told: list[Wanted] = []
 
-    def policy(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+    def rule(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
         told.append(wanted)
         return cheapest(candidates, wanted)
 
     world.provider()
-    with httpx2.Client(transport=world.transport(policy=policy)) as client:
+    with httpx2.Client(transport=world.transport(rule=rule)) as client:
         for _ in range(2):
             client.post(URL, json=ask("one two three four"))
     first, second = told

@@ -14,7 +14,7 @@ from tallystick.protocol.message import Message
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.status import PARAMETERS
 from tallystick_node.gateway import quoting
-from tallystick_node.network import roster, turns, view
+from tallystick_node.network import roster, talk, turns
 
 SPEC = (Path(__file__).parents[2] / "docs" / "spec.md").read_text()
 
@@ -60,9 +60,9 @@ def test_finishes_are_those_of_the_code() -> None:
          [turns.PAUSE_MS // 1_000]),
         ("its newest ([0-9]+) offers count, and the ([0-9,]+) providers",
          [roster.OFFERS, roster.PROVIDERS]),
-        ("A node calls ([a-z]+) peers each second", [view.FANOUT]),
+        ("A node calls ([a-z]+) peers each second", [talk.FANOUT]),
         (r"until ([a-z]+) peers \(([a-z]+) of a suspicion\)",
-         [view.KNOWN["status"], view.KNOWN["suspicion"]]),
+         [talk.KNOWN["status"], talk.KNOWN["suspicion"]]),
         ("in ([0-9]+) MiB at most: suspicions", [told.TOLD_LIMIT >> 20]),
         (r"in microseconds below 2⁵⁰ and tokens below 2³²; or", []),
         ("request of at most ([0-9]+)·inputTokens \\+ ([0-9]+)", [quoting.LARGER, quoting.SLACK]),

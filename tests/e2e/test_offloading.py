@@ -44,7 +44,7 @@ def question(tokens: int) -> dict[str, Any]:
     return {"model": "echo", "messages": [{"role": "user", "content": "one two"}], "max_tokens": tokens}
 
 
-def seller(answer: Any) -> str:
+def provider_of(answer: Any) -> str:
     bought = getattr(answer, "tallystick", None)
     return bought["provider"] if bought else "home"
 
@@ -62,7 +62,7 @@ async def test_requests_go_where_they_are_answered_sooner(
         ) as client:
 
             async def ask(tokens: int) -> str:
-                return seller(await client.chat.completions.create(**question(tokens)))
+                return provider_of(await client.chat.completions.create(**question(tokens)))
 
             deadline = time.monotonic() + 60
             while await ask(60) == "home":  # Three seconds here, and a third of one there.

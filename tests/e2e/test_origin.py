@@ -59,7 +59,7 @@ class Wish(ByLoad):
         return self.wish("accept")
 
     def offload(self, request, state):
-        return self.wish("offload") and state.sellers > 0
+        return self.wish("offload") and state.providers > 0
 
     def price(self, state):
         return state.base.scaled_up(self.wish("price"))
@@ -104,7 +104,7 @@ class Place:
             deployment=market.deployment,
             home=market.home,
             budget=tallystick.Budget(total=2_000_000, per_request=50_000),
-            policy=home_first,
+            rule=home_first,
         )
         return httpx2.Client(transport=transport, timeout=60)
 

@@ -87,8 +87,8 @@ def opened(market: LocalMarket, tmp_path: Path) -> Iterator[Callable[..., Sessio
 def heard_of_all(market: LocalMarket, session: Session) -> None:
     """Waits until the payer has news of every provider."""
     for _ in range(200):
-        view = session.payer.prospects._view
-        if all(view.seen(posted).status for posted in session.payer.listing.known):
+        outlook = session.payer.prospects._outlook
+        if all(outlook.seen(posted).status for posted in session.payer.listing.known):
             return
         time.sleep(0.1)
     raise AssertionError("no news")
@@ -96,7 +96,7 @@ def heard_of_all(market: LocalMarket, session: Session) -> None:
 
 def test_news_bring_promises(market: LocalMarket, opened: Callable[..., Session]) -> None:
     """Nothing is configured: the payer hears of the loads, says what it expects, and gets a promise."""
-    session = opened(policy=tallystick.fastest, continues=True)
+    session = opened(rule=tallystick.fastest, continues=True)
     with Client.of(session) as client:
         client.chat("echo", "one two three", max_tokens=4)
         heard_of_all(market, session)
@@ -124,7 +124,7 @@ def until_rated(url: str, provider: Address, payer: Address) -> None:
 
 def test_an_answer_outlives_its_engine(market: LocalMarket, opened: Callable[..., Session]) -> None:
     words = [f"w{number}" for number in range(30)]
-    with Client.of(opened(policy=tallystick.cheapest)) as client:
+    with Client.of(opened(rule=tallystick.cheapest)) as client:
         with client.stream_chat(
             "echo", " ".join(words), max_tokens=30, tallystick={"continue": True}
         ) as stream:
@@ -147,7 +147,7 @@ def test_real_gateways_bounce_are_asked_and_keep_room(
     for provider in market.providers:
         adverts.steps_s[provider.address] = 0.0001
     before = [refused(provider.url, "bounced") for provider in market.providers]
-    with Client.of(opened(policy=tallystick.fastest, view=adverts)) as client:
+    with Client.of(opened(rule=tallystick.fastest, outlook=adverts)) as client:
         answer = client.chat(
             "echo",
             "one two three",
@@ -210,6 +210,6 @@ def paying(market: LocalMarket) -> tallystick.Transport:
         deployment=market.deployment,
         budget=tallystick.Budget(total=5_000_000, per_request=500_000),
         home=market.home,
-        policy=tallystick.cheapest,
+        rule=tallystick.cheapest,
         continues=True,
     )

@@ -47,7 +47,7 @@ class Shop:
 
     def prospect(self, request: Request, wishes: Wishes) -> Prospect:
         self.quotes.append(wishes.models)
-        return Prospect(sellers=self.known)
+        return Prospect(providers=self.known)
 
     async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
         self.asked.append(body)

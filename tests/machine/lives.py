@@ -136,8 +136,8 @@ class PayerLife:
             listing=self.listing,
             sender=self.sender,
             clerk=self.clerk,
-            policy=cheapest,
-            view=Unsighted(),
+            rule=cheapest,
+            outlook=Unsighted(),
             now=now,
         )
         self.settling = Settling(self.payer)

@@ -25,7 +25,7 @@ async def wires() -> Wires:
 
 def running(wires: Wires, at: int, of: int) -> int | None:
     """What that node knows of the other's load."""
-    heard = wires.node(at).view.hearsay.statuses(key_of(of).address)
+    heard = wires.node(at).talk.hearsay.statuses(key_of(of).address)
     if not heard:
         return None
     status = heard[0].said.proof.message
@@ -52,25 +52,25 @@ async def test_a_change_reaches_all(wires: Wires) -> None:
 
 async def test_nothing_is_said_while_nothing_changes(wires: Wires) -> None:
     await wires.round()
-    first = wires.node(1).view.hearsay.sequence(ONE.address)
+    first = wires.node(1).talk.hearsay.sequence(ONE.address)
     for _ in range(3):
         await wires.round()
 
-    assert wires.node(1).view.hearsay.sequence(ONE.address) == first
+    assert wires.node(1).talk.hearsay.sequence(ONE.address) == first
 
 
 async def test_a_node_that_forgot_all_goes_on_above_what_it_said(wires: Wires) -> None:
     for _ in range(2):
         await wires.round()
-    before = wires.node(2).view.hearsay.sequence(ONE.address)
+    before = wires.node(2).talk.hearsay.sequence(ONE.address)
     again = wires.start(ONE)
-    again.view._sequence = 0  # Its clock was set back by decades.
+    again.talk._sequence = 0  # Its clock was set back by decades.
     await again.look_up()
     wires.running[ONE.address] = 9
     for _ in range(8):
         await wires.round()
 
-    assert wires.node(2).view.hearsay.sequence(ONE.address) > before
+    assert wires.node(2).talk.hearsay.sequence(ONE.address) > before
     assert running(wires, 2, of=1) == 9
 
 
@@ -80,15 +80,15 @@ async def test_a_dead_node_is_out_and_comes_back(wires: Wires) -> None:
     wires.down.add(THREE.address)
     for _ in range(3):
         await wires.round()
-    assert all(wires.node(at).view.is_suspected(THREE.address, wires.now) for at in (1, 2))
+    assert all(wires.node(at).talk.is_suspected(THREE.address, wires.now) for at in (1, 2))
     for _ in range(4):
         await wires.round()
-    assert all(wires.node(at).view.is_gone(THREE.address, wires.now) for at in (1, 2))
+    assert all(wires.node(at).talk.is_gone(THREE.address, wires.now) for at in (1, 2))
 
     wires.down.clear()
     for _ in range(8):
         await wires.round()
-    assert not any(wires.node(at).view.is_suspected(THREE.address, wires.now) for at in (1, 2))
+    assert not any(wires.node(at).talk.is_suspected(THREE.address, wires.now) for at in (1, 2))
 
 
 # ------------------------------------------------------------------------------------------------- refusals
@@ -149,7 +149,7 @@ async def test_a_forged_status_ends_the_message(wires: Wires) -> None:
     forged = said_by(THREE, sequence=99, signer=ONE)
     await wires.node(2).answer(*message(ONE, TWO, 1, [said_by(ONE), forged, said_by(THREE)]))
 
-    hearsay = wires.node(2).view.hearsay
+    hearsay = wires.node(2).talk.hearsay
     assert hearsay.sequence(ONE.address) == 1
     assert hearsay.sequence(THREE.address) == -1
 
@@ -170,7 +170,7 @@ async def test_a_broken_frame_ends_the_message(wires: Wires, rest: bytes) -> Non
     body = b"\0" + write_frame(said_by(ONE)) + rest + write_frame(said_by(THREE))
     await wires.node(2).answer(*message(ONE, TWO, 1, body=body))
 
-    hearsay = wires.node(2).view.hearsay
+    hearsay = wires.node(2).talk.hearsay
     assert (hearsay.sequence(ONE.address), hearsay.sequence(THREE.address)) == (1, -1)
 
 
@@ -184,7 +184,7 @@ async def test_an_older_status_changes_nothing(wires: Wires) -> None:
 async def test_a_status_of_an_offer_that_the_chain_does_not_know_is_left_out(wires: Wires) -> None:
     await wires.node(2).answer(*message(ONE, TWO, 1, [said_by(key_of(9)), said_by(ONE)]))
 
-    hearsay = wires.node(2).view.hearsay
+    hearsay = wires.node(2).talk.hearsay
     assert (hearsay.sequence(key_of(9).address), hearsay.sequence(ONE.address)) == (-1, 1)
 
 
@@ -200,7 +200,7 @@ async def test_a_payer_s_rating_reaches_all(wires: Wires) -> None:
     for _ in range(3):
         await wires.round()
 
-    assert len(wires.node(2).view.hearsay.rated(THREE.address)) == 1
+    assert len(wires.node(2).talk.hearsay.rated(THREE.address)) == 1
 
 
 async def test_a_rating_by_a_key_that_its_payer_never_let_spend_counts_nowhere(wires: Wires) -> None:
@@ -211,11 +211,11 @@ async def test_a_rating_by_a_key_that_its_payer_never_let_spend_counts_nowhere(w
 
     wires.node(1).take_rating(rating_frame(payer, THREE, session=thief, sequence=99))
     await wires.round()
-    assert wires.node(1).view.hearsay.rated(THREE.address) == []
+    assert wires.node(1).talk.hearsay.rated(THREE.address) == []
 
     wires.node(1).take_rating(rating_frame(payer, THREE, session=session))
     await wires.round()
-    assert len(wires.node(1).view.hearsay.rated(THREE.address)) == 1
+    assert len(wires.node(1).talk.hearsay.rated(THREE.address)) == 1
 
 
 async def test_a_channel_is_looked_up_once(wires: Wires) -> None:
@@ -227,7 +227,7 @@ async def test_a_channel_is_looked_up_once(wires: Wires) -> None:
         wires.now += 20_000
 
     assert wires.looked_up == 1
-    assert wires.node(1).view.hearsay.rated(THREE.address)[0].said.sequence == 3
+    assert wires.node(1).talk.hearsay.rated(THREE.address)[0].said.sequence == 3
 
 
 async def test_a_rating_waits_until_its_channel_is_mined(wires: Wires) -> None:
@@ -235,17 +235,17 @@ async def test_a_rating_waits_until_its_channel_is_mined(wires: Wires) -> None:
     wires.payers.add(payer.address)
     assert wires.node(1).take_rating(rating_frame(payer, THREE, session=session))
     await wires.node(1).confirming.look()
-    assert wires.node(1).view.hearsay.rated(THREE.address) == []
+    assert wires.node(1).talk.hearsay.rated(THREE.address) == []
 
     wires.sessions[payer.address] = {session.address}
     wires.now += 10_000
     await wires.node(1).confirming.look()
-    assert len(wires.node(1).view.hearsay.rated(THREE.address)) == 1
+    assert len(wires.node(1).talk.hearsay.rated(THREE.address)) == 1
 
 
 async def test_who_never_deposited_rates_nobody(wires: Wires) -> None:
     assert not wires.node(1).take_rating(rating_frame(key_of(50), THREE))
-    assert wires.node(1).view.hearsay.rated(THREE.address) == []
+    assert wires.node(1).talk.hearsay.rated(THREE.address) == []
 
 
 async def test_who_was_never_served_rates_nobody(wires: Wires) -> None:
@@ -269,7 +269,7 @@ async def test_a_provider_that_names_key_after_key_parts_nobody(wires: Wires) ->
         await node.look_up()
         said = [said_by(cheat, sequence=1 + turn, signer=key)]
         await node.answer(*message(key, first, 1 + turn, said, sender=cheat))
-        assert node.view.hearsay.sequence(cheat.address) == 1 + turn
+        assert node.talk.hearsay.sequence(cheat.address) == 1 + turn
         await wires.round()
         for number in (1, 2, 3):
             await wires.node(number).look_up()

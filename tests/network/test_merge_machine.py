@@ -153,10 +153,10 @@ class Merging(RuleBasedStateMachine):
 
     def is_out(self, node: int, about: int) -> bool:
         """Suspected, or never heard of."""
-        view = self.network.nodes[node]
-        if view.hearsay.sequence(provider(about)) < 0:
+        talk = self.network.nodes[node]
+        if talk.hearsay.sequence(provider(about)) < 0:
             return about not in self.network.alive
-        return node != about and view.is_suspected(provider(about), self.network.now)
+        return node != about and talk.is_suspected(provider(about), self.network.now)
 
 
 Merging.TestCase.settings = settings(settings.get_profile("steady"), max_examples=40, stateful_step_count=40)

@@ -43,7 +43,7 @@ async def origin(world: World) -> AsyncIterator[Opened]:
 
         def made(own: FakeProvider, **options: Any) -> Origin:
             avoids = frozenset({own.key.address})
-            session = world.session(policy=cheapest, avoids=avoids, **options)
+            session = world.session(rule=cheapest, avoids=avoids, **options)
             buyer = Origin(session, provider=own.key.address)
             stack.push_async_callback(buyer.aclose)
             return buyer
@@ -59,7 +59,7 @@ async def test_an_answer_is_bought_of_another_and_paid(world: World, origin: Ope
     own, other = world.provider(price=1), world.provider(price=100)
     buyer = origin(own)
     await buyer.look()
-    assert (buyer.prospect(REQUEST, wishes()).sellers, buyer.models()) == (1, [MODEL])
+    assert (buyer.prospect(REQUEST, wishes()).providers, buyer.models()) == (1, [MODEL])
     answer = await bought(buyer)
     assert answer is not None
     assert answer.content is not None
@@ -75,7 +75,7 @@ async def test_nothing_is_bought_of_oneself(world: World, origin: Opened) -> Non
     own = world.provider(price=1)
     buyer = origin(own)
     await buyer.look()
-    assert (buyer.prospect(REQUEST, wishes()).sellers, buyer.models()) == (0, [])
+    assert (buyer.prospect(REQUEST, wishes()).providers, buyer.models()) == (0, [])
     assert await bought(buyer) is None
     assert await bought(buyer, stream=True) is None
     assert (own.worked, buyer.bought) == (0, 0)
@@ -86,18 +86,18 @@ async def test_nothing_is_bought_of_oneself_whatever_a_user_wishes(world: World,
     buyer = origin(own)
     await buyer.look()
     for wish in ({"sort": "price"}, {"only": ["0x" + own.key.address.hex()]}):
-        assert buyer.prospect(REQUEST, wishes(provider=wish)).sellers == 0
+        assert buyer.prospect(REQUEST, wishes(provider=wish)).providers == 0
         assert await bought(buyer, provider=wish) is None
     assert own.worked == 0
 
 
-async def test_a_seller_that_the_request_forbids_is_none(world: World, origin: Opened) -> None:
+async def test_a_provider_that_the_request_forbids_is_none(world: World, origin: Opened) -> None:
     own, other = world.provider(price=1), world.provider(price=100)
     buyer = origin(own)
     await buyer.look()
     ignored = {"ignore": ["0x" + other.key.address.hex()]}
-    assert buyer.prospect(REQUEST, wishes(provider=ignored)).sellers == 0
-    assert buyer.prospect(REQUEST, Wishes(models=("none", MODEL), steering=wishes().steering)).sellers == 1
+    assert buyer.prospect(REQUEST, wishes(provider=ignored)).providers == 0
+    assert buyer.prospect(REQUEST, Wishes(models=("none", MODEL), steering=wishes().steering)).providers == 1
 
 
 async def test_a_stream_is_passed_on_as_it_comes(world: World, origin: Opened) -> None:

@@ -79,10 +79,10 @@ def test_it_is_told_of_the_engine_the_market_and_the_account() -> None:
     policy = Says(True)
     elsewhere = Pace(0.1, 0.01)
     engine = Engine(speed=SPEED)
-    assert made(policy, engine).offloads(OWN, elsewhere=elsewhere, sellers=3, balance=Atoms(9))
+    assert made(policy, engine).offloads(OWN, elsewhere=elsewhere, providers=3, balance=Atoms(9))
     (state,) = policy.told
     expected = pace(SPEED, engine.load(), input_tokens=100, output_tokens=50)
-    assert (state.here, state.elsewhere, state.sellers, state.balance) == (expected, elsewhere, 3, 9)
+    assert (state.here, state.elsewhere, state.providers, state.balance) == (expected, elsewhere, 3, 9)
     assert (state.room, state.usage, state.load.running, state.now) == (4, 0.5, 3, 7)
 
 
@@ -106,7 +106,7 @@ def test_what_is_no_decision_leaves_it_to_the_default(nonsense: object) -> None:
     participation = made(Says(nonsense))
     assert participation.accepts(OWN) is True
     if nonsense is not None:
-        assert participation.offloads(OWN, elsewhere=None, sellers=1) is False
+        assert participation.offloads(OWN, elsewhere=None, providers=1) is False
 
 
 @pytest.mark.parametrize(

@@ -45,24 +45,24 @@ def test_paid_work_is_taken_while_there_is_room() -> None:
     ],
 )
 def test_what_the_market_does_sooner_is_bought(here: Pace, elsewhere: Pace, buys: bool) -> None:
-    assert ByLoad().offload(OWN, state(here=here, elsewhere=elsewhere, sellers=3)) is buys
+    assert ByLoad().offload(OWN, state(here=here, elsewhere=elsewhere, providers=3)) is buys
 
 
 def test_a_request_without_a_limit_is_taken_for_a_typical_one() -> None:
-    slow_after_the_first = state(here=Pace(0.1, 0.1), elsewhere=Pace(0.1, 0.01), sellers=1)
+    slow_after_the_first = state(here=Pace(0.1, 0.1), elsewhere=Pace(0.1, 0.01), providers=1)
     assert ByLoad().offload(replace(OWN, output_tokens=None), slow_after_the_first)
     assert not ByLoad().offload(replace(OWN, output_tokens=Tokens(5)), slow_after_the_first)
 
 
 def test_where_no_time_is_known_the_engine_s_room_decides() -> None:
-    assert not ByLoad().offload(OWN, state(sellers=1))
-    assert ByLoad().offload(OWN, state(sellers=1, room=0))
-    assert ByLoad().offload(OWN, state(sellers=1, own_waiting=1))
+    assert not ByLoad().offload(OWN, state(providers=1))
+    assert ByLoad().offload(OWN, state(providers=1, room=0))
+    assert ByLoad().offload(OWN, state(providers=1, own_waiting=1))
 
 
 @pytest.mark.parametrize("policy", [ByLoad(), Paper(queue_frequency=1.0)])
 def test_nothing_is_bought_of_nobody(policy: ByLoad | Paper) -> None:
-    swamped = state(here=Pace(99, 1), elsewhere=Pace(0.1, 0.001), sellers=0, room=0, usage=1.0)
+    swamped = state(here=Pace(99, 1), elsewhere=Pace(0.1, 0.001), providers=0, room=0, usage=1.0)
     assert policy.offload(OWN, swamped) is False
 
 
@@ -170,18 +170,18 @@ def test_above_its_target_usage_it_takes_nothing() -> None:
 
 
 def test_below_its_target_usage_own_users_stay_at_home() -> None:
-    assert Paper(offload_frequency=1.0).offload(OWN, state(usage=0.69, sellers=3)) is False
+    assert Paper(offload_frequency=1.0).offload(OWN, state(usage=0.69, providers=3)) is False
 
 
 def test_above_it_they_are_sent_away_or_wait_or_are_asked_about_again() -> None:
-    full = state(usage=0.9, sellers=3)
+    full = state(usage=0.9, providers=3)
     assert Paper(offload_frequency=1.0).offload(OWN, full) is True
     assert Paper(offload_frequency=0.0, queue_frequency=1.0).offload(OWN, full) is False
     assert Paper(offload_frequency=0.0, queue_frequency=0.0).offload(OWN, full) is None
 
 
 def test_draws_have_the_frequency_that_was_chosen() -> None:
-    policy, full = Paper(accept_frequency=0.25), state(usage=0.9, sellers=1)
+    policy, full = Paper(accept_frequency=0.25), state(usage=0.9, providers=1)
     seeds = range(4_000)
     taken = sum(policy.accept(PAID, state(seed=seed)) for seed in seeds)
     answers = [policy.offload(OWN, replace(full, seed=seed)) for seed in seeds]

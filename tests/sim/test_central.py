@@ -8,7 +8,7 @@ from tallystick.protocol.speed import Load
 from tallystick.protocol.units import Tokens
 from tallystick_node.sim.central import (
     Central,
-    Rule,
+    Pick,
     Sight,
     greedy,
     least_requests,
@@ -68,7 +68,7 @@ def test_a_toll_spares_those_that_are_served() -> None:
 @pytest.mark.parametrize(
     "rule", [papers, least_requests, prefill_by_batch, strong, partial(greedy, toll=0.5)]
 )
-def test_of_a_crowd_each_sees_those_before_it_on_their_way(rule: Rule) -> None:
+def test_of_a_crowd_each_sees_those_before_it_on_their_way(rule: Pick) -> None:
     """A hundred at once: were they not seen before they arrive, all would go to one place."""
     world = World([NodeSpec(hardware=each) for each in twelve()], Central(rule), seed=1)
     result = world.run([Arrival(1.0, 0, 30_000, 50) for _ in range(100)], until=900)

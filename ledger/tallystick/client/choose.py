@@ -1,4 +1,4 @@
-"""Which provider a request goes to: candidates × request × policy → an ordering.
+"""Which provider a request goes to: candidates × request × rule → an ordering.
 
 Pure: the clock, the seed and what is known of providers come in. It opens no channel and sends nothing. Times
 are predictions and floats; money is only ever compared.
@@ -127,12 +127,12 @@ class Choice:
     """What is expected of it, by its own word; None: the rule expects nothing, and asks for no quote."""
 
 
-Policy = Callable[[Sequence[Candidate], Wanted], Sequence[Choice]]
+Rule = Callable[[Sequence[Candidate], Wanted], Sequence[Choice]]
 """Eligible candidates in, the order in which to try them out. Leaving one out is refusing it."""
 
 
 class Drawing:
-    """A policy that looks at a few of many candidates, and also where there may be none."""
+    """A rule that looks at a few of many candidates, and also where there may be none."""
 
     __slots__ = ()
 
@@ -294,15 +294,15 @@ class Ordering(Sequence[Choice]):
 def choose(
     candidates: Sequence[Candidate] | Known,
     wanted: Wanted,
-    policy: Policy,
+    rule: Rule,
     *,
     now: Timestamp,
     local: bool,
     avoided: Collection[Address] = frozenset(),
 ) -> Sequence[Choice]:
     """The candidates that may serve the request, in the order in which to try them: model by model, and those
-    that are said not to answer after all others of a model. What the caller wishes comes before the policy.
-    `local` as of `reachable_safely`. Of `Known`, no more are looked at than the policy asks for."""
+    that are said not to answer after all others of a model. What the caller wishes comes before the rule.
+    `local` as of `reachable_safely`. Of `Known`, no more are looked at than the rule asks for."""
     if not isinstance(candidates, Known):
         looked = {item.posted.offer_hash: item for item in candidates}
         candidates = Known.of((item.posted for item in candidates), lambda posted: looked[posted.offer_hash])
@@ -322,10 +322,10 @@ def choose(
     def ordered() -> Iterator[Choice]:
         for models in [wanted.models] if steering.across_models else [(model,) for model in wanted.models]:
             crowd = Crowd(known.offers(models), look)
-            if isinstance(policy, Drawing) or crowd:
-                yield from policy(crowd, wanted)
+            if isinstance(rule, Drawing) or crowd:
+                yield from rule(crowd, wanted)
             if crowd.suspected:
-                yield from policy(crowd.suspected, wanted)
+                yield from rule(crowd.suspected, wanted)
 
     chosen = Ordering(ordered())
     return (

@@ -18,7 +18,7 @@ from tallystick.chain.deployment import Deployment
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
 from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
-from tallystick.client.choose import Policy
+from tallystick.client.choose import Rule
 from tallystick.client.closing import ClosedChannel, close_channels
 from tallystick.client.drivers import Asynchronous, Blocking, run_asynchronous, run_blocking
 from tallystick.client.duel import Duel
@@ -81,7 +81,7 @@ class _Face:
         deployment: Deployment | Path | str | None = None,
         budget: Budget,
         home: Path | str | None = None,
-        policy: Policy = quoted,
+        rule: Rule = quoted,
         on_outcome: OutcomeListener | None = None,
         transactions: bool = False,
         durability: Durability = "process",
@@ -97,7 +97,7 @@ class _Face:
             deployment=deployment,
             budget=budget,
             home=home,
-            policy=policy,
+            rule=rule,
             on_outcome=on_outcome,
             transactions=transactions,
             durability=durability,
@@ -140,7 +140,7 @@ class Client(_Face):
         return sorted({posted.offer.model for posted in self.offers()})
 
     def offers(self, model: str | None = None) -> list[PostedOffer]:
-        """Those that hold now, as the policy orders them for a short question; raises ChainUnavailable."""
+        """Those that hold now, as the rule orders them for a short question; raises ChainUnavailable."""
         offers = run_blocking(self._session.pools, self._session.payer.listing.offers())
         return self._session.in_order(offers, model)
 

@@ -1,4 +1,4 @@
-"""What a payer makes of all that it knows of one provider: the candidate that its policy compares.
+"""What a payer makes of all that it knows of one provider: the candidate that its rule compares.
 
 Pure: what is heard, what is under way there and the time come in.
 """

@@ -13,7 +13,7 @@ from typing import Protocol
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.client.ask import Ask, affordable_limit, read_ask, worst_cost
 from tallystick.client.attempts import Attempt, Call, LostAttempts
-from tallystick.client.choose import Policy
+from tallystick.client.choose import Rule
 from tallystick.client.delivering import Delivery, Settler, Shown
 from tallystick.client.duelling import Duelling
 from tallystick.client.errors import AnswerCut, MalformedRequest, ProviderUnreachable
@@ -53,8 +53,8 @@ class Payer:
         listing: Listing,
         sender: Sender,
         clerk: Clerk,
-        policy: Policy,
-        view: Outlook,
+        rule: Rule,
+        outlook: Outlook,
         now: Callable[[], Milliseconds],
         on_outcome: OutcomeListener | None = None,
         tokenizers: Mapping[str, Recount] = MappingProxyType({}),
@@ -90,10 +90,10 @@ class Payer:
         self.record = Record()
         self.prospects = Prospects(
             listing=listing,
-            view=view,
+            outlook=outlook,
             record=self.record,
             evidence=purse.evidence,
-            policy=policy,
+            rule=rule,
             avoids=avoids,
             now=now,
             local=self.local,

@@ -1,4 +1,4 @@
-"""Who could serve a request now, in the order of the payer's policy.
+"""Who could serve a request now, in the order of the payer's rule.
 
 What there is to know: the offers on chain, what is heard of their providers, and what the payer knows itself
 (its record, and what it has under way there).
@@ -10,7 +10,7 @@ from dataclasses import replace
 from threading import Lock
 
 from tallystick.client.ask import Ask
-from tallystick.client.choose import Candidate, Choice, Known, Offers, Policy, Wanted, by_model, choose
+from tallystick.client.choose import Candidate, Choice, Known, Offers, Rule, Wanted, by_model, choose
 from tallystick.client.evidence import Evidence
 from tallystick.client.flow import Flow
 from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
@@ -63,10 +63,10 @@ class Prospects:
         self,
         *,
         listing: Listing,
-        view: Outlook,
+        outlook: Outlook,
         record: Record,
         evidence: Evidence,
-        policy: Policy,
+        rule: Rule,
         avoids: frozenset[Address],
         now: Callable[[], Milliseconds],
         local: bool,
@@ -75,10 +75,10 @@ class Prospects:
         """`local`: as of `reachable_safely`. `refresh` has the offers looked up anew, in the background."""
         self.underway = Underway(now)
         self.record = record
-        self.policy = policy
+        self.rule = rule
         self._avoids = avoids
         self._listing = listing
-        self._view = view
+        self._outlook = outlook
         self._evidence = evidence
         self._now = now
         self._local = local
@@ -123,7 +123,7 @@ class Prospects:
         if not others or self.foreseen(wanted):
             return None
         steering, unit = wanted.steering, self._listing.terms.unit
-        seen = [(choice.posted, self._view.seen(choice.posted)) for choice in others]
+        seen = [(choice.posted, self._outlook.seen(choice.posted)) for choice in others]
         wishes = [steering.unmet(posted, known, unit=unit) for posted, known in seen]
         return "order" if None in wishes else max(filter(None, wishes), key=STRICT.index)
 
@@ -145,14 +145,14 @@ class Prospects:
         return choose(
             Known(models, look),
             replace(wanted, minimum_stake=terms.minimum_stake, unit=terms.unit),
-            steered(self.policy, wanted.steering),
+            steered(self.rule, wanted.steering),
             now=Timestamp(self._now() // 1000),
             local=self._local,
             avoided=self._evidence.avoided() | self._avoids,
         )
 
     def _candidate(self, posted: PostedOffer, quoted: Mapping[Hash32, Pace]) -> Candidate:
-        seen = self._view.seen(posted)
+        seen = self._outlook.seen(posted)
         pending, tokens = self.underway.since(
             posted.offer.provider, None if seen.status is None else seen.age_ms + UNHEARD_MS
         )

@@ -1,4 +1,4 @@
-"""The rules by which a payer may choose: each orders candidates, and is a `Policy`.
+"""The rules by which a payer may choose: each orders candidates, and is a `Rule`.
 
 `quoted` is the default: price, predicted time and what a request costs others, weighed against each other.
 The others order by one thing alone. All are pure: chance comes from the request's seed, and no order of
@@ -17,7 +17,7 @@ from tallystick.client.choose import (
     Crowd,
     Drawing,
     Ordering,
-    Policy,
+    Rule,
     Wanted,
     drawn,
     expected_cost,
@@ -51,7 +51,7 @@ class StakeWeighted(Drawing):
         return [Choice(posted=candidate.posted) for candidate in some]
 
 
-stake_weighted: Final[Policy] = StakeWeighted()
+stake_weighted: Final[Rule] = StakeWeighted()
 
 
 def fastest(candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
@@ -246,9 +246,9 @@ class Quoted(Drawing):
         return (ratio if ratio < 1.0 else 1.0) * own + taken, ratio * own + taken
 
 
-quoted: Final[Policy] = Quoted()
+quoted: Final[Rule] = Quoted()
 
-RULES: Final[Mapping[str, Policy]] = {
+RULES: Final[Mapping[str, Rule]] = {
     "quoted": quoted,
     "cheapest": cheapest,
     "fastest": fastest,
@@ -257,8 +257,8 @@ RULES: Final[Mapping[str, Policy]] = {
 """By the names that configurations use."""
 
 
-def steered(policy: Policy, steering: Steering) -> Policy:
-    """What the caller would have candidates sorted by; the payer's own policy where it does not say."""
+def steered(rule: Rule, steering: Steering) -> Rule:
+    """What the caller would have candidates sorted by; the payer's own rule where it does not say."""
     match steering.sort:
         case "price":
             return cheapest
@@ -267,7 +267,7 @@ def steered(policy: Policy, steering: Steering) -> Policy:
         case "latency":
             return soonest
         case None:
-            return policy
+            return rule
 
 
 # -------------------------------------------------------------------------------------------- what they share

@@ -15,7 +15,7 @@ from tallystick.chain.market import Market
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender as TransactionSender
 from tallystick.client.budget import Budget
-from tallystick.client.choose import Candidate, Policy, Wanted
+from tallystick.client.choose import Candidate, Rule, Wanted
 from tallystick.client.clerk import Clerk, Closer
 from tallystick.client.duel import Duel
 from tallystick.client.duelling import Duelling
@@ -43,19 +43,19 @@ def open_session(
     deployment: Deployment | Path | str | None = None,
     budget: Budget,
     home: Path | str | None = None,
-    policy: Policy = quoted,
+    rule: Rule = quoted,
     on_outcome: OutcomeListener | None = None,
     transactions: bool = False,
     durability: Durability = "process",
     tokenizers: Mapping[str, Path | str] = MappingProxyType({}),
-    view: Outlook | None = None,
+    outlook: Outlook | None = None,
     continues: bool = False,
     hedges: bool = False,
     duel: Duel | None = None,
     avoids: frozenset[Address] = frozenset(),
 ) -> "Session":
-    """What `transport` and the clients share; arguments and errors as of `transport`. `view`: what is heard
-    of providers, for who hears it anyway. Of `avoids` nothing is bought, whatever a request wishes."""
+    """What `transport` and the clients share; arguments and errors as of `transport`. `outlook`: what is
+    heard of providers, for who hears it anyway. Of `avoids` nothing is bought, whatever a request wishes."""
     recounts = load_tokenizers(tokenizers)
     folder = Home.at(home)
     if not isinstance(deployment, Deployment):
@@ -69,14 +69,14 @@ def open_session(
         domain=deployment.domain,
         budget=budget,
         home=folder,
-        policy=policy,
+        rule=rule,
         on_outcome=on_outcome,
         closing=node.close,
         closer=market if transactions else None,
         opened=lambda: opened_by(market, wallet.address),
         durability=durability,
         tokenizers=recounts,
-        view=view,
+        outlook=outlook,
         continues=continues,
         hedges=hedges,
         duel=duel,
@@ -97,7 +97,7 @@ class Session:
         domain: Domain,
         budget: Budget,
         home: Home,
-        policy: Policy = quoted,
+        rule: Rule = quoted,
         on_outcome: OutcomeListener | None = None,
         pools: Pools | None = None,
         now: Callable[[], Milliseconds] | None = None,
@@ -109,11 +109,11 @@ class Session:
         continues: bool = False,
         hedges: bool = False,
         duel: Duel | None = None,
-        view: Outlook | None = None,
+        outlook: Outlook | None = None,
         avoids: frozenset[Address] = frozenset(),
         sighted: bool = False,
     ):
-        """`sighted`: what gateways tell of one another is looked up, where no other `view` is given."""
+        """`sighted`: what gateways tell of one another is looked up, where no other `outlook` is given."""
         now = now or _now
         self.pools = pools or Pools()
         self.purse = Purse(
@@ -125,14 +125,14 @@ class Session:
         self.clerk = Clerk(self.pools, closer=closer)
         self.duelling = None if duel is None else Duelling(self.pools, duel)
         listing = Listing(directory, now)
-        self.sight = sight = self._sight(listing, chain, domain) if sighted and view is None else None
+        self.sight = sight = self._sight(listing, chain, domain) if sighted and outlook is None else None
         self.payer = Payer(
             purse=self.purse,
             listing=listing,
             sender=Sender(purse=self.purse, wallet=wallet, chain=chain, listing=listing, now=now),
             clerk=self.clerk,
-            policy=policy,
-            view=view or sight or Unsighted(),
+            rule=rule,
+            outlook=outlook or sight or Unsighted(),
             now=now,
             on_outcome=on_outcome,
             tokenizers=tokenizers,
@@ -153,12 +153,12 @@ class Session:
         return Sight(pools=self.pools, listing=listing, chain=chain, domain=domain, local=local)
 
     def in_order(self, offers: Sequence[PostedOffer], model: str | None) -> list[PostedOffer]:
-        """Those of the model, or of each, as the policy orders them for a short question."""
+        """Those of the model, or of each, as the rule orders them for a short question."""
         ordered: list[PostedOffer] = []
         for name in sorted({posted.offer.model for posted in offers} if model is None else {model}):
             same = [Candidate(posted=posted) for posted in offers if posted.offer.model == name]
             question = Wanted(model=name, input_tokens=Tokens(256), output_tokens=None, seed=0)
-            ordered += [choice.posted for choice in self.payer.prospects.policy(same, question)]
+            ordered += [choice.posted for choice in self.payer.prospects.rule(same, question)]
         return ordered
 
     @property

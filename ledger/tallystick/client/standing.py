@@ -23,7 +23,7 @@ _LONGER: Final = 1.6
 
 
 class Standing:
-    """A round begins with all that are not out, in the policy's order, and ends where one serves, where all
+    """A round begins with all that are not out, in the rule's order, and ends where one serves, where all
     were tried, or where what one said changes the order."""
 
     __slots__ = ("_pause_s", "again", "gone", "haggling", "last", "patience")

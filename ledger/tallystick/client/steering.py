@@ -60,7 +60,7 @@ class Steering:
     quantizations: frozenset[str] = frozenset()
     """One of these; empty: any."""
     sort: Sort | None = None
-    """By this alone, and not by the payer's policy."""
+    """By this alone, and not by the payer's rule."""
     across_models: bool = False
     """All models' candidates are ordered together, not model by model."""
     input_price: Fraction | None = None

@@ -17,7 +17,7 @@ from tallystick.chain.keys import Keystore
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
 from tallystick.client.attempts import Call
 from tallystick.client.budget import Budget
-from tallystick.client.choose import Policy
+from tallystick.client.choose import Rule
 from tallystick.client.drivers import Asynchronous, Blocking
 from tallystick.client.duel import Duel
 from tallystick.client.errors import AnswerCut, AnswerLost, MalformedRequest, ProviderRefused
@@ -43,7 +43,7 @@ def transport(
     deployment: Deployment | Path | str | None = None,
     budget: Budget,
     home: Path | str | None = None,
-    policy: Policy = quoted,
+    rule: Rule = quoted,
     on_outcome: OutcomeListener | None = None,
     transactions: bool = False,
     durability: Durability = "process",
@@ -67,7 +67,7 @@ def transport(
     home :
         Folder that holds the purse (channels, receipts, what is left of the budget) and the deployment; the
         same that `tally` uses. By default `~/.tallystick`.
-    policy :
+    rule :
         Which provider first; by default `quoted`, which weighs price and time, and is `cheapest` where
         nothing is known of anybody.
     on_outcome :
@@ -109,7 +109,7 @@ def transport(
             deployment=deployment,
             budget=budget,
             home=home,
-            policy=policy,
+            rule=rule,
             on_outcome=on_outcome,
             transactions=transactions,
             durability=durability,

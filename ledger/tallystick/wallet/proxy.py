@@ -66,5 +66,5 @@ def proxy(
         port=port,
         api_key_file=api_key_file,
         tokenizers=tokenizer or (),
-        manner=Manner(rule=rule, continues=continues, hedges=hedges),
+        manner=Manner(rule_name=rule, continues=continues, hedges=hedges),
     )

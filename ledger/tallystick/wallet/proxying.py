@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from tallystick.client.budget import Budget
-from tallystick.client.choose import Policy
+from tallystick.client.choose import Rule
 from tallystick.client.proxy import Door, Proxy
 from tallystick.client.rules import RULES
 from tallystick.client.spending import Share
@@ -24,15 +24,15 @@ from tallystick.wallet.view import Course, View, lines
 class Manner:
     """How a proxy buys, unless a request says otherwise."""
 
-    rule: str
+    rule_name: str
     continues: bool
     hedges: bool
 
     @property
-    def policy(self) -> Policy:
-        if self.rule not in RULES:
-            raise typer.BadParameter(f"There is no rule {self.rule!r}: write one of {', '.join(RULES)}.")
-        return RULES[self.rule]
+    def rule(self) -> Rule:
+        if self.rule_name not in RULES:
+            raise typer.BadParameter(f"There is no rule {self.rule_name!r}: write one of {', '.join(RULES)}.")
+        return RULES[self.rule_name]
 
 
 def proxied(
@@ -60,7 +60,7 @@ def proxied(
         raise AmountError("A proxy that may spend nothing buys nothing.")
     door = Door(key=desk.proxy_key(api_key_file))
     door.require_safe(host)
-    policy, folders = manner.policy, _folders(tokenizers)
+    rule, folders = manner.rule, _folders(tokenizers)
     with open_purse(desk) as purse:
         before, _ = purse.spending()
     paying = transport(
@@ -69,7 +69,7 @@ def proxied(
         deployment=desk.deployment,
         budget=Budget(total=before + budget, per_request=min(most, budget)),
         home=desk.settings.home,
-        policy=policy,
+        rule=rule,
         tokenizers=folders,
         continues=manner.continues,
         hedges=manner.hedges,

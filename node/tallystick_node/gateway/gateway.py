@@ -50,7 +50,7 @@ from tallystick_node.gateway.errors import (
 )
 from tallystick_node.gateway.grants import Grants
 from tallystick_node.gateway.metering import Meter
-from tallystick_node.gateway.promises import Claims, Promises, Said
+from tallystick_node.gateway.promises import Claims, Expectation, Promises
 from tallystick_node.gateway.relay import Running
 from tallystick_node.gateway.restoring import Restorer
 from tallystick_node.gateway.tab import Tab
@@ -116,12 +116,12 @@ class Gateway:
         return credential
 
     async def admit(
-        self, credential: Credential, body: bytes, said: Said | None = None
+        self, credential: Credential, body: bytes, expectation: Expectation | None = None
     ) -> Running | StoredAnswer:
         """A new request to be served, one that runs already, or the answer to one that has ended.
 
-        A new one is reserved for and saved, together with the voucher that came with it. `said`: what its
-        payer says of the time that it may take.
+        A new one is reserved for and saved, together with the voucher that came with it. `expectation`: what
+        its payer says of the time that it may take.
 
         Raises
         ------
@@ -139,17 +139,17 @@ class Gateway:
             return known
         if credential.fetch:
             raise AnswerUnknown("There is no answer under this nonce.", actual=nonce)
-        self._require_ready(said)
+        self._require_ready(expectation)
         ask = Ask.read(body)
         offer = self.books.offer(credential.offer_hash, ask.model)
         within = bounds(offer, ask)
-        self.promises.require_taken(said, ask)
+        self.promises.require_taken(expectation, ask)
         acknowledged = self.books.acknowledge(tab, voucher)
         account, unsecured = self.books.account(tab), self.limits.unsecured
         decision = admit(account, tab, offer, within, streamed=ask.streamed, unsecured_limit=unsecured)
         promise = None
-        if said is not None and isinstance(decision, Serve):
-            promise = await self._promised(acknowledged, said, tab, ask, credential.offer_hash, hashed)
+        if expectation is not None and isinstance(decision, Serve):
+            promise = await self._promised(acknowledged, expectation, tab, ask, credential.offer_hash, hashed)
         changes: list[Change] = []
         if not tab.kept and not isinstance(decision, Refuse):
             changes.append(self.books.saved(tab))
@@ -184,7 +184,7 @@ class Gateway:
     async def _promised(
         self,
         acknowledged: VoucherSaved | None,
-        said: Said,
+        expectation: Expectation,
         tab: Tab,
         ask: Ask,
         offer_hash: Hash32,
@@ -192,7 +192,7 @@ class Gateway:
     ) -> str | None:
         """The quote; raises Bounced or QuoteError, when nothing is kept but the voucher."""
         try:
-            return self.promises.weigh(said, tab, ask, offer_hash, hashed)
+            return self.promises.weigh(expectation, tab, ask, offer_hash, hashed)
         except (Bounced, QuoteError):
             if acknowledged is not None:
                 await self.books.store.save(acknowledged)
@@ -231,7 +231,7 @@ class Gateway:
             raise AnswerDropped("The answer is acknowledged, and no longer kept.", actual=nonce)
         return known
 
-    def _require_ready(self, said: Said | None) -> None:
+    def _require_ready(self, expectation: Expectation | None) -> None:
         if self.draining:
             raise Draining("The node is shutting down.")
         if self.key_revoked:
@@ -243,7 +243,7 @@ class Gateway:
                 required=self.limits.minimum_stake,
                 actual=self.staked,
             )
-        self.promises.require_room(said)
+        self.promises.require_room(expectation)
 
     def require_chain(self) -> None:
         """What the chain says is fresh and undisputed; raises ChainDisputed or

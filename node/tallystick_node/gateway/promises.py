@@ -28,7 +28,8 @@ from tallystick_node.gateway.relay import Running
 from tallystick_node.gateway.tab import Tab
 from tallystick_node.network.policies import Request
 
-Said = Expected | Redeemed
+Expectation = Expected | Redeemed
+"""What a payer says of the time that its request is to take."""
 
 
 class Beside(Protocol):
@@ -165,17 +166,17 @@ class Promises:
 
     # ------------------------------------------------------------------------------------------- promising
 
-    def require_room(self, said: Said | None) -> None:
+    def require_room(self, expectation: Expectation | None) -> None:
         """Raises Busy. Whoever redeems a quote has room already, or will be told that it has not."""
-        if isinstance(said, Redeemed):
+        if isinstance(expectation, Redeemed):
             return
         if not self.free():
             raise Busy("As many requests run as this node allows.", required=self._most, actual=self._most)
 
-    def require_taken(self, said: Said | None, ask: Ask) -> None:
+    def require_taken(self, expectation: Expectation | None, ask: Ask) -> None:
         """The node's policy, and its own users, let it be taken; what was promised is. Raises Busy or
         Declined."""
-        if self.beside is None or isinstance(said, Redeemed):
+        if self.beside is None or isinstance(expectation, Redeemed):
             return
         limit = None if ask.max_tokens is None else Tokens(ask.max_tokens * ask.choices)
         self.beside.require_taken(
@@ -187,7 +188,9 @@ class Promises:
             )
         )
 
-    def weigh(self, said: Said, tab: Tab, ask: Ask, offer_hash: Hash32, hashed: Hash32) -> str | None:
+    def weigh(
+        self, expectation: Expectation, tab: Tab, ask: Ask, offer_hash: Hash32, hashed: Hash32
+    ) -> str | None:
         """The quote under which a request is taken, as it goes over the wire; None: nothing is known of the
         engine yet, and nothing promised.
 
@@ -199,10 +202,10 @@ class Promises:
             What it redeems holds no room for it.
         """
         estimate = self._estimate(ask, ask.size)
-        if isinstance(said, Redeemed):
+        if isinstance(expectation, Redeemed):
             redeemed = self._pledges.redeem(
                 tab.channel.key.payer,
-                said.quote,
+                expectation.quote,
                 channel_id=tab.id,
                 offer_hash=offer_hash,
                 estimate=estimate,
@@ -210,12 +213,12 @@ class Promises:
             )
             size = Size(input_tokens=redeemed.input_tokens, output_tokens=redeemed.output_tokens)
             return quote_text(self._quoted(tab, offer_hash, size, redeemed.pace, hashed))
-        size = plausible(said.size, estimate)
+        size = plausible(expectation.size, estimate)
         fresh = self._fresh(size)
         if fresh is None:
             return None
         quoted = self._quoted(tab, offer_hash, size, fresh, hashed)
-        if not said.tolerates(fresh):
+        if not expectation.tolerates(fresh):
             raise Bounced("It would take longer here than is expected.", quote=quoted)
         return quote_text(quoted)
 

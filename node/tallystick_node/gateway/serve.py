@@ -146,7 +146,7 @@ class Node:
             intake=Intake(IntakePolicy(body=limits.body, total=limits.bodies, seconds=limits.body_s)),
             engine_models=config.engine.models,
             network=NetworkRoutes(self.gossiper) if config.network.gossip else None,
-            own=self.own_accord.open(self.gossiper.view.hearsay if config.network.gossip else None),
+            own=self.own_accord.open(self.gossiper.talk.hearsay if config.network.gossip else None),
         )
 
     def _gossiper(self, *, local: bool) -> Gossiper:

@@ -1,4 +1,4 @@
-"""Gossip: rounds of messages to a few peers, and answers to theirs. What is said is `View`'s decision, and
+"""Gossip: rounds of messages to a few peers, and answers to theirs. What is said is `Talk`'s decision, and
 what is believed `Hearsay`'s; here are clock, chance, keys and the network."""
 
 import asyncio
@@ -30,9 +30,9 @@ from tallystick.protocol.wire import read_envelope, write_envelope
 from tallystick_node.network.confirming import Confirming
 from tallystick_node.network.posting import PeerRefused, PeerSilent
 from tallystick_node.network.roster import Peer, Roster, roster_of
+from tallystick_node.network.talk import Talk
 from tallystick_node.network.telling import Telling
 from tallystick_node.network.turns import Turns
-from tallystick_node.network.view import View
 
 ROUND_S: Final = 1.0
 ROSTER_S: Final = 5.0
@@ -102,9 +102,9 @@ class Gossiper:
         self._node = node
         self._post = post
         self._now = now
-        self.view = View(node.provider)
-        self.view.begin(time.time_ns() // 1_000_000)
-        self.telling = Telling(self.view.hearsay, lambda: self.view.roster, now)
+        self.talk = Talk(node.provider)
+        self.talk.begin(time.time_ns() // 1_000_000)
+        self.telling = Telling(self.talk.hearsay, lambda: self.talk.roster, now)
         self._turns = Turns()
         self.confirming = Confirming(node.channels, self._confirmed, now)
         self._named: set[tuple[Address, Address]] = set()
@@ -150,7 +150,7 @@ class Gossiper:
         except ChainError as error:
             log.warning("roster.failed", code=error.code)
             return
-        self.view.learn(roster)
+        self.talk.learn(roster)
         self._turns.keep(roster.peers)
         self._named = {named for named in self._named if named[0] in roster.peers}
         self._numbers = {peer: number for peer, number in self._numbers.items() if peer in roster.peers}
@@ -167,10 +167,10 @@ class Gossiper:
         """Speaks, and begins to call a few peers: the calls. One that was called before and has not answered
         yet is not called again."""
         now = self._now()
-        for status in self.view.due(self._node.statuses(), now):
-            model = self.view.roster.peers[self._node.provider].models[status.offer_hash]
-            self.view.take(said_status(sign(status, self._node.domain, self._node.key), model), now)
-        for peer in self.view.targets(now, random.random):
+        for status in self.talk.due(self._node.statuses(), now):
+            model = self.talk.roster.peers[self._node.provider].models[status.offer_hash]
+            self.talk.take(said_status(sign(status, self._node.domain, self._node.key), model), now)
+        for peer in self.talk.targets(now, random.random):
             if peer.provider not in self._calling:
                 task = asyncio.create_task(self.call(peer))
                 self._calling[peer.provider] = task
@@ -184,7 +184,7 @@ class Gossiper:
 
     async def call(self, peer: Peer) -> None:
         """One exchange that this node begins."""
-        told = self.view.message(peer.provider, self._now())
+        told = self.talk.message(peer.provider, self._now())
         body = write_body(b"", told)
         number = max(self._numbers.get(peer.provider, 0) + 1, time.time_ns() // 1_000)
         self._numbers[peer.provider] = number
@@ -203,8 +203,8 @@ class Gossiper:
         else:
             self.received += len(header) + len(answer)
             if gossip.message.number == number:
-                was_away = self.view.is_gone(peer.provider, self._now())
-                self.view.answered(peer.provider, self._now())
+                was_away = self.talk.is_gone(peer.provider, self._now())
+                self.talk.answered(peer.provider, self._now())
                 await self._hear(peer.provider, answer, told)
                 if self._catching_up is None or (was_away and self._now() - self._catching_up > CATCH_UP_MS):
                     await self._catch_up(peer)
@@ -227,9 +227,9 @@ class Gossiper:
 
     def _accuse(self, provider: Address) -> None:
         now = self._now()
-        suspicion = self.view.failed(provider, now)
+        suspicion = self.talk.failed(provider, now)
         if suspicion is not None:
-            self.view.take(said_suspicion(sign(suspicion, self._node.domain, self._node.key)), now)
+            self.talk.take(said_suspicion(sign(suspicion, self._node.domain, self._node.key)), now)
 
     def _heed(self, provider: Address, refused: PeerRefused) -> None:
         """A peer that remembers a later number than this node does, after a restart with an earlier clock."""
@@ -275,7 +275,7 @@ class Gossiper:
         signed = read_envelope(header or "", Gossip)
         gossip, now = signed.message, self._now()
         self._require_ours(gossip, body)
-        peer = self.view.roster.peers.get(gossip.sender)
+        peer = self.talk.roster.peers.get(gossip.sender)
         if peer is None or gossip.sender == self._node.provider:
             self._stranger.set()
             raise PeerUnknown("Nobody offers anything on chain under this address.")
@@ -284,7 +284,7 @@ class Gossiper:
         self._turns.spend(gossip.sender, gossip.number, now)
         self.received += len(header or "") + len(body)
         heard = await self._hear(gossip.sender, body, ())
-        told = self.view.message(gossip.sender, self._now(), known=heard.same, behind=heard.behind)
+        told = self.talk.message(gossip.sender, self._now(), known=heard.same, behind=heard.behind)
         answer = write_body(bits(heard.flags), told)
         envelope = self._envelope(gossip.sender, gossip.number, answer)
         self.sent += len(envelope) + len(answer)
@@ -297,7 +297,7 @@ class Gossiper:
             answered, frames = read_body(body)
             for place, said in enumerate(told[: 8 * len(answered)]):
                 if is_set(answered, place):
-                    self.view.was_known(said.key)
+                    self.talk.was_known(said.key)
             for frame in frames:
                 checked += await self._taken(frame, heard, sender)
                 if heard.untimely == _BREATH:
@@ -330,8 +330,8 @@ class Gossiper:
 
     def _take(self, frame: Frame, heard: Reading, sender: Hashable, *, repeated: bool = True) -> bool:
         """Whether a signature was checked; raises FormatError or SignatureError. `sender`: as of `Raters`."""
-        view, now, message = self.view, self._now(), frame.message
-        key = view.roster.key_of(message)
+        talk, now, message = self.talk, self._now(), frame.message
+        key = talk.roster.key_of(message)
         if key is None:
             self._stranger.set()
             heard.flags.append(False)
@@ -339,19 +339,19 @@ class Gossiper:
         if isinstance(message, Rating) and not self._node.is_payer(message.payer):
             heard.flags.append(True)
             return False
-        if view.wants(key, message.sequence, frame.packed, now):
+        if talk.wants(key, message.sequence, frame.packed, now):
             if isinstance(message, Rating) and not self.confirming.is_served(message):
                 heard.flags.append(False)
                 return self._await(frame, message, key, sender)
-            said = proven(frame, key, view.roster.receipt_key, self._node.domain)
-            heard.flags.append(not view.take(said, now, repeated=repeated))
+            said = proven(frame, key, talk.roster.receipt_key, self._node.domain)
+            heard.flags.append(not talk.take(said, now, repeated=repeated))
             heard.same.append(key)
             return True
         heard.flags.append(True)
-        if view.is_behind(key, message.sequence):
+        if talk.is_behind(key, message.sequence):
             heard.behind.append(key)
         else:
-            view.was_known(key)
+            talk.was_known(key)
             heard.same.append(key)
         return False
 
@@ -368,10 +368,10 @@ class Gossiper:
         """As `_take`, of a rating whose channel is not known to be on chain."""
         if not self.confirming.may_wait(rating, sender):
             return False
-        said = proven(frame, key, self.view.roster.receipt_key, self._node.domain)
+        said = proven(frame, key, self.talk.roster.receipt_key, self._node.domain)
         self.confirming.wait(said, rating, sender)
         return True
 
     def _confirmed(self, said: Said) -> None:
-        if self.view.roster.key_of(said.proof.message) == said.key:  # Its provider sells still.
-            self.view.take(said, self._now())
+        if self.talk.roster.key_of(said.proof.message) == said.key:  # Its provider sells still.
+            self.talk.take(said, self._now())

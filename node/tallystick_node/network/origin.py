@@ -34,7 +34,7 @@ from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.units import Address, Atoms, Tokens
 from tallystick_node.network.blocks import with_first
 from tallystick_node.network.own import EVENT_STREAM, Answer, Prospect, Wishes
-from tallystick_node.network.policies import SELLERS, Request
+from tallystick_node.network.policies import COUNTED, Request
 
 _TIMES: Final = {"connect": 5.0, "read": 600.0, "write": 60.0, "pool": 60.0}
 _MARKET: Final = "tallystick_error"
@@ -92,9 +92,9 @@ class Origin:
             deployment=means.deployment,
             budget=Budget(total=means.total, per_request=min(means.per_request, means.total)),
             home=means.home,
-            policy=RULES[means.rule],
+            rule=RULES[means.rule],
             avoids=frozenset({means.provider}),  # Who bought from itself would pay gas to stand still.
-            view=None if hearsay is None else Sighted(hearsay),
+            outlook=None if hearsay is None else Sighted(hearsay),
             continues=True,  # A user asked this node, and need not know that another broke off.
         )
         return cls(session, provider=means.provider)
@@ -125,7 +125,7 @@ class Origin:
         )
         choices = self._session.payer.prospects.foreseen(wanted)
         return Prospect(
-            sellers=len(choices[:SELLERS]),
+            providers=len(choices[:COUNTED]),
             pace=choices[0].expected if choices else None,
             balance=self._balance,
         )

@@ -99,7 +99,7 @@ class Engine(Protocol):
 class Prospect:
     """What the market would do for a request."""
 
-    sellers: int
+    providers: int
     """Providers that it could be bought from."""
     pace: Pace | None = None
     """Of the one that would be bought from; None: not known."""
@@ -266,7 +266,7 @@ class Own:
     async def _answered(self, asked: Asked) -> Answer:
         models = asked.wishes.models
         place, here = self._found(models)
-        sold = bool(place) and self._sellers(asked, models[:place]) > 0  # One that is liked better.
+        sold = bool(place) and self._providers(asked, models[:place]) > 0  # One that is liked better.
         mine = asked if here is None else asked.of(models[place], self._typical_output(models[place]))
         if sold or (here is not None and await self._offloads(mine)):
             bought = await self._bought(asked)
@@ -296,9 +296,9 @@ class Own:
     def _typical_output(self, model: str) -> Tokens:
         return TYPICAL_ANSWER if self._buying is None else self._buying.typical_output(model)
 
-    def _sellers(self, asked: Asked, models: tuple[str, ...]) -> int:
+    def _providers(self, asked: Asked, models: tuple[str, ...]) -> int:
         wishes = replace(asked.wishes, models=models)
-        return 0 if self._buying is None else self._buying.prospect(asked.request, wishes).sellers
+        return 0 if self._buying is None else self._buying.prospect(asked.request, wishes).providers
 
     async def _offloads(self, asked: Asked) -> bool:
         """Whether the policy has it bought, of what the engine has. While it is undecided, the request
@@ -317,7 +317,7 @@ class Own:
     def _decided(self, asked: Asked, buying: Buying) -> bool | None:
         prospect = buying.prospect(asked.request, asked.wishes)
         return self._participation.offloads(
-            asked.request, elsewhere=prospect.pace, sellers=prospect.sellers, balance=prospect.balance
+            asked.request, elsewhere=prospect.pace, providers=prospect.providers, balance=prospect.balance
         )
 
     async def _bought(self, asked: Asked) -> Answer | None:

@@ -49,10 +49,10 @@ class Participation:
         return self._asked("accept", lambda policy: _bool(policy.accept(request, state)))
 
     def offloads(
-        self, request: Request, *, elsewhere: Pace | None, sellers: int, balance: Atoms = Atoms(0)
+        self, request: Request, *, elsewhere: Pace | None, providers: int, balance: Atoms = Atoms(0)
     ) -> bool | None:
         """Whether an own user's request is bought elsewhere; None: to be asked again soon."""
-        state = self.state(request, elsewhere=elsewhere, sellers=sellers, balance=balance)
+        state = self.state(request, elsewhere=elsewhere, providers=providers, balance=balance)
 
         def ask(policy: Policy) -> bool | None:
             answer = policy.offload(request, state)

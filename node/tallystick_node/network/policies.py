@@ -15,8 +15,8 @@ from tallystick.protocol.speed import Load, Pace
 from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds, Tokens
 
 THOUSAND: Final = 1_000
-SELLERS: Final = 8
-"""So many are counted: to look at all of many takes longer than a request may."""
+COUNTED: Final = 8
+"""Providers that are counted, at most: to look at all of many takes longer than a request may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +78,8 @@ class State:
     """What the request can expect of this node's engine; None: not known."""
     elsewhere: Pace | None = None
     """What it can expect of the provider that would be bought from; None: not known."""
-    sellers: int = 0
-    """Providers that it could be bought from; `SELLERS` of them stand for any number."""
+    providers: int = 0
+    """Providers that it could be bought from; `COUNTED` of them stand for any number."""
     balance: Atoms = Atoms(0)
     """Free on the node's payer account."""
     base: Prices | None = None
@@ -141,7 +141,7 @@ class ByLoad:
         return state.room > 0
 
     def offload(self, request: Request, state: State) -> bool | None:
-        if not state.sellers:
+        if not state.providers:
             return False
         if state.here is None or state.elsewhere is None:
             return state.own_waiting > 0 or state.room <= 0
@@ -201,7 +201,7 @@ class Paper:
     def offload(self, request: Request, state: State) -> bool | None:
         if state.usage < self.target:
             return False
-        if state.sellers and _drawn(state.seed, b"offload", self.offload_frequency):
+        if state.providers and _drawn(state.seed, b"offload", self.offload_frequency):
             return True
         return False if _drawn(state.seed, b"queue", self.queue_frequency) else None
 

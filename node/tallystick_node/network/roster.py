@@ -35,15 +35,15 @@ class Roster:
     peers: Mapping[Address, Peer] = field(default_factory=dict)
     order: tuple[Address, ...] = ()
     """The same providers, for drawing from."""
-    sellers: Mapping[str, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
+    providers: Mapping[str, tuple[Address, ...]] = field(init=False, repr=False, compare=False)
     """Of each model that somebody offers. It follows from `peers`."""
 
     def __post_init__(self) -> None:
-        sellers: defaultdict[str, list[Address]] = defaultdict(list)
+        providers: defaultdict[str, list[Address]] = defaultdict(list)
         for provider, peer in self.peers.items():
             for model in set(peer.models.values()):
-                sellers[model].append(provider)
-        object.__setattr__(self, "sellers", {model: tuple(found) for model, found in sellers.items()})
+                providers[model].append(provider)
+        object.__setattr__(self, "providers", {model: tuple(found) for model, found in providers.items()})
 
     def receipt_key(self, provider: Address) -> Address:
         return self.peers[provider].receipt_key

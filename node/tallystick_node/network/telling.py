@@ -34,7 +34,7 @@ class Telling:
         made = self._answers.get((model, ratings))
         if made is not None and now - made[0] < KEPT_MS:
             return made[1]
-        if model is not None and model not in self._roster().sellers:
+        if model is not None and model not in self._roster().providers:
             # Not kept: names of nothing are without number.
             return orjson.dumps(self._told(now, [], ratings))
         text = orjson.dumps(self._told(now, self._statuses(model), ratings))
@@ -47,7 +47,7 @@ class Telling:
             found = [heard for heard in self._hearsay if heard.said.key[0] == "status"]
         else:
             keys: list[Key] = [
-                ("status", provider, model.encode()) for provider in self._roster().sellers.get(model, ())
+                ("status", provider, model.encode()) for provider in self._roster().providers.get(model, ())
             ]
             found = [heard for key in keys if (heard := self._hearsay.get(key)) is not None]
         return sorted(found, key=lambda heard: -heard.at)[:STATUSES]

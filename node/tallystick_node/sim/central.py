@@ -32,7 +32,7 @@ class Sight:
     """Its own user asks."""
 
 
-Rule = Callable[[Sequence[Sight], int, int], int]
+Pick = Callable[[Sequence[Sight], int, int], int]
 """(engines, input tokens, output tokens expected) → which of them."""
 
 
@@ -77,7 +77,7 @@ strong: Final = partial(greedy, toll=0.0)
 class Central:
     """One run's dispatch by one rule."""
 
-    def __init__(self, rule: Rule):
+    def __init__(self, rule: Pick):
         self._rule = rule
         self._coming: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
         """By node, what is on its way there: requests, and their input."""

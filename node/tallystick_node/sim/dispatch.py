@@ -5,7 +5,7 @@ payer's rule orders the providers, and what came of it is remembered. `search` g
 from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
-from tallystick.client.choose import Candidate, Choice, Known, Policy, Wanted, choose
+from tallystick.client.choose import Candidate, Choice, Known, Rule, Wanted, choose
 from tallystick.client.looking import UNHEARD_MS, candidate_of
 from tallystick.client.record import is_news
 from tallystick.client.rules import quoted
@@ -15,7 +15,7 @@ from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.speed import Pace, pace
 from tallystick.protocol.status import Rating
 from tallystick.protocol.units import ZERO_HASH, Hash32, Milliseconds, Timestamp, Tokens
-from tallystick_node.network.policies import SELLERS, Request, State
+from tallystick_node.network.policies import COUNTED, Request, State
 from tallystick_node.sim.search import Attempt, Search
 from tallystick_node.sim.world import MINIMUM_STAKE, Job, Node, World
 
@@ -59,7 +59,7 @@ class Here:
 class Live:
     """Of every node, by its own policy. Nodes buy by one rule."""
 
-    def __init__(self, rule: Policy = quoted, *, shares: bool = True):
+    def __init__(self, rule: Rule = quoted, *, shares: bool = True):
         """`shares`: payers tell each other what they found."""
         self.rule = rule
         self.shares = shares
@@ -83,7 +83,7 @@ class Live:
         choices = self.ordering(home, self.wanted(home, job), (), {})
         elsewhere = choices[0].expected if choices else None
         request = self.request(job, own=True)
-        state = self.state(home, request, elsewhere, len(choices[:SELLERS]))
+        state = self.state(home, request, elsewhere, len(choices[:COUNTED]))
         decision = home.spec.policy.offload(request, state)
         if waited and decision is not None:
             home.own_waiting -= 1
@@ -129,7 +129,7 @@ class Live:
         typical = home.record.typical_output(model, TYPICAL_ANSWER)
         return Request(model=model, input_tokens=tokens, output_tokens=None, own=True, typical_output=typical)
 
-    def state(self, node: Node, request: Request, elsewhere: Pace | None = None, sellers: int = 0) -> State:
+    def state(self, node: Node, request: Request, elsewhere: Pace | None = None, providers: int = 0) -> State:
         assert node.engine is not None
         world, now = self.world, self.world.now_ms
         load = node.load(now)
@@ -150,7 +150,7 @@ class Live:
             own_waiting=node.own_waiting,
             here=here,
             elsewhere=elsewhere,
-            sellers=sellers,
+            providers=providers,
         )
 
     # ------------------------------------------------------------------------------- whom to buy from

@@ -67,7 +67,7 @@ class Wishing(Live):
         return replace(super().wanted(home, job), steering=wishes)
 
 
-def _central(name: str, rule: central.Rule) -> Arm:
+def _central(name: str, rule: central.Pick) -> Arm:
     return Arm(name=name, make=lambda: central.Central(rule))
 
 

@@ -26,7 +26,7 @@ from tallystick_node.sim.outcome import Outcome, Result, Sample
 from tallystick_node.sim.till import Till
 from tallystick_node.sim.workload import Arrival
 
-__all__ = ["MINIMUM_STAKE", "MODEL", "PRICES", "Dispatch", "Heard", "Job", "Node", "NodeSpec", "World"]
+__all__ = ["MINIMUM_STAKE", "MODEL", "PRICES", "Dispatch", "Job", "Listener", "Node", "NodeSpec", "World"]
 
 SETTLING: Final = SettlePolicy(amount=Atoms(1_000_000), interval_s=900, minimum=Atoms(1_000))
 """As a node's configuration has it where it says nothing."""
@@ -43,7 +43,7 @@ _EPOCH_MS: Final = 1_000_000_000_000
 """The start, by everybody's clock."""
 
 
-class Heard(Protocol):
+class Listener(Protocol):
     """Who is told of an answer, at its home."""
 
     def began(self) -> None: ...
@@ -58,7 +58,7 @@ class Serving:
 
     job: Job
     at: int
-    heard: Heard | None
+    listener: Listener | None
 
 
 class Dispatch(Protocol):
@@ -172,11 +172,11 @@ class World:
         if home.there and not home.leaving:  # Where nobody is, nobody answers: a miss.
             self.dispatch.arrived(self, Job(arrival, outcome, arrival.input, arrival.output))
 
-    def serve(self, job: Job, at: int, heard: Heard | None = None) -> None:
+    def serve(self, job: Job, at: int, listener: Listener | None = None) -> None:
         """The job is at that node's engine from now on. Its answer takes its way to its home."""
         engine = self.nodes[at].engine
         assert engine is not None
-        engine.add(engines.Sequence(job.input, job.output, Serving(job, at, heard)))
+        engine.add(engines.Sequence(job.input, job.output, Serving(job, at, listener)))
 
     def _began(self, sequence: engines.Sequence) -> None:
         serving: Serving = sequence.owner
@@ -191,8 +191,8 @@ class World:
         outcome = serving.job.outcome
         if outcome.first == inf:
             outcome.first = self.events.now
-        if serving.heard is not None:
-            serving.heard.began()
+        if serving.listener is not None:
+            serving.listener.began()
 
     def _ended(self, sequence: engines.Sequence) -> None:
         serving: Serving = sequence.owner
@@ -211,8 +211,8 @@ class World:
         outcome.at = serving.at
         if outcome.first > outcome.finished:  # The first word was lost, and came after all that followed.
             outcome.first = outcome.finished
-        if serving.heard is not None:
-            serving.heard.ended()
+        if serving.listener is not None:
+            serving.listener.ended()
 
     def _break(self, serving: Serving, came: int) -> None:
         """Its node is gone; so many tokens had come."""
@@ -221,8 +221,8 @@ class World:
             return
         job.input += came
         job.output -= came
-        if serving.heard is not None:
-            serving.heard.broke()
+        if serving.listener is not None:
+            serving.listener.broke()
 
     # ---------------------------------------------------------------------------------------- nodes
 

@@ -179,12 +179,12 @@ class Node:
         )
 
     def look(self, killed: bool) -> None:
-        view, now = self.gossiper.view, time.monotonic()
-        for heard in view.hearsay.statuses(self.keys[0].address):
+        talk, now = self.gossiper.talk, time.monotonic()
+        for heard in talk.hearsay.statuses(self.keys[0].address):
             message = heard.said.proof.message
             if self.heard is None and isinstance(message, Status) and message.running >= _CHANGED:
                 self.heard = now
-        if killed and self.out is None and view.is_suspected(self.keys[1].address, int(now * 1_000)):
+        if killed and self.out is None and talk.is_suspected(self.keys[1].address, int(now * 1_000)):
             self.out = now
 
 
@@ -223,7 +223,7 @@ async def _live(
         if number == 0 and now >= times[0]:
             node.running = _CHANGED
         if now < times[0]:
-            node.known = node.gossiper.view.hearsay.known
+            node.known = node.gossiper.talk.hearsay.known
         node.look(now >= times[1])
         await asyncio.sleep(_LOOK_S)
     took = time.monotonic() - since

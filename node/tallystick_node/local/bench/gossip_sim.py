@@ -12,7 +12,7 @@ from tallystick.protocol.speed import Speed
 from tallystick.protocol.status import Status
 from tallystick.protocol.units import Address, Hash32, Tokens
 from tallystick_node.network.roster import Peer, Roster
-from tallystick_node.network.view import View
+from tallystick_node.network.talk import Talk
 
 ENVELOPE: Final = 620
 """Bytes of a message or an answer beside its frames: the envelope, and HTTP's own lines."""
@@ -87,8 +87,8 @@ class Network:
         self._late: list[tuple[int, int, int]] = []
         """Calls that get no answer: when that is clear, and who called whom."""
 
-    def _node(self, number: int) -> View:
-        node = View(provider(number))
+    def _node(self, number: int) -> Talk:
+        node = Talk(provider(number))
         node.learn(self.roster)
         return node
 
@@ -152,7 +152,7 @@ class Network:
         for said in answer:
             self._hear(one, said, now)
 
-    def _hear(self, node: View, said: Said, now: int) -> bool:
+    def _hear(self, node: Talk, said: Said, now: int) -> bool:
         """Whether it was known."""
         if not node.wants(said.key, said.sequence, said.packed, now):
             node.was_known(said.key)

@@ -132,7 +132,7 @@ async def _one(key: str, options: argparse.Namespace, folder: Path, console: Con
             rate=options.rate,
             seed=options.seed,
             vllm=options.vllm,
-            heard=listen,
+            on_served=listen,
         )
         told = await SCENARIOS[key](setting)
         live.update(_table(f"({key}) {told.title}", {one.name: list(one.served) for one in told.results}))

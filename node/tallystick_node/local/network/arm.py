@@ -57,7 +57,7 @@ async def run(
     fleet: Fleet,
     arrivals: Sequence[Arrival],
     *,
-    heard: Callable[[Served], None] = lambda _: None,
+    on_served: Callable[[Served], None] = lambda _: None,
     events: Sequence[tuple[float, Event]] = (),
     refuge: Mapping[int, int] = MappingProxyType({}),
     lengths_are_asked_for: bool = False,
@@ -67,7 +67,7 @@ async def run(
     users = Users(
         homes=fleet.homes,
         model=fleet.market.engine.model_name,
-        heard=heard,
+        on_served=on_served,
         refuge=refuge,
         lengths_are_asked_for=lengths_are_asked_for,
     )

@@ -18,8 +18,6 @@ _REAL: Final = (7, 5)
 _LONGEST_REAL: Final = 300
 """Words of prompt and answer: the tiny model has two and a half tokens for each, and a context of 1,024."""
 
-Heard = Callable[[str, Served], None]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
@@ -31,7 +29,7 @@ class Setting:
     seed: int
     vllm: int = 0
     """So many of the nodes have vLLM, and not an engine that keeps a card's pace."""
-    heard: Heard = lambda _, __: None
+    on_served: Callable[[str, Served], None] = lambda _, __: None
 
     @property
     def longest(self) -> int:
@@ -72,7 +70,7 @@ class Setting:
                 name,
                 fleet,
                 load,
-                heard=lambda served: self.heard(name, served),
+                on_served=lambda served: self.on_served(name, served),
                 events=events,
                 refuge=refuge or {},
                 lengths_are_asked_for=self.vllm > 0,

@@ -175,7 +175,7 @@ def _change(fleet: Fleet, nodes: Sequence[int], turn: _Turn) -> None:
         deployment=market.deployment,
         budget=tallystick.Budget(total=Atoms(2_000_000), per_request=Atoms(50_000)),
         home=market.home,
-        policy=lambda candidates, wanted: [pinned],
+        rule=lambda candidates, wanted: [pinned],
     )
     with httpx2.Client(transport=transport, timeout=60) as client:
         for _ in range(_PINNED):

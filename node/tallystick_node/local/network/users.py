@@ -36,7 +36,7 @@ class Users:
 
     homes: Sequence[Home]
     model: str
-    heard: Callable[[Served], None] = lambda _: None
+    on_served: Callable[[Served], None] = lambda _: None
     refuge: Mapping[int, int] = field(default_factory=dict)
     """By home: the node that its users ask where the first does not answer, or breaks off."""
     lengths_are_asked_for: bool = False
@@ -71,7 +71,7 @@ class Users:
         if not served.whole and arrival.home in self.refuge:
             again = await self._asked(web, arrival, self.refuge[arrival.home], started)
             served = replace(again, tried=served.error)
-        self.heard(served)
+        self.on_served(served)
         return served
 
     async def _asked(

@@ -49,8 +49,8 @@ class Rumour:
     """How often whoever it was sent to, or had from, knew it already."""
 
 
-class View:
-    """Of the whole network, as one node sees it."""
+class Talk:
+    """One node's part in it."""
 
     def __init__(self, own: Address):
         self.own = own
