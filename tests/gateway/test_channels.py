@@ -104,6 +104,21 @@ async def test_what_is_served_on_a_grant_is_limited(world: World) -> None:
     await payer.complete()
 
 
+async def test_the_grant_of_a_first_request_that_is_too_large_is_handed_in_all_the_same(world: World) -> None:
+    world.chain.holds_grants = True
+    payer = newcomer(world)
+    grant = payer.grant(50_000, deadline=soon(world))
+    large = payer.body(max_tokens=900)
+    response = await payer.post(large, grant=grant)
+    assert response.json()["error"]["code"] == "cap-exceeded"
+    assert int(response.json()["error"]["terms"]["cap"]) <= grant.message.cap
+    await world.cashier.submit_grants()
+    assert world.chain.submitted == [grant]
+    world.chain.mine(grant.message)
+    await world.watch.poll()
+    assert (await payer.post(large)).status_code == 200
+
+
 async def test_parallel_first_requests_bring_one_grant(world: World) -> None:
     world.chain.holds_grants = True
     payer = newcomer(world)

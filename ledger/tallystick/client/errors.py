@@ -51,6 +51,7 @@ class ProviderRefused(PayerError):
         body: bytes,
         reason: str,
         patience: int = 0,
+        pause_s: float = 0.0,
         quote: Signed[Quote] | None = None,
     ):
         super().__init__(message)
@@ -60,6 +61,8 @@ class ProviderRefused(PayerError):
         """The wire code of the refusal; empty where the engine, not the market, refused."""
         self.patience = patience
         """Milliseconds for which to ask again where nobody else serves; zero: it does not pass."""
+        self.pause_s = pause_s
+        """Seconds in which it does not pass either."""
         self.quote = quote
         """What it would have promised, where it bounced the request; not proven."""
 

@@ -6,15 +6,19 @@ from typing import Final
 import orjson
 
 from tallystick.client.errors import ProviderRefused
-from tallystick.protocol.errors import CreditExceeded, MalformedMessage
+from tallystick.protocol.errors import CapExceeded, CreditExceeded, MalformedMessage
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.signed import Signed
+from tallystick.protocol.units import Atoms
 from tallystick.protocol.wire import Terms, signed_from_json
 
 ROOM: Final = 30_000
-"""Milliseconds for which a request waits for room: in a provider's credit, or in the budget."""
+"""Milliseconds for which a request waits for room: in a provider's credit, in the budget, or in a grant that
+the chain has yet to mine."""
+BLOCK_S: Final = 1.0
+"""The chain shows nothing new so soon: nobody is asked more often for that."""
 PASSING: Final = 5_000
-"""The same for a provider that cannot sell for the moment."""
+"""Milliseconds for which it waits for a provider that cannot sell for the moment."""
 _PASSES: Final = frozenset({"chain-stale", "chain-disputed", "busy", "declined", "unready"})
 """A gateway's codes for that. Nothing is wrong with the request."""
 BOUNCED: Final = "bounced"
@@ -35,18 +39,22 @@ class Refusal:
     quote: Signed[Quote] | None = None
     """Of one that bounced; whose word it is is not proven."""
 
-    def error(self) -> ProviderRefused:
-        patience = PASSING if self.code in _PASSES else 0
+    def error(self, granted: Atoms = Atoms(0)) -> ProviderRefused:
+        """`granted`: the cap that the provider was shown a grant of."""
+        patience, pause_s = PASSING if self.code in _PASSES else 0, 0.0
         if self.code == CreditExceeded.code and (
             self.terms is None or self.terms.owed + self.terms.reserved > 0
         ):
             patience = ROOM
+        if self.code == CapExceeded.code and self.terms is not None and self.terms.cap <= granted:
+            patience, pause_s = ROOM, BLOCK_S  # it serves on what is mined, and on little that is not
         return ProviderRefused(
             self.message,
             status=self.status,
             body=self.body,
             reason=self.code,
             patience=patience,
+            pause_s=pause_s,
             quote=self.quote,
         )
 

@@ -210,7 +210,7 @@ class Search:
         except BudgetError as error:
             self._failure = self._failure or error
             if isinstance(error, TotalBudgetExceeded) and payer.purse.spending()[1] > 0:
-                self._standing.patience = ROOM
+                self._standing.wait(ROOM)
         except ProviderRefused as error:
             if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
                 self._unable.add(posted.offer.model)  # the engine's: another engine would say the same
@@ -237,6 +237,7 @@ class Search:
         if self._standing.refused(
             posted,
             patience=error.patience,
+            pause_s=error.pause_s,
             failing=error.status >= 500,
             bounce=bounce,
             expect=expect,

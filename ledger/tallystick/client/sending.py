@@ -147,7 +147,7 @@ class Sender:
                 if refusal.code == AcknowledgementMismatch.code:
                     self.purse.retire(channel)  # one of the two has lost its memory: start afresh
                     raise ChannelGone
-                raise refusal.error()
+                raise refusal.error(channel.granted)
 
     def _holds_nothing(self, channel: OpenChannel, refusal: Refusal) -> Flow[bool]:
         """Whether its provider will show no more of a request. If it is found all the same, it is paid. A
@@ -205,10 +205,10 @@ class Sender:
                 self._sign_grant(channel, channel.granted)
                 return True
             case CapExceeded.code if tried[refusal.code] <= 2 and refusal.terms is not None:
-                if not channel.grant_delivered and tried[refusal.code] > 1:
-                    return False
-                channel.grant_delivered = False
+                was_shown, channel.grant_delivered = not channel.grant_delivered, False
                 cap = refusal.terms.cap
+                if was_shown and (cap <= channel.granted or tried[refusal.code] > 1):
+                    return False  # the chain has yet to mine it
                 if cap > channel.committed + 2 * posted.offer.credit:
                     return False  # no honest one needs it: credit owed, and credit for this request
                 if cap > channel.granted:

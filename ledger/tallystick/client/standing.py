@@ -26,7 +26,7 @@ class Standing:
     """A round begins with all that are not out, in the rule's order, and ends where one serves, where all
     were tried, or where what one said changes the order."""
 
-    __slots__ = ("_pause_s", "again", "gone", "haggling", "last", "patience")
+    __slots__ = ("_least_s", "_pause_s", "again", "gone", "haggling", "last", "patience")
 
     def __init__(self, size: Size):
         self.haggling = Haggling(size)
@@ -39,7 +39,7 @@ class Standing:
         """Milliseconds for which those that refused may change their mind."""
         self.again = False
         """What was said changes the order: another round."""
-        self._pause_s = _FIRST_PAUSE_S
+        self._pause_s, self._least_s = _FIRST_PAUSE_S, 0.0
 
     def begin_round(self) -> None:
         self.patience, self.again = 0, False
@@ -62,7 +62,12 @@ class Standing:
         if waited_ms >= self.patience:
             return None
         pause, self._pause_s = self._pause_s, min(self._pause_s * _LONGER, _LONGEST_PAUSE_S)
-        return pause
+        return max(pause, self._least_s)
+
+    def wait(self, patience: int, pause_s: float = 0.0) -> None:
+        """Somebody may change its mind within so many milliseconds, but not within `pause_s`."""
+        self._least_s = min(pause_s, self._least_s) if self.patience else pause_s
+        self.patience = max(self.patience, patience)
 
     # ------------------------------------------------------------------------------------- what happened
 
@@ -71,14 +76,15 @@ class Standing:
         posted: PostedOffer,
         *,
         patience: int,
+        pause_s: float = 0.0,
         failing: bool,
         bounce: Quote | None,
         expect: Expected | Redeemed | None,
         most: Tokens,
     ) -> bool:
         """Whether it is held against its provider. `patience`: milliseconds for which that may change its
-        mind; `failing`: it says that something is wrong on its side; `bounce`: its quote, where it bounced
-        what expected so; `most`: as of `Haggling.bounced`."""
+        mind, but not within `pause_s`; `failing`: it says that something is wrong on its side; `bounce`: its
+        quote, where it bounced what expected so; `most`: as of `Haggling.bounced`."""
         if bounce is not None and not promises_enough(bounce, expect):
             self.haggling.bounced(posted, bounce, most=most)
             self.again = True
@@ -88,8 +94,9 @@ class Standing:
             self.last.add(posted.offer_hash)
             self.again = True
             return False
-        self.patience = max(self.patience, patience)
-        if not patience:
+        if patience:
+            self.wait(patience, pause_s)
+        else:
             self.gone.add(posted.offer_hash)
         return failing and not patience  # a bounce without a reason is none, too
 
