@@ -1,5 +1,6 @@
 """What a payer sees of providers: as much as was signed, from gateways that may lie."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,7 @@ from tallystick.ports import MarketTerms, PostedOffer
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.errors import MalformedMessage, WrongSigner
 from tallystick.protocol.hearsay import Said, said_status, said_suspicion
+from tallystick.protocol.served import AGAIN_MS
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.status import Suspicion
 from tallystick.protocol.told import TOLD_LIMIT, said_to_json
@@ -254,6 +256,18 @@ def test_a_rating_counts_where_its_channel_is_on_chain(scene: Scene) -> None:
 
     scene.sight.hear(told(said_rating(key_of(60), TWO)))
     assert scene.chain.asked == 4  # Nobody has it asked again and again.
+
+
+def test_a_channel_that_is_mined_later_is_found(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A newcomer's rating may be here before its grant is in a block that this payer's node knows."""
+    scene.sight.hear(told(said_rating(PAYER, TWO)))
+    assert not scene.sight.hearsay.rated(TWO.address)
+
+    scene.chain.paid.add(PAYER.address)
+    later = time.monotonic_ns() + AGAIN_MS * 1_000_000
+    monkeypatch.setattr(time, "monotonic_ns", lambda: later)
+    scene.sight.hear(told(said_rating(PAYER, TWO)))
+    assert len(scene.sight.hearsay.rated(TWO.address)) == 1
 
 
 def test_a_rating_under_a_receipt_of_another_provider_is_forged(scene: Scene) -> None:

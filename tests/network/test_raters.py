@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from tallystick.protocol.served import AGAIN_MS, KNOWN
 from tallystick.protocol.status import Rating
 from tallystick.protocol.units import Address
-from tallystick_node.network.raters import AGAIN_MS, AT_ONCE, FROM_ONE, KNOWN, LOOKS, WAITING, Raters
+from tallystick_node.network.raters import AT_ONCE, FROM_ONE, LOOKS, WAITING, Raters
 from tests.network.wired import key_of, said_rating
 
 SAID = said_rating(key_of(50), key_of(1))
@@ -72,8 +73,8 @@ def test_what_is_known_is_bounded(raters: Raters) -> None:
         wait(raters, number, peer(1))
         look(raters)
 
-    assert not raters.is_served(rating(0))
-    assert raters.is_served(rating(1))
+    assert not raters.is_served(rating(0), 0)
+    assert raters.is_served(rating(1), 0)
 
 
 def test_a_channel_that_is_not_there_is_looked_up_so_often_and_no_more(raters: Raters) -> None:
@@ -93,7 +94,7 @@ def test_a_channel_that_is_mined_later_is_found(raters: Raters) -> None:
     look(raters, served=False)
     look(raters, AGAIN_MS)
 
-    assert raters.is_served(rating(1))
+    assert raters.is_served(rating(1), AGAIN_MS)
 
 
 def test_who_invents_channels_has_few_looked_up(raters: Raters) -> None:

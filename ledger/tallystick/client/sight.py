@@ -26,6 +26,7 @@ from tallystick.protocol.gossip import Frame
 from tallystick.protocol.hearsay import QUIET, Hearsay
 from tallystick.protocol.proving import is_served, known_key, named_by, proven
 from tallystick.protocol.rating import agreed
+from tallystick.protocol.served import Served, place_of
 from tallystick.protocol.status import Rating, Status
 from tallystick.protocol.told import TOLD_LIMIT, read_told
 from tallystick.protocol.units import Address, Hash32
@@ -111,9 +112,8 @@ class Sight:
         self._looks = 0
         self._told: deque[int] = deque(maxlen=_TOLD)
         self._avoided: dict[Address, int] = {}
-        self._raters: dict[tuple[Address, Address, Address], bool] = {}
-        """Whether each channel (provider, payer, session key) is there: what is said in a payer's name
-        must not make its own word unheard."""
+        self._served = Served()
+        """What is said in a payer's name must not make its own word unheard."""
         self._former: set[tuple[Address, Address]] = set()
         """Providers, and keys that each named, and that are not its key as the chain was last read."""
         self._thread: Thread | None = None
@@ -251,7 +251,7 @@ class Sight:
                     raise
                 continue
             if isinstance(frame.message, Rating):
-                checked += _channel_of(frame.message) not in self._raters
+                checked += self._served.knows(place_of(frame.message), self._now()) is None
                 if checked > _CHECKED or not self._is_served(frame.message):
                     continue
             with self._lock:
@@ -274,15 +274,16 @@ class Sight:
 
     def _is_served(self, rating: Rating) -> bool:
         """As of `is_served`, where the chain answers."""
-        place = _channel_of(rating)
-        known = self._raters.get(place)
+        place = place_of(rating)
+        known = self._served.knows(place, self._now())
         if known is not None:
             return known
         try:
             channel = self._chain.channel(rating.payer, rating.provider, rating.session_key)
         except ChainError:
             return False
-        self._raters[place] = served = is_served(rating, channel)
+        served = is_served(rating, channel)
+        self._served.learn(place, served, self._now())
         return served
 
     def _keep(self) -> None:
@@ -292,12 +293,7 @@ class Sight:
             models.setdefault(posted.offer.provider, set()).add(posted.offer.model.encode())
         with self._lock:
             self.hearsay.keep(models)
-        self._raters = {place: served for place, served in self._raters.items() if place[0] in models}
         self._former = {named for named in self._former if named[0] in models}
-
-
-def _channel_of(rating: Rating) -> tuple[Address, Address, Address]:
-    return rating.provider, rating.payer, rating.session_key
 
 
 def _look(held: "weakref.ref[Sight]", over: Event, woken: Event) -> None:

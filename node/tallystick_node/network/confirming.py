@@ -36,7 +36,7 @@ class Confirming:
         self._some = asyncio.Event()
 
     def is_served(self, rating: Rating) -> bool:
-        return self._raters.is_served(rating)
+        return self._raters.is_served(rating, self._now())
 
     def may_wait(self, rating: Rating, sender: Hashable) -> bool:
         return self._raters.may_wait(rating, sender, self._now())

@@ -1,8 +1,7 @@
-"""Which channels of payers that rate are on chain, and the ratings that wait until that is known.
+"""The ratings that wait until it is known whether the channels that they are of are on chain.
 
-A rating is signed with a session key, and any key may be named in any payer's place: the chain alone knows
-which of them the payer let spend. Pure: time comes in as milliseconds of a clock that never goes back; who
-asks the chain is `Confirming`.
+Pure: time comes in as milliseconds of a clock that never goes back; what is known is `Served`, and who asks
+the chain `Confirming`.
 """
 
 from collections import OrderedDict
@@ -11,8 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from tallystick.protocol.hearsay import Said
+from tallystick.protocol.served import AGAIN_MS, Place, Served, place_of
 from tallystick.protocol.status import Rating
-from tallystick.protocol.units import Address
 
 AT_ONCE: Final = 64
 """Channels that are looked up at once: a half of them of what peers say, a half of what payers say, and
@@ -21,15 +20,8 @@ WAITING: Final = 256
 """Ratings that wait, of all peers together, and as many of all payers."""
 FROM_ONE: Final = 64
 """Of these of one sender."""
-KNOWN: Final = 16_384
-"""Channels that are remembered, those asked for last."""
 LOOKS: Final = 4
-"""At a channel, before its rating waits no more: its grant may not be mined yet."""
-AGAIN_MS: Final = 5_000
-"""Between two of them, and before another rating of that channel may wait."""
-
-Place = tuple[Address, Address, Address]
-"""Payer, provider, session key: a channel in any of its epochs."""
+"""At a channel, `AGAIN_MS` apart, before its rating waits no more: its grant may not be mined yet."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,7 +36,7 @@ class Waiting:
 
     @property
     def place(self) -> Place:
-        return _place(self.rating)
+        return place_of(self.rating)
 
 
 class _Line:
@@ -78,24 +70,18 @@ class _Line:
 
 class Raters:
     def __init__(self) -> None:
-        self._known: OrderedDict[Place, int | None] = OrderedDict()
-        """Until when a channel is taken not to be on chain; None: it is."""
+        self._served = Served()
         self._peers, self._payers = _Line(), _Line()
 
-    def is_served(self, rating: Rating) -> bool:
+    def is_served(self, rating: Rating, now: int) -> bool:
         """Known to be."""
-        place = _place(rating)
-        if self._known.get(place, 0) is not None:
-            return False
-        self._known.move_to_end(place)
-        return True
+        return self._served.knows(place_of(rating), now) is True
 
     def may_wait(self, rating: Rating, sender: Hashable, now: int) -> bool:
         """Whether there is room for it, and it is not known to be nobody's: asked before its signatures are
         checked. `sender`: an `Address` is a peer's, anything else is where a payer's came from."""
-        place = _place(rating)
-        until = self._known.get(place)
-        return (until is None or until <= now) and self._line(sender).may_join(sender, place)
+        place = place_of(rating)
+        return self._served.knows(place, now) is not False and self._line(sender).may_join(sender, place)
 
     def wait(self, said: Said, rating: Rating, sender: Hashable, now: int) -> None:
         """There is room for it. `rating`: what is said."""
@@ -119,10 +105,7 @@ class Raters:
         if not served and waiting.looks < LOOKS and line.may_join(waiting.sender, waiting.place):
             line.join(waiting)
             return
-        self._known[waiting.place] = None if served else waiting.due
-        self._known.move_to_end(waiting.place)
-        while len(self._known) > KNOWN:
-            self._known.popitem(last=False)
+        self._served.learn(waiting.place, served, now)
 
     @property
     def waiting(self) -> int:
@@ -130,7 +113,3 @@ class Raters:
 
     def _line(self, sender: Hashable) -> _Line:
         return self._peers if isinstance(sender, bytes) else self._payers
-
-
-def _place(rating: Rating) -> Place:
-    return rating.payer, rating.provider, rating.session_key
