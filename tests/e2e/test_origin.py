@@ -1,11 +1,9 @@
 """A node with users of its own, on a real market: it serves them, buys for them, earns and spends, and every
 atom adds up. The policy is one of the operator's own, found by dotted path beside the configuration."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -33,36 +31,31 @@ total = 10_000_000
 per_request = 50_000
 
 [policy]
-name = "home_policy.Wish"
+name = "home_policy.ByLength"
 path = "{folder}"
 price_every_s = 1
-options = {{ wishes = "{folder}/wishes.json" }}
+options = {{ price_at = 1_000 }}
 """
 POLICY = '''
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from tallystick_node.network.policies import ByLoad
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish(ByLoad):
-    """Does what a file says at the moment."""
+class ByLength(ByLoad):
+    """Answers its own users by a word, and sells and buys what is longer."""
 
-    wishes: str
-
-    def wish(self, name):
-        return json.loads(Path(self.wishes).read_text())[name]
+    price_at: int
 
     def accept(self, request, state):
-        return self.wish("accept")
+        return request.output_tokens != 1
 
     def offload(self, request, state):
-        return self.wish("offload") and state.providers > 0
+        return request.output_tokens != 1 and state.providers > 0
 
     def price(self, state):
-        return state.base.scaled_up(self.wish("price"))
+        return state.base.scaled_up(self.price_at)
 '''
 
 
@@ -71,7 +64,6 @@ class Place:
     """A market of two providers, one of them the home of users."""
 
     market: LocalMarket
-    folder: Path
 
     @property
     def home(self) -> LocalProvider:
@@ -81,10 +73,13 @@ class Place:
     def other(self) -> LocalProvider:
         return self.market.providers[1]
 
-    def wish(self, *, offload: bool = True, price: int = 1_000, accept: bool = True) -> None:
-        text = json.dumps({"offload": offload, "price": price, "accept": accept})
-        (self.folder / "new.json").write_text(text)
-        (self.folder / "new.json").replace(self.folder / "wishes.json")
+    def configure(self, before: str, after: str) -> None:
+        """The home node, which stops for it."""
+        self.market.stop_gateways(except_for=(self.other,))
+        settings = self.home.config.read_text()
+        assert before in settings
+        self.home.config.write_text(settings.replace(before, after))
+        self.market.start_gateway(self.home)
 
     def user(self, key: str = KEY) -> openai.OpenAI:
         http = openai.DefaultHttpxClient(verify=False, trust_env=False)
@@ -123,10 +118,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             Make(name="other"),
         )
         market = LocalMarket(folder=folder / "market", engine=EngineKind.ECHO, makes=makes)
-        place = Place(market, folder)
-        place.wish()
         with market:
-            yield place
+            yield Place(market)
 
 
 def question(text: str = "one two three") -> dict[str, Any]:
@@ -164,9 +157,7 @@ def test_what_users_ask_for_is_bought_and_what_payers_ask_for_is_not(place: Plac
         assert "tallystick_bought_answers 2.0" in seen
         assert "tallystick_own_running 0.0" in seen
 
-        place.wish(offload=False)
-        assert not getattr(client.chat.completions.create(**question()), "tallystick", None)
-        place.wish()
+        assert not getattr(client.chat.completions.create(**question("one")), "tallystick", None)
 
     earned = {place.home.address: 0, place.other.address: spent}
     with place.payer() as payer:
@@ -200,11 +191,9 @@ def test_a_key_that_is_none_buys_nothing(place: Place) -> None:
 
 
 def test_what_the_policy_declines_goes_elsewhere(place: Place) -> None:
-    place.wish(accept=False)
     with place.payer() as payer:
-        answers = [payer.post(f"{BASE_URL}/chat/completions", json=question()) for _ in range(2)]
+        answers = [payer.post(f"{BASE_URL}/chat/completions", json=question("one")) for _ in range(2)]
     assert {answer.json()["tallystick"]["provider"] for answer in answers} == {to_hex(place.other.address)}
-    place.wish()
 
 
 def test_prices_follow_the_policy_in_new_offers(place: Place) -> None:
@@ -213,8 +202,8 @@ def test_prices_follow_the_policy_in_new_offers(place: Place) -> None:
         (offer,) = (item.offer for item in offers if item.offer.provider == place.home.address)
         return offer.output_price
 
-    for thousandths, expected in ((1_500, 9_000_000), (1_000, 6_000_000)):
-        place.wish(price=thousandths)
+    for before, after, expected in (("1_000", "1_500", 9_000_000), ("1_500", "1_000", 6_000_000)):
+        place.configure(f"price_at = {before}", f"price_at = {after}")
         deadline = time.monotonic() + 60
         while price() != expected and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -234,7 +223,6 @@ def test_what_is_earned_by_serving_is_spent_on_what_is_passed_on(place: Place) -
     Keystore(home.config.parent, scrypt_n=1 << 12).save("wallet", home.key, market.password)
     settings = home.config.read_text().replace("[keys]", '[keys]\nwallet = "wallet.json"')
     home.config.write_text(settings.replace("[offload]", '[offload]\nhome = "own"\ndeposit = 1_000_000'))
-    place.wish()
     market.start_gateways()
     deadline = time.monotonic() + 60
     while chain.account(home.address).free < earned and time.monotonic() < deadline:
