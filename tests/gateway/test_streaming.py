@@ -5,9 +5,10 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from tallystick.protocol.receipt import Finish, Receipt
-from tallystick.protocol.units import Atoms
+from tallystick.protocol.units import Atoms, to_hex
 from tallystick.protocol.wire import RECEIPT_COMMENT
 from tallystick_node.gateway.relay import Answer, RelayPolicy, Running
 from tallystick_node.gateway.streaming import StreamAnswer
@@ -234,6 +235,33 @@ async def test_a_payer_that_stops_reading_has_gone(make_world: Make) -> None:
     assert (tab.issued.count, tab.reserved, taken) == (1, 0, 2)
     await until(lambda: not world.gateway.running)
     await until(world.engine.cut.is_set)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_channel_that_is_lost_in_mid_stream_ends_it_with_one_line_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture, whole: bool
+) -> None:
+    """The engine has said all of it, or is at it still: no receipt may follow, so nothing more is sent."""
+    payer = await world.payer()
+    world.engine.gate = asyncio.Semaphore(3)
+    with capture_logs() as logs:
+        async with payer.stream(asking(payer)) as stream:
+            for _ in range(3):
+                await stream.next_event()
+            tab = world.books.tabs[payer.channel.id]
+            tab.lost = True
+            if whole:
+                for _ in range(40):
+                    world.engine.gate.release()
+            else:
+                next(iter(world.gateway.running.values())).end(Finish.CANCELLED)
+            await stream.finish()
+        await until(lambda: not world.gateway.running)
+    assert (stream.receipts, stream.done, tab.reserved) == ([], False, 0)
+    assert [line for line in logs if line["log_level"] != "info"] == [
+        {"event": "answer.cut", "channel": to_hex(tab.id), "code": "channel-lost", "log_level": "warning"}
+    ]
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_the_payer_goes_before_a_whole_answer(world: World) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from tallystick.crash import point
-from tallystick.protocol.errors import MarketError
+from tallystick.protocol.errors import ChannelLost, MarketError
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import Atoms, Hash32
 from tallystick.protocol.wire import RECEIPT_COMMENT
@@ -211,7 +211,12 @@ class Relay:
         finally:
             if not complete:
                 reply.abort()
-        yield await self._finish(running, complete)
+        try:
+            block = await self._finish(running, complete)
+        except ChannelLost:
+            reply.abort()
+            raise
+        yield block
         await reply.drain()
 
     async def _finish(self, running: Running, complete: bool) -> bytes:

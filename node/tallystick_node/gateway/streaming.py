@@ -4,15 +4,20 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
+import structlog
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from tallystick.protocol.errors import ChannelLost
 from tallystick.protocol.receipt import Finish
+from tallystick.protocol.units import to_hex
 from tallystick.protocol.wire import QUOTE
 from tallystick_node.gateway.patience import Patience
 from tallystick_node.gateway.relay import EVENT_STREAM, Relay, Running
 
 _PROMISE: Final = QUOTE.lower().encode()
+
+log = structlog.get_logger("tallystick.gateway")
 
 
 class StreamAnswer(Response):
@@ -55,11 +60,15 @@ class StreamAnswer(Response):
 
     async def _pass_on(self, send: Send) -> None:
         await self._send(send, {"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async for block in self._blocks:
-            if block:
-                await self._send(send, {"type": "http.response.body", "body": block, "more_body": True})
-            if self._gone and self._running is None:
-                break
+        try:
+            async for block in self._blocks:
+                if block:
+                    await self._send(send, {"type": "http.response.body", "body": block, "more_body": True})
+                if self._gone and self._running is None:
+                    break
+        except ChannelLost as error:  # No receipt may follow, so the stream ends without one.
+            channel = None if self._running is None else to_hex(self._running.tab.id)
+            log.warning("answer.cut", channel=channel, code=error.code)
         await self._send(send, {"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send(self, send: Send, message: Message) -> None:
