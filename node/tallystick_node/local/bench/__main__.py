@@ -33,6 +33,7 @@ from tallystick_node.local.bench.row import Row
 from tallystick_node.local.bench.stall import measure_stall
 from tallystick_node.local.bench.tokens import measure_tokens
 from tallystick_node.local.market import LocalMarket
+from tallystick_node.local.progress import tell
 
 _CREDIT: Final = Atoms(1_000_000)
 _HEAD: Final = """\
@@ -65,20 +66,22 @@ def _measure(rounds: int, *, quick: bool) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         rows = measure_machine()
-        _tell("the protocol's core")
+        tell("the protocol's core")
         rows += measure_core(rounds, folder / "core")
-        _tell("latency and load")
+        tell("latency and load: a market starts")
         rows += _served(folder / "load", rounds, quick=quick)
-        _tell("parallel requests")
+        tell("parallel requests")
         count, parallel, delay_ms = (12, 4, 1) if quick else (96, 32, 12)
         rows += asyncio.run(
             measure_parallel(folder / "parallel", requests=count, parallel=parallel, token_delay_ms=delay_ms)
         )
         if not quick:
-            _tell("streams at a distance")
+            tell("streams at a distance")
             rows += asyncio.run(measure_stall(folder / "stall", (0, 50, 150, 300)))
-        _tell("gas")
-        return rows + measure_gas()
+        tell("gas")
+        rows += measure_gas()
+        tell("all is measured")
+        return rows
 
 
 def _parse() -> argparse.Namespace:
@@ -96,19 +99,18 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tell(line: str) -> None:
-    print(f"bench: {line}", file=sys.stderr, flush=True)
-
-
 def _served(folder: Path, rounds: int, *, quick: bool) -> list[Row]:
     """What needs a market that serves. This process keeps to the load generator's core meanwhile."""
     load = Load.quick() if quick else Load.full()
 
     async def fast(arms: Sequence[Arm]) -> list[Row]:
+        tell(f"latency, {rounds} rounds")
         rows = await measure_latency(arms, rounds, load)
+        tell(f"tokens as fast as they come, {rounds} rounds")
         return rows + await measure_tokens(arms, rounds, note="as fast as they come")
 
     async def paced(arms: Sequence[Arm]) -> list[Row]:
+        tell(f"tokens each by itself, {rounds} rounds")
         return await measure_tokens(arms, rounds, note="each by itself")
 
     litellm = not quick and LITELLM.exists()

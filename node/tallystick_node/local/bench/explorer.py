@@ -20,6 +20,7 @@ from tallystick_node.explorer.database import writing
 from tallystick_node.explorer.index.filling import fill
 from tallystick_node.local.bench.page import as_text
 from tallystick_node.local.bench.pages import measure_pages
+from tallystick_node.local.progress import tell
 
 _RECEIPTS: Final = 10
 """Of each channel that has any."""
@@ -33,8 +34,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tallystick-bench-") as folder:
         database = options.database or Path(folder) / "explorer.db"
         if not database.exists():
+            tell(f"a market of {options.settlements:,} settlements is filled in")
             _fill(database, options.settlements)
+            tell("receipts are published")
             _publish(database)
+        tell(f"{options.each} requests of each kind of page")
         rows = measure_pages(database, options.each)
     print(as_text(rows))  # noqa: T201
     if options.json:

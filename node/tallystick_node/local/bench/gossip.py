@@ -22,6 +22,7 @@ from tallystick_node.local.bench.gossip_processes import Seen, measured
 from tallystick_node.local.bench.gossip_sim import Network, status_said
 from tallystick_node.local.bench.page import as_text
 from tallystick_node.local.bench.row import Row
+from tallystick_node.local.progress import tell
 
 _CROWD: Final = 1_000
 """Nodes among which a change spreads, and one dies."""
@@ -53,6 +54,7 @@ class Traffic:
 
 
 def traffic(nodes: int) -> Traffic:
+    tell(f"what each of {nodes:,} simulated nodes sends")
     network = Network(nodes, seed=nodes)
     for node in network.nodes.values():
         node.hearsay.is_part_of(nodes)
@@ -113,7 +115,9 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     processes = _processes(options.processes)  # First: they share what memory is there.
     rows = [*processes, *_crowd(options.crowd), *_traffic(options.nodes)]
-    rows += [row for providers in options.told for row in gossip_told.rows(providers)]
+    for providers in options.told:
+        tell(f"what a payer reads of {providers:,} providers")
+        rows += gossip_told.rows(providers)
     print(as_text(rows))  # noqa: T201
     if options.json:
         options.json.write_text(json.dumps([row.to_json() for row in rows], indent=1) + "\n", "utf-8")
@@ -139,6 +143,7 @@ def _parse() -> argparse.Namespace:
 
 def _crowd(nodes: int) -> Iterator[Row]:
     section = f"a simulated network of {nodes:,} nodes"
+    tell(section)
     network = Network(nodes, seed=1)
     network.acquaint()
     network.silent = True
@@ -173,6 +178,7 @@ def _traffic(sizes: Sequence[int]) -> Iterator[Row]:
 
 def _processes(sizes: Sequence[int]) -> Iterator[Row]:
     for nodes in sizes:
+        tell(f"{nodes} processes over HTTP")
         yield from _process_rows(measured(nodes))
 
 

@@ -40,6 +40,7 @@ from tallystick_node.explorer.live import Head
 from tallystick_node.local.bench.page import as_text
 from tallystick_node.local.bench.row import Row
 from tallystick_node.local.postgres import NoPostgres, running
+from tallystick_node.local.progress import tell
 
 _SECTION: Final = "the explorer's index"
 _EVENTS_A_SECOND: Final = 2_000
@@ -91,18 +92,23 @@ def _measured(settlements: int, rounds: int) -> list[Row]:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="tallystick-index-") as name, _made_node(settlements) as rpc:
         file = f"sqlite+aiosqlite:///{name}/made.db"
+        tell(f"{settlements:,} settlements of a made node, into SQLite")
         rows += asyncio.run(_index(rpc, DEPLOYMENT, file)).rows("from a made node, into SQLite")
+        tell("a restart")
         again = asyncio.run(_index(rpc, DEPLOYMENT, file))
         rows.append(_row("a restart, until it has read on", again.wall_s * 1000, "ms", 1_000))
         try:
+            tell("the same, into PostgreSQL")
             with running() as address:
                 taken = asyncio.run(_index(rpc, DEPLOYMENT, f"postgresql+asyncpg://{address}"))
                 rows += taken.rows("from a made node, into PostgreSQL")
         except NoPostgres as error:
-            print(f"bench: {error}", file=sys.stderr)  # noqa: T201
+            tell(str(error))
+        tell(f"{rounds} settlements on anvil")
         with LocalChain() as chain:
             deployment = _trade(chain, rounds)
             file = f"sqlite+aiosqlite:///{name}/anvil.db"
+            tell("these, into SQLite")
             rows += asyncio.run(_index(chain.rpc, deployment, file)).rows("from anvil, into SQLite")
     return rows
 

@@ -30,6 +30,7 @@ from tallystick_node.local.network.plot import draw
 from tallystick_node.local.network.scenarios import SCENARIOS
 from tallystick_node.local.network.score import Served, score
 from tallystick_node.local.process import NotReady
+from tallystick_node.local.progress import tell
 
 _DEFAULT: Final = "a,b"
 
@@ -133,6 +134,7 @@ async def _one(key: str, options: argparse.Namespace, folder: Path, console: Con
             seed=options.seed,
             vllm=options.vllm,
             on_served=listen,
+            tell=lambda line: tell(f"({key}) {line}"),
         )
         told = await SCENARIOS[key](setting)
         live.update(_table(f"({key}) {told.title}", {one.name: list(one.served) for one in told.results}))

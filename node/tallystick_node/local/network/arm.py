@@ -58,6 +58,7 @@ async def run(
     arrivals: Sequence[Arrival],
     *,
     on_served: Callable[[Served], None] = lambda _: None,
+    on_ended: Callable[[], None] = lambda: None,
     events: Sequence[tuple[float, Event]] = (),
     refuge: Mapping[int, int] = MappingProxyType({}),
     lengths_are_asked_for: bool = False,
@@ -76,6 +77,7 @@ async def run(
             tasks.create_task(_at(at_s, event, fleet))
         running = tasks.create_task(users.run(arrivals))
     served = running.result()
+    on_ended()
     await asyncio.to_thread(_end, fleet)
     bought = await asyncio.to_thread(_bought, fleet)
     checks = await asyncio.to_thread(_checks, fleet, bought)

@@ -30,6 +30,8 @@ class Setting:
     vllm: int = 0
     """So many of the nodes have vLLM, and not an engine that keeps a card's pace."""
     on_served: Callable[[str, Served], None] = lambda _, __: None
+    tell: Callable[[str], None] = lambda _: None
+    """What begins and ends, a line each, and each tenth of a load."""
 
     @property
     def longest(self) -> int:
@@ -65,16 +67,30 @@ class Setting:
     ) -> Result:
         """`doors` as of `Fleet`, `refuge` as of `Users`."""
         fleet = Fleet(folder=self.folder / name.replace(" ", "-"), nodes=nodes, doors=doors)
+        answered = 0
+
+        def on_served(served: Served) -> None:
+            nonlocal answered
+            answered += 1
+            if answered * 10 // len(load) > (answered - 1) * 10 // len(load):
+                self.tell(f"{name}: {answered} of {len(load)} requests have ended")
+            self.on_served(name, served)
+
+        self.tell(f"{name}: {len(nodes)} nodes start")
         async with running(fleet):
-            return await arms.run(
+            self.tell(f"{name}: {len(load)} requests come within {self.seconds:g} s")
+            result = await arms.run(
                 name,
                 fleet,
                 load,
-                on_served=lambda served: self.on_served(name, served),
+                on_served=on_served,
+                on_ended=lambda: self.tell(f"{name}: the nodes drain and settle"),
                 events=events,
                 refuge=refuge or {},
                 lengths_are_asked_for=self.vllm > 0,
             )
+        self.tell(f"{name}: done")
+        return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from typing import Any, Final
 from tallystick_node.local.audit import Check, audit
 from tallystick_node.local.bench.cpu import rss_bytes
 from tallystick_node.local.market import LocalMarket
+from tallystick_node.local.progress import tell
 from tallystick_node.local.soak.crowd import Crowd
 from tallystick_node.local.soak.trouble import Kind, Trouble, make, troubles
 from tallystick_node.local.soak.verdict import (
@@ -77,20 +78,20 @@ def _soak(folder: Path, seconds: float, seed: int, pause_s: float) -> dict[str, 
         engine_options=("--token-delay-ms", "5"),
         settings=_SETTINGS,
         lasting_chain=True,
-        tell=_tell,
+        tell=tell,
     )
     with market:
         crowd = Crowd.funded(
             market, processes=_PROCESSES, wallets_each=_WALLETS_EACH, seed=seed, pause_s=pause_s
         )
         crowd.start()
-        _tell(f"{_PROCESSES * _WALLETS_EACH} payers buy for {seconds / 60:g} minutes")
+        tell(f"{_PROCESSES * _WALLETS_EACH} payers buy for {seconds / 60:g} minutes")
         plan = troubles(seed, gateways=_PROVIDERS, processes=_PROCESSES)
         samples, suffered = _endure(market, crowd, seconds, plan)
-        _tell("the payers stop, and acknowledge what is left")
+        tell("the payers stop, and acknowledge what is left")
         crowd.stop()
         left_open = crowd.finish()
-        _tell("the gateways drain and settle")
+        tell("the gateways drain and settle")
         market.stop_gateways()
         half = crowd.half()
         databases = databases_of(market)
@@ -135,19 +136,12 @@ def _endure(
             samples.append(rss_bytes(market.providers[0].running.pid))
             sample_at = now + _SAMPLE_S
         if now >= trouble.at_s:
-            _tell(f"{trouble.kind.value}: {trouble.whom}")
+            tell(f"{trouble.kind.value}: {trouble.whom}")
             make(trouble, market, crowd)
             suffered[trouble.kind.value] += 1
             trouble = next(plan)
         time.sleep(0.1)
     return samples, suffered
-
-
-_BEGUN: Final = time.monotonic()
-
-
-def _tell(line: str) -> None:
-    print(f"{time.monotonic() - _BEGUN:7.1f} s  {line}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
