@@ -15,6 +15,7 @@ from tallystick.protocol.signed import Signed
 from tallystick.protocol.stake import Stake
 from tallystick.protocol.status import Status
 from tallystick.protocol.units import Address, Atoms, Hash32, Milliseconds, Timestamp
+from tallystick.protocol.value import value
 from tallystick.protocol.voucher import Close, Voucher
 
 
@@ -97,7 +98,7 @@ class Directory(Protocol):
         """Whether the provider ever named it: what it signed binds the provider's stake for good."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Seen:
     """What is known, now, of whoever stands behind one offer."""
 

@@ -5,10 +5,10 @@ are predictions and floats; money is only ever compared.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from operator import attrgetter
-from typing import Final, overload
+from typing import Any, Final, overload
 
 from tallystick.client.drawing import Lots
 from tallystick.client.steering import Steering
@@ -19,6 +19,7 @@ from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.rating import TYPICAL_SPREAD
 from tallystick.protocol.speed import Load, Pace, pace
 from tallystick.protocol.units import Address, Atoms, Hash32, Timestamp, Tokens
+from tallystick.protocol.value import value
 from tallystick.reach import reachable_safely
 
 WISHES_NOTHING: Final = Steering()
@@ -27,7 +28,7 @@ _TOSSES: Final = 4
 """Tosses for each one that will do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Wanted:
     """What a request needs of a provider, as far as choosing goes."""
 
@@ -66,7 +67,7 @@ def size_of(wanted: Wanted) -> Size:
     return Size(input_tokens=wanted.input_tokens, output_tokens=wanted.expected_output)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Candidate:
     """An offer, and what is known of whoever stands behind it."""
 
@@ -118,7 +119,7 @@ class Candidate:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Choice:
     """A candidate to try."""
 
@@ -158,11 +159,14 @@ class Offers:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """All that is offered, and a way to look at one: looking at each costs more than a request may."""
+    """All that is offered, and a way to look at one: looking at each costs more than a request may. Kept for
+    more than one ordering only while nothing is learned."""
 
     by_model: Mapping[str, Offers]
     look: Callable[[PostedOffer], Candidate | None]
     """What is known of it; None: it is not to be looked at."""
+    kept: dict[object, dict[Hash32, Any]] = field(default_factory=dict)
+    """What rules found of offers, by what it depends on beside them, for the next ordering."""
 
     @classmethod
     def of(cls, posted: Iterable[PostedOffer], look: Callable[[PostedOffer], Candidate | None]) -> "Known":
@@ -183,10 +187,16 @@ def by_model(posted: Iterable[PostedOffer]) -> Mapping[str, Offers]:
 class Crowd(Sequence[Candidate]):
     """Those of some offers that will do and are not suspected, each looked at once, when somebody asks."""
 
-    def __init__(self, offers: Offers, look: Callable[[PostedOffer], Candidate | None]):
-        """`look`: None for those that will not do."""
+    def __init__(
+        self,
+        offers: Offers,
+        look: Callable[[PostedOffer], Candidate | None],
+        kept: dict[object, dict[Hash32, Any]],
+    ):
+        """`look`: None for those that will not do; `kept`: as of `Known`."""
         self._offers = offers
         self._look = look
+        self._kept = kept
         self._looked: dict[Hash32, Candidate | None] = {}
         self.suspected: list[Candidate] = []
         """Of those that were looked at."""
@@ -197,10 +207,21 @@ class Crowd(Sequence[Candidate]):
             if (found := self._at(posted)) is not None:
                 yield found
 
+    def kept(self, *depends: object) -> dict[Hash32, Any]:
+        """What a rule found of each, by offer, and what depends on nothing else but `depends`: to be read and
+        added to."""
+        return self._kept.setdefault(depends, {})
+
     def tossed(self, slot: int, seed: int, count: int) -> Iterator[Candidate]:
         """So many with replacement; fewer where few of those that are there will do."""
-        tosses = islice(self._offers.lots(slot).tossed(seed), _TOSSES * count)
-        return islice((found for posted in tosses if (found := self._at(posted)) is not None), count)
+        looked = self._looked
+        for posted in islice(self._offers.lots(slot).tossed(seed), _TOSSES * count):
+            key = posted.offer_hash
+            if (found := looked[key] if key in looked else self._at(posted)) is not None:
+                yield found
+                count -= 1
+                if not count:
+                    return
 
     def _at(self, posted: PostedOffer) -> Candidate | None:
         key = posted.offer_hash
@@ -314,25 +335,23 @@ def choose(
         if not eligible(posted, wanted, now=now, local=local, avoided=avoided):
             return None
         found = known.look(posted)
-        if found is None or (steers and not steering.admits(posted, found.seen, unit=wanted.unit)):
+        if found is None or not steers:
+            return found
+        if not steering.admits(posted, found.seen, unit=wanted.unit):
             return None
         fit[posted.offer_hash] = found
         return found
 
     def ordered() -> Iterator[Choice]:
         for models in [wanted.models] if steering.across_models else [(model,) for model in wanted.models]:
-            crowd = Crowd(known.offers(models), look)
+            crowd = Crowd(known.offers(models), look, known.kept)
             if isinstance(rule, Drawing) or crowd:
                 yield from rule(crowd, wanted)
             if crowd.suspected:
                 yield from rule(crowd.suspected, wanted)
 
     chosen = Ordering(ordered())
-    return (
-        chosen
-        if steering is WISHES_NOTHING or steering == WISHES_NOTHING
-        else _as_wished(chosen, fit, wanted)
-    )
+    return _as_wished(chosen, fit, wanted) if steers else chosen
 
 
 def _as_wished(chosen: Sequence[Choice], fit: Mapping[Hash32, Candidate], wanted: Wanted) -> Sequence[Choice]:
@@ -357,7 +376,7 @@ def eligible(
     avoided nor reached in the clear or inside the payer's own network."""
     offer = posted.offer
     return (
-        offer.model in wanted.models
+        (offer.model == wanted.model or offer.model in wanted.fallbacks)
         and now < offer.valid_until
         and offer.provider not in avoided
         and (wanted.output_tokens or 0) < offer.context_length

@@ -43,11 +43,14 @@ class Lots(Generic[T]):
     def tossed(self, seed: int) -> Iterator[T]:
         """With replacement, without end; nothing, where there is nothing. What has no weight never comes, but
         where nothing has."""
-        numbers, ends = _numbers(seed), self._ends
+        items, ends = self._items, self._ends
         if not ends or not ends[-1]:
-            ends = list(range(1, len(self._items) + 1))
-        while ends:
-            yield self._items[bisect_right(ends, next(numbers) * ends[-1] >> _BITS)]
+            ends = list(range(1, len(items) + 1))
+        if not ends:
+            return
+        whole = ends[-1]
+        for number in _numbers(seed):
+            yield items[bisect_right(ends, number * whole >> _BITS)]
 
 
 def _laid_out(items: Sequence[T], ends: Sequence[int], numbers: Iterator[int]) -> Iterator[T]:

@@ -5,7 +5,7 @@ The others order by one thing alone. All are pure: chance comes from the request
 candidates, and nothing that a provider may pick freely, changes what they say.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from math import exp, log
@@ -25,8 +25,9 @@ from tallystick.client.choose import (
 )
 from tallystick.client.steering import Steering
 from tallystick.protocol.eip712 import keccak
-from tallystick.protocol.speed import Load, Pace, slowdown_s
+from tallystick.protocol.speed import Pace, slowdown_s
 from tallystick.protocol.units import Atoms, Hash32
+from tallystick.protocol.value import value
 
 _SOON_S: Final = 1e-9
 """No time, and no score, is taken to be less."""
@@ -121,8 +122,8 @@ class Quoted(Drawing):
         compared = self._compared(candidates, slot, wanted)
         if not any(item.speaks for item, _ in compared) and not any(item.speaks for item in candidates):
             return cheapest(candidates, wanted)
-        ranked = self._ranked(compared, wanted)
-        behind = self._behind({item.posted.offer_hash for item, _ in compared}, candidates, slot, wanted)
+        ranked = self._ranked(candidates, compared, wanted)
+        behind = self._behind(compared, candidates, slot, wanted)
         return Ordering(chain(ranked, behind)) if isinstance(candidates, Crowd) else [*ranked, *behind]
 
     def _compared(
@@ -130,29 +131,38 @@ class Quoted(Drawing):
     ) -> Sequence[tuple[Candidate, int]]:
         """(candidate, drawn slots). Those that take nothing more only where all that are drawn are such.
         Where few of those that are there will do, all slots of those that will are drawn."""
-        ready: dict[Hash32, tuple[Candidate, int]] = {}
-        full: dict[Hash32, tuple[Candidate, int]] = {}
+        ready: dict[Hash32, Candidate] = {}
+        full: dict[Hash32, Candidate] = {}
+        slots: dict[Hash32, int] = {}
         for candidate in tossed(candidates, slot, wanted.seed, self.slots):
-            found = full if _full(candidate) else ready
             key = candidate.posted.offer_hash
-            found[key] = candidate, found[key][1] + 1 if key in found else 1
-        if sum(slots for _, slots in ready.values()) >= self.slots // 2:
-            return list(ready.values())
-        for candidate in drawn(candidates, slot, wanted.seed):
-            found = full if _full(candidate) else ready
-            found[candidate.posted.offer_hash] = candidate, max(1, candidate.posted.stake.staked // slot)
-            if len(ready) == self.slots:
-                break
-        return list((ready or full).values())
+            if key in slots:
+                slots[key] += 1
+            else:
+                slots[key] = 1
+                (full if _full(candidate) else ready)[key] = candidate
+        if sum(slots[key] for key in ready) < self.slots // 2:
+            for candidate in drawn(candidates, slot, wanted.seed):
+                key = candidate.posted.offer_hash
+                slots[key] = max(1, candidate.posted.stake.staked // slot)
+                (full if _full(candidate) else ready)[key] = candidate
+                if len(ready) == self.slots:
+                    break
+        return [(candidate, slots[key]) for key, candidate in (ready or full).items()]
 
     def _behind(
-        self, compared: Collection[Hash32], candidates: Sequence[Candidate], slot: int, wanted: Wanted
+        self,
+        compared: Sequence[tuple[Candidate, int]],
+        candidates: Sequence[Candidate],
+        slot: int,
+        wanted: Wanted,
     ) -> Iterator[Choice]:
         """As they are drawn, but those that take nothing more after all others."""
+        there = {candidate.posted.offer_hash for candidate, _ in compared}
         full: list[Candidate] = []
         ready = 0
         for candidate in drawn(candidates, slot, wanted.seed):
-            if candidate.posted.offer_hash in compared:
+            if candidate.posted.offer_hash in there:
                 continue
             if _full(candidate):
                 full.append(candidate)
@@ -167,83 +177,84 @@ class Quoted(Drawing):
     def chances(self, candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[tuple[Candidate, float]]:
         """How likely each of those that this request compares comes first."""
         compared = self._compared(candidates, max(1, wanted.minimum_stake), wanted)
-        late = self._lateness(compared, *self._foreseen(compared, wanted), wanted)
+        late = self._lateness(compared, self._weighed(candidates, compared, wanted))
         rates = [exp(min(late) - each) for each in late]
         return [(candidate, rate / sum(rates)) for (candidate, _), rate in zip(compared, rates, strict=True)]
 
-    def _ranked(self, compared: Sequence[tuple[Candidate, int]], wanted: Wanted) -> Sequence[Choice]:
-        loads, expected = self._foreseen(compared, wanted)
-        ranked: list[tuple[float, bytes, Choice]] = []
-        lateness = self._lateness(compared, loads, expected, wanted)
-        for (candidate, _), promised, late in zip(compared, expected, lateness, strict=True):
-            ticket = _ticket(candidate, wanted)
-            arrival = log(-log(_chance(ticket))) + late
-            ranked.append((arrival, ticket, Choice(posted=candidate.posted, expected=promised)))
-        ranked.sort(key=lambda item: item[:2])
-        return [choice for *_, choice in ranked]
+    def _ranked(
+        self, candidates: Sequence[Candidate], compared: Sequence[tuple[Candidate, int]], wanted: Wanted
+    ) -> Iterator[Choice]:
+        weighed = self._weighed(candidates, compared, wanted)
+        seed = wanted.seed.to_bytes(8, "big")
+        arrivals: list[tuple[float, bytes, int]] = []
+        for place, late in enumerate(self._lateness(compared, weighed)):
+            ticket = keccak(seed + compared[place][0].posted.offer_hash)
+            arrivals.append((log(-log(_chance(ticket))) + late, ticket, place))
+        arrivals.sort()
+        for _, _, place in arrivals:
+            yield Choice(posted=compared[place][0].posted, expected=weighed[place].expected)
 
-    @staticmethod
-    def _foreseen(
-        compared: Sequence[tuple[Candidate, int]], wanted: Wanted
-    ) -> tuple[Sequence[Load | None], Sequence[Pace | None]]:
-        loads = [candidate.load for candidate, _ in compared]
-        return loads, [
-            candidate.foreseen_under(load, wanted)
-            for (candidate, _), load in zip(compared, loads, strict=True)
-        ]
+    def _weighed(
+        self, candidates: Sequence[Candidate], compared: Sequence[tuple[Candidate, int]], wanted: Wanted
+    ) -> Sequence["_Weighed"]:
+        """Each of those compared; what a crowd keeps of an earlier ordering holds."""
+        found = {}
+        if isinstance(candidates, Crowd):
+            found = candidates.kept(self, wanted.input_tokens, wanted.output_tokens, wanted.typical_output)
+        weighed = []
+        for candidate, _ in compared:
+            key = candidate.posted.offer_hash
+            if key not in found:
+                found[key] = self._weigh(candidate, wanted)
+            weighed.append(found[key])
+        return weighed
 
     def _lateness(
-        self,
-        compared: Sequence[tuple[Candidate, int]],
-        loads: Sequence[Load | None],
-        expected: Sequence[Pace | None],
-        wanted: Wanted,
-    ) -> list[float]:
-        """Each arrives after an exponential time, the first one is taken: the logarithms of their means."""
-        scores = self._scores(compared, loads, expected, wanted)
-        return [
-            self.keenness * log(each) - log(slots) for (_, slots), each in zip(compared, scores, strict=True)
-        ]
+        self, compared: Sequence[tuple[Candidate, int]], weighed: Sequence["_Weighed"]
+    ) -> Sequence[float]:
+        """Each arrives after an exponential time, the first one is taken: the logarithms of their means.
 
-    def _scores(
-        self,
-        compared: Sequence[tuple[Candidate, int]],
-        loads: Sequence[Load | None],
-        expected: Sequence[Pace | None],
-        wanted: Wanted,
-    ) -> list[float]:
-        """Of whom nothing is known is taken to be as slow as the slowest that speaks, by its own word: a bad
+        Of whom nothing is known is taken to be as slow as the slowest that speaks, by its own word: a bad
         record is nobody else's."""
-        known = [
-            None if pace is None else self._times_s(candidate, load, pace, wanted)
-            for (candidate, _), load, pace in zip(compared, loads, expected, strict=True)
-        ]
-        slowest = max((said for said, _ in filter(None, known)), default=1.0)
-        times = [max(_SOON_S, slowest if pair is None else pair[1]) for pair in known]
-        costs = [expected_cost(candidate.posted, wanted) for candidate, _ in compared]
-        if self.second is not None:
-            second = self.second
-            return [max(_SOON_S, time * second + cost) for time, cost in zip(times, costs, strict=True)]
+        slowest = max((each.said_s for each in weighed if each.said_s is not None), default=1.0)
         # Nobody gets ahead by a higher price: it raises what is usual only where it is itself the usual one,
         # and then it loses as much to those below as they lose.
-        usual = _median(costs, [slots for _, slots in compared])
-        return [score(time, cost, usual) for time, cost in zip(times, costs, strict=True)]
+        usual = _median([each.cost for each in weighed], [slots for _, slots in compared])
+        second, lateness = self.second, []
+        for (_, slots), each in zip(compared, weighed, strict=True):
+            time_s = max(_SOON_S, slowest if each.time_s is None else each.time_s)
+            if second is None:
+                weight = score(time_s, each.cost, usual)
+            else:
+                weight = max(_SOON_S, time_s * second + each.cost)
+            lateness.append(self.keenness * log(weight) - log(slots))
+        return lateness
 
-    def _times_s(
-        self, candidate: Candidate, load: Load | None, expected: Pace, wanted: Wanted
-    ) -> tuple[float, float]:
-        """(by its own word, or by its record where that is better; by its record), with the toll."""
-        own, ratio = expected.felt_s(wanted.expected_output), candidate.seen.ratio
-        status = candidate.seen.status
-        taken = 0.0
-        if status is not None and load is not None:
+    def _weigh(self, candidate: Candidate, wanted: Wanted) -> "_Weighed":
+        cost, load, ratio = expected_cost(candidate.posted, wanted), candidate.load, candidate.seen.ratio
+        expected = candidate.foreseen_under(load, wanted)
+        if expected is None:
+            return _Weighed(None, None, None, cost)
+        output, taken = wanted.expected_output, 0.0
+        if (status := candidate.seen.status) is not None and load is not None:
             taken = self.toll * slowdown_s(
-                status.speed,
-                load,
-                input_tokens=wanted.input_tokens,
-                output_tokens=wanted.expected_output,
+                status.speed, load, input_tokens=wanted.input_tokens, output_tokens=output
             )
-        return (ratio if ratio < 1.0 else 1.0) * own + taken, ratio * own + taken
+        own = expected.felt_s(output)
+        return _Weighed(expected, (ratio if ratio < 1.0 else 1.0) * own + taken, ratio * own + taken, cost)
+
+
+@value(kw_only=False)
+class _Weighed:
+    """A candidate, for a request of one size."""
+
+    expected: Pace | None
+    """None: it says nothing."""
+    said_s: float | None
+    """What the answer takes, with the toll: by its own word, or by its record where that is better."""
+    time_s: float | None
+    """The same by its record."""
+    cost: Atoms
 
 
 quoted: Final[Rule] = Quoted()
@@ -292,8 +303,8 @@ def _ticket(candidate: Candidate, wanted: Wanted) -> bytes:
 def _median(values: Sequence[int], weights: Sequence[int]) -> int:
     """The middle one; where there are two, the upper. One of them, so that it is somebody's own."""
     half, before = sum(weights) / 2, 0
-    for value, weight in sorted(zip(values, weights, strict=True)):
+    for middle, weight in sorted(zip(values, weights, strict=True)):
         before += weight
         if before > half:
-            return value
+            return middle
     return max(values, default=0)

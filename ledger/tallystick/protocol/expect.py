@@ -14,6 +14,7 @@ from tallystick.protocol.message import read_value
 from tallystick.protocol.quote import TOLERATED, TOLERATED_MS
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Hash32, Tokens, to_hex
+from tallystick.protocol.value import value
 
 EXPECT_LIMIT: Final = 160
 """Characters of the header's value."""
@@ -22,7 +23,7 @@ MICROSECONDS_LIMIT: Final = 1 << 50
 """Some thirty years: above, arithmetic is no prediction any more."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Size:
     """Of one request, as far as time depends on it."""
 
@@ -30,7 +31,7 @@ class Size:
     output_tokens: Tokens
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Expected:
     """The payer's own prediction, for a request of this size."""
 

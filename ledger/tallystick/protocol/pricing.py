@@ -37,7 +37,8 @@ def cost_up(offer: Offer, *, input_tokens: int, cached_input_tokens: int, output
     ReceiptDoesNotAddUp :
         More input was cached than there was: the counts may be those of somebody else's receipt.
     """
-    assert min(input_tokens, cached_input_tokens, output_tokens) >= 0
+    assert input_tokens >= 0 <= cached_input_tokens
+    assert output_tokens >= 0
     if cached_input_tokens > input_tokens:
         raise ReceiptDoesNotAddUp(
             "More input tokens are billed as cached than were billed at all.",

@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 
 from tallystick.protocol.message import Message
 from tallystick.protocol.units import Tokens
+from tallystick.protocol.value import value
 
 ATTENTION: Final = 3e-5
 """Of a prompt token's time, for each token of context before it."""
@@ -60,7 +61,7 @@ class Speed(Message):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Load:
     """What an engine has to do at one moment."""
 
@@ -74,7 +75,7 @@ class Load:
     """Prompt tokens that are still to be taken in."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Pace:
     """What a request can expect of an engine."""
 

@@ -13,6 +13,7 @@ from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.speed import Load, Pace
 from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds, Tokens
+from tallystick.protocol.value import value
 
 THOUSAND: Final = 1_000
 COUNTED: Final = 8
@@ -37,7 +38,7 @@ class Prices:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class Request:
     """Somebody wants an answer."""
 
@@ -58,7 +59,7 @@ class Request:
         return min(self.output_tokens, self.typical_output)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value()
 class State:
     """The node, at one moment."""
 

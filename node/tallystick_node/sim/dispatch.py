@@ -3,6 +3,7 @@ payer's rule orders the providers, and what came of it is remembered. `search` g
 """
 
 from collections.abc import Container, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from tallystick.client.choose import Candidate, Choice, Known, Rule, Wanted, choose
@@ -22,6 +23,7 @@ from tallystick_node.sim.world import MINIMUM_STAKE, Job, Node, World
 _AGAIN_S: Final = 0.5
 """As `network.own`: before a policy that is undecided is asked again."""
 _UNHEARD_S: Final = UNHEARD_MS / 1000
+_NO_QUOTES: Final[Mapping[Hash32, Pace]] = MappingProxyType({})
 _TOLD_AFTER_S: Final = 1.0
 """A rating is heard by others, in the mean."""
 
@@ -80,7 +82,8 @@ class Live:
     def _decide(self, home: Node, job: Job, *, waited: bool) -> None:
         if not home.there:
             return
-        choices = self.ordering(home, self.wanted(home, job), (), {})
+        known = self.known(home)
+        choices = self.ordering(self.wanted(home, job), known)
         elsewhere = choices[0].expected if choices else None
         request = self.request(job, own=True)
         state = self.state(home, request, elsewhere, len(choices[:COUNTED]))
@@ -92,7 +95,7 @@ class Live:
                 home.own_waiting += 1
             self.world.events.after(_AGAIN_S, self._decide_again, home, job)
         elif decision:
-            Search(self, job).run()
+            Search(self, job, known).run()
         else:
             self.serve_here(home, job)
 
@@ -166,19 +169,29 @@ class Live:
             minimum_stake=MINIMUM_STAKE,
         )
 
-    def ordering(
-        self, home: Node, wanted: Wanted, gone: Container[Hash32], quoted: Mapping[Hash32, Pace]
-    ) -> Sequence[Choice]:
+    def known(
+        self, home: Node, gone: Container[Hash32] = (), quoted: Mapping[Hash32, Pace] = _NO_QUOTES
+    ) -> Known:
+        """What this node knows. At this moment each is looked at once, however often it is asked of; who is
+        asked of later is looked at then."""
         world = self.world
-        index, own, now, now_ms = world.index, home.address, world.events.now, world.now_ms
+        events, index, own, now, now_ms = world.events, world.index, home.address, world.now, world.now_ms
+        looked: dict[Hash32, Candidate] = {}
 
         def look(posted: PostedOffer) -> Candidate | None:
+            key = posted.offer_hash
+            if key in looked and events.now == now:
+                return looked[key]
             provider = posted.offer.provider
-            if provider == own or posted.offer_hash in gone:
+            if provider == own or key in gone:
                 return None
-            return self._candidate(home, index[provider], posted, quoted, now, now_ms)
+            found = looked[key] = self._candidate(home, index[provider], posted, quoted, now, now_ms)
+            return found
 
-        return choose(Known(world.chain.offers, look), wanted, self.rule, now=Timestamp(0), local=True)
+        return Known(world.chain.offers, look)
+
+    def ordering(self, wanted: Wanted, known: Known) -> Sequence[Choice]:
+        return choose(known, wanted, self.rule, now=Timestamp(0), local=True)
 
     def _candidate(
         self,

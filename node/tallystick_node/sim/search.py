@@ -6,7 +6,7 @@ lost.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from tallystick.client.choose import Choice, size_of
+from tallystick.client.choose import Choice, Known, size_of
 from tallystick.client.haggling import held_to
 from tallystick.client.quotes import ASKING_S, PROBED
 from tallystick.client.refusals import PASSING
@@ -68,9 +68,12 @@ class Attempt:
 class Search:
     """Of one request."""
 
-    __slots__ = ("_order", "_place", "_standing", "_started_ms", "_wanted", "_world", "home", "job", "live")
+    __slots__ = (
+        "_known", "_order", "_place", "_standing", "_started_ms", "_wanted", "_world", "home", "job", "live",
+    )  # fmt: skip
 
-    def __init__(self, live: "Live", job: Job):
+    def __init__(self, live: "Live", job: Job, known: Known | None = None):
+        """`known`: at this moment, where somebody looked already."""
         self.live = live
         self.job = job
         self._world = world = live.world
@@ -78,6 +81,7 @@ class Search:
         self._started_ms = world.now_ms
         self._wanted = live.wanted(home, job)
         self._standing = Standing(size_of(self._wanted))
+        self._known = known
         self._order: Sequence[Choice] = ()
         self._place = 0
 
@@ -88,7 +92,9 @@ class Search:
         standing = self._standing
         standing.begin_round()
         haggling = standing.haggling
-        ordering = self.live.ordering(self.home, self._wanted, standing.gone, haggling.quoted)
+        known = self._known or self.live.known(self.home, standing.gone, haggling.quoted)
+        self._known = None
+        ordering = self.live.ordering(self._wanted, known)
         if haggling.asks and ordering:
             self._ask_for_quotes(ordering)
             return
