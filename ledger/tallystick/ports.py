@@ -179,3 +179,14 @@ class Settlement(Protocol):
 
     def look_up(self, *, recheck: bool = False) -> Look:
         """`recheck`: the chain took blocks back, and perhaps what was mined in them."""
+
+
+class Panels(Protocol):
+    """Who judges duels. Raises `chain.errors.ChainUnavailable`."""
+
+    def panel(self, duel: Hash32, first: Address, second: Address) -> Sequence[Address]:
+        """Its judges in the order they were drawn, zero for a seat that could not be filled; empty where
+        there is no such duel, or nobody is drawn yet."""
+
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        """Whether `key` signs, or ever signed, for the provider."""

@@ -29,6 +29,7 @@ from tallystick.protocol.units import (
 from tallystick_node.engine.upstream import Upstream
 from tallystick_node.gateway import tls
 from tallystick_node.gateway.app import make_app
+from tallystick_node.gateway.bench import Bench
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.cashier import Cashier
 from tallystick_node.gateway.gateway import Gateway, Limits
@@ -93,6 +94,8 @@ class World:
         self.tls = False
         self.own: Callable[[World], OwnRoutes] | None = None
         """What makes the routes of the node's own users."""
+        self.bench: Callable[[World], Bench] | None = None
+        """What makes its judge."""
 
     async def start(self) -> None:
         self.store = SqliteStore(self.folder / "node.db")
@@ -133,6 +136,7 @@ class World:
             engine_models=self.engine_models,
             network=NetworkRoutes(Gossiper(node, self.post)),
             own=None if self.own is None else self.own(self),
+            bench=None if self.bench is None else self.bench(self),
         )
         config = uvicorn.Config(
             app,

@@ -22,10 +22,11 @@ from schemathesis.specs.openapi.checks import (
 
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.units import ZERO_HASH, Tokens, to_hex
-from tallystick.protocol.wire import EXPECT, QUOTES_PATH, RECEIPT
+from tallystick.protocol.wire import EXPECT, JUDGE_PATH, QUOTES_PATH, RECEIPT
 from tallystick_node.gateway.openapi import OPENAPI_PATH, PAID_PATHS, document
 from tallystick_node.gateway.promises import Claims
 from tests.gateway.conftest import World
+from tests.gateway.test_judging import Chain, judging
 
 CHECKS = [
     status_code_conformance,
@@ -42,6 +43,7 @@ EXPECTATIONS = (
     "quote=0x" + "00" * 32,
     "soon",
 )
+PAID = (*PAID_PATHS, JUDGE_PATH)
 OWNED = [label for label in OPERATIONS if label.startswith("POST")]
 
 
@@ -51,6 +53,7 @@ class Running:
     def __init__(self, folder: Path):
         self.world = World(folder)
         self.world.claims = Claims(speed=SPEED)
+        self.world.bench = lambda world: judging(world, Chain(()))
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -130,12 +133,12 @@ def test_whatever_a_payer_signs_is_answered_as_documented(gateway: Running, labe
         @given(OPERATIONS[label].as_strategy(), st.booleans(), st.none() | st.sampled_from(EXPECTATIONS))
         def holds(case: Any, named: bool, expected: str | None) -> None:
             payer, body = gateway.payer, written(case)
-            if named and case.path in PAID_PATHS and isinstance(case.body, dict):
+            if named and case.path in PAID and isinstance(case.body, dict):
                 body = json.dumps(case.body | {"model": payer.offer.model}).encode()
             if named and case.path == QUOTES_PATH and isinstance(case.body, dict):
                 body = json.dumps(case.body | {"offerHash": to_hex(payer.offer_hash)}).encode()
             kind = None if case.path.endswith("vouchers") else body
-            offer = payer.offer_hash if case.path in PAID_PATHS else ZERO_HASH
+            offer = payer.offer_hash if case.path in PAID else ZERO_HASH
             headers = payer.headers(kind, offer_hash=offer) | {"Content-Type": "application/json"}
             if expected is not None:
                 headers[EXPECT] = expected
@@ -145,7 +148,9 @@ def test_whatever_a_payer_signs_is_answered_as_documented(gateway: Running, labe
                 payer.take_whole(body, response)
 
         holds()
-    assert any(served) or label.endswith(("vouchers", "close", "restore", "gossip", "ratings"))
+    assert any(served) or label.endswith(
+        ("vouchers", "close", "restore", "gossip", "ratings", "judge", "ballots")
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/chat", "/docs", OPENAPI_PATH + "/x"])

@@ -24,12 +24,14 @@ from tallystick.protocol.units import (
     Timestamp,
     Tokens,
 )
+from tallystick.protocol.vote import Ballot, Choice
 from tallystick.protocol.voucher import Acknowledgement, Tally, Voucher
 from tallystick.protocol.wire import receipt_text
 from tallystick_node.store.memory import MemoryStore
 from tallystick_node.store.migrate import DatabaseNewer
 from tallystick_node.store.models import Model
 from tallystick_node.store.records import (
+    BallotCast,
     Born,
     ChannelSaved,
     Presented,
@@ -332,3 +334,25 @@ def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:
         assert connection.execute(text("SELECT count(*) FROM channels")).scalar() == 0
         assert compare_metadata(MigrationContext.configure(connection), Model.metadata) == []
     engine.dispose()
+
+
+def cast(choice: Choice = Choice.FIRST, duel: bytes = b"\1" * 32) -> BallotCast:
+    ballot = Ballot(
+        duel=Hash32(duel),
+        judge=KEY.address,
+        body_hash=ZERO_HASH,
+        first_response_hash=ZERO_HASH,
+        second_response_hash=ZERO_HASH,
+        choice=choice,
+        salt=Hash32(b"\2" * 32),
+    )
+    return BallotCast(ballot=ballot, panel=(KEY.address, Address(b"\3" * 20)))
+
+
+async def test_the_first_ballot_of_a_duel_stands(store: Store) -> None:
+    assert store.ballot(Hash32(b"\1" * 32)) is None
+    await store.save(cast())
+    await store.save(cast(Choice.SECOND), cast(Choice.TIE, b"\4" * 32))
+
+    assert store.ballot(Hash32(b"\1" * 32)) == cast()
+    assert store.ballot(Hash32(b"\4" * 32)) == cast(Choice.TIE, b"\4" * 32)

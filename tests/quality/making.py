@@ -13,7 +13,7 @@ from tallystick.protocol.units import ZERO_HASH, Address, Atoms, ChannelId, Hash
 from tallystick.protocol.vote import Choice, hidden_hash
 from tallystick.protocol.voucher import request_hash
 
-DOMAIN = Domain(chain_id=31337, contract=Address(b"\1" * 20))
+DOMAIN = Domain(chain_id=31337, contract=Address(bytes(range(20))))
 FIRST, SECOND, CHALLENGER = (Key(keccak(name)) for name in (b"first", b"second", b"challenger"))
 BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Why?"}]}).encode()
 

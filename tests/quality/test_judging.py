@@ -12,7 +12,6 @@ from tallystick.protocol.duel import Vote
 from tallystick.protocol.errors import Unjudgeable
 from tallystick.protocol.judging import (
     CHOICES,
-    PROMPT_BYTES,
     answer_of,
     letter_of,
     prompt,
@@ -117,10 +116,6 @@ def test_both_orders_are_asked_and_nothing_else_differs() -> None:
     assert one == other
     assert one["structured_outputs"] == {"choice": ["A", "B", "C"]}
     assert (one["temperature"], one["max_tokens"]) == (0, 1)
-
-
-def test_the_prompt_is_no_longer_than_is_said() -> None:
-    assert len(prompt("", "", "").encode()) <= PROMPT_BYTES
 
 
 # --------------------------------------------------------------------------------------------- what is judged

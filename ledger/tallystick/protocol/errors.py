@@ -26,7 +26,8 @@ MarketError
 ├─ GossipError
 │  ├─ PeerUnknown             ├─ NumberNotGreater      └─ TurnSpent
 ├─ DuelError
-│  ├─ Unjudgeable             └─ ExhibitMismatch
+│  ├─ Unjudgeable             ├─ ExhibitMismatch       ├─ NotDrawn
+│  ├─ BallotUnknown           └─ BallotSealed
 └─ BudgetError
    ├─ RequestBudgetExceeded   └─ TotalBudgetExceeded
 
@@ -347,6 +348,24 @@ class ExhibitMismatch(DuelError):
     """A receipt is not of the request, the answer or the offer that it is shown with."""
 
     code = "exhibit-mismatch"
+
+
+class NotDrawn(DuelError):
+    """This provider is no judge of the duel, or nobody is yet."""
+
+    code = "not-drawn"
+
+
+class BallotUnknown(DuelError):
+    """This provider has not judged the duel."""
+
+    code = "ballot-unknown"
+
+
+class BallotSealed(DuelError):
+    """A ballot is revealed to whoever shows the commitments of all judges of the duel, and not before."""
+
+    code = "ballot-sealed"
 
 
 class BudgetError(MarketError):

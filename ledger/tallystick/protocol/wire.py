@@ -33,6 +33,8 @@ RECEIPT_COMMENT: Final = b": payment-receipt "
 CREDENTIAL_LIMIT: Final = 8192
 """Characters of the whole header value."""
 
+JUDGE_PATH: Final = "/v1/judge"
+BALLOTS_PATH: Final = "/tallystick/v1/ballots"
 VOUCHERS_PATH: Final = "/tallystick/v1/vouchers"
 RESYNC_PATH: Final = "/tallystick/v1/resync"
 RESTORE_PATH: Final = "/tallystick/v1/restore"

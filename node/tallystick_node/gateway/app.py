@@ -4,7 +4,7 @@ Paid routes go past FastAPI's routing and middleware: they are on every request'
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from tallystick.protocol.case import read_body
 from tallystick.protocol.errors import (
     AnswerUnknown,
     ChannelUnknown,
@@ -28,10 +29,12 @@ from tallystick.protocol.expect import read_expect
 from tallystick.protocol.message import read_value
 from tallystick.protocol.wire import (
     AUTHORIZATION,
+    BALLOTS_PATH,
     CHALLENGE,
     CLOSE_PATH,
     EXPECT,
     GOSSIP_PATH,
+    JUDGE_PATH,
     NETWORK_PATH,
     OFFERS_PATH,
     QUOTE,
@@ -46,12 +49,16 @@ from tallystick.protocol.wire import (
     Terms,
     challenge,
 )
+from tallystick_node.engine.upstream import EngineGone
 from tallystick_node.gateway import listed
+from tallystick_node.gateway.ask import Ask
+from tallystick_node.gateway.bench import Bench, CaseAsk
 from tallystick_node.gateway.direct import Direct, Endpoint
 from tallystick_node.gateway.errors import (
     RETRY_AFTER_S,
     BodyTooLarge,
     Bounced,
+    EngineUnreachable,
     InternalFailure,
     PaymentRequired,
     Refused,
@@ -81,6 +88,7 @@ _SUSPECT: Final = (
 """What only a guess, a flood or a payer that is lost brings about."""
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _JSON: Final = "application/json"
+_Serve = Callable[[Running, str], Awaitable[Answer | AsyncGenerator[bytes]]]
 
 log = structlog.get_logger("tallystick.gateway")
 
@@ -95,10 +103,11 @@ def make_app(
     engine_models: Mapping[str, str],
     network: NetworkRoutes | None = None,
     own: OwnRoutes | None = None,
+    bench: Bench | None = None,
 ) -> ASGIApp:
     """`engine_models`: the engine's name of each model that is offered under another one. `network`: where
-    the node gossips. `own`: for whoever comes as a user of the node."""
-    routes = Routes(gateway, relay, metrics, intake, engine_models)
+    the node gossips. `own`: for whoever comes as a user of the node. `bench`: where it judges duels."""
+    routes = Routes(gateway, relay, metrics, intake, engine_models, bench)
 
     def guarded(endpoint: Endpoint) -> Endpoint:
         return Guarded(endpoint, gateway, metrics, guard)
@@ -125,6 +134,8 @@ def make_app(
     if network is not None:
         posts |= {GOSSIP_PATH: guarded(network.gossip), RATINGS_PATH: guarded(network.rating)}
         gets |= {NETWORK_PATH: network.network}
+    if bench is not None:
+        posts |= {JUDGE_PATH: guarded(routes.judge), BALLOTS_PATH: guarded(routes.ballot)}
     # The document is ours: FastAPI would make one of functions that these are not.
     app = FastAPI(title="Tallystick gateway", docs_url=None, redoc_url=None, openapi_url=None)
     for path, endpoint in posts.items():
@@ -163,22 +174,45 @@ class Routes:
         metrics: Metrics,
         intake: Intake,
         engine_models: Mapping[str, str],
+        bench: Bench | None = None,
     ):
         self._gateway = gateway
         self._relay = relay
         self._metrics = metrics
         self._intake = intake
         self._engine_models = engine_models
+        self._bench = bench
 
     def _credential(self, request: Request) -> Credential:
         return self._gateway.credential(request.headers.get(AUTHORIZATION))
 
     async def paid(self, request: Request) -> Response:
+        async def serve(running: Running, engine_model: str) -> Answer | AsyncGenerator[bytes]:
+            return await self._relay.serve(running, request.scope["path"], engine_model)
+
+        return await self._sold(request, Ask.read, serve)
+
+    async def judge(self, request: Request) -> Response:
+        bench, domain = self._bench, self._gateway.books.domain
+        assert bench is not None
+
+        async def serve(running: Running, engine_model: str) -> Answer:
+            assert isinstance(running.ask, CaseAsk)
+            try:
+                content = await bench.judge(running.ask.case, running.ask.model, engine_model)
+            except EngineGone as error:
+                raise EngineUnreachable(str(error)) from error
+            return await self._relay.billed(running, Answer(status=200, media_type=_JSON, content=content))
+
+        return await self._sold(request, lambda body: CaseAsk.of(body, domain), serve)
+
+    async def _sold(self, request: Request, reads: Callable[[bytes], Ask], serve: _Serve) -> Response:
+        """The answer to a request that is paid for; `serve` makes it where there is none yet."""
         credential, relay = self._credential(request), self._relay
         expect = request.headers.get(EXPECT)
         said = None if expect is None else read_expect(expect)
         async with self._intake.body(request) as body:
-            admitted = await self._gateway.admit(credential, body, said)
+            admitted = await self._gateway.admit(credential, body, said, reads)
         if isinstance(admitted, StoredAnswer):
             return _stored(admitted)
         if admitted.served:
@@ -186,14 +220,18 @@ class Routes:
         admitted.served = True
         try:
             model = admitted.ask.model
-            engine_model = self._engine_models.get(model, model)
-            answer = await relay.serve(admitted, request.scope["path"], engine_model)
+            answer = await serve(admitted, self._engine_models.get(model, model))
         except BaseException:
             await relay.abandon(admitted)
             raise
         if isinstance(answer, Answer):
             return _whole(answer, admitted)
         return StreamAnswer(answer, relay.patience_s, admitted, relay)
+
+    async def ballot(self, request: Request) -> Response:
+        assert self._bench is not None
+        async with self._intake.body(request) as body:
+            return _json(await self._bench.ballot(read_body(body)))
 
     async def voucher(self, request: Request) -> Response:
         return _json(await self._gateway.take_voucher(self._credential(request)))

@@ -6,7 +6,7 @@ runs, so that admission is one step whatever arrives in parallel.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -116,7 +116,11 @@ class Gateway:
         return credential
 
     async def admit(
-        self, credential: Credential, body: bytes, expectation: Expectation | None = None
+        self,
+        credential: Credential,
+        body: bytes,
+        expectation: Expectation | None = None,
+        reads: Callable[[bytes], Ask] = Ask.read,
     ) -> Running | StoredAnswer:
         """A new request to be served, one that runs already, or the answer to one that has ended.
 
@@ -140,7 +144,7 @@ class Gateway:
         if credential.fetch:
             raise AnswerUnknown("There is no answer under this nonce.", actual=nonce)
         self._require_ready(expectation)
-        ask = Ask.read(body)
+        ask = reads(body)
         offer = self.books.offer(credential.offer_hash, ask.model)
         within = bounds(offer, ask)
         self.promises.require_taken(expectation, ask)

@@ -18,10 +18,12 @@ from tallystick.protocol.speed import Speed
 from tallystick.protocol.status import Rating, Status, Suspicion
 from tallystick.protocol.voucher import Acknowledgement, Close, Voucher
 from tallystick.protocol.wire import (
+    BALLOTS_PATH,
     CLOSE_PATH,
     EXPECT,
     GOSSIP,
     GOSSIP_PATH,
+    JUDGE_PATH,
     NETWORK_PATH,
     OFFERS_PATH,
     QUOTE,
@@ -34,6 +36,7 @@ from tallystick.protocol.wire import (
     VOUCHERS_PATH,
 )
 from tallystick_node.gateway import errors as gateway
+from tallystick_node.gateway import openapi_bench as bench
 from tallystick_node.gateway.shapes import (
     Json,
     errors_of,
@@ -141,6 +144,7 @@ def _paths() -> Json:
     return {
         PAID_PATHS[0]: {"post": _paid("OpenAI's chat completion", "ChatRequest")},
         PAID_PATHS[1]: {"post": _paid("OpenAI's text completion", "CompletionRequest")},
+        **_judging(),
         VOUCHERS_PATH: {
             "post": _post("Takes a bare voucher; what is held afterwards", "Held", vouchers, body=None)
         },
@@ -203,6 +207,15 @@ def _paid(summary: str, body: str) -> Json:
         "requestBody": _body(body),
         "responses": responses,
     }
+
+
+def _judging() -> Json:
+    """Where the provider judges duels; else there are no such routes."""
+    judge = _paid("Which of two answers is better, as a commitment", "CaseRequest")
+    judge |= {"security": [{"Payment": []}], "responses": judge["responses"] | errors_of(bench.REFUSALS)}
+    sealed = (gateway.RateLimited, gateway.InternalFailure, *_BODY, *bench.SEALED)
+    ballot = _post("The judge's ballot, once all have committed", "ShownBallot", sealed, body="BallotRequest")
+    return {JUDGE_PATH: {"post": judge}, BALLOTS_PATH: {"post": ballot | {"security": []}}}
 
 
 def _post(summary: str, answer: str, errors: Iterable[type[MarketError]], *, body: str | None) -> Json:
@@ -280,9 +293,9 @@ def _payment() -> Json:
 
 
 def _schemas() -> Json:
-    messages = {kind.__name__: _message(kind) for kind in (Acknowledgement, Speed, *_SIGNED)}
-    signed = {f"Signed{kind.__name__}": _signed(kind) for kind in _SIGNED}
-    return {**messages, **signed, **_requests(), **_answers()}
+    messages = {kind.__name__: _message(kind) for kind in (Acknowledgement, Speed, *_SIGNED, *bench.MESSAGES)}
+    signed = {f"Signed{kind.__name__}": _signed(kind) for kind in (*_SIGNED, *bench.MESSAGES)}
+    return {**messages, **signed, **_requests(), **_answers(), **bench.schemas()}
 
 
 def _requests() -> Json:

@@ -153,10 +153,14 @@ class Relay:
             content=content,
             retry_after=reply.headers.get("Retry-After"),
         )
+        return await self.billed(running, answer)
+
+    async def billed(self, running: Running, answer: Answer) -> Answer:
+        """The same with its receipt, where there is something to pay for."""
         meter = running.meter
-        if reply.status == 200:
-            meter.see(_parsed(content))
-            meter.send(content, self._books.clock.milliseconds())
+        if answer.status == 200:
+            meter.see(_parsed(answer.content))
+            meter.send(answer.content, self._books.clock.milliseconds())
         if not meter.delivered:
             await self._drop(running, answer)
             return answer

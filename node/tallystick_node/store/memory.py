@@ -8,6 +8,7 @@ from tallystick.protocol.units import ChannelId, Hash32, Milliseconds
 from tallystick.protocol.voucher import Acknowledgement, Tally
 from tallystick.protocol.wire import read_receipt_text, receipt_text
 from tallystick_node.store.records import (
+    BallotCast,
     Born,
     Change,
     ChannelSaved,
@@ -42,6 +43,7 @@ class MemoryStore:
         self._receipts: dict[ChannelId, list[Signed[Receipt]]] = {}
         self._presented: dict[ChannelId, dict[Acknowledgement, None]] = {}
         self._requests: dict[tuple[ChannelId, int], _Request] = {}
+        self._ballots: dict[Hash32, BallotCast] = {}
 
     async def save(self, *changes: Change) -> None:
         for change in changes:
@@ -79,6 +81,8 @@ class MemoryStore:
                 request.ended = change
             case RequestDropped():
                 del self._requests[change.channel_id, change.nonce]
+            case BallotCast():
+                self._ballots.setdefault(change.ballot.duel, change)
 
     def birth(self) -> int | None:
         return self._birth
@@ -132,6 +136,9 @@ class MemoryStore:
     def presented(self, channel_id: ChannelId, above: int, most: int) -> list[Acknowledgement]:
         found = [item for item in self._presented.get(channel_id, ()) if above < item.receipt_count <= most]
         return sorted(found, key=lambda item: item.receipt_count)
+
+    def ballot(self, duel: Hash32) -> BallotCast | None:
+        return self._ballots.get(duel)
 
     def prune(self, before: Milliseconds, limit: int | None = None) -> int:
         count = sum(1 for key in self._oldest_first() if self._prune_one(key, before))

@@ -105,3 +105,15 @@ class PartRow(Model):
     content: Mapped[bytes]
 
     __table_args__ = (Index("parts_by_request", "channel_id", "nonce"),)
+
+
+class BallotRow(Model):
+    """What this provider found as a judge."""
+
+    __tablename__ = "ballots"
+
+    duel: Mapped[bytes] = mapped_column(primary_key=True)
+    ballot: Mapped[str]
+    """JSON."""
+    panel: Mapped[str]
+    """JSON: addresses of all judges."""

@@ -11,7 +11,8 @@ from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
-from tallystick.protocol.units import ChannelId, Hash32, Milliseconds
+from tallystick.protocol.units import Address, ChannelId, Hash32, Milliseconds
+from tallystick.protocol.vote import Ballot
 from tallystick.protocol.voucher import Acknowledgement, Tally, Voucher
 
 
@@ -102,6 +103,15 @@ class RequestDropped:
     nonce: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BallotCast:
+    """What this provider found as a judge. One a duel: the first one stands, whatever is saved after it."""
+
+    ballot: Ballot
+    panel: tuple[Address, ...]
+    """All judges of the duel: it is revealed once each has committed."""
+
+
 Change = (
     Born
     | ChannelSaved
@@ -112,6 +122,7 @@ Change = (
     | ReceiptRestored
     | RequestEnded
     | RequestDropped
+    | BallotCast
 )
 
 
@@ -173,6 +184,9 @@ class Store(Protocol):
     def presented(self, channel_id: ChannelId, above: int, most: int) -> list[Acknowledgement]:
         """Of the channel's vouchers that were sent to be settled, those that speak of more than `above`
         receipts and at most of `most`, in that order."""
+
+    def ballot(self, duel: Hash32) -> BallotCast | None:
+        """None: this provider has not judged it."""
 
     def prune(self, before: Milliseconds, limit: int | None = None) -> int:
         """Forgets answers that ended before and whose receipts are acknowledged, or whose channel is closed;

@@ -31,15 +31,17 @@ from tallystick.protocol.grant import Grant
 from tallystick.protocol.merkle import Mountains
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
-from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Milliseconds
+from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Milliseconds, address
+from tallystick.protocol.vote import Ballot
 from tallystick.protocol.voucher import Acknowledgement, Tally, Voucher
 from tallystick.protocol.wire import read_receipt_text, signed_from_json
 from tallystick_node.store.memory import STREAM, STREAM_END
 from tallystick_node.store.migrate import migrate
-from tallystick_node.store.records import Change, StoredAnswer, StoredChannel
+from tallystick_node.store.records import BallotCast, Change, StoredAnswer, StoredChannel
 from tallystick_node.store.starts import DatabaseInUse, StartLog, boot, may_have_forgotten
 from tallystick_node.store.statements import (
     ANSWER_BYTES,
+    BALLOT,
     BIRTH,
     CHANNELS,
     DELETE_PARTS,
@@ -343,6 +345,13 @@ class SqliteStore:
     def presented(self, channel_id: ChannelId, above: int, most: int) -> list[Acknowledgement]:
         rows = self._db.execute(PRESENTED, {"channel_id": channel_id, "above": above, "most": most})
         return [Acknowledgement.from_json(orjson.loads(text)) for (text,) in rows.fetchall()]
+
+    def ballot(self, duel: Hash32) -> BallotCast | None:
+        row = self._db.execute(BALLOT, {"duel": duel}).fetchone()
+        if row is None:
+            return None
+        ballot, panel = (orjson.loads(text) for text in row)
+        return BallotCast(ballot=Ballot.from_json(ballot), panel=tuple(map(address, panel)))
 
     def texts(self, channel_id: ChannelId, start: int, limit: int) -> list[str]:
         rows = self._db.execute(RECEIPTS, {"channel_id": channel_id, "start": start, "limit": limit})

@@ -7,10 +7,11 @@ import orjson
 from sqlalchemy import Insert, Table
 from sqlalchemy.dialects.sqlite import dialect, insert
 
-from tallystick.protocol.units import Hash32
+from tallystick.protocol.units import Hash32, to_hex
 from tallystick.protocol.wire import signed_to_json
 from tallystick_node.store.models import ChannelRow, RequestRow, VoucherRow
 from tallystick_node.store.records import (
+    BallotCast,
     Born,
     Change,
     ChannelSaved,
@@ -63,6 +64,8 @@ PRESENTED: Final = (
     "SELECT acknowledgement FROM presented WHERE channel_id = :channel_id AND receipt_count > :above "
     "AND receipt_count <= :most ORDER BY receipt_count"
 )
+_CAST: Final = "INSERT OR IGNORE INTO ballots (duel, ballot, panel) VALUES (:duel, :ballot, :panel)"
+BALLOT: Final = "SELECT ballot, panel FROM ballots WHERE duel = :duel"
 _START: Final = _text(insert(_table(RequestRow)).prefix_with("OR REPLACE"))
 """In place of one that was broken off and never billed."""
 _RECEIPT: Final = (
@@ -218,6 +221,17 @@ def _request_dropped(change: RequestDropped) -> Iterable[_Row]:
     yield _DROP, {"channel_id": change.channel_id, "nonce": nonce_bytes(change.nonce)}
 
 
+def _ballot_cast(change: BallotCast) -> Iterable[_Row]:
+    yield (
+        _CAST,
+        {
+            "duel": change.ballot.duel,
+            "ballot": orjson.dumps(change.ballot.to_json()).decode(),
+            "panel": orjson.dumps([to_hex(judge) for judge in change.panel]).decode(),
+        },
+    )
+
+
 _WRITERS: Final[Mapping[type[Change], Callable[[Any], Iterable[_Row]]]] = {
     Born: _born,
     ChannelSaved: _channel_saved,
@@ -228,4 +242,5 @@ _WRITERS: Final[Mapping[type[Change], Callable[[Any], Iterable[_Row]]]] = {
     ReceiptRestored: _receipt_restored,
     RequestEnded: _request_ended,
     RequestDropped: _request_dropped,
+    BallotCast: _ballot_cast,
 }
