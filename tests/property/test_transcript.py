@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.receipt import Finish
-from tallystick.protocol.transcript import Counts, Transcript
+from tallystick.protocol.transcript import Counts, Transcript, tokens_hash
 from tallystick.protocol.units import ZERO_HASH, Hash32
 
 SEEN = (
@@ -20,6 +20,7 @@ SEEN = (
 )
 hashes = st.from_type(Hash32)
 token_ids = st.lists(st.integers(0, 2**32 - 1), max_size=4)
+scores = st.floats(-1e9, 0) | st.integers(-(10**400), 1)
 
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -46,6 +47,10 @@ hostile_chunks = or_anything(
                 shaped(
                     token_ids=token_ids,
                     text=st.text(max_size=3),
+                    logprobs=shaped(
+                        content=st.lists(shaped(logprob=scores), max_size=4),
+                        token_logprobs=st.lists(or_anything(scores), max_size=4),
+                    ),
                     delta=shaped(content=st.text(max_size=3), tool_calls=st.just([{}])),
                     finish_reason=st.sampled_from(["stop", "length", "tool_calls", "?"]),
                 )
@@ -76,10 +81,10 @@ def provider_side(transcript, counts, chunk):
     """Counts the chunk before it is sent, makes its payload, and returns that."""
     payload = json.dumps(chunk).encode()
     before = seen(transcript)
-    packed = counts.add(chunk)
+    said = counts.add(chunk)
     assert seen(transcript) == before
     transcript.add_payload(payload)
-    transcript.follow(counts, packed)
+    transcript.follow(counts, said)
     return payload
 
 
@@ -144,7 +149,23 @@ def test_output_is_counted_and_hashed_by_token_ids_in_the_order_they_came(reques
     ids = [item for chunk in chunks for choice in chunk["choices"] for item in choice["token_ids"]]
     encoded = b"".join(item.to_bytes(4, "big") for item in ids)
     assert transcript.output_tokens == len(ids)
-    assert transcript.tokens_hash == (keccak(encoded) if ids else ZERO_HASH)
+    assert transcript.tokens_hash == (keccak(keccak(encoded) + ZERO_HASH) if ids else ZERO_HASH)
+
+
+@given(
+    hashes,
+    st.lists(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.floats(-1e9, 0)), min_size=1, max_size=4)),
+)
+def test_however_an_answer_is_cut_into_payloads_its_tokens_have_one_hash(request_hash, pieces):
+    transcript = Transcript(request_hash)
+    for piece in pieces:
+        ids, logprobs = zip(*piece, strict=True)
+        transcript.add_counts(
+            {"choices": [{"token_ids": [*ids], "logprobs": {"token_logprobs": [*logprobs]}}]}
+        )
+
+    said = [token for piece in pieces for token in piece]
+    assert transcript.tokens_hash == tokens_hash([token for token, _ in said], [score for _, score in said])
 
 
 @given(hashes, token_ids.filter(len), st.integers(0, 2**32 - 1))

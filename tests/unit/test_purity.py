@@ -17,6 +17,7 @@ ALLOWED = {
     *(
         "base64",
         "binascii",
+        "bisect",
         "collections",
         "dataclasses",
         "enum",
@@ -25,6 +26,7 @@ ALLOWED = {
         "math",
         "operator",
         "re",
+        "struct",
         "typing",
     ),
     *("coincurve", "orjson", "sha3"),

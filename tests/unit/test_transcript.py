@@ -4,7 +4,7 @@ import pytest
 
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.receipt import Finish
-from tallystick.protocol.transcript import TEXTLESS_ALLOWANCE, Transcript
+from tallystick.protocol.transcript import TEXTLESS_ALLOWANCE, Transcript, tokens_hash
 from tallystick.protocol.units import ZERO_HASH
 
 
@@ -32,7 +32,8 @@ def test_token_ids_are_counted_and_hashed_across_choices_in_order(transcript):
     transcript.add_counts({"choices": [{"token_ids": [4]}]})
 
     assert transcript.output_tokens == 4
-    assert transcript.tokens_hash == keccak(bytes.fromhex("00000001000000020000000300000004"))
+    ids = keccak(bytes.fromhex("00000001000000020000000300000004"))
+    assert transcript.tokens_hash == keccak(ids + ZERO_HASH) == tokens_hash([1, 2, 3, 4])
 
 
 def test_the_hash_can_be_read_in_mid_answer(transcript):
@@ -40,8 +41,65 @@ def test_the_hash_can_be_read_in_mid_answer(transcript):
     early = transcript.tokens_hash
     transcript.add_counts(chunk(ids=[2]))
 
-    assert early == keccak(b"\0\0\0\1")
-    assert transcript.tokens_hash == keccak(b"\0\0\0\1\0\0\0\2")
+    assert early == tokens_hash([1])
+    assert transcript.tokens_hash == tokens_hash([1, 2])
+
+
+def chat_scores(*values):
+    return {"content": [{"token": "x", "logprob": value, "top_logprobs": []} for value in values]}
+
+
+def completion_scores(*values):
+    return {"tokens": ["x"] * len(values), "token_logprobs": list(values), "text_offset": []}
+
+
+@pytest.mark.parametrize("scores", [chat_scores, completion_scores])
+def test_log_probabilities_are_hashed_beside_their_tokens(transcript, scores):
+    transcript.add_counts({"choices": [{"token_ids": [1, 2], "logprobs": scores(-0.5, -2)}]})
+    transcript.add_counts({"choices": [{"token_ids": [3], "logprobs": scores(-9999.0)}]})
+
+    doubles = bytes.fromhex("bfe0000000000000c000000000000000c0c3878000000000")
+    ids = keccak(bytes.fromhex("000000010000000200000003"))
+    assert (
+        transcript.tokens_hash == keccak(ids + keccak(doubles)) == tokens_hash([1, 2, 3], [-0.5, -2, -9999])
+    )
+
+
+def test_one_answer_with_other_log_probabilities_or_none_has_another_hash():
+    hashes = {tokens_hash([7], scores) for scores in ([], [-1.0], [-1.0000000000000002], [-0.0], [0.0])}
+
+    assert len(hashes) == 5
+
+
+@pytest.mark.parametrize(
+    "absurd",
+    [
+        chat_scores(-0.5),
+        chat_scores(-0.5, -0.5, -0.5),
+        chat_scores(-0.5, None),
+        chat_scores(-0.5, True),
+        chat_scores(-0.5, "-0.5"),
+        chat_scores(-0.5, 0.1),
+        chat_scores(-0.5, -(10**400)),
+        completion_scores(None, -0.5),
+        {"content": [None, None]},
+        {"content": None, "token_logprobs": 3},
+        {},
+        [],
+        None,
+    ],
+)
+def test_absurd_log_probabilities_are_none(transcript, absurd):
+    """Both sides read them alike, so an engine's slip is nobody's lie."""
+    transcript.add_counts({"choices": [{"token_ids": [1, 2], "logprobs": absurd}]})
+
+    assert transcript.tokens_hash == tokens_hash([1, 2])
+
+
+def test_log_probabilities_without_tokens_are_none(transcript):
+    transcript.add_counts({"choices": [{"logprobs": chat_scores()}, {"logprobs": chat_scores(-1.0)}]})
+
+    assert transcript.tokens_hash == ZERO_HASH
 
 
 def test_usage_counts_where_there_are_no_ids(transcript):

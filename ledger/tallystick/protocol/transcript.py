@@ -5,8 +5,9 @@ checked against the other, at any token. It knows no price, no receipt and no tr
 with vLLM's `token_ids` and `prompt_token_ids` where the engine gives them.
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from struct import pack
+from typing import Any, Final, NamedTuple
 
 import sha3
 
@@ -27,7 +28,22 @@ TEXTLESS_ALLOWANCE: Final = Tokens(64)
 """Tokens that leave no text, at most, where no ids show them: the end, a stop string, markers."""
 _TEXTS: Final = ("content", "text", "reasoning", "reasoning_content", "refusal")
 _IDS: Final = 1 << 32
+_NUMBERS: Final = frozenset((int, float))
+_LEAST: Final = -1e9
+"""No log-probability is lower."""
 _CALLS: Final = ("tool_calls", "function_call")
+
+
+class Said(NamedTuple):
+    """The output tokens that one payload brings, as they are hashed."""
+
+    ids: bytes = b""
+    """4 bytes each, big-endian."""
+    logprobs: bytes = b""
+    """8 bytes each, doubles, big-endian; one an id of a choice that has one for each of its ids."""
+
+
+_NOTHING: Final = Said()
 
 
 class Counts:
@@ -63,16 +79,16 @@ class Counts:
         self._bytes = 0
         """Of text that came without ids: a token has at least one."""
 
-    def add(self, chunk: object) -> bytes:
-        """A payload, parsed; its output token ids, 4 bytes big-endian each. What has not the shape of an
-        answer counts nothing."""
+    def add(self, chunk: object) -> Said:
+        """A payload, parsed; the output tokens in it. What has not the shape of an answer counts nothing."""
         if not isinstance(chunk, dict):
-            return b""
-        packed = b""
+            return _NOTHING
+        said = _NOTHING
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):
-                packed += self._add_choice(choice)
+                one = self._add_choice(choice)
+                said = Said(said.ids + one.ids, said.logprobs + one.logprobs) if said.ids else one
         prompt_ids = chunk.get("prompt_token_ids")
         if isinstance(prompt_ids, list):
             self.input_tokens = Tokens(max(self.input_tokens, len(prompt_ids)))
@@ -82,9 +98,9 @@ class Counts:
         counted = self.ids or self._borne_out() or self._deltas
         if counted > self.output_tokens:
             self.output_tokens = Tokens(counted)
-        return packed
+        return said
 
-    def _add_choice(self, choice: Mapping[str, Any]) -> bytes:
+    def _add_choice(self, choice: Mapping[str, Any]) -> Said:
         ids = choice.get("token_ids")
         packed = _packed(ids) if isinstance(ids, list) else b""
         self.ids += len(packed) // 4
@@ -98,7 +114,8 @@ class Counts:
         reason = choice.get("finish_reason")
         if isinstance(reason, str):
             self.finish = _FINISHES.get(reason, Finish.OTHER)
-        return packed
+        scores = choice.get("logprobs") if packed else None
+        return Said(packed, _scored(scores, len(packed) // 4) if isinstance(scores, dict) else b"")
 
     def _borne_out(self) -> int:
         """The usage, where a text came that can have so many tokens: a number alone is no delivery."""
@@ -116,43 +133,85 @@ class Counts:
 class Transcript(Counts):
     """The counts, and what they are counts of."""
 
-    __slots__ = ("_ids", "response_hash")
+    __slots__ = ("_ids", "_logprobs", "_scored", "response_hash")
 
     def __init__(self, request_hash: Hash32):
         super().__init__()
         self.response_hash = request_hash
         """h₀ = requestHash, hₖ = keccak(hₖ₋₁ ‖ keccak(payloadₖ))."""
         self._ids = sha3.keccak_256()
+        self._logprobs = sha3.keccak_256()
+        self._scored = False
 
     @property
     def tokens_hash(self) -> Hash32:
-        """keccak over the output token ids, 4 bytes big-endian each, as they came; zero where none came."""
-        return Hash32(self._ids.copy().digest()) if self.ids else ZERO_HASH
+        """keccak(hash of the output token ids ‖ hash of their log-probabilities, zero where none came); zero
+        where no ids came."""
+        if not self.ids:
+            return ZERO_HASH
+        logprobs = Hash32(self._logprobs.copy().digest()) if self._scored else ZERO_HASH
+        return keccak(self._ids.copy().digest() + logprobs)
 
     def add_payload(self, payload: bytes) -> None:
         """The raw content of one `data:` line, or the one body. `[DONE]` is framing, not content."""
         self.response_hash = keccak(self.response_hash + keccak(payload))
 
-    def add_counts(self, chunk: object) -> None:
-        """The same payload, parsed."""
-        self._ids.update(self.add(chunk))
+    def add_counts(self, chunk: object) -> Said:
+        """The same payload, parsed; the output tokens in it."""
+        said = self.add(chunk)
+        self._hash(said)
+        return said
 
-    def follow(self, counts: Counts, packed: bytes) -> None:
-        """The same payload, counted: `counts` with it, and the ids in it. Instead of `add_counts`, always."""
+    def follow(self, counts: Counts, said: Said) -> None:
+        """The same payload, counted: `counts` with it, and the tokens in it. Instead of `add_counts`,
+        always."""
         self.input_tokens = counts.input_tokens
         self.cached_input_tokens = counts.cached_input_tokens
         self.output_tokens = counts.output_tokens
         self.finish = counts.finish
         self.ids = counts.ids
-        self._ids.update(packed)
+        self._hash(said)
+
+    def _hash(self, said: Said) -> None:
+        self._ids.update(said.ids)
+        if said.logprobs:
+            self._scored = True
+            self._logprobs.update(said.logprobs)
 
 
-def _packed(ids: list[Any]) -> bytes:
+def tokens_hash(ids: Sequence[int], logprobs: Sequence[float] = ()) -> Hash32:
+    """What a receipt over these output tokens says, `logprobs` being as they came: one for each, or none."""
+    if not ids:
+        return ZERO_HASH
+    scores = keccak(_doubles(logprobs)) if logprobs else ZERO_HASH
+    return keccak(keccak(_packed(ids)) + scores)
+
+
+def _packed(ids: Sequence[Any]) -> bytes:
     """None of them where one is no id."""
     for item in ids:
         if type(item) is not int or not 0 <= item < _IDS:
             return b""
     return b"".join([item.to_bytes(4, "big") for item in ids])
+
+
+def _scored(scores: Mapping[str, Any], count: int) -> bytes:
+    """The log-probabilities of a choice's `count` tokens, in the shape of a chat's or of a completion's; none
+    of them where they are not as many, or one is no log-probability."""
+    content = scores.get("content")
+    values = scores.get("token_logprobs")
+    if isinstance(content, list):
+        values = [item.get("logprob") if isinstance(item, dict) else None for item in content]
+    if not isinstance(values, list) or len(values) != count:
+        return b""
+    for value in values:
+        if type(value) not in _NUMBERS or not _LEAST <= value <= 0:
+            return b""
+    return _doubles(values)
+
+
+def _doubles(values: Sequence[float]) -> bytes:
+    return pack(f">{len(values)}d", *values)
 
 
 def _size(said: object) -> int:

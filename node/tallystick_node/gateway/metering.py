@@ -13,7 +13,7 @@ from typing import Any
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import MINIMUM_INTERIM_COST, cost_up
 from tallystick.protocol.receipt import Finish, Receipt
-from tallystick.protocol.transcript import Counts, Transcript
+from tallystick.protocol.transcript import Counts, Said, Transcript
 from tallystick.protocol.units import Atoms, Hash32, Milliseconds, Tokens
 from tallystick_node.gateway.admission import Bounds, cost_bound_up, extended, window_tokens
 from tallystick_node.gateway.tab import Account, Reservation, Tab
@@ -49,8 +49,8 @@ class Meter:
         self.first_token_at = Milliseconds(0)
         """When it was sent; zero until then."""
         self._seen = Counts()
-        self._unsent = b""
-        """Token ids in what was seen last."""
+        self._unsent = Said()
+        """The tokens in what was seen last."""
         self._sent = Transcript(request_hash)
         self._billed_output = 0
         self._input_billed = False
