@@ -9,6 +9,7 @@ from tallystick.protocol.errors import MarketError
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.sample import Sample
 from tallystick.protocol.signed import Verified
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, Atoms, ChannelId
@@ -34,6 +35,9 @@ class Outcome:
     """What the provider promised of the time that it would take; None: nothing, or nothing was expected."""
     pace: Pace | None = None
     """How fast it was, as far as the payer waited for it; None: nothing came."""
+    sample: Sample | None = field(default=None, repr=False)
+    """Request and answer as an auditor could be shown them, once the final receipt is accepted; None: the
+    engine gave no token ids."""
     done: bool = False
     cut: bool = False
     """The provider ended the answer before its end. What came of it is paid."""
@@ -49,13 +53,13 @@ class Outcome:
         if self.pace is not None or not self.done:
             self.earlier.append(replace(self, earlier=[], left=[]))
         self.posted, self.channel_id, self.nonce, self.most = posted, channel_id, nonce, most
-        self.receipts, self.refusal, self.quote, self.pace = [], None, None, None
+        self.receipts, self.refusal, self.quote, self.pace, self.sample = [], None, None, None, None
         self.done = self.cut = False
 
     def learn(self, found: "Outcome", *, done: bool) -> None:
         """What came of it, once its provider was asked. `done`: nothing more will."""
         if found.receipts:
-            self.receipts = list(found.receipts)
+            self.receipts, self.sample = list(found.receipts), found.sample
         self.refusal = found.refusal or self.refusal
         self.done = self.done or done
 

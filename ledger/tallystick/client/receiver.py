@@ -24,6 +24,7 @@ from tallystick.ports import Recount
 from tallystick.protocol.eip712 import digest
 from tallystick.protocol.errors import BudgetError, MarketError, ReceiptError, SignatureError, WrongSigner
 from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.sample import Sample
 from tallystick.protocol.signed import Signed, recover
 from tallystick.protocol.units import Address, Milliseconds
 from tallystick.protocol.wire import RECEIPT, read_receipt_text
@@ -157,7 +158,9 @@ class Receiver:
             self.purse.settle_unpaid(pending, "unbilled" if unjudged else "refused")
             return
         outcome.receipts.extend(proven)
-        if not final:
+        if final:
+            outcome.sample = _sample(attempt, reception, signed)
+        else:
             self._settle(pending.channel, within=0)
 
     def _conclude(self, attempt: Attempt, reception: Reception, outcome: Outcome) -> None:
@@ -178,3 +181,19 @@ class Receiver:
         if signer == known or not (yield from self.listing.is_receipt_key(channel.key.provider, signer)):
             return known
         return signer
+
+
+def _sample(attempt: Attempt, reception: Reception, signed: Signed[Receipt]) -> Sample | None:
+    """What an auditor could be shown; None: no ids came, or log-probabilities of some of them alone."""
+    ids, logprobs = reception.tokens
+    if not ids or len(logprobs) not in (0, len(ids)):
+        return None
+    pending = attempt.pending
+    return Sample(
+        path=pending.path,
+        body=pending.body,
+        ids=ids,
+        logprobs=logprobs,
+        offer=pending.posted.offer,
+        receipt=signed,
+    )

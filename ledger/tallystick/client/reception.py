@@ -5,6 +5,7 @@ channel total: that receipts follow each other without a gap is the purse's to s
 """
 
 from collections.abc import Mapping
+from struct import unpack
 from typing import Any, Final
 
 import orjson
@@ -51,6 +52,7 @@ class Reception:
         exact = None if recount is None else input_size(ask, recount)
         self._input_bound = ask.input_bound if exact is None else min(exact, ask.input_bound)
         self.transcript = Transcript(request_hash)
+        self._ids, self._logprobs = bytearray(), bytearray()
         self.payloads = 0
         self.final: Verified[Receipt] | None = None
         """The receipt that ends the answer, once it came and was accepted."""
@@ -69,10 +71,18 @@ class Reception:
             return {}
         if not isinstance(chunk, dict):
             return {}
-        self.transcript.add_counts(chunk)
+        said = self.transcript.add_counts(chunk)
+        self._ids += said.ids
+        self._logprobs += said.logprobs
         if self._recounted is not None:
             self._recounted.add(chunk)
         return chunk
+
+    @property
+    def tokens(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Output ids so far, and their log-probabilities, as far as they came."""
+        count, scored = len(self._ids) // 4, len(self._logprobs) // 8
+        return unpack(f">{count}I", self._ids), unpack(f">{scored}d", self._logprobs)
 
     def check(self, signed: Signed[Receipt]) -> list[Verified[Receipt]]:
         """What may be acknowledged now that `signed` came: usually it alone.
