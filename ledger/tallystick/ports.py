@@ -182,11 +182,8 @@ class Settlement(Protocol):
 
 
 class Panels(Protocol):
-    """Who judges duels. Raises `chain.errors.ChainUnavailable`."""
+    """Who judges duels."""
 
-    def panel(self, duel: Hash32, first: Address, second: Address) -> Sequence[Address]:
-        """Its judges in the order they were drawn, zero for a seat that could not be filled; empty where
-        there is no such duel, or nobody is drawn yet."""
-
-    def is_receipt_key(self, provider: Address, key: Address) -> bool:
-        """Whether `key` signs, or ever signed, for the provider."""
+    def panel(self, duel: Hash32, first: Address, second: Address) -> Sequence[Address | None]:
+        """In the order of the seats; None where one could not be filled. Raises `chain.errors.ChainError`,
+        also where there is no such duel, or nobody is drawn yet."""

@@ -14,10 +14,13 @@ import orjson
 
 from tallystick.client.errors import MalformedRequest, NoEligibleOffer
 from tallystick.client.steering import MODELS, PROVIDER, Steering, read_models, read_steering
-from tallystick.protocol.errors import RequestBudgetExceeded
+from tallystick.protocol.case import Case, read_body
+from tallystick.protocol.errors import MarketError, RequestBudgetExceeded
+from tallystick.protocol.judging import ORDERS, answer_of, question_of, requests
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments, cost_up
 from tallystick.protocol.units import MTOK, Atoms, Tokens
+from tallystick.protocol.wire import JUDGE_PATH
 
 CHAT_PATH: Final = "/v1/chat/completions"
 COMPLETIONS_PATH: Final = "/v1/completions"
@@ -56,7 +59,7 @@ class Ask:
     """One request as the caller made it."""
 
     path: str
-    """`CHAT_PATH` or `COMPLETIONS_PATH`."""
+    """`CHAT_PATH`, `COMPLETIONS_PATH`, or `JUDGE_PATH`."""
     fields: Mapping[str, object]
     model: str
     fallbacks: tuple[str, ...]
@@ -127,6 +130,8 @@ def read_ask(path: str, body: bytes) -> Ask:
     if not isinstance(fields, dict):
         raise MalformedRequest("The body is not an object that names a model.")
     model, *fallbacks = read_models(fields)
+    if path == JUDGE_PATH:
+        return _case_ask(fields, model)
     steering, manner = read_steering(fields), read_manner(fields)
     fields = {name: value for name, value in fields.items() if name not in (PROVIDER, MODELS, OWN)}
     fields["model"] = model
@@ -151,6 +156,31 @@ def read_ask(path: str, body: bytes) -> Ask:
         continues=manner.get("continue"),
         hedges=manner.get("hedge"),
         duels=manner.get("duel"),
+    )
+
+
+def _case_ask(fields: dict[str, object], model: str) -> Ask:
+    """To judge a case: its body is for a judge alone, and costs what two questions to an engine cost."""
+    try:
+        case = Case.from_json(fields.get("case"))
+        answers = [answer_of(one.payloads) for one in (case.first, case.second)]
+        bodies = requests(model, question_of(read_body(case.body)), *answers)
+    except MarketError as error:
+        raise MalformedRequest("The body holds no case that could be judged.") from error
+    size = sum(map(len, bodies))
+    return Ask(
+        path=JUDGE_PATH,
+        fields=fields,
+        model=model,
+        fallbacks=(),
+        steering=Steering(),
+        stream=False,
+        shows_usage=False,
+        shows_running_usage=False,
+        limit=Tokens(1),
+        answers=ORDERS,
+        size=size,
+        input_bound=Tokens(size + ORDERS * TEMPLATE_ALLOWANCE),
     )
 
 

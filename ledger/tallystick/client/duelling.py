@@ -22,7 +22,8 @@ from tallystick.client.ask import Again, Ask, read_ask
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.drivers import run_blocking
 from tallystick.client.duel import SECOND_PARTS, Duel
-from tallystick.client.flow import Emit, Flow, Respond
+from tallystick.client.flow import Flow
+from tallystick.client.judges import unheard
 from tallystick.client.outcome import Outcome
 from tallystick.client.pairs import Pair
 from tallystick.client.pools import Pools
@@ -171,7 +172,17 @@ class Duelling:
         except MarketError:
             pairs.void(number, second.cost)
             return None
-        return pairs.hold(number, case, known=Choice.NONE, salt=salt, cost=second.cost)
+        pair = Pair(
+            number=number,
+            case=case,
+            channels=(first.attempt.pending.channel.key, second.attempt.pending.channel.key),
+            known=Choice.NONE,
+            salt=salt,
+            state="held",
+            cost=second.cost,
+        )
+        pairs.hold(pair)
+        return pair
 
 
 def answered_by(attempt: Attempt, outcome: Outcome) -> Answered | None:
@@ -212,24 +223,3 @@ def case_of(challenger: Address, first: Answered, second: Answered, hidden: Hash
         second=second.exhibit,
         hidden=hidden,
     )
-
-
-def unheard(flow: Flow[None]) -> Flow[None]:
-    """The same, and nobody is told anything."""
-    result: object = None
-    error: BaseException | None = None
-    while True:
-        try:
-            effect = flow.send(result) if error is None else flow.throw(error)
-        except StopIteration:
-            return
-        result, error = None, None
-        if isinstance(effect, Respond | Emit):
-            continue
-        try:
-            result = yield effect
-        except GeneratorExit:
-            flow.close()
-            raise
-        except BaseException as raised:  # noqa: BLE001  # the flow decides
-            error = raised

@@ -7,6 +7,7 @@ MarketError (protocol/errors.py)
    ├─ ProviderRefused          the provider, or its engine, answered with an error
    ├─ AnswerCut                (retryable) the provider ended the answer before its end
    ├─ AnswerLost               (retryable) the connection broke, or time ran out
+   ├─ JudgeFailed              what a judge says is no vote on the case that it was shown
    ├─ DepositTooSmall          the account on chain does not cover a channel
    ├─ MalformedRequest         the caller's body is not an OpenAI request
    ├─ TokenizerUnavailable     packages are missing, or the folder holds none that can be read
@@ -85,6 +86,10 @@ class AnswerLost(PayerError):
 
     code = "answer-lost"
     retryable = True
+
+
+class JudgeFailed(PayerError):
+    code = "judge-failed"
 
 
 class DepositTooSmall(PayerError):

@@ -19,8 +19,9 @@ from tallystick.client.books import Books
 from tallystick.client.sealing import Seal
 from tallystick.client.tables import pairs
 from tallystick.protocol.case import Case
+from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.errors import TotalBudgetExceeded
-from tallystick.protocol.units import Atoms, Hash32, Milliseconds, hash32, to_hex
+from tallystick.protocol.units import Atoms, Hash32, Milliseconds, address, hash32, to_hex
 from tallystick.protocol.vote import Choice, hidden_hash
 
 HELD: Final = ("held", "opened", "over")
@@ -35,6 +36,8 @@ class Pair:
     """Of this purse's pairs, from 1."""
     case: Case
     """As judges are shown it."""
+    channels: tuple[ChannelKey, ChannelKey]
+    """On which the first and the second answer were bought."""
     known: Choice
     """The verdict, where it is known beforehand; else `NONE`."""
     salt: Hash32
@@ -68,13 +71,17 @@ class Pairs:
             assert key is not None
             return int(key[0])
 
-    def hold(self, number: int, case: Case, *, known: Choice, salt: Hash32, cost: Atoms) -> Pair:
-        """Both answers are here; `case.hidden` is of `known` and `salt`."""
-        assert case.hidden == hidden_hash(known, salt)
-        secret = {"case": case.to_json(), "known": int(known), "salt": to_hex(salt)}
-        sealed = self._seal.close_over(orjson.dumps(secret), name=_name(number))
-        self._change(number, state="held", cost=cost, sealed=sealed)
-        return Pair(number=number, case=case, known=known, salt=salt, state="held", cost=cost)
+    def hold(self, pair: Pair) -> None:
+        """Both answers are here."""
+        assert pair.case.hidden == hidden_hash(pair.known, pair.salt)
+        secret = {
+            "case": pair.case.to_json(),
+            "channels": [[to_hex(key.session_key), key.epoch] for key in pair.channels],
+            "known": int(pair.known),
+            "salt": to_hex(pair.salt),
+        }
+        sealed = self._seal.close_over(orjson.dumps(secret), name=_name(pair.number))
+        self._change(pair.number, state=pair.state, cost=pair.cost, sealed=sealed)
 
     def void(self, number: int, cost: Atoms) -> None:
         """Nobody else answered it. What was begun may have cost something."""
@@ -109,9 +116,17 @@ class Pairs:
 
     def _pair(self, row: dict[str, Any]) -> Pair:
         secret = orjson.loads(self._seal.open(row["sealed"], name=_name(row["id"])))
+        case = Case.from_json(secret["case"])
+        first, second = (
+            ChannelKey(
+                payer=case.challenger, provider=one.provider, session_key=address(session), epoch=epoch
+            )
+            for one, (session, epoch) in zip((case.first, case.second), secret["channels"], strict=True)
+        )
         return Pair(
             number=row["id"],
-            case=Case.from_json(secret["case"]),
+            case=case,
+            channels=(first, second),
             known=Choice(secret["known"]),
             salt=hash32(secret["salt"]),
             state=row["state"],

@@ -31,7 +31,7 @@ from tallystick.protocol.judging import letter_of, requests, vote_of
 from tallystick.protocol.message import read_value
 from tallystick.protocol.signed import Key, Signed, recover, sign
 from tallystick.protocol.transcript import Counts
-from tallystick.protocol.units import ZERO_ADDRESS, Address, Hash32, to_hex
+from tallystick.protocol.units import Address, Hash32, to_hex
 from tallystick.protocol.vote import VoteCommitment, choice_of
 from tallystick.protocol.wire import signed_from_json, signed_to_json
 from tallystick_node.engine.upstream import Upstream
@@ -72,6 +72,7 @@ class Judge:
         key: Key,
         domain: Domain,
         panels: Panels,
+        is_receipt_key: Callable[[Address, Address], bool],
         store: Store,
         upstream: Upstream,
         salt: Callable[[], bytes] = lambda: secrets.token_bytes(32),
@@ -80,6 +81,7 @@ class Judge:
         self._key = key
         self._domain = domain
         self._panels = panels
+        self._is_receipt_key = is_receipt_key
         self._store = store
         self._upstream = upstream
         self._salt = salt
@@ -108,7 +110,7 @@ class Judge:
         cast = self._store.ballot(duel)
         if cast is None:
             raise BallotUnknown("This provider has not judged the duel.", actual=to_hex(duel))
-        others = set(cast.panel) - {ZERO_ADDRESS, self._provider}
+        others = set(cast.panel) - {self._provider}
         try:
             seen = await asyncio.to_thread(lambda: set(self._committed(duel, others, commitments)))
         except ChainError as error:
@@ -133,11 +135,12 @@ class Judge:
 
     def _drawn(self, case: Checked) -> tuple[Address, ...]:
         exhibits = case.case.first, case.case.second
-        panel = tuple(self._panels.panel(case.duel, *(exhibit.provider for exhibit in exhibits)))
+        drawn = self._panels.panel(case.duel, *(exhibit.provider for exhibit in exhibits))
+        panel = tuple(judge for judge in drawn if judge is not None)
         if self._provider not in panel:
             raise NotDrawn("This provider is no judge of the duel.", actual=to_hex(case.duel))
         for exhibit, signer in zip(exhibits, case.signers, strict=True):
-            if not self._panels.is_receipt_key(exhibit.provider, signer):
+            if not self._is_receipt_key(exhibit.provider, signer):
                 raise ExhibitMismatch(
                     "A receipt is signed with no key of its provider's.",
                     required=to_hex(exhibit.provider),
@@ -157,7 +160,7 @@ class Judge:
                 signer = recover(digest(self._domain, commitment.struct_hash()), signed.signature)
             except SignatureError:
                 continue
-            if self._panels.is_receipt_key(commitment.judge, signer):
+            if self._is_receipt_key(commitment.judge, signer):
                 yield commitment.judge
 
     # -------------------------------------------------------------------------------------------- the engine

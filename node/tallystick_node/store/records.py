@@ -109,7 +109,7 @@ class BallotCast:
 
     ballot: Ballot
     panel: tuple[Address, ...]
-    """All judges of the duel: it is revealed once each has committed."""
+    """All judges of the duel: it is revealed once each of them has committed."""
 
 
 Change = (

@@ -1,0 +1,205 @@
+"""How a challenger has its judges judge: a paid request to each, and their ballots once all have committed.
+
+Nothing that a judge says is believed unsigned, and no ballot that is not the one committed to. Who the judges
+are, the chain says; what becomes of those who are silent is decided there too.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from tallystick.client.ask import Ask, read_ask, worst_cost
+from tallystick.client.attempts import Call
+from tallystick.client.errors import JudgeFailed
+from tallystick.client.flow import Emit, End, Flow, Respond, Returned, Send, Together, read_all, send
+from tallystick.client.outcome import Outcome
+from tallystick.client.searching import Search
+from tallystick.client.sending import endpoint_of
+from tallystick.ports import PostedOffer
+from tallystick.protocol.case import Case
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.units import ZERO_HASH, Address, Atoms, to_hex
+from tallystick.protocol.vote import Ballot, Choice, VoteCommitment
+from tallystick.protocol.wire import BALLOTS_PATH, JUDGE_PATH, signed_from_json, signed_to_json
+
+if TYPE_CHECKING:
+    from tallystick.client.payer import Payer
+
+_TIMEOUT: Final[Mapping[str, float | None]] = {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 60.0}
+"""Seconds, for a judge to think."""
+_REVEALING: Final[Mapping[str, float | None]] = {"connect": 5.0, "read": 10.0, "write": 10.0, "pool": 10.0}
+_BALLOT_BYTES: Final = 1 << 16
+_CHOICES: Final = (Choice.FIRST, Choice.SECOND, Choice.TIE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One judge's, both halves of it."""
+
+    commitment: Signed[VoteCommitment]
+    ballot: Ballot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What came of asking a panel."""
+
+    commitments: Mapping[Address, Signed[VoteCommitment]]
+    votes: Mapping[Address, Vote]
+    """By judge: of those whose ballots are here too."""
+    cost: Atoms
+    """Of the judgements, what may still be billed included."""
+
+    def all_of(self, panel: Sequence[Address | None]) -> list[Vote | None] | None:
+        """In the panel's order, None for a seat that could not be filled; None: somebody has not voted."""
+        if any(judge is not None and judge not in self.votes for judge in panel):
+            return None
+        return [None if judge is None else self.votes[judge] for judge in panel]
+
+
+class Judges:
+    """Asked on behalf of one payer."""
+
+    def __init__(self, payer: "Payer"):
+        self._payer = payer
+
+    def worst(self, case: Case, seats: int) -> Flow[Atoms]:
+        """That so many judges may cost, if none is dearer than the dearest offer of the model in question."""
+        offers = yield from self._payer.listing.offers()
+        same = [posted for posted in offers if posted.offer.model == case.first.offer.model]
+        costs = (worst_cost(_ask(case, posted), posted.offer) for posted in same)
+        return Atoms(seats * max(costs, default=0))
+
+    def hear(self, case: Case, panel: Sequence[Address | None], most: Atoms) -> Flow[Heard]:
+        """Puts the case to each of the panel, side by side, none of which may cost more than its part of
+        `most`."""
+        seated = [judge for judge in panel if judge is not None]
+        offers = yield from self._offers(seated, case.first.offer.model)
+        share = Atoms(most // max(1, len(seated)))
+        asked = [judge for judge in seated if judge in offers]
+        outcomes: list[Outcome] = []
+        said = yield from _all(
+            [self._commitment(case, judge, offers[judge], share, outcomes) for judge in asked]
+        )
+        commitments = {judge: one for judge, one in zip(asked, said, strict=True) if one is not None}
+        votes: dict[Address, Vote] = {}
+        if len(commitments) == len(seated):
+            signed = [signed_to_json(one) for one in commitments.values()]
+            shown = orjson.dumps({"duel": to_hex(case.duel), "commitments": signed})
+            ballots = [self._ballot(one, offers[judge], shown) for judge, one in commitments.items()]
+            told = yield from _all(ballots)
+            votes = {vote.ballot.judge: vote for vote in told if vote is not None}
+        cost = sum(outcome.cost + outcome.outstanding for outcome in outcomes)
+        return Heard(commitments=commitments, votes=votes, cost=Atoms(cost))
+
+    def _offers(self, judges: Sequence[Address], model: str) -> Flow[Mapping[Address, PostedOffer]]:
+        """Under which each sells its judgement: that of the model in question where it has one."""
+        found: dict[Address, PostedOffer] = {}
+        for posted in (yield from self._payer.listing.offers()):
+            provider = posted.offer.provider
+            if provider in judges and (provider not in found or posted.offer.model == model):
+                found[provider] = posted
+        return found
+
+    def _commitment(
+        self, case: Case, judge: Address, posted: PostedOffer, most: Atoms, outcomes: list[Outcome]
+    ) -> Flow[Signed[VoteCommitment]]:
+        """Its own, to a ballot on this case. Raises MarketError or httpx2.TransportError."""
+        payer, ask = self._payer, _ask(case, posted)
+        if worst_cost(ask, posted.offer) > most:
+            raise JudgeFailed("The judge is dearer than was reserved for it.", required=most)
+        call = Call(path=JUDGE_PATH, body=_body(case, posted), timeout=_TIMEOUT)
+        search = Search(payer, ask, call)
+        try:
+            body = yield from heard(search.run())
+        finally:
+            if search.shown.outcome is not None:
+                outcomes.append(search.shown.outcome)
+        signed = signed_from_json(VoteCommitment, _object(body))
+        message = signed.message
+        if (message.duel, message.judge) != (case.duel, judge) or message.ballot_hash == ZERO_HASH:
+            raise JudgeFailed("The judge speaks of another duel.")
+        yield from payer.listing.proven(payer.purse.domain, judge, signed)
+        return signed
+
+    def _ballot(self, signed: Signed[VoteCommitment], posted: PostedOffer, shown: bytes) -> Flow[Vote]:
+        """The one that it committed to. Raises MarketError or httpx2.TransportError."""
+        headers = {"content-type": "application/json", "user-agent": "tallystick"}
+        exchange = yield from send(
+            Send(
+                endpoint=endpoint_of(posted.offer),
+                path=BALLOTS_PATH,
+                body=shown,
+                headers=headers,
+                timeout=_REVEALING,
+            )
+        )
+        body = yield from read_all(exchange, _BALLOT_BYTES, self._payer.now)
+        ballot = Ballot.from_json(_object(body).get("ballot"))
+        if ballot.struct_hash() != signed.message.ballot_hash or ballot.choice not in _CHOICES:
+            raise JudgeFailed("The ballot is not the one that the judge committed to.")
+        return Vote(commitment=signed, ballot=ballot)
+
+
+def heard(flow: Flow[None]) -> Flow[bytes]:
+    """The whole answer that a flow would give its caller; nobody is told anything on the way."""
+    told: list[bytes] = []
+    yield from unheard(flow, told.append)
+    return b"".join(told)
+
+
+def unheard(flow: Flow[None], tell: Callable[[bytes], None] = lambda _: None) -> Flow[None]:
+    """The same flow, and its caller is told nothing of what comes; `tell` is."""
+    result: object = None
+    error: BaseException | None = None
+    while True:
+        try:
+            effect = flow.send(result) if error is None else flow.throw(error)
+        except StopIteration:
+            return
+        result, error = None, None
+        if isinstance(effect, Respond | Emit):
+            tell((effect.data if isinstance(effect, Emit) else effect.body) or b"")
+            continue
+        try:
+            result = yield effect
+        except GeneratorExit:
+            flow.close()
+            raise
+        except BaseException as raised:  # noqa: BLE001  # the flow decides
+            error = raised
+
+
+def _all(flows: Sequence[Flow[Any]]) -> Flow[list[Any]]:
+    """What each of them returns, side by side; None where it raised."""
+
+    def over(ends: Sequence[End[Any]]) -> bool:
+        return all(end is not None for end in ends)
+
+    if not flows:
+        return []
+    ends = yield Together(flows, over)
+    assert isinstance(ends, list)
+    return [end.value if isinstance(end, Returned) else None for end in ends]
+
+
+def _body(case: Case, posted: PostedOffer) -> bytes:
+    return orjson.dumps({"model": posted.offer.model, "case": case.to_json()})
+
+
+def _ask(case: Case, posted: PostedOffer) -> Ask:
+    """To that provider and to nobody else."""
+    ask = read_ask(JUDGE_PATH, _body(case, posted))
+    wishes = replace(ask.steering, only=frozenset({to_hex(posted.offer.provider)}))
+    return replace(ask, steering=wishes, continues=False, hedges=False, duels=False)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    with suppress(orjson.JSONDecodeError):
+        data = orjson.loads(body)
+        if isinstance(data, dict):
+            return data
+    return {}
