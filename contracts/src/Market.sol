@@ -129,11 +129,23 @@ contract Market is MarketState {
     /// @inheritdoc IMarket
     function slash(address provider, uint96 amount, address recipient) external {
         if (msg.sender != ARBITER) revert OnlyArbiter(ARBITER, msg.sender);
-        if (recipient == address(0)) revert ZeroAddress();
         Stake.State storage its = _stakes[provider];
 
-        (uint96 reward, uint96 burnt) = its.slash(amount);
+        (uint96 reward, uint96 burnt) = its.slash(amount, recipient != address(0));
         _pay(provider, its, recipient, reward, burnt);
+    }
+
+    /// @inheritdoc IMarket
+    function award(address loser, address winner, uint96 amount) external returns (uint96 toWinner, uint96 toArbiter) {
+        if (msg.sender != ARBITER) revert OnlyArbiter(ARBITER, msg.sender);
+        Stake.State storage its = _stakes[loser];
+
+        (toWinner, toArbiter) = its.award(amount);
+        uint96 staked = _stakes[winner].add(toWinner);
+
+        emit Awarded(loser, winner, toWinner, toArbiter, its.staked, its.exiting, staked);
+
+        ASSET.safeTransfer(ARBITER, toArbiter);
     }
 
     // ------------------------------------------------------------------------------------------------ fraud
@@ -407,7 +419,7 @@ contract Market is MarketState {
 
     /// @dev Credits and burns what `its` owner, `provider`, was slashed for. The transfer is the last line of every slash.
     function _pay(address provider, Stake.State storage its, address recipient, uint96 reward, uint96 burnt) private {
-        uint96 balance = _books[recipient].earn(reward);
+        uint96 balance = _books[recipient].earn(reward); // Nothing, where there is none to be paid.
 
         emit Slashed(provider, recipient, reward, burnt, its.staked, its.exiting);
         if (reward != 0) emit Earned(recipient, reward, balance);

@@ -59,7 +59,18 @@ abstract contract Fixture {
         internal
         returns (IMarket)
     {
-        bytes memory arguments = abi.encode(asset_, arbiter, minimumStake, exitNotice, closeNotice, unstakeNotice);
+        return newMarketOf(asset_, arbiter, minimumStake, exitNotice, closeNotice, unstakeNotice);
+    }
+
+    function newMarketOf(
+        address asset_,
+        address arbiter_,
+        uint96 minimumStake,
+        uint40 exitNotice,
+        uint40 closeNotice,
+        uint40 unstakeNotice
+    ) internal returns (IMarket) {
+        bytes memory arguments = abi.encode(asset_, arbiter_, minimumStake, exitNotice, closeNotice, unstakeNotice);
         return IMarket(deploy(abi.encodePacked(vm.getCode("out/Market.sol/Market.json"), arguments)));
     }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.37;
 
+import {DuelId, IDuels} from "../src/interfaces/IDuels.sol";
 import {IMarket} from "../src/interfaces/IMarket.sol";
+import {DuelFixture} from "./DuelFixture.sol";
 import {Fixture} from "./Fixture.sol";
 import {vm} from "./Vm.sol";
 
@@ -156,5 +158,91 @@ contract Gas_Test is Fixture {
     function test_CodeSize() external {
         vm.snapshotValue("bytes", "Market", address(market).code.length);
         vm.assertLe(address(market).code.length, 24_576);
+    }
+}
+
+/// @notice As above, of duels among a dozen judges whose weights have not changed since. In the steady state judges and
+/// the challenger have earned before.
+contract DuelGas_Test is DuelFixture {
+    function setUp() public override {
+        super.setUp();
+        for (uint64 i = 100; i < 106; ++i) {
+            (DuelId id, address[] memory judges) = decided(caseOf(i), choicesOf("FFFST"));
+            vm.warp(now_() + PERIOD);
+            duels.settle(one(rulingOf(id, judges, choicesOf("FFFST"))));
+        }
+    }
+
+    function within(string memory name, uint256 ceiling, uint256 units) private {
+        uint256 each = vm.lastCallGas().gasTotalUsed / units;
+        vm.snapshotValue("duels", name, each);
+        vm.assertLe(each, ceiling, name);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Open() external {
+        bytes32 commitment = commitmentOf(caseOf(0));
+        vm.prank(payer);
+        duels.open(commitment, 5, 10 * FEE);
+        within("open a duel", 125_000, 1);
+    }
+
+    function decides(string memory letters, string memory name, uint256 ceiling) private {
+        IDuels.Case memory shown = caseOf(0);
+        uint256 seats = bytes(letters).length;
+        DuelId id = openDuel(shown, uint8(seats), uint96(SHARE * seats));
+        IDuels.Vote[] memory votes = votesOf(id, shown, panel(id), choicesOf(letters));
+        decide(id, shown, votes);
+        within(name, ceiling, 1);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_DecideByFiveThatAgree() external {
+        decides("FFFFF", "decide by five judges that agree", 620_000);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_DecideByThreeThatAgree() external {
+        decides("FFF", "decide by three judges that agree", 500_000);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_DecideByFiveThatDoNot() external {
+        decides("FFFSS", "decide by five judges that do not agree", 520_000);
+    }
+
+    /// @dev One of five pays a penalty: each is a transfer of its own.
+    /// forge-config: default.isolate = true
+    function test_Settle10() external {
+        IDuels.Ruling[] memory rulings = new IDuels.Ruling[](10);
+        for (uint64 i; i < 10; ++i) {
+            (DuelId id, address[] memory judges) = decided(caseOf(i), choicesOf("FFFFS"));
+            rulings[i] = rulingOf(id, judges, choicesOf("FFFFS"));
+        }
+        vm.warp(now_() + PERIOD);
+        duels.settle(rulings);
+        within("settle 10 split verdicts, each", 160_000, 10);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Summon() external {
+        IDuels.Case memory shown = caseOf(0);
+        DuelId id = openDuel(shown);
+        IDuels.Commitment[] memory list = commitmentsOf(id, shown, panel(id), choicesOf("FFFF."));
+        duels.summon(id, shown, list);
+        within("summon five judges, four committed", 700_000, 1);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Enlist() external {
+        stake(stranger, STAKED);
+        vm.prank(stranger);
+        duels.enlist(stranger);
+        within("enlist the thirteenth judge", 330_000, 1);
+    }
+
+    function test_CodeSize() external {
+        vm.snapshotValue("bytes", "Duels", address(duels).code.length);
+        vm.assertLe(address(duels).code.length, 24_576);
     }
 }

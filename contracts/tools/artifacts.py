@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-CONTRACTS = ("Market", "Lens", "TestAsset")
+CONTRACTS = ("Market", "Duels", "Lens", "TestAsset")
 CHECKED = ("Market",)
 IMMUTABLE = re.compile(r"^ +[^/\n]*\bimmutable (\w+)(?: =.*)?;$", re.MULTILINE)
 

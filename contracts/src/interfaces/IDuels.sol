@@ -41,7 +41,7 @@ interface IDuels {
 
     /// @notice What a duel is doing. Derived from its fields and the clock, never stored.
     /// @custom:value0 NONE Never opened.
-    /// @custom:value1 OPEN All judges' votes decide it, or somebody summons the judges.
+    /// @custom:value1 OPEN Somebody may summon the judges. All judges' votes decide it, as in the next three.
     /// @custom:value2 COMMITTING Summoned judges commit or decline, on chain.
     /// @custom:value3 REVEALING Those who committed reveal, on chain.
     /// @custom:value4 COUNTING Anyone decides it with what was revealed.
@@ -106,13 +106,12 @@ interface IDuels {
     /// `hidden = keccak256(abi.encode(known, salt))` and the receipt hashes are struct hashes.
     /// @param bodyHash keccak-256 of the request's raw body, the same for both: each receipt's request hash is that of
     /// its own offer and this.
-    /// @param known {Choice-NONE}, or the verdict of a honeypot. Judges see `hidden`, and so cannot tell which.
+    /// @param hidden Of {Choice-NONE}, or of the verdict of a honeypot: judges cannot tell which.
     struct Case {
         Answer first;
         Answer second;
         bytes32 bodyHash;
-        Choice known;
-        bytes32 salt;
+        bytes32 hidden;
     }
 
     /// @notice One judge's vote where all have voted, in the panel's order. A seat that could not be filled has none.
@@ -130,7 +129,14 @@ interface IDuels {
         bytes signature;
     }
 
-    /// @notice A {Ballot} on chain: the rest of it is known from the case.
+    /// @notice What every ballot of a duel is about.
+    struct Subject {
+        bytes32 bodyHash;
+        bytes32 firstResponseHash;
+        bytes32 secondResponseHash;
+    }
+
+    /// @notice A {Ballot} on chain, but for its {Subject}.
     struct Reveal {
         address judge;
         Choice choice;
@@ -139,7 +145,7 @@ interface IDuels {
 
     /// @notice What one panel said. Its hash is kept while money waits for it, {Decided} has it whole.
     /// @param price Atoms: the cost of the dearer of the two receipts.
-    /// @param known As in {Case}.
+    /// @param known The verdict of a honeypot; {Choice-NONE} for any other duel, and for every appeal.
     /// @param judges In the order they were drawn; zero where a seat could not be filled.
     struct Ruling {
         DuelId duel;
@@ -195,7 +201,7 @@ interface IDuels {
     event Penalised(DuelId indexed duel, address indexed judge, uint96 amount);
     event Credited(address indexed owner, uint96 amount, uint96 balance);
     event Lapsed(DuelId indexed duel, uint96 burnt);
-    event Withdrawn(address indexed owner, uint96 amount, uint96 balance);
+    event Withdrawn(address indexed owner, uint96 amount);
 
     // ------------------------------------------------------------------------------------------------ errors
 
@@ -206,24 +212,30 @@ interface IDuels {
     error NotConsented(address owner, address provider);
     error AlreadyEnlisted(address owner);
     error NotEnlisted(address provider);
-    error StakeTooSmall(uint96 required, uint96 staked);
-    error WrongStatus(Status actual);
+    error NotEnoughStaked(uint96 required, uint96 staked);
+    error WrongStatus(Status expected, Status actual);
     error AlreadyOpened(DuelId duel);
+    error SeatsNotAllowed(uint8 seats);
     error FeeTooSmall(uint256 required, uint256 actual);
+    /// @notice The asset moved another number of atoms than it was told to.
+    error AssetMismatch(uint256 expected, uint256 actual);
     /// @notice The block is not there yet, or its hash is gone.
     error NoSeed(uint48 drawBlock, uint256 current);
     /// @notice The case is not what this duel commits to.
     error WrongCase(DuelId expected, DuelId actual);
     error WrongRuling(bytes32 expected, bytes32 actual);
+    error WrongHidden(bytes32 expected, bytes32 actual);
     error ReceiptUsed(bytes32 receiptHash, DuelId duel);
     error NotReceiptKey(address provider, address signer);
     error WrongChannel(bytes32 expected, bytes32 actual);
     error WrongRequest(bytes32 expected, bytes32 actual);
     error OneProvider(address provider);
-    error LengthMismatch(uint256 expected, uint256 actual);
+    error VotesMismatch(uint256 judges, uint256 votes);
     error NotAChoice(Choice actual);
     error NotDrawn(address judge);
-    error AlreadyCommitted(address judge);
+    error WrongSubject(bytes32 expected, bytes32 actual);
+    /// @notice An appeal is decided with what it appeals: {decideAppeal}.
+    error IsAppeal(DuelId root);
     error WrongSigner(address expected, address actual);
     error WrongBallot(bytes32 expected, bytes32 actual);
     error NotAParty(address caller);
@@ -256,9 +268,10 @@ interface IDuels {
     /// @notice Keeps the hash that draws the judges, which the chain forgets after 256 blocks (8,191 with EIP-2935).
     function seal(DuelId duel) external;
 
-    /// @notice Decides a duel, by the votes of all its judges while it is open, or by what they revealed on chain.
-    /// @param votes In the order of {panelOf}; none where judges were summoned.
-    function decide(DuelId duel, Case calldata shown, Vote[] calldata votes) external;
+    /// @notice Decides a duel, by the votes of all its judges, or by what they revealed on chain. Anyone may call.
+    /// @param known What the case hides, with its `salt`. Where there are no votes, {Choice-NONE} stands for not knowing.
+    /// @param votes In the order of {panelOf}; none where judges were summoned and the time to reveal is over.
+    function decide(DuelId duel, Case calldata shown, Choice known, bytes32 salt, Vote[] calldata votes) external;
 
     /// @notice {decide} for the appeal of `before.duel`; ends both.
     /// @param before As {Decided} told it.
@@ -270,8 +283,8 @@ interface IDuels {
     /// @notice Enters commitments of summoned judges. Anyone may submit them; the first of a judge stands.
     function commit(DuelId duel, Commitment[] calldata commitments) external;
 
-    /// @notice Enters ballots that were committed to. Anyone who knows them may submit them.
-    function reveal(DuelId duel, Reveal[] calldata reveals) external;
+    /// @notice Enters ballots that were committed to, and are about what the case is about. Anyone may submit them.
+    function reveal(DuelId duel, Subject calldata subject, Reveal[] calldata reveals) external;
 
     /// @notice Puts a split verdict before twice as many judges and one, for at least as much a judge. Only a duellist
     /// or the challenger may, once. The appeal's verdict stands; where nobody decides it, the first one does.

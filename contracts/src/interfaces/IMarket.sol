@@ -136,6 +136,18 @@ interface IMarket {
         address indexed provider, address indexed recipient, uint96 reward, uint96 burnt, uint96 staked, uint96 exiting
     );
 
+    /// @param toWinner Atoms that moved into the winner's stake, `winnerStaked` now; `toArbiter` left the market, for
+    /// those who decided it. `staked` and `exiting` are the loser's.
+    event Awarded(
+        address indexed loser,
+        address indexed winner,
+        uint96 toWinner,
+        uint96 toArbiter,
+        uint96 staked,
+        uint96 exiting,
+        uint96 winnerStaked
+    );
+
     // Each of these is followed by the {Slashed} that it caused: what was taken, who got it, what was burnt.
 
     /// @param price Atoms that the receipt's counts cost under the offer; `cost` is what it says they do.
@@ -237,8 +249,15 @@ interface IMarket {
     function setReceiptKey(address receiptKey) external;
 
     /// @notice Takes up to `amount` atoms of `provider`'s stake, leaving stake first. Only the arbiter may call.
-    /// At most half is credited to `recipient`; the rest is burnt.
+    /// At most half is credited to `recipient`, nothing where that is the zero address; the rest is burnt.
     function slash(address provider, uint96 amount, address recipient) external;
+
+    /// @notice Moves up to `amount` atoms of `loser`'s stake, leaving stake first, and at most a 4,000th of it, into the
+    /// stake of `winner`; but an eighth of that, rounded down, is paid to the arbiter, for those who decided. Only the
+    /// arbiter may call.
+    /// @dev Nothing of it is burnt: two equal providers that win and lose by chance must not ruin one another. The
+    /// bound is kept here so that no arbiter can move a whole stake by one verdict.
+    function award(address loser, address winner, uint96 amount) external returns (uint96 toWinner, uint96 toArbiter);
 
     // ------------------------------------------------------------------------------------------------ fraud
 

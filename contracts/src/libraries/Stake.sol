@@ -7,6 +7,13 @@ pragma solidity ^0.8.37;
 library Stake {
     using Stake for State;
 
+    /// @notice What one award takes at most, as a part of a stake: two equal providers that win and lose by chance stay
+    /// as rich as they were, and no judges can ruin anybody.
+    uint96 internal constant AWARD_PARTS = 4_000;
+    /// @notice What those get who decided an award, as a part of it, rounded down. It leaves the two for good, so it is
+    /// small: of two equal providers, a thousand awards take a 64th of each stake this way.
+    uint96 internal constant DECIDERS_PART = 8;
+
     /// @param staked Atoms behind the provider's promises.
     /// @param exiting Atoms on their way back to the provider, which can be slashed until they are paid.
     /// @param exitsAt First second at which `exiting` can be paid; zero while nothing is exiting.
@@ -50,9 +57,7 @@ library Stake {
     }
 
     /// @notice Takes `amount` atoms, or all there are if fewer: exiting ones first, for they are about to leave.
-    /// @return reward Half of what was taken, rounded down; the rest is to be burnt, so that no provider gains by
-    /// reporting itself.
-    function slash(State storage self, uint96 amount) internal returns (uint96 reward, uint96 burnt) {
+    function take(State storage self, uint96 amount) internal returns (uint96 taken) {
         (uint96 staked, uint96 exiting) = (self.staked, self.exiting);
         uint96 fromExiting = amount < exiting ? amount : exiting;
         uint96 fromStaked = amount - fromExiting < staked ? amount - fromExiting : staked;
@@ -60,16 +65,31 @@ library Stake {
         self.exiting = exiting - fromExiting;
         if (fromExiting == exiting) self.exitsAt = 0;
 
-        uint96 taken = fromExiting + fromStaked;
-        reward = taken / 2;
+        taken = fromExiting + fromStaked;
+    }
+
+    /// @notice {take}.
+    /// @param rewarded Whether half of it may go to anybody.
+    /// @return reward Half of what was taken, rounded down, or none; the rest is to be burnt, so that no provider gains
+    /// by reporting itself.
+    function slash(State storage self, uint96 amount, bool rewarded) internal returns (uint96 reward, uint96 burnt) {
+        uint96 taken = self.take(amount);
+        if (rewarded) reward = taken / 2;
         burnt = taken - reward;
     }
 
-    /// @notice Takes all there is.
-    /// @param rewarded Whether half may go to anybody; else all of it is to be burnt.
+    /// @notice {slash} for all there is.
     function slashAll(State storage self, bool rewarded) internal returns (uint96 reward, uint96 burnt) {
-        (reward, burnt) = self.slash(type(uint96).max);
+        (reward, burnt) = self.slash(type(uint96).max, rewarded);
         if (burnt == 0) revert NothingStaked();
-        if (!rewarded) (reward, burnt) = (0, reward + burnt);
+    }
+
+    /// @notice {take}, for another, and at most one part in {AWARD_PARTS} of all there is.
+    /// @return kept What the other may stake; `rest` is for those who decided it.
+    function award(State storage self, uint96 amount) internal returns (uint96 kept, uint96 rest) {
+        uint96 most = (self.staked + self.exiting) / AWARD_PARTS;
+        uint96 taken = self.take(amount < most ? amount : most);
+        rest = taken / DECIDERS_PART;
+        kept = taken - rest;
     }
 }

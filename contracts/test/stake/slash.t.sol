@@ -19,11 +19,14 @@ contract Slash_Test is Fixture {
         market.slash(provider, 1, stranger);
     }
 
-    function test_RevertWhen_TheRecipientIsTheZeroAddress() external {
+    function test_BurnsAllWhereNobodyIsToBePaid() external {
         stake(provider, 10e6);
-        vm.expectRevert(IMarket.ZeroAddress.selector);
+        vm.expectEmit(address(market));
+        emit IMarket.Slashed(provider, address(0), 0, 5, 10e6 - 5, 0);
         vm.prank(arbiter);
-        market.slash(provider, 1, address(0));
+        market.slash(provider, 5, address(0));
+        vm.assertEq(asset.balanceOf(BURNT), 5);
+        vm.assertEq(market.balanceOf(address(0)), 0);
     }
 
     function test_TakesExitingStakeFirst() external {

@@ -62,6 +62,11 @@ def market() -> Contract:
 
 
 @cache
+def duels() -> Contract:
+    return Contract("Duels")
+
+
+@cache
 def lens() -> Contract:
     return Contract("Lens")
 
@@ -80,7 +85,7 @@ def _builtin(name: str, parameter: str, kind: str) -> Entry:
 def _errors() -> dict[bytes, Entry]:
     builtin = (_builtin("Error", "message", "string"), _builtin("Panic", "code", "uint256"))
     known = {entry.topic[:4]: entry for entry in builtin}
-    for contract in (lens(), asset(), market()):
+    for contract in (lens(), asset(), duels(), market()):
         known |= contract.interface.errors
     return known
 

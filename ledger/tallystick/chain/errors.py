@@ -140,7 +140,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "UnstakeNotOver": "The unstake notice runs until {exitsAt}; it is {time} now. Try again then.",
     "NothingStaked": "The provider has nothing at stake, so there is nothing to slash. The proof stays good: "
     "report it when the provider stakes again.",
-    "OnlyArbiter": "Only the arbiter {arbiter} may slash; the caller is {caller}.",
+    "OnlyArbiter": "Only the arbiter {arbiter} may slash or award; the caller is {caller}.",
     # Offers
     "SequenceNotGreater": "The offer's sequence {sequence} is not greater than the latest, {latestSequence}. "
     "Use {latestSequence} + 1 or leave the sequence out.",
@@ -153,7 +153,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "ModelLength": "The model's name has {actual} bytes; it must have 1 to {maximum}. Shorten it.",
     "BalanceFull": "The provider's balance would be {actual} atoms, and {maximum} is the most one can be. "
     "Withdraw it first.",
-    "NothingToWithdraw": "The provider's balance is zero. Settle vouchers first.",
+    "NothingToWithdraw": "The balance is zero. Settle vouchers, or duels, first.",
     # Channels
     "CapNotGreater": "The channel's cap is {cap} atoms already and {requested} would not raise it. "
     "Ask for a greater total.",
@@ -178,6 +178,37 @@ SENTENCES: Final[Mapping[str, str]] = {
     "ProviderMismatch": "The offers are of two providers, {first} and {second}: each has its own sequences.",
     "SequenceMismatch": "The sequences differ, {first} and {second}, so the messages may well be two.",
     "NotTwo": "It is one message twice, {structHash}, which proves nothing.",
+    # Judges
+    "NotConsented": "{owner} did not agree to own the judge {provider}. It has to call consent first.",
+    "AlreadyEnlisted": "This judge is owned by {owner}, for good. Enlist with that owner.",
+    "NotEnlisted": "{provider} never enlisted as a judge.",
+    "NotTheArbiter": "The market's arbiter is {arbiter}, and these duels are at {actual}. Deploy a market "
+    "NotDrawn": "{judge} is no judge of this duel.",
+    # Duels
+    "NotTheArbiter": "The market's arbiter is {arbiter}, and these duels are at {actual}. Deploy the market "
+    "with the address that its duels will have.",
+    "WrongStatus": "The duel's status is {actual} and should be {expected}. Ask duelOf until when it lasts.",
+    "AlreadyOpened": "The duel {duel} was opened before. Commit with another salt.",
+    "SeatsNotAllowed": "A duel has 3 or 5 judges, and not {seats}.",
+    "FeeTooSmall": "The fee is {actual} atoms and {required} are required. Post the difference more.",
+    "NoSeed": "The judges are drawn by the hash of block {drawBlock}, which the chain at block {current} does "
+    "not have yet, or no more. Wait for the next block; seal the next duel in time, if that is over.",
+    "WrongCase": "The case belongs to the duel {actual}, and not to {expected}. Show what was committed to.",
+    "WrongRuling": "The ruling's hash is {actual}, and the contract keeps {expected}. Take it from Decided.",
+    "WrongHidden": "The verdict and its salt hash to {actual}, and the case hides {expected}.",
+    "ReceiptUsed": "The receipt {receiptHash} was judged in the duel {duel}. No receipt duels twice.",
+    "WrongChannel": "The receipt is of the channel {actual}, and the challenger's with this provider is "
+    "{expected}.",
+    "WrongRequest": "The receipt answers the request {actual}, and the body under its offer makes "
+    "{expected}.",
+    "OneProvider": "Both answers are {provider}'s. A duel takes two.",
+    "VotesMismatch": "There are {judges} judges and {votes} votes. Leave an empty one for an empty seat.",
+    "NotAChoice": "The choice {actual} is none for a ballot: first, second or tie is.",
+    "WrongSubject": "The ballots are about {actual}, and the case about {expected}.",
+    "WrongBallot": "The ballot's hash is {actual}, and its judge committed to {expected}.",
+    "IsAppeal": "This is the appeal of {root}. Decide it as one.",
+    "NotAParty": "{caller} is neither a duellist nor the challenger, and so cannot appeal.",
+    "CheckpointUnorderedInsertion": "The chain's block number went backwards.",
     # Everything
     "WrongSigner": "The signature is by {actual}, and should be by {expected}. Check which key signs: a "
     "provider names its receipt key on chain.",

@@ -97,6 +97,21 @@ class Slashed(ChainEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Awarded(ChainEvent):
+    """What a duel moved out of the loser's stake."""
+
+    loser: Address
+    winner: Address
+    to_winner: Atoms
+    to_arbiter: Atoms
+    """Left the market, for the judges."""
+    staked: Atoms
+    """The loser's now, as `exiting`."""
+    exiting: Atoms
+    winner_staked: Atoms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OverchargeProven(ChainEvent):
     """The `Slashed` that follows it says what that cost, as it does after the next two."""
 
@@ -208,7 +223,7 @@ EVENTS: Final[Mapping[str, type[ChainEvent]]] = {
     kind.__name__: kind
     for kind in (
         *(Deposited, ExitRequested, Exited),
-        *(Staked, UnstakeRequested, Unstaked, ReceiptKeySet, Slashed),
+        *(Staked, UnstakeRequested, Unstaked, ReceiptKeySet, Slashed, Awarded),
         *(OverchargeProven, ReceiptEquivocationProven, OfferEquivocationProven),
         *(OfferPosted, OffersWithdrawn),
         *(ChannelOpened, CapRaised, GrantSkipped, Settled, RowSkipped, Earned),

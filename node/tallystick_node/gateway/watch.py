@@ -14,6 +14,7 @@ import structlog
 
 from tallystick.chain.errors import ChainDisputed, ChainError
 from tallystick.chain.events import (
+    Awarded,
     CapRaised,
     ChainEvent,
     ChannelClosed,
@@ -44,7 +45,7 @@ from tallystick_node.gateway.grants import Grants
 from tallystick_node.gateway.tab import Tab
 from tallystick_node.store.records import Born
 
-_OFFERS = (OfferPosted, OffersWithdrawn, Staked, UnstakeRequested, Slashed, ReceiptKeySet)
+_OFFERS = (OfferPosted, OffersWithdrawn, Staked, UnstakeRequested, Slashed, Awarded, ReceiptKeySet)
 """What changes who sells what, and by whose word."""
 _BACKOFF_S = 10
 """After the chain refused or lost a transaction: by then its outcome is known."""
@@ -239,6 +240,8 @@ class ChainWatch:
                 self._sell(event)
             case Staked() | UnstakeRequested() | Slashed() if event.provider == books.provider:
                 self._weigh(event)
+            case Awarded() if books.provider in (event.loser, event.winner):
+                self._weigh(event)
             case _:
                 pass
         return ()
@@ -274,7 +277,7 @@ class ChainWatch:
             case ReceiptKeySet():
                 gateway.key_revoked = event.receipt_key != books.receipt_key
 
-    def _weigh(self, event: Staked | UnstakeRequested | Slashed) -> None:
+    def _weigh(self, event: Staked | UnstakeRequested | Slashed | Awarded) -> None:
         """What is behind what this node signs."""
         gateway = self._gateway
         staked, slashed = gateway.staked, gateway.slashed
@@ -283,7 +286,10 @@ class ChainWatch:
             gateway.staked, gateway.slashed = staked, slashed
 
         self._journal.note(event.block, undo)
-        gateway.staked = event.staked
+        if isinstance(event, Awarded) and event.winner == self._books.provider:
+            gateway.staked = event.winner_staked
+        else:
+            gateway.staked = event.staked
         if isinstance(event, Slashed):
             taken = Atoms(event.reward + event.burnt)
             gateway.slashed = Atoms(slashed + taken)

@@ -16,6 +16,7 @@ from tallystick.chain import contracts
 from tallystick.chain.abi import encode, type_of
 from tallystick.chain.errors import ChainUnavailable, RpcError
 from tallystick.chain.events import (
+    Awarded,
     ChainEvent,
     Deposited,
     Exited,
@@ -214,6 +215,8 @@ def _moved(event: ChainEvent) -> int:
             return -event.amount
         case Slashed():
             return -event.burnt
+        case Awarded():
+            return -event.to_arbiter
         case _:
             return 0
 

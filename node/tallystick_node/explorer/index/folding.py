@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from tallystick.chain.errors import ChainUnavailable
 from tallystick.chain.events import (
+    Awarded,
     CapRaised,
     ChainEvent,
     ChannelClosed,
@@ -220,6 +221,8 @@ class _Folding:
 
     def event(self, event: ChainEvent, before: ChainEvent | None) -> None:
         payer, provider = getattr(event, "payer", None), getattr(event, "provider", None)
+        if isinstance(event, Awarded):
+            provider = event.loser
         channel_id = getattr(event, "channel_id", None)
         if channel_id is not None and (channel := self._standing.find(Channel, channel_id)) is not None:
             payer, provider = payer or channel.payer, provider or channel.provider
@@ -233,6 +236,14 @@ class _Folding:
                 self._account_event(event)
             case Staked() | UnstakeRequested() | Unstaked() | Slashed():
                 self._stake_event(event, before)
+            case Awarded():
+                self._change(
+                    self._provider(event.loser),
+                    staked=event.staked,
+                    exiting=event.exiting,
+                    exits_at=self._provider(event.loser).exits_at if event.exiting else 0,
+                )
+                self._change(self._provider(event.winner), staked=event.winner_staked)
             case ReceiptKeySet() | OfferPosted() | OffersWithdrawn() | Earned() | Withdrawn():
                 self._book_event(event)
             case ChannelOpened() | CapRaised() | Settled() | CloseRequested() | ChannelClosed():

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.37;
+
+import {IDuels} from "../interfaces/IDuels.sol";
+
+/// @title Verdict
+/// @notice What judges said together, and what that is worth to each.
+/// @dev Amounts are atoms. It knows neither who the judges are nor who pays. `tests/vectors/duel.json` holds it and Python's
+/// `tallystick.protocol.duel` to the same numbers.
+library Verdict {
+    /// @notice Prices of the request that the loser pays at most.
+    uint256 internal constant PRIZE_PRICES = 2;
+    /// @notice A judge whom the others contradict loses one part in so many of a judge's fee; the whole fee where the
+    /// verdict was known.
+    uint256 internal constant MINORITY_PART = 2;
+    /// @notice What a judge loses at most, as a part of its stake: a fee is as large as the challenger likes.
+    uint256 internal constant STAKE_PARTS = 4_000;
+
+    /// @notice What more than half of all seats say, the silent ones among all; else it is a tie.
+    function said(IDuels.Choice[] memory choices) internal pure returns (IDuels.Choice) {
+        uint256 firsts;
+        uint256 seconds_;
+        for (uint256 i; i < choices.length; ++i) {
+            if (choices[i] == IDuels.Choice.FIRST) ++firsts;
+            if (choices[i] == IDuels.Choice.SECOND) ++seconds_;
+        }
+        if (2 * firsts > choices.length) return IDuels.Choice.FIRST;
+        if (2 * seconds_ > choices.length) return IDuels.Choice.SECOND;
+        return IDuels.Choice.TIE;
+    }
+
+    /// @notice Whether every seat that has a judge said the same, and all of them spoke.
+    function isShared(IDuels.Choice[] memory choices, address[] memory judges) internal pure returns (bool) {
+        IDuels.Choice shared;
+        for (uint256 i; i < choices.length; ++i) {
+            if (judges[i] == address(0)) continue;
+            if (choices[i] == IDuels.Choice.NONE || choices[i] == IDuels.Choice.DECLINED) return false;
+            if (shared == IDuels.Choice.NONE) shared = choices[i];
+            if (choices[i] != shared) return false;
+        }
+        return shared != IDuels.Choice.NONE;
+    }
+
+    /// @notice Whether a judge that chose `choice` earns its fee: it said what the verdict says, or anything in a tie.
+    function earns(IDuels.Choice choice, IDuels.Choice verdict) internal pure returns (bool) {
+        if (choice == IDuels.Choice.NONE || choice == IDuels.Choice.DECLINED) return false;
+        return verdict == IDuels.Choice.TIE || choice == verdict;
+    }
+
+    /// @notice What a judge loses that chose `choice`, of a fee of `share`, rounded in its favour.
+    /// @param known What the challenger knew; it counts only where the judges say so too.
+    function penaltyDown(
+        IDuels.Choice choice,
+        IDuels.Choice verdict,
+        IDuels.Choice known,
+        uint256 share,
+        uint256 judgeStake
+    ) internal pure returns (uint256 penalty) {
+        if (choice == IDuels.Choice.DECLINED || earns(choice, verdict)) return 0;
+        if (choice == IDuels.Choice.NONE || known == verdict) penalty = share;
+        else if (choice != IDuels.Choice.TIE) penalty = share / MINORITY_PART;
+        uint256 most = judgeStake / STAKE_PARTS;
+        if (penalty > most) penalty = most;
+    }
+
+    /// @notice What the loser pays, before its stake's own bound.
+    /// @param price Of the dearer of the two answers.
+    /// @param paid What the judges of the majority were paid for it: so who challenges and wins gains nothing by it.
+    function prize(uint256 price, uint256 paid) internal pure returns (uint256) {
+        uint256 most = PRIZE_PRICES * price;
+        return paid < most ? paid : most;
+    }
+}
