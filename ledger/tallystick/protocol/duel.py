@@ -2,8 +2,8 @@
 
 A duel is evidence, not a punishment: the loser pays the winner a few request prices, and never more than a
 small part of what it staked, so that two equal providers that win and lose by chance stay as rich as they
-were. The payer that wants the duel pays the judges. It knows no answers, no stake but the two providers', and
-not how judges are drawn.
+were. Whoever wants the duel pays the judges; whoever appeals pays those of the appeal. It knows no answers,
+and not how judges are drawn. `tests/vectors/duel.json` holds it and the contract to the same numbers.
 """
 
 from collections import Counter
@@ -17,8 +17,11 @@ from tallystick.protocol.units import Atoms
 PRIZE_PRICES: Final = 2
 """Prices of the request that the loser pays, …"""
 STAKE_PARTS: Final = 4_000
-"""… and at most one part in so many of its stake: a thousand duels of two equal providers move a part in
-STAKE_PARTS / √1000 or so, under a hundredth."""
+"""… and at most one part in so many of its stake. A judge loses no more than that of its own by one duel."""
+JUDGES_PART: Final = 8
+"""One part in so many of the prize goes to the judges who gave it. What leaves the two for good has to be
+small: of two equal providers, a thousand duels take a part in 2 · STAKE_PARTS · JUDGES_PART / 1000, a 64th,
+of each stake, and chance another hundredth."""
 MINORITY_PART: Final = 2
 """A judge whom the others contradict loses one part in so many of a judge's fee."""
 
@@ -31,7 +34,26 @@ class Vote(Enum):
     TIE = "tie"
     """Also where the order of the answers decided."""
     SILENT = "silent"
-    """It revealed nothing in time."""
+    """It revealed nothing in time; or nobody could be drawn for the seat."""
+    DECLINED = "declined"
+    """It said in time that it was never shown the case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """What some judges said, and who paid for it."""
+
+    votes: Sequence[Vote]
+    fee: Atoms
+    """An equal part of it for each seat; what does not divide goes back."""
+    stakes: Sequence[Atoms]
+    """Of each judge; zero for a seat without one."""
+    known: Vote | None = None
+    """The verdict of a honeypot. It counts only where the judges say so too."""
+
+    @property
+    def share(self) -> Atoms:
+        return Atoms(self.fee // len(self.votes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +63,15 @@ class Moved:
     first: int
     second: int
     challenger: int
-    """The payer that wanted the duel."""
+    """Who wanted the duel."""
+    appellant: int
     judges: tuple[int, ...]
-    """In the order of their votes."""
+    """In the order of their votes, those of the appeal last."""
     burnt: Atoms
 
 
 def verdict(votes: Sequence[Vote]) -> Vote:
-    """What more than half of all judges say, the silent ones among all; else it is a tie."""
+    """What more than half of all seats say, the silent ones among all; else it is a tie."""
     counted = Counter(votes)
     for side in (Vote.FIRST, Vote.SECOND):
         if 2 * counted[side] > len(votes):
@@ -56,32 +79,71 @@ def verdict(votes: Sequence[Vote]) -> Vote:
     return Vote.TIE
 
 
-def prize_down(price: Atoms, loser_stake: Atoms) -> Atoms:
-    """Rounded in the loser's favour. `price`: of the dearer of the two answers."""
-    return Atoms(min(PRIZE_PRICES * price, loser_stake // STAKE_PARTS))
+def prize_down(price: Atoms, paid: Atoms, loser_stake: Atoms) -> Atoms:
+    """Rounded in the loser's favour. `price`: of the dearer of the two answers; `paid`: what the judges who
+    gave it got from who wanted it, so that challenging and winning in one hand gains nothing."""
+    return Atoms(min(PRIZE_PRICES * price, paid, loser_stake // STAKE_PARTS))
 
 
 def moved(
-    votes: Sequence[Vote], *, price: Atoms, fee: Atoms, first_stake: Atoms, second_stake: Atoms
+    panel: Panel, *, price: Atoms, first_stake: Atoms, second_stake: Atoms, appeal: Panel | None = None
 ) -> Moved:
-    """`price`: of the dearer of the two answers; `fee`: what each judge is paid, by the challenger. A tie
-    moves nothing between the two, and pays all who voted. What judges lose is burnt: whoever wants a duel, or
-    judges it, gains nothing by another judge's silence."""
-    said = verdict(votes)
-    prize = 0
-    if said is Vote.FIRST:
-        prize = prize_down(price, second_stake)
-    elif said is Vote.SECOND:
-        prize = -prize_down(price, first_stake)
-    judges = tuple(_judge(vote, said, fee) for vote in votes)
-    paid = sum(amount for amount in judges if amount > 0)
-    lost = -sum(amount for amount in judges if amount < 0)
-    return Moved(first=prize, second=-prize, challenger=-paid, judges=judges, burnt=Atoms(lost))
+    """`price`: of the dearer of the two answers. The last panel's verdict stands, and both are paid by it; a
+    tie moves nothing between the two, and pays all who voted. What judges lose is burnt, and so is what those
+    would have got who were never shown the case: whoever wants a duel, or judges it, gains nothing by another
+    judge's silence. Where an appeal overturned the first verdict, its appellant gets what is left of both
+    fees."""
+    panels = (panel,) if appeal is None else (panel, appeal)
+    said = verdict(panels[-1].votes)
+    upheld = next(each for each in panels if verdict(each.votes) is said)
+    paid = Atoms(upheld.share * _earning(upheld, said))
+    loser_stake = {Vote.FIRST: second_stake, Vote.SECOND: first_stake}.get(said, Atoms(0))
+    prize = prize_down(price, paid, loser_stake)
+    earning = sum(_earning(each, said) for each in panels)
+    bonus = prize // JUDGES_PART // earning if prize else 0
+    gained = prize - prize // JUDGES_PART
+
+    judges = tuple(amount for each in panels for amount in _judges(each, said, bonus))
+    left = [_left(each, said) for each in panels]
+    appellant = left[1] - panels[1].fee if appeal else 0
+    if upheld is panel:
+        challenger = left[0] - panel.fee
+    else:
+        challenger, appellant = -panel.fee, appellant + left[0]
+    first, second = {Vote.FIRST: (gained, -prize), Vote.SECOND: (-prize, gained)}.get(said, (0, 0))
+    burnt = Atoms(-(first + second + challenger + appellant + sum(judges)))
+    return Moved(
+        first=first, second=second, challenger=challenger, appellant=appellant, judges=judges, burnt=burnt
+    )
 
 
-def _judge(vote: Vote, said: Vote, fee: Atoms) -> int:
-    if vote is Vote.SILENT:
-        return -fee
-    if said is Vote.TIE or vote is said:
-        return fee
-    return 0 if vote is Vote.TIE else -(fee // MINORITY_PART)
+def _earns(vote: Vote, said: Vote) -> bool:
+    if vote in (Vote.SILENT, Vote.DECLINED):
+        return False
+    return said is Vote.TIE or vote is said
+
+
+def _earning(panel: Panel, said: Vote) -> int:
+    return sum(_earns(vote, said) for vote in panel.votes)
+
+
+def _left(panel: Panel, said: Vote) -> int:
+    """Of the fee, for who posted it."""
+    gone = sum(_earns(vote, said) or vote is Vote.DECLINED for vote in panel.votes)
+    return panel.fee - panel.share * gone
+
+
+def _judges(panel: Panel, said: Vote, bonus: int) -> list[int]:
+    return [
+        panel.share + bonus if _earns(vote, said) else -min(_penalty(vote, said, panel), stake // STAKE_PARTS)
+        for vote, stake in zip(panel.votes, panel.stakes, strict=True)
+    ]
+
+
+def _penalty(vote: Vote, said: Vote, panel: Panel) -> int:
+    """Of a judge that earns nothing."""
+    if vote is Vote.DECLINED:
+        return 0
+    if vote is Vote.SILENT or panel.known is said:
+        return panel.share
+    return 0 if vote is Vote.TIE else panel.share // MINORITY_PART

@@ -11,7 +11,7 @@ from random import Random
 from statistics import fmean
 from typing import Final
 
-from tallystick.protocol.duel import Vote, moved
+from tallystick.protocol.duel import Panel, Vote, moved
 from tallystick.protocol.units import Atoms
 from tallystick_node.sim.fluid import Curve, Seller, Weights, by_default, by_stake, curve, flows
 from tallystick_node.sim.hardware import hardware, twelve
@@ -177,7 +177,8 @@ def twins(*, pairs: int, duels: int, stake: int, price: int, seed: int) -> list[
         first, second = Atoms(stake), Atoms(stake)
         for _ in range(duels):
             votes = [Vote.FIRST if random.random() < 0.5 else Vote.SECOND for _ in range(5)]
-            done = moved(votes, price=Atoms(price), fee=Atoms(1), first_stake=first, second_stake=second)
+            panel = Panel(votes=votes, fee=Atoms(4 * len(votes) * price), stakes=[Atoms(0)] * len(votes))
+            done = moved(panel, price=Atoms(price), first_stake=first, second_stake=second)
             first, second = Atoms(first + done.first), Atoms(second + done.second)
         kept.append(min(first, second) / stake)
     return kept
