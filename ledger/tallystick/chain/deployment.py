@@ -22,6 +22,8 @@ class Deployment:
     lens: Address
     block: int
     """The block that holds the market's creation: nothing happened before."""
+    duels: Address | None = None
+    """The market's arbiter, where it is one of ours."""
 
     @property
     def domain(self) -> Domain:
@@ -37,13 +39,14 @@ class Deployment:
             if type(chain_id) is not int or type(block) is not int or chain_id < 1 or block < 0:
                 raise ValueError("chainId and block are integers")
             market, asset, lens = (address(data[name]) for name in ("market", "asset", "lens"))
+            duels = address(data["duels"]) if "duels" in data else None
         except OSError as error:
             raise NoContract(f"The deployment's file {path} cannot be read: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError) as error:
             raise NoContract(
                 f"{path} is no deployment: it should hold chainId, market, asset, lens and block ({error!r})."
             ) from error
-        return cls(chain_id=chain_id, market=market, asset=asset, lens=lens, block=block)
+        return cls(chain_id=chain_id, market=market, asset=asset, lens=lens, block=block, duels=duels)
 
     def save(self, path: Path | str) -> None:
         """Whole or not at all."""
@@ -54,6 +57,8 @@ class Deployment:
             "lens": to_hex(self.lens),
             "block": self.block,
         }
+        if self.duels is not None:
+            data["duels"] = to_hex(self.duels)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:

@@ -26,8 +26,9 @@ from tallystick.chain.deployment import Deployment
 from tallystick.chain.errors import ChainUnavailable, NoAnvil
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender
+from tallystick.chain.transaction import created_address
 from tallystick.protocol.signed import Key
-from tallystick.protocol.units import ZERO_ADDRESS, Atoms
+from tallystick.protocol.units import Atoms, to_hex
 
 _START_S: Final = 20
 _STOP_S: Final = 10
@@ -42,6 +43,10 @@ MINIMUM_STAKE: Final = Atoms(100_000_000)
 """Of the markets that `deploy` makes."""
 _NOTICES_S: Final = (600, 3_600, 86_400)
 """Of an exit, a close and an unstake: the shortest that the contract allows."""
+MINIMUM_FEE: Final = Atoms(1_000)
+"""For each judge of a duel, in the markets that `deploy` makes."""
+_PERIOD_S: Final = 600
+"""Of each step of a duel: the shortest that the contract allows."""
 LOCAL_CHAIN_IDS: Final = (31337, 1337)
 """What development nodes call their chains; there the asset may be minted and keys are public."""
 
@@ -218,19 +223,25 @@ class LocalChain:
 
 
 def deploy(rpc: Rpc, key: Key) -> Deployment:
-    """A test asset, a market that settles in it and has no arbiter, and a lens."""
+    """A test asset, a market that settles in it, the duels that are its arbiter, and a lens."""
     chain_id = int(rpc.call("eth_chainId"), 16)
     sender = Sender(rpc, chain_id, key)
     asset = sender.send(contracts.asset().create())
     assert asset.created is not None
-    market = sender.send(contracts.market().create(asset.created, ZERO_ADDRESS, MINIMUM_STAKE, *_NOTICES_S))
+    # The market names its arbiter before that exists, and the arbiter checks that it is meant.
+    nonce = int(rpc.call("eth_getTransactionCount", to_hex(key.address), "pending"), 16)
+    arbiter = created_address(key.address, nonce + 2)
+    market = sender.send(contracts.market().create(asset.created, arbiter, MINIMUM_STAKE, *_NOTICES_S))
     lens = sender.send(contracts.lens().create())
     assert market.created is not None
     assert lens.created is not None
+    duels = sender.send(contracts.duels().create(market.created, MINIMUM_FEE, _PERIOD_S))
+    assert duels.created == arbiter
     return Deployment(
         chain_id=chain_id,
         market=market.created,
         asset=asset.created,
         lens=lens.created,
         block=market.block,
+        duels=arbiter,
     )

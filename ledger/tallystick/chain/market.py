@@ -77,7 +77,7 @@ class Market:
         self.rpc = rpc
         self.deployment = deployment
         self._sender = sender
-        self._lens = Lens(deployment, self._ask)
+        self._lens = Lens(deployment, self.ask)
         self._book_lock = threading.Lock()
         self._book = Book()
         self._book_follower = Follower(rpc, deployment, events=(OfferPosted, OffersWithdrawn))
@@ -163,7 +163,7 @@ class Market:
 
     def asset_balance(self, address: Address) -> Atoms:
         """Atoms in a wallet, outside the market."""
-        return Atoms(self._ask(contracts.asset(), self.deployment.asset, "balanceOf", address)[0])
+        return Atoms(self.ask(contracts.asset(), self.deployment.asset, "balanceOf", address)[0])
 
     def gas_balance(self, address: Address) -> int:
         """Wei of the chain's own coin, which pays for transactions."""
@@ -192,8 +192,8 @@ class Market:
 
     @cached_property
     def _asset(self) -> Asset:
-        symbol = self._ask(contracts.asset(), self.deployment.asset, "symbol")[0]
-        decimals = self._ask(contracts.asset(), self.deployment.asset, "decimals")[0]
+        symbol = self.ask(contracts.asset(), self.deployment.asset, "symbol")[0]
+        decimals = self.ask(contracts.asset(), self.deployment.asset, "decimals")[0]
         return Asset(symbol=symbol, decimals=decimals)
 
     def terms(self) -> MarketTerms:
@@ -216,9 +216,10 @@ class Market:
         ]
 
     def _read(self, name: str, *values: Any) -> tuple[Any, ...]:
-        return self._ask(contracts.market(), self.deployment.market, name, *values)
+        return self.ask(contracts.market(), self.deployment.market, name, *values)
 
-    def _ask(self, contract: Contract, at: Address, name: str, *values: Any) -> tuple[Any, ...]:
+    def ask(self, contract: Contract, at: Address, name: str, *values: Any) -> tuple[Any, ...]:
+        """One read of one contract of the deployment's."""
         request = {"to": to_hex(at), "data": to_hex(contract.interface.call(name, values))}
         try:
             answer = self.rpc.call("eth_call", request, "latest")
@@ -239,10 +240,10 @@ class Market:
         """Of a local chain's asset, which anyone may mint."""
         return self._send_asset("mint", to or self.sender.address, amount)
 
-    def approve(self, amount: Atoms) -> Mined | None:
-        """Lets the market take `amount`; nothing is sent where it may already."""
-        owner, spender = self.sender.address, self.deployment.market
-        allowance = self._ask(contracts.asset(), self.deployment.asset, "allowance", owner, spender)[0]
+    def approve(self, amount: Atoms, *, spender: Address | None = None) -> Mined | None:
+        """Lets the market, or another, take `amount`; nothing is sent where it may already."""
+        owner, spender = self.sender.address, spender or self.deployment.market
+        allowance = self.ask(contracts.asset(), self.deployment.asset, "allowance", owner, spender)[0]
         return None if allowance >= amount else self._send_asset("approve", spender, amount)
 
     def deposit(self, amount: Atoms, payer: Address | None = None) -> Mined:
@@ -254,8 +255,8 @@ class Market:
     def deposit_with_permit(self, amount: Atoms) -> Mined:
         """Into the sender's own account, in one transaction. The asset must know EIP-2612 and EIP-5267."""
         owner, asset = self.sender.address, self.deployment.asset
-        _, name, version, chain_id, verifier, _, _ = self._ask(contracts.asset(), asset, "eip712Domain")
-        nonce = self._ask(contracts.asset(), asset, "nonces", owner)[0]
+        _, name, version, chain_id, verifier, _, _ = self.ask(contracts.asset(), asset, "eip712Domain")
+        nonce = self.ask(contracts.asset(), asset, "nonces", owner)[0]
         deadline = max(self.head().timestamp, int(time.time())) + _PERMIT_S
         separator = hash_struct(_ASSET_DOMAIN, (name, version, chain_id, verifier))
         permit = hash_struct(_PERMIT, (owner, self.deployment.market, amount, nonce, deadline))
@@ -267,8 +268,8 @@ class Market:
     def takes_permits(self) -> bool:
         """Whether `deposit_with_permit` can work with this market's asset."""
         try:
-            self._ask(contracts.asset(), self.deployment.asset, "eip712Domain")
-            self._ask(contracts.asset(), self.deployment.asset, "nonces", self.deployment.market)
+            self.ask(contracts.asset(), self.deployment.asset, "eip712Domain")
+            self.ask(contracts.asset(), self.deployment.asset, "nonces", self.deployment.market)
         except (NoContract, ContractError):
             return False
         return True

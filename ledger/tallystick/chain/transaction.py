@@ -11,6 +11,7 @@ from tallystick.chain.errors import ChainError, ChainUnavailable, GasUnaffordabl
 from tallystick.chain.events import ChainEvent, event_of
 from tallystick.chain.rpc import shown
 from tallystick.ports import Signer
+from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import Address, Hash32
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 
 _ABSURD: Final = 10**14
 """Wei a gas that no chain ever asked for: a node that names more is not believed."""
+
+
+def created_address(sender: Address, nonce: int) -> Address:
+    """Of the contract that the sender's transaction with this nonce creates: keccak-256 of the two in RLP."""
+    digits = nonce.to_bytes((nonce.bit_length() + 7) // 8)
+    body = b"\x94" + sender + (digits if 0 < nonce < 0x80 else bytes([0x80 + len(digits)]) + digits)
+    return Address(keccak(bytes([0xC0 + len(body)]) + body)[12:])
 
 
 @dataclass(frozen=True, slots=True)
