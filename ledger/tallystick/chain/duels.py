@@ -1,4 +1,4 @@
-"""The duels' contract, read and written, as `Market` is of the market's.
+"""The duels' contract, read and written, as `Market` is of the market's: `Panels` of the ports.
 
 Every method is one question or one transaction. Reads are at the newest block; writes need the market's
 sender. It decides nothing: what judges sign is `tallystick.protocol.vote`'s, and what a duel moves is
@@ -11,12 +11,13 @@ from enum import IntEnum
 from typing import Any
 
 from tallystick.chain import contracts
-from tallystick.chain.errors import NoContract
+from tallystick.chain.errors import ContractError, NoContract
 from tallystick.chain.market import Market
 from tallystick.chain.transaction import Mined
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
-from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, Hash32, Timestamp
+from tallystick.protocol.units import Address, Atoms, Hash32, Timestamp
+from tallystick.protocol.vote import Choice
 
 
 class Status(IntEnum):
@@ -96,13 +97,13 @@ class Case:
 class CastVote:
     """One judge's, where all have voted."""
 
-    choice: int
+    choice: Choice
     salt: Hash32
     signature: bytes
     """Of its commitment."""
 
 
-EMPTY_SEAT = CastVote(choice=0, salt=Hash32(bytes(32)), signature=b"")
+EMPTY_SEAT = CastVote(choice=Choice.NONE, salt=Hash32(bytes(32)), signature=b"")
 """In the place of a vote where nobody could be drawn."""
 
 
@@ -117,7 +118,7 @@ class Committed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revealed:
     judge: Address
-    choice: int
+    choice: Choice
     salt: Hash32
 
 
@@ -129,13 +130,13 @@ class Ruling:
     first: Address
     second: Address
     price: Atoms
-    known: int
+    known: Choice
     judges: Sequence[Address]
-    choices: Sequence[int]
+    choices: Sequence[Choice]
 
     def values(self) -> tuple[Any, ...]:
-        judges, choices = list(self.judges), list(self.choices)
-        return self.duel, self.first, self.second, self.price, self.known, judges, choices
+        judges, choices = list(self.judges), list(map(int, self.choices))
+        return self.duel, self.first, self.second, self.price, int(self.known), judges, choices
 
 
 class Duels:
@@ -161,10 +162,19 @@ class Duels:
             until=until,
         )
 
-    def panel(self, duel: Hash32, first: Address, second: Address) -> list[Address | None]:
-        """In the order of the seats; None where one could not be filled."""
-        drawn: Sequence[Address] = self._read("panelOf", duel, first, second)[0]
-        return [None if judge == ZERO_ADDRESS else judge for judge in drawn]
+    def panel(self, duel: Hash32, first: Address, second: Address) -> Sequence[Address]:
+        """In the order of the seats, zero where one could not be filled; empty where there is no such duel,
+        or its judges are not drawn yet, or the chain forgot the hash that draws them."""
+        try:
+            drawn: Sequence[Address] = self._read("panelOf", duel, first, second)[0]
+        except ContractError as error:
+            if error.name not in ("NoSeed", "WrongStatus"):
+                raise
+            return ()
+        return drawn
+
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        return self.market.is_receipt_key(provider, key)
 
     def judge(self, provider: Address) -> Judge:
         owner, weight, slot = self._read("judgeOf", provider)
@@ -210,10 +220,16 @@ class Duels:
         return self._send("seal", duel)
 
     def decide(
-        self, duel: Hash32, case: Case, votes: Sequence[CastVote], *, known: int = 0, salt: Hash32
+        self,
+        duel: Hash32,
+        case: Case,
+        votes: Sequence[CastVote],
+        *,
+        known: Choice = Choice.NONE,
+        salt: Hash32,
     ) -> Mined:
         """By all votes, in the panel's order, or, with none, by what was revealed on chain."""
-        return self._send("decide", duel, case.values(), known, salt, _votes(votes))
+        return self._send("decide", duel, case.values(), int(known), salt, _votes(votes))
 
     def decide_appeal(self, case: Case, votes: Sequence[CastVote], before: Ruling) -> Mined:
         return self._send("decideAppeal", case.values(), _votes(votes), before.values())
@@ -226,7 +242,7 @@ class Duels:
 
     def reveal(self, duel: Hash32, case: Case, reveals: Sequence[Revealed]) -> Mined:
         answers = (case.first.receipt.message.response_hash, case.second.receipt.message.response_hash)
-        rows = [(one.judge, one.choice, one.salt) for one in reveals]
+        rows = [(one.judge, int(one.choice), one.salt) for one in reveals]
         return self._send("reveal", duel, (case.body_hash, *answers), rows)
 
     def appeal(self, ruling: Ruling, fee: Atoms) -> Mined:
@@ -250,7 +266,7 @@ class Duels:
 
 
 def _votes(votes: Sequence[CastVote]) -> list[tuple[Any, ...]]:
-    return [(vote.choice, vote.salt, vote.signature) for vote in votes]
+    return [(int(vote.choice), vote.salt, vote.signature) for vote in votes]
 
 
 def _commitments(commitments: Sequence[Committed]) -> list[tuple[Any, ...]]:

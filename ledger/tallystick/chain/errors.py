@@ -182,18 +182,18 @@ SENTENCES: Final[Mapping[str, str]] = {
     "NotConsented": "{owner} did not agree to own the judge {provider}. It has to call consent first.",
     "AlreadyEnlisted": "This judge is owned by {owner}, for good. Enlist with that owner.",
     "NotEnlisted": "{provider} never enlisted as a judge.",
-    "NotTheArbiter": "The market's arbiter is {arbiter}, and these duels are at {actual}. Deploy a market "
+    "NotEnoughStaked": "The stake is {staked} atoms and a judge needs {required}. Stake the rest first.",
     "NotDrawn": "{judge} is no judge of this duel.",
     # Duels
-    "NotTheArbiter": "The market's arbiter is {arbiter}, and these duels are at {actual}. Deploy the market "
-    "with the address that its duels will have.",
+    "NotTheArbiter": "The market's arbiter is {arbiter}, and these duels are at {actual}. Deploy it with "
+    "the address that its duels will have.",
     "WrongStatus": "The duel's status is {actual} and should be {expected}. Ask duelOf until when it lasts.",
     "AlreadyOpened": "The duel {duel} was opened before. Commit with another salt.",
     "SeatsNotAllowed": "A duel has 3 or 5 judges, and not {seats}.",
     "FeeTooSmall": "The fee is {actual} atoms and {required} are required. Post the difference more.",
-    "NoSeed": "The judges are drawn by the hash of block {drawBlock}, which the chain at block {current} does "
+    "NoSeed": "The judges are drawn by the hash of block {drawBlock}, which the chain at {current} does "
     "not have yet, or no more. Wait for the next block; seal the next duel in time, if that is over.",
-    "WrongCase": "The case belongs to the duel {actual}, and not to {expected}. Show what was committed to.",
+    "WrongCase": "The case belongs to the duel {actual}, and not to {expected}. Show what it commits to.",
     "WrongRuling": "The ruling's hash is {actual}, and the contract keeps {expected}. Take it from Decided.",
     "WrongHidden": "The verdict and its salt hash to {actual}, and the case hides {expected}.",
     "ReceiptUsed": "The receipt {receiptHash} was judged in the duel {duel}. No receipt duels twice.",

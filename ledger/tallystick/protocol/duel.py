@@ -105,7 +105,7 @@ def moved(
 
     judges = tuple(amount for each in panels for amount in _judges(each, said, bonus))
     left = [_left(each, said) for each in panels]
-    appellant = left[1] - panels[1].fee if appeal else 0
+    appellant = 0 if appeal is None else left[1] - appeal.fee
     if upheld is panel:
         challenger = left[0] - panel.fee
     else:

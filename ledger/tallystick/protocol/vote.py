@@ -32,6 +32,7 @@ _CHOICES: Final = {
     Vote.SECOND: Choice.SECOND,
     Vote.TIE: Choice.TIE,
     Vote.SILENT: Choice.NONE,
+    Vote.DECLINED: Choice.DECLINED,
 }
 
 
