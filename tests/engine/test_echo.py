@@ -203,3 +203,14 @@ def test_the_command_line_sets_the_manner() -> None:
     manner = Manner(name="m", token_delay=0.002, first_token_delay=0.03, max_model_len=99)
     assert read_manner(line.split()) == (manner, "127.0.0.1", 80)
     assert read_manner(["--port", "80"])[0] == Manner()
+
+
+async def test_it_says_one_of_the_choices_where_it_is_to(echo: Served) -> None:
+    asked = [{"role": "user", "content": "which?"}]
+    said = {
+        (await echo.body("/v1/chat/completions", messages=asked, structured_outputs={"choice": ["A", "B"]}))[
+            "choices"
+        ][0]["message"]["content"]
+        for _ in range(2)
+    }
+    assert said in ({"A"}, {"B"})

@@ -1,10 +1,12 @@
 """The embedded engine over HTTP: counts, ids and log-probabilities are true, and the shapes are vLLM's."""
 
 import asyncio
+import json
 import math
 
 import pytest
 
+from tallystick.protocol.judging import CHOICES, letter_of, requests
 from tallystick.tokenizer import Vocabulary
 from tests.engine.conftest import SLOTS, Served, until
 
@@ -254,3 +256,26 @@ async def test_it_says_what_it_serves(embedded: Served) -> None:
     async with embedded.session.get(embedded.url + "/v1/models") as response:
         models = (await response.json())["data"]
     assert [(model["id"], model["max_model_len"]) for model in models] == [("good", 1024)]
+
+
+async def test_it_says_one_of_the_choices_where_it_is_to(embedded: Served) -> None:
+    """Of several tokens too."""
+    asked = [{"role": "user", "content": "What is the capital of Kenya?"}]
+    for choices in (["A", "B", "C"], ["Nairobi", "Mombasa is", "Kisumu"]):
+        answer = await embedded.body(
+            "/v1/chat/completions",
+            messages=asked,
+            temperature=0,
+            structured_outputs={"choice": choices},
+            return_token_ids=True,
+        )
+        said = answer["choices"][0]
+        assert said["message"]["content"] in choices
+        assert said["finish_reason"] == "stop"
+
+
+async def test_a_verdict_takes_one_token(embedded: Served) -> None:
+    for body in requests("good", "What is the capital of Kenya?", "Nairobi.", "Mombasa."):
+        answer = await embedded.body("/v1/chat/completions", **json.loads(body))
+        assert letter_of(answer) in CHOICES
+        assert answer["usage"]["completion_tokens"] == 1

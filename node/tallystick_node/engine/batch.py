@@ -29,11 +29,20 @@ class _Sequence:
     produced: int = 0
     last: int = 0
     """The last token produced, which the cache does not hold yet."""
+    paths: tuple[tuple[int, ...], ...] = ()
+    """Token ids of what may still be said, each from here on; none: anything."""
 
     @property
     def cached(self) -> int:
         """How many tokens of it the cache holds."""
         return len(self.prompt) + self.produced - 1
+
+    def allowed(self, ends: tuple[int, ...]) -> set[int]:
+        """Tokens that may come next; none: any."""
+        return {token for path in self.paths for token in (path[:1] or ends)}
+
+    def follow(self, token: int) -> None:
+        self.paths = tuple(path[1:] for path in self.paths if path[:1] == (token,))
 
 
 class Batch:
@@ -67,7 +76,8 @@ class Batch:
         """The pieces of one sequence, a token each. Closed early, it leaves the batch at once."""
         sampler = Sampler(request, choice, prompt, self._model.vocabulary)
         wording = Wording(request.stops, include_stop=request.include_stop_str_in_output)
-        sequence = _Sequence(request, prompt, max_tokens, sampler, wording)
+        paths = tuple(tuple(self._vocabulary.encode(text, special=False)) for text in request.only)
+        sequence = _Sequence(request, prompt, max_tokens, sampler, wording, paths=paths)
         self._waiting.append(sequence)
         self._work.set()
         try:
@@ -113,7 +123,9 @@ class Batch:
         request = sequence.request
         early = sequence.produced < request.min_tokens
         ends = () if request.ignore_eos else self._ends
-        token = sequence.sampler.draw(logits, never=(*ends, *request.stop_token_ids) if early else ())
+        never = (*ends, *request.stop_token_ids) if early else ()
+        token = sequence.sampler.draw(logits, never=never, only=sequence.allowed(self._ends))
+        sequence.follow(token)
         sequence.last, sequence.produced = token, sequence.produced + 1
         wanted = request.wanted_logprobs
         scores = () if wanted is None else (self._scored(token, logprobs_of(logits), wanted),)

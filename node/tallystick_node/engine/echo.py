@@ -4,7 +4,8 @@
 
 A token is a word. It repeats the words of the last message: once, or, given `max_tokens`, around and around
 until exactly so many are said. Where tools are offered and one is required, or the last message has the word
-"tool" in it, it calls the first tool (or the one named) with arguments made up after the tool's schema.
+"tool" in it, it calls the first tool (or the one named) with arguments made up after the tool's schema. Where
+its answer is to be one of several (`structured_outputs`), it says one that follows from the question alone.
 """
 
 import argparse
@@ -121,6 +122,10 @@ def _pieces(request: Request, prompt: Prompt, max_tokens: int) -> Iterator[Piece
         text, said = _to_echo(request)
         if not said and (tool := _called(request, text)) is not None:
             yield from _calling(tool, text, max_tokens)
+            return
+        if request.only:
+            said_one = request.only[_id(text) % len(request.only)]
+            yield Piece(said_one, (_id(said_one),), (), None, "length" if max_tokens == 1 else "stop")
             return
     else:
         text = prompt.text

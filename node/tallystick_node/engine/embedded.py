@@ -2,8 +2,9 @@
 
     python -m tallystick_node.engine.embedded --model tests/models/good --port 8000
 
-Counts, token ids and log-probabilities are the model's own. It calls no tools and enforces no response
-format: such requests get plain text. For models of use there is vLLM.
+Counts, token ids and log-probabilities are the model's own. It calls no tools, and of response formats it
+knows `structured_outputs: {"choice": […]}` alone: other such requests get plain text. For models of use there
+is vLLM.
 """
 
 import asyncio

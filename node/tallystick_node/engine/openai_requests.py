@@ -32,6 +32,12 @@ class StreamOptions(BaseModel):
     continuous_usage_stats: bool = False
 
 
+class StructuredOutputs(BaseModel):
+    """vLLM's; of its forms these engines know the one."""
+
+    choice: list[str] | None = None
+
+
 class Request(BaseModel):
     """What chat and completions have in common. `None` is the engine's default."""
 
@@ -58,6 +64,13 @@ class Request(BaseModel):
     return_token_ids: bool = False
     stream: bool = False
     stream_options: StreamOptions | None = None
+    structured_outputs: StructuredOutputs | None = None
+
+    @property
+    def only(self) -> tuple[str, ...]:
+        """The answer is one of these; empty: any text."""
+        structure = self.structured_outputs
+        return () if structure is None else tuple(structure.choice or ())
 
     @property
     def choices(self) -> int:

@@ -1,5 +1,7 @@
 """Which token comes next. It knows logits and a request; no model, no text."""
 
+from collections.abc import Collection
+
 import numpy as np
 import numpy.typing as npt
 
@@ -38,9 +40,14 @@ class Sampler:
         seed = None if request.seed is None else (request.seed + choice) % (1 << 64)
         self._random = np.random.default_rng(seed)
 
-    def draw(self, logits: Logits, *, never: tuple[int, ...] = ()) -> int:
-        """The next token, which is none of `never`."""
+    def draw(self, logits: Logits, *, never: tuple[int, ...] = (), only: Collection[int] = ()) -> int:
+        """The next token, which is none of `never`, and one of `only` where there are any."""
         logits = self._adjusted(logits, never)
+        if only:
+            kept = [token for token in only if 0 <= token < len(logits)]
+            allowed = np.full_like(logits, -np.inf)
+            allowed[kept] = logits[kept]
+            logits = allowed
         if self._heat < GREEDY_BELOW:
             token = int(logits.argmax())
         else:
