@@ -184,6 +184,6 @@ class Settlement(Protocol):
 class Panels(Protocol):
     """Who judges duels."""
 
-    def panel(self, duel: Hash32, first: Address, second: Address) -> Sequence[Address | None]:
-        """In the order of the seats; None where one could not be filled. Raises `chain.errors.ChainError`,
-        also where there is no such duel, or nobody is drawn yet."""
+    def panel(self, duel: Hash32, first: Address, second: Address) -> Sequence[Address]:
+        """In the order of the seats, zero where one could not be filled; empty where there is no such duel,
+        or nobody is drawn yet. Raises `chain.errors.ChainError`."""

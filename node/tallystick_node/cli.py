@@ -29,10 +29,11 @@ def serve(config: ConfigPath) -> None:
     from tallystick_node.gateway.serve import serve as run
     from tallystick_node.gateway.start import StartRefused
     from tallystick_node.listening import configure_logs
+    from tallystick_node.quality.judge import open_judge
 
     configure_logs()
     try:
-        status = run(Config.load(config))
+        status = run(Config.load(config), open_judge)
     except (StartRefused, ConfigInvalid) as error:
         _refuse(error)
     raise typer.Exit(status)

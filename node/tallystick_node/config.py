@@ -233,6 +233,15 @@ class PolicyConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QualityConfig:
+    """What the node does about the quality of others."""
+
+    __pydantic_config__ = _STRICT
+    judge: bool = False
+    """Judges the duels that it is drawn for, with its own engine. The provider enlists on chain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Everything that a node is told."""
 
@@ -260,6 +269,7 @@ class Config:
     offload: OffloadConfig | None = None
     """None: nothing is bought for them."""
     policy: PolicyConfig = PolicyConfig()
+    quality: QualityConfig = QualityConfig()
 
     @property
     def rpcs(self) -> tuple[str, ...]:

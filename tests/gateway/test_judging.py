@@ -10,7 +10,7 @@ import pytest
 
 from tallystick.protocol.case import Case, checked
 from tallystick.protocol.signed import Key, Signed, sign, verify
-from tallystick.protocol.units import ZERO_HASH, Address, Hash32, to_hex
+from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Address, Hash32, to_hex
 from tallystick.protocol.vote import Ballot, Choice, VoteCommitment
 from tallystick.protocol.wire import BALLOTS_PATH, JUDGE_PATH, signed_from_json, signed_to_json
 from tallystick_node.quality.judge import Judge
@@ -26,11 +26,11 @@ OTHER = Key(b"\5" * 32)
 class Chain:
     """Whom it drew."""
 
-    def __init__(self, panel: Sequence[Address | None]):
+    def __init__(self, panel: Sequence[Address]):
         self.drawn = panel
         self.asked: list[tuple[Hash32, Address, Address]] = []
 
-    def panel(self, duel: Hash32, first: Address, second: Address) -> Sequence[Address | None]:
+    def panel(self, duel: Hash32, first: Address, second: Address) -> Sequence[Address]:
         self.asked.append((duel, first, second))
         return self.drawn
 
@@ -86,7 +86,7 @@ def committed(judge: Key, duel: Hash32, *, key: Key | None = None) -> Signed[Vot
 async def court(make_world: Make) -> Court:
     engine, chain = JudgingEngine(better("Nairobi")), Chain(())
     world = await make_world(engine=engine, bench=lambda world: judging(world, chain))
-    chain.drawn = (OTHER.address, world.key.address, None)
+    chain.drawn = (OTHER.address, world.key.address, ZERO_ADDRESS)
     return Court(world, await world.payer(), chain, engine)
 
 

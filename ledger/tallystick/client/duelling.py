@@ -1,4 +1,4 @@
-"""Duels behind the caller's back: a request that was answered is put to a second provider, by one thread.
+"""Duels behind the caller's back: a request that was answered is put to a second provider, in a thread.
 
 The caller has its answer by then, and nothing of its request waits for any of this. The second request goes
 the way of every other one (`searching`), in the same body to the byte: its provider is told nothing else than
@@ -8,16 +8,16 @@ here.
 
 import logging
 import secrets
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import SystemRandom
-from threading import Condition, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
 
+from tallystick.chain.duels import Duels
 from tallystick.client.ask import Again, Ask, read_ask
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.drivers import run_blocking
@@ -28,6 +28,8 @@ from tallystick.client.outcome import Outcome
 from tallystick.client.pairs import Pair
 from tallystick.client.pools import Pools
 from tallystick.client.searching import Search
+from tallystick.client.trials import Trials
+from tallystick.client.worker import Worker
 from tallystick.protocol.case import Case, Exhibit, checked, read_body
 from tallystick.protocol.errors import MarketError, TotalBudgetExceeded, Unjudgeable
 from tallystick.protocol.judging import answer_of, question_of
@@ -58,21 +60,23 @@ class Answered:
 class Duelling:
     """Of one payer."""
 
-    def __init__(self, pools: Pools, wanted: Duel, on_pair: Callable[[Pair], None] | None = None):
-        """`on_pair`: told of each pair in this thread, before the next request is asked again."""
+    def __init__(self, pools: Pools, wanted: Duel, duels: Duels | None = None):
+        """`duels`: the contract in the payer's hands, for pairs to be judged; None: they are kept."""
         self.wanted = wanted
         self._pools = pools
-        self._on_pair = on_pair
         self._random = SystemRandom()
-        self._waiting: deque[Answered] = deque()
-        self._at_work = self._closing = self._over = False
-        self._changed = Condition()
-        self._thread: Thread | None = None
+        self._seconds: Worker[Answered] = Worker("tallystick-seconds", self._ask_again, most=_WAITING)
+        self._trying: Worker[Pair] = Worker("tallystick-duels", self._try, most=_WAITING)
+        self._trials = None
+        if duels is not None:
+            self._trials = Trials(pools, duels, wanted, over=lambda: self._trying.over)
         self._payer: Payer
 
     def attend(self, payer: "Payer") -> None:
         """Whose duels these are; once."""
         self._payer = payer
+        if self._trials is not None:
+            self._trials.attend(payer)
 
     def draws(self, said: bool | None) -> bool:
         """Whether a request is to be answered twice."""
@@ -81,53 +85,41 @@ class Duelling:
     def take(self, attempt: Attempt, outcome: Outcome) -> None:
         """It is answered and drawn. Returns at once."""
         answered = answered_by(attempt, outcome)
-        if answered is None:
-            return
-        with self._changed:
-            if self._closing or len(self._waiting) >= _WAITING:
-                return
-            self._waiting.append(answered)
-            if self._thread is None:
-                self._thread = Thread(target=self._work, name="tallystick-duels", daemon=True)
-                self._thread.start()
-            self._changed.notify_all()
+        if answered is not None:
+            self._seconds.take(answered)
 
     def wait(self, seconds: float) -> bool:
         """Whether nothing is left to do, within so many seconds."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._waiting and not self._at_work, seconds)
+        until = monotonic() + seconds
+        return self._seconds.wait(seconds) and self._trying.wait(max(0.0, until - monotonic()))
 
     def close(self) -> None:
         """What waits has a few seconds; what is under way then is broken off, and paid for what came of
         it."""
         until = monotonic() + _CLOSING_S
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(max(0.0, until - monotonic()))
-        self._over = True
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._at_work = False
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting or self._closing)
-                if not self._waiting or self._over:
-                    return
-                answered, self._at_work = self._waiting.popleft(), True
-            self._ask_again(answered)
+        self._seconds.close(until)
+        self._trying.close(until)
 
     def _ask_again(self, answered: Answered) -> None:
+        with self._quietly(self._seconds):
+            pair = run_blocking(self._pools, self.second(answered), over=lambda: self._seconds.over)
+            if pair is not None and self._trials is not None:
+                self._trying.take(pair)
+
+    def _try(self, pair: Pair) -> None:
+        with self._quietly(self._trying):
+            assert self._trials is not None
+            self._trials.run(pair)
+
+    @contextmanager
+    def _quietly(self, worker: Worker[Any]) -> Iterator[None]:
+        """One request's trouble must not end the others' duels."""
         try:
-            pair = run_blocking(self._pools, self.second(answered), over=lambda: self._over)
-            if pair is not None and self._on_pair is not None:
-                self._on_pair(pair)
+            yield
         except (MarketError, httpx2.TransportError) as error:
-            _LOG.info("duel.unpaired error=%s", type(error).__name__)
-        except Exception:  # noqa: BLE001  # one request's trouble must not end the others' duels
-            if not self._over:
+            _LOG.info("duel.failed error=%s", type(error).__name__)
+        except Exception:  # noqa: BLE001  # whatever it is
+            if not worker.over:  # else it is too late for the purse, which is closed
                 _LOG.exception("duel.failed")
 
     # ------------------------------------------------------------------------------------------- the second

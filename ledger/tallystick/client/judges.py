@@ -21,7 +21,7 @@ from tallystick.client.sending import endpoint_of
 from tallystick.ports import PostedOffer
 from tallystick.protocol.case import Case
 from tallystick.protocol.signed import Signed
-from tallystick.protocol.units import ZERO_HASH, Address, Atoms, to_hex
+from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Address, Atoms, to_hex
 from tallystick.protocol.vote import Ballot, Choice, VoteCommitment
 from tallystick.protocol.wire import BALLOTS_PATH, JUDGE_PATH, signed_from_json, signed_to_json
 
@@ -53,11 +53,11 @@ class Heard:
     cost: Atoms
     """Of the judgements, what may still be billed included."""
 
-    def all_of(self, panel: Sequence[Address | None]) -> list[Vote | None] | None:
+    def all_of(self, panel: Sequence[Address]) -> list[Vote | None] | None:
         """In the panel's order, None for a seat that could not be filled; None: somebody has not voted."""
-        if any(judge is not None and judge not in self.votes for judge in panel):
+        if any(judge not in self.votes for judge in panel if judge != ZERO_ADDRESS):
             return None
-        return [None if judge is None else self.votes[judge] for judge in panel]
+        return [self.votes.get(judge) for judge in panel]
 
 
 class Judges:
@@ -73,10 +73,10 @@ class Judges:
         costs = (worst_cost(_ask(case, posted), posted.offer) for posted in same)
         return Atoms(seats * max(costs, default=0))
 
-    def hear(self, case: Case, panel: Sequence[Address | None], most: Atoms) -> Flow[Heard]:
+    def hear(self, case: Case, panel: Sequence[Address], most: Atoms) -> Flow[Heard]:
         """Puts the case to each of the panel, side by side, none of which may cost more than its part of
         `most`."""
-        seated = [judge for judge in panel if judge is not None]
+        seated = [judge for judge in panel if judge != ZERO_ADDRESS]
         offers = yield from self._offers(seated, case.first.offer.model)
         share = Atoms(most // max(1, len(seated)))
         asked = [judge for judge in seated if judge in offers]

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import anyio.to_thread
 
 from tallystick.chain.deployment import Deployment
+from tallystick.chain.duels import Duels
 from tallystick.chain.history import opened_by
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.chain.market import Market
@@ -80,6 +81,7 @@ def open_session(
         continues=continues,
         hedges=hedges,
         duel=duel,
+        duels=Duels(market) if transactions and deployment.duels is not None else None,
         avoids=avoids,
         sighted=True,
     )
@@ -109,6 +111,7 @@ class Session:
         continues: bool = False,
         hedges: bool = False,
         duel: Duel | None = None,
+        duels: Duels | None = None,
         outlook: Outlook | None = None,
         avoids: frozenset[Address] = frozenset(),
         sighted: bool = False,
@@ -123,7 +126,7 @@ class Session:
         self.opened = opened
         """All channels that the chain says this wallet ever opened."""
         self.clerk = Clerk(self.pools, closer=closer)
-        self.duelling = None if duel is None else Duelling(self.pools, duel)
+        self.duelling = None if duel is None else Duelling(self.pools, duel, duels)
         listing = Listing(directory, now)
         self.sight = sight = self._sight(listing, chain, domain) if sighted and outlook is None else None
         self.payer = Payer(

@@ -73,8 +73,9 @@ def transport(
     on_outcome :
         Called with each request's `Outcome` when it is done.
     transactions :
-        Whether the wallet may send transactions (and pay gas) to get the rest of a channel back whose
-        provider was caught cheating. The deposit is the only transaction that a payer needs otherwise.
+        Whether the wallet may send transactions (and pay gas), to get the rest of a channel back whose
+        provider was caught cheating, and to have duels judged, for a fee out of its balance. The deposit is
+        the only transaction that a payer needs otherwise.
 
     durability :
         What the purse survives: `process`, the end of the process at any moment; `power`, a power cut too,

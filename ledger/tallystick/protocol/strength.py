@@ -63,7 +63,7 @@ def _counted(
     pairs: Counter[tuple[Address, Address]] = Counter()
     for duel in duels:
         assert duel.first != duel.second
-        assert duel.verdict is not Vote.SILENT
+        assert duel.verdict in (Vote.FIRST, Vote.SECOND, Vote.TIE)
         half = 0.5 if duel.verdict is Vote.TIE else float(duel.verdict is Vote.FIRST)
         won[duel.first] += half
         won[duel.second] += 1.0 - half

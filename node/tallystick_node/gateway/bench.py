@@ -6,11 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from tallystick.chain.market import Market
+from tallystick.ports import ChainReader
 from tallystick.protocol.case import Case, Checked, checked, read_body
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import MalformedMessage
 from tallystick.protocol.judging import ORDERS, requests
+from tallystick.protocol.signed import Key
+from tallystick.protocol.units import Address
+from tallystick_node.engine.upstream import Upstream
 from tallystick_node.gateway.ask import Ask
+from tallystick_node.store.records import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,3 +70,19 @@ class Bench(Protocol):
         MalformedMessage, BallotUnknown, BallotSealed :
             As they say.
         """
+
+
+class Opens(Protocol):
+    """Makes a node's judge."""
+
+    def __call__(
+        self,
+        *,
+        market: Market,
+        reader: ChainReader,
+        provider: Address,
+        key: Key,
+        store: Store,
+        upstream: Upstream,
+    ) -> Bench:
+        """Raises NoContract where nobody duels on this market."""

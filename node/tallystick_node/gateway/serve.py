@@ -26,6 +26,7 @@ from tallystick_node.config import Config, EngineConfig, LimitsConfig, SettleCon
 from tallystick_node.engine.upstream import EngineGone, Upstream
 from tallystick_node.gateway import tls
 from tallystick_node.gateway.app import make_app
+from tallystick_node.gateway.bench import Opens
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.cashier import Cashier
 from tallystick_node.gateway.gateway import Gateway, Limits
@@ -39,7 +40,14 @@ from tallystick_node.gateway.own_accord import OwnAccord
 from tallystick_node.gateway.promises import Claims
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.settling import SettlePolicy
-from tallystick_node.gateway.start import Provider, StartRefused, check_engine, checked, open_engine
+from tallystick_node.gateway.start import (
+    Provider,
+    StartRefused,
+    check_engine,
+    checked,
+    open_bench,
+    open_engine,
+)
 from tallystick_node.gateway.watch import ChainWatch, forget_answers, repeat
 from tallystick_node.network.gossip import Gossiper, Self
 from tallystick_node.network.posting import Post
@@ -100,7 +108,14 @@ def claims_of(engine: EngineConfig) -> Claims:
 class Node:
     """One gateway and what goes on beside it."""
 
-    def __init__(self, config: Config, provider: Provider, store: SqliteStore, upstream: Upstream):
+    def __init__(
+        self,
+        config: Config,
+        provider: Provider,
+        store: SqliteStore,
+        upstream: Upstream,
+        judges: Opens | None = None,
+    ):
         limits, clock = config.limits, SystemClock()
         self.config = config
         self.provider = provider
@@ -147,6 +162,7 @@ class Node:
             engine_models=config.engine.models,
             network=NetworkRoutes(self.gossiper) if config.network.gossip else None,
             own=self.own_accord.open(self.gossiper.talk.hearsay if config.network.gossip else None),
+            bench=open_bench(config, judges, provider, store, upstream),
         )
 
     def _gossiper(self, *, local: bool) -> Gossiper:
@@ -322,15 +338,16 @@ async def settle_last(
         await asyncio.sleep(every_s)
 
 
-def serve(config: Config) -> int:
-    """Runs a node until it is told to stop; the exit status. Raises StartRefused."""
+def serve(config: Config, judges: Opens | None = None) -> int:
+    """Runs a node until it is told to stop; the exit status. `judges`: what makes its judge, where it is to
+    be one. Raises StartRefused."""
     import uvloop  # Not everywhere, and not needed to check a configuration.
 
     with checked(config) as provider:
-        return uvloop.run(_serve(config, provider))
+        return uvloop.run(_serve(config, provider, judges))
 
 
-async def _serve(config: Config, provider: Provider) -> int:
+async def _serve(config: Config, provider: Provider, judges: Opens | None) -> int:
     listen = config.listen
     if listen.plain_http and not _is_loopback(listen.host):
         raise StartRefused(f"Plain HTTP is for loopback addresses only, and {listen.host} is none. Use TLS.")
@@ -350,7 +367,7 @@ async def _serve(config: Config, provider: Provider) -> int:
         raise StartRefused(str(error)) from error
     node: Node | None = None
     try:
-        node = Node(config, provider, store, upstream)
+        node = Node(config, provider, store, upstream, judges)
         endpoint = listen.endpoint or url
         await node.start(endpoint, endpoint_key)
         gc.collect()

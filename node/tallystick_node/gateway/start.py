@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tallystick.chain.deployment import Deployment
+from tallystick.chain.errors import NoContract
 from tallystick.chain.follower import Follower
 from tallystick.chain.keys import Keystore
 from tallystick.chain.market import Market
@@ -19,8 +20,10 @@ from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, to_hex
 from tallystick_node.config import Config, ConfigInvalid, KeysConfig, api_key, password, provider_address
 from tallystick_node.engine.upstream import EngineGone, Upstream
+from tallystick_node.gateway.bench import Bench, Opens
 from tallystick_node.network.loading import load_policy
 from tallystick_node.network.users import Users
+from tallystick_node.store.records import Store
 
 
 class StartRefused(Exception):
@@ -168,3 +171,22 @@ def open_engine(config: Config) -> Upstream:
         return Upstream(config.engine.url, api_key=api_key(config.engine))
     except ConfigInvalid as error:
         raise StartRefused(str(error)) from error
+
+
+def open_bench(
+    config: Config, judges: Opens | None, provider: Provider, store: Store, upstream: Upstream
+) -> Bench | None:
+    """None: this node judges nothing. Raises StartRefused."""
+    if judges is None or not config.quality.judge:
+        return None
+    try:
+        return judges(
+            market=provider.market,
+            reader=provider.reader,
+            provider=provider.address,
+            key=provider.key,
+            store=store,
+            upstream=upstream,
+        )
+    except NoContract as error:
+        raise StartRefused(f"quality.judge: {error}") from error

@@ -14,8 +14,10 @@ from typing import Any, Final, Self
 
 import orjson
 
+from tallystick.chain.duels import Duels
 from tallystick.chain.errors import ChainError
-from tallystick.ports import Panels
+from tallystick.chain.market import Market
+from tallystick.ports import ChainReader, Panels
 from tallystick.protocol.case import Checked
 from tallystick.protocol.eip712 import Domain, digest
 from tallystick.protocol.errors import (
@@ -31,7 +33,7 @@ from tallystick.protocol.judging import letter_of, requests, vote_of
 from tallystick.protocol.message import read_value
 from tallystick.protocol.signed import Key, Signed, recover, sign
 from tallystick.protocol.transcript import Counts
-from tallystick.protocol.units import Address, Hash32, to_hex
+from tallystick.protocol.units import ZERO_ADDRESS, Address, Hash32, to_hex
 from tallystick.protocol.vote import VoteCommitment, choice_of
 from tallystick.protocol.wire import signed_from_json, signed_to_json
 from tallystick_node.engine.upstream import Upstream
@@ -136,7 +138,7 @@ class Judge:
     def _drawn(self, case: Checked) -> tuple[Address, ...]:
         exhibits = case.case.first, case.case.second
         drawn = self._panels.panel(case.duel, *(exhibit.provider for exhibit in exhibits))
-        panel = tuple(judge for judge in drawn if judge is not None)
+        panel = tuple(judge for judge in drawn if judge != ZERO_ADDRESS)
         if self._provider not in panel:
             raise NotDrawn("This provider is no judge of the duel.", actual=to_hex(case.duel))
         for exhibit, signer in zip(exhibits, case.signers, strict=True):
@@ -201,3 +203,24 @@ def _completion(signed: Signed[VoteCommitment], model: str, used: Used) -> bytes
     choice = {"index": 0, "text": to_hex(signed.message.ballot_hash), "finish_reason": "stop"}
     head = {"id": to_hex(signed.message.duel), "object": "tallystick.judgement", "model": model}
     return orjson.dumps({**head, "choices": [choice], "usage": usage, **signed_to_json(signed)})
+
+
+def open_judge(
+    *,
+    market: Market,
+    reader: ChainReader,
+    provider: Address,
+    key: Key,
+    store: Store,
+    upstream: Upstream,
+) -> Judge:
+    """By what the chain's node says; raises NoContract where nobody duels on this market."""
+    return Judge(
+        provider=provider,
+        key=key,
+        domain=market.deployment.domain,
+        panels=Duels(market),
+        is_receipt_key=reader.is_receipt_key,
+        store=store,
+        upstream=upstream,
+    )

@@ -1,0 +1,86 @@
+"""One duel from a request to its decision: a real chain, real gateways with a real model, and the SDK."""
+
+from collections.abc import Iterator
+from threading import Event, Thread
+
+import pytest
+
+import tallystick
+from tallystick.chain.duels import Duels, Status
+from tallystick.client.pairs import Pair
+from tallystick.protocol.case import checked
+from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms
+from tallystick_node.local.engines import EngineKind
+from tallystick_node.local.market import LocalMarket, Make
+
+pytestmark = pytest.mark.e2e
+
+PROVIDERS = 5
+FEE = Atoms(30_000)
+QUESTION = "What is the capital of Kenya?"
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
+    """Five providers who all sell, and judge what others sell."""
+    makes = [Make(name=f"p{number}", settings="\n[quality]\njudge = true\n") for number in range(PROVIDERS)]
+    folder = tmp_path_factory.mktemp("duels")
+    with LocalMarket(folder=folder, engine=EngineKind.EMBEDDED, makes=makes) as made:
+        for provider in made.providers:
+            made.chain.rpc.call("anvil_setBalance", f"0x{provider.address.hex()}", hex(10**20))
+            Duels(made.market_of(provider.key)).enlist()
+        made.fund(made.payer, Atoms(10 * FEE))
+        yield made
+
+
+@pytest.fixture
+def mining(market: LocalMarket) -> Iterator[None]:
+    """Blocks come by themselves, as elsewhere: a local chain mines what is sent alone."""
+    over = Event()
+
+    def mine() -> None:
+        while not over.wait(0.3):
+            market.chain.rpc.call("anvil_mine", "0x1")
+
+    thread = Thread(target=mine)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
+
+
+def test_a_request_becomes_a_duel_and_is_decided(market: LocalMarket, mining: None) -> None:
+    wanted = tallystick.Duel(share=1, budget=1_000_000, fee=FEE)
+    with tallystick.Client(
+        market.payer,
+        rpc=market.chain.url,
+        deployment=market.deployment,
+        home=market.home,
+        budget=tallystick.Budget(total=2_000_000, per_request=50_000),
+        transactions=True,
+        duel=wanted,
+    ) as client:
+        answer = client.chat("tiny-good", QUESTION, max_tokens=24, temperature=1, seed=7)
+        (pair,) = decided(client)
+        receipts = client.receipts()
+
+    duels = Duels(market.market_of(market.payer))
+    judges = panel(duels, pair)
+    assert answer.provider == pair.case.first.provider != pair.case.second.provider
+    assert checked(pair.case, market.deployment.domain).question == QUESTION
+    assert duels.duel(pair.duel).status in (Status.ENDED, Status.APPEALABLE)
+    assert not judges & {pair.case.first.provider, pair.case.second.provider}
+    assert {held.provider for held in receipts} == judges | {answer.provider, pair.case.second.provider}
+    assert pair.cost == sum(held.receipt.message.cost for held in receipts[1:]) + FEE
+
+
+def decided(client: tallystick.Client) -> list[Pair]:
+    session = client._session
+    assert session.duelling is not None
+    assert session.duelling.wait(90)
+    return session.purse.pairs.held("over")
+
+
+def panel(duels: Duels, pair: Pair) -> set[Address]:
+    drawn = duels.panel(pair.duel, pair.case.first.provider, pair.case.second.provider)
+    return set(drawn) - {ZERO_ADDRESS}
