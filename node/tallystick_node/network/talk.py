@@ -209,13 +209,15 @@ class Talk:
             if peer and status.offer_hash in peer.models:
                 yield "status", self.own, peer.models[status.offer_hash].encode()
 
-    def _next(self, room: int, taken: Collection[Key]) -> list[Rumour]:
+    def _next(self, room: int, taken: set[Key]) -> list[Rumour]:
         """Accusations may fill a third of the room; they are few, and cannot wait."""
         rumours = sorted(self._rumours.values(), key=lambda rumour: (rumour.sent, -rumour.order))
         urgent = [rumour for rumour in rumours if rumour.said.key[0] == "suspicion"]
         others = [rumour for rumour in rumours if rumour.said.key[0] != "suspicion"]
         chosen = list(_fitting(urgent, room // 3, taken))
-        return chosen + list(_fitting(others, room - sum(rumour.size for rumour in chosen), taken))
+        room -= sum(rumour.size for rumour in chosen)
+        grounds = {said.key for rumour in chosen for said in rumour.grounds}
+        return chosen + list(_fitting(others, room, taken | grounds))
 
     def was_known(self, key: Key) -> None:
         """A peer that this was sent to, or that sent it, knew it already."""
