@@ -157,7 +157,7 @@ class Hearsay:
         self._held[said.key] = Heard(said, now)
         if kind == "status" and said.sequence > self.sequence(provider):
             self._last[provider] = said.sequence, now
-            self._refute(provider, said.sequence, now)
+            self._refute(provider, now)
         beside = self._beside.setdefault((kind, provider), set())
         beside.add(said.key)
         if kind != "status" and len(beside) > (ACCUSERS if kind == "suspicion" else RATINGS):
@@ -204,11 +204,10 @@ class Hearsay:
             if not beside:
                 del self._beside[key[:2]]
 
-    def _refute(self, provider: Address, sequence: int, now: int) -> None:
+    def _refute(self, provider: Address, now: int) -> None:
+        """It said something later than what it is accused of."""
         for key in list(self._beside.get(("suspicion", provider), ())):
             heard = self._held[key]
-            if heard.said.sequence >= sequence:
-                continue
             self._drop(key)
             if now - heard.at <= SOON_MS:
                 self._refuted[key[2]] = (*self._refuted.get(key[2], ())[1 - DOUBT :], now)
