@@ -1,5 +1,6 @@
 """What nodes say reaches the others, and what is not theirs to say does not."""
 
+import orjson
 import pytest
 
 from tallystick.protocol.errors import (
@@ -9,9 +10,13 @@ from tallystick.protocol.errors import (
     TurnSpent,
     WrongSigner,
 )
-from tallystick.protocol.gossip import write_body, write_frame
-from tallystick.protocol.status import Status
-from tests.network.wired import Wires, key_of, message, rating_frame, said_by
+from tallystick.protocol.gossip import Gossip, write_body, write_frame
+from tallystick.protocol.hearsay import Said, said_suspicion
+from tallystick.protocol.signed import Key, sign
+from tallystick.protocol.status import Status, Suspicion
+from tallystick.protocol.wire import read_envelope
+from tallystick_node.network.posting import PeerRefused
+from tests.network.wired import DOMAIN, Wires, key_of, message, rating_frame, said_by
 
 ONE, TWO, THREE = key_of(1), key_of(2), key_of(3)
 
@@ -31,6 +36,11 @@ def running(wires: Wires, at: int, of: int) -> int | None:
     status = heard[0].said.proof.message
     assert isinstance(status, Status)
     return status.running
+
+
+def suspicion(accuser: Key, provider: Key, sequence: int) -> Said:
+    message = Suspicion(accuser=accuser.address, provider=provider.address, sequence=sequence)
+    return said_suspicion(sign(message, DOMAIN, accuser))
 
 
 async def test_what_one_says_reaches_all(wires: Wires) -> None:
@@ -127,6 +137,95 @@ async def test_a_replayed_message_is_refused(wires: Wires) -> None:
 
     assert await refused(wires, *sent) is NumberNotGreater
     assert await refused(wires, *message(ONE, TWO, 4)) is NumberNotGreater
+
+
+async def test_nobody_is_its_own_peer(wires: Wires) -> None:
+    assert await refused(wires, *message(TWO, TWO, 1)) is PeerUnknown
+
+
+async def test_an_answer_of_before_proves_that_nobody_is_there(
+    wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, peer = wires.node(1), wires.node(1).talk.roster.peers[TWO.address]
+    for _ in range(2):
+        await wires.round()
+    kept = await wires.gossip(peer.endpoint, *message(ONE, TWO, 1 << 60))
+    for accuser in (ONE, THREE):
+        sequence = node.talk.hearsay.sequence(TWO.address)
+        node.talk.take(suspicion(accuser, TWO, sequence), wires.now)
+    assert node.talk.is_suspected(TWO.address, wires.now)
+    wires.now += 1
+    whole = wires.gossip
+
+    async def replayed(endpoint: str, envelope: str, body: bytes) -> tuple[str, bytes]:
+        return kept
+
+    monkeypatch.setattr(wires, "gossip", replayed)
+    await node.call(peer)
+    assert node.talk.is_suspected(TWO.address, wires.now)
+    monkeypatch.setattr(wires, "gossip", whole)
+    node._numbers[TWO.address] = 1 << 60
+    await node.call(peer)
+    assert not node.talk.is_suspected(TWO.address, wires.now)
+
+
+async def test_another_that_answers_with_the_same_receipt_key_proves_nothing(
+    wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two providers may name one key."""
+    shared = key_of(9)
+    for provider in (TWO, THREE):
+        wires.named[provider.address] = [shared.address]
+    node = wires.node(1)
+    await node.look_up()
+
+    async def by_another(endpoint: str, envelope: str, body: bytes) -> tuple[str, bytes]:
+        number = read_envelope(envelope, Gossip).message.number
+        said = [said_by(THREE, sequence=7, signer=shared)]
+        return message(shared, ONE, number, said, sender=THREE)
+
+    monkeypatch.setattr(wires, "gossip", by_another)
+    await node.call(node.talk.roster.peers[TWO.address])
+    assert node.talk.hearsay.sequence(THREE.address) == -1
+    await node.call(node.talk.roster.peers[THREE.address])
+    assert node.talk.hearsay.sequence(THREE.address) == 7
+
+
+@pytest.mark.parametrize("required", [1 << 60, 1 << 63, "much", None])
+async def test_a_number_that_a_peer_remembers_is_gone_on_from(
+    wires: Wires, monkeypatch: pytest.MonkeyPatch, required: object
+) -> None:
+    """After a restart under an earlier clock; what no number can follow is not believed."""
+    node, numbers = wires.node(1), list[int]()
+    content = orjson.dumps({"error": {"required": required}})
+
+    async def refusing(endpoint: str, envelope: str, body: bytes) -> tuple[str, bytes]:
+        numbers.append(read_envelope(envelope, Gossip).message.number)
+        raise PeerRefused(409, content)
+
+    monkeypatch.setattr(wires, "gossip", refusing)
+    for _ in range(2):
+        await node.call(node.talk.roster.peers[TWO.address])
+    assert numbers[1] > numbers[0]
+    assert (numbers[1] == (1 << 60) + 1) is (required == 1 << 60)
+
+
+async def test_what_a_peer_knew_it_is_told_five_times(wires: Wires) -> None:
+    """In a network in which it would be told seven times."""
+    wires.keys += [key_of(number) for number in range(4, 21)]
+    for number in (1, 2):
+        await wires.node(number).look_up()
+    news = said_by(key_of(20), sequence=3)
+    node, told = wires.node(1), list[int]()
+    await node.call(node.talk.roster.peers[TWO.address])  # The first one reads all that it knows.
+    for number in (1, 2):
+        wires.node(number).talk.take(news, wires.now)
+    for _ in range(7):
+        before = node.sent
+        await node.call(node.talk.roster.peers[TWO.address])
+        told.append(node.sent - before)
+        wires.now += 500
+    assert [size > min(told) for size in told] == [True] * 5 + [False] * 2
 
 
 async def test_a_header_of_anything_is_refused(wires: Wires) -> None:

@@ -133,6 +133,17 @@ def test_one_that_seems_not_to_be_there_is_called_now_and_then(chance: float, is
 def test_one_never_heard_of_is_a_stranger() -> None:
     talk = Talk(OWN.address)
     talk.learn(roster(*(key_of(number) for number in range(1, 13))))
+    order, silent = talk.roster.order, key_of(5)
+    for number in (1, 2, 3, 4, *range(6, 13)):
+        talk.take(said_by(key_of(number)), 0)
+    there = [place for place, one in enumerate(order) if one not in (OWN.address, silent.address)]
+    places = [order.index(silent.address), *there[:3]]
+    assert silent.address not in called(talk, drawing(*((place + 0.5) / 12 for place in places), 0.99))
+
+
+def test_where_nobody_was_heard_of_strangers_are_called() -> None:
+    talk = Talk(OWN.address)
+    talk.learn(roster(*(key_of(number) for number in range(1, 13))))
     assert len(called(talk, drawing(*((place + 0.5) / 12 for place in range(12)), 0.99))) == 3
 
 
@@ -179,6 +190,13 @@ def test_a_ground_that_is_a_rumour_too_is_not_told_twice(talk: Talk) -> None:
     talk.take(accusation(OTHER, THIRD, 2), 0)
     keys = [said.key for said in told(talk, OTHER)]
     assert len(keys) == len(set(keys)) == 2
+
+
+def test_the_ground_of_two_accusations_is_told_once(talk: Talk) -> None:
+    for accuser in (OTHER, key_of(4)):
+        talk.take(accusation(accuser, THIRD), 0)
+    kinds = [said.key[0] for said in told(talk, OTHER)]
+    assert kinds == ["status", "suspicion", "suspicion"]
 
 
 def test_who_is_behind_is_told_what_is_later_and_who_knows_is_not(talk: Talk) -> None:
@@ -285,10 +303,10 @@ def test_what_is_a_change(talk: Talk, changes: dict[str, object], matters: bool)
     assert bool(spoken(talk, 1_000, **changes)) is matters
 
 
-def test_the_last_bit_of_room_is_a_change_however_small(talk: Talk) -> None:
-    """One place of five is a fifth, and no more."""
+def test_that_there_is_no_room_any_more_is_a_change_and_that_there_is_again(talk: Talk) -> None:
     spoken(talk, 0, room=1)
     assert spoken(talk, 1_000, room=0)
+    assert spoken(talk, 2_000, room=1)
 
 
 def test_models_that_come_and_go_are_a_change_and_what_is_not_offered_is_not_said() -> None:

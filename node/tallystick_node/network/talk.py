@@ -279,8 +279,6 @@ def _differ(spoken: Sequence[Status], current: Sequence[Status]) -> bool:
 def _differs(before: Status, now: Status) -> bool:
     """Whether whoever chooses among providers should know."""
     loads = [(getattr(before, name), getattr(now, name)) for name in _LOAD]
-    if (before.room == 0) != (now.room == 0):
-        return True
     if any(abs(one - other) > _CHANGE * max(one, other) for one, other in loads):
         return True
     one, other = ([getattr(status, name) for name in _FIXED] for status in (before, now))
