@@ -1,5 +1,7 @@
 """What nodes say reaches the others, and what is not theirs to say does not."""
 
+import asyncio
+
 import orjson
 import pytest
 
@@ -10,11 +12,12 @@ from tallystick.protocol.errors import (
     TurnSpent,
     WrongSigner,
 )
-from tallystick.protocol.gossip import Gossip, write_body, write_frame
+from tallystick.protocol.gossip import Gossip, read_body, write_body, write_frame
 from tallystick.protocol.hearsay import Said, said_suspicion
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.status import Status, Suspicion
 from tallystick.protocol.wire import read_envelope
+from tallystick_node.network import gossip
 from tallystick_node.network.posting import PeerRefused
 from tests.network.wired import DOMAIN, Wires, key_of, message, rating_frame, said_by
 
@@ -208,6 +211,90 @@ async def test_a_number_that_a_peer_remembers_is_gone_on_from(
         await node.call(node.talk.roster.peers[TWO.address])
     assert numbers[1] > numbers[0]
     assert (numbers[1] == (1 << 60) + 1) is (required == 1 << 60)
+
+
+async def test_what_all_know_is_read_at_the_start_and_not_repeated(wires: Wires) -> None:
+    wires.keys.append(key_of(4))
+    for number in (1, 2):
+        await wires.node(number).look_up()
+    old, node = said_by(key_of(4), sequence=3), wires.node(2)
+    wires.node(1).talk.take(old, wires.now, repeated=False)
+    await node.call(node.talk.roster.peers[ONE.address])
+    assert node.talk.hearsay.sequence(key_of(4).address) == 3
+    assert old.key not in {said.key for said in node.talk.message(THREE.address, wires.now)}
+
+
+@pytest.mark.parametrize(("later_ms", "reads"), [(10_000, False), (10_001, True)])
+async def test_all_is_read_again_of_one_that_was_away(wires: Wires, later_ms: int, reads: bool) -> None:
+    """The network was in two parts, and each had its own news; not more often than every ten seconds."""
+    wires.keys.append(key_of(4))
+    for number in (1, 2):
+        await wires.node(number).look_up()
+    node, peer = wires.node(1), wires.node(1).talk.roster.peers[TWO.address]
+    node.talk.take(said_by(TWO), wires.now)
+    await node.call(peer)  # The first one reads all.
+    wires.now += 1
+    for accuser in (ONE, THREE):
+        node.talk.take(suspicion(accuser, TWO, 1), wires.now)
+    wires.node(2).talk.take(said_by(key_of(4), sequence=3), wires.now, repeated=False)
+    wires.now += later_ms - 1
+    await node.call(peer)
+    assert (node.talk.hearsay.sequence(key_of(4).address) == 3) is reads
+
+
+async def test_a_rating_of_one_that_sells_no_more_counts_no_more(wires: Wires) -> None:
+    payer = key_of(50)
+    wires.payers.add(payer.address)
+    assert wires.node(1).take_rating(rating_frame(payer, THREE))
+    wires.keys.pop()
+    await wires.node(1).look_up()
+    await wires.node(1).confirming.look()
+    assert wires.node(1).talk.hearsay.rated(THREE.address) == []
+
+
+async def test_the_chain_is_read_soon_where_a_stranger_is_spoken_of(
+    wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gossip, "ROSTER_SOON_S", 0.01)
+    monkeypatch.setattr(gossip, "ROSTER_S", 60.0)
+    node, read = wires.node(2), asyncio.Queue[int]()
+    look_up = node.look_up
+
+    async def looked_up() -> None:
+        await look_up()
+        read.put_nowait(len(node.talk.roster.peers))
+
+    monkeypatch.setattr(node, "look_up", looked_up)
+    running = asyncio.create_task(node.run())
+    try:
+        async with asyncio.timeout(10):
+            assert await read.get() == 3
+            wires.keys.append(key_of(4))
+            await node.answer(*message(ONE, TWO, 1 << 60, [said_by(key_of(4))]))
+            assert await read.get() == 4
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def test_who_tells_something_old_hears_what_is_later(wires: Wires) -> None:
+    later = said_by(THREE, sequence=9)
+    wires.node(2).talk.take(later, wires.now, repeated=False)
+    _, answer = await wires.node(2).answer(*message(ONE, TWO, 1 << 60, [said_by(THREE, sequence=4)]))
+    _, frames = read_body(answer)
+    assert later.packed in {frame.packed for frame in frames}
+
+
+@pytest.mark.parametrize(("untimely", "reads_on"), [(7, True), (8, False)])
+async def test_what_keys_of_before_signed_is_passed_over_seven_times(
+    wires: Wires, untimely: int, reads_on: bool
+) -> None:
+    wires.named[THREE.address] = [key_of(8).address, key_of(9).address]
+    await wires.node(2).look_up()
+    old = [said_by(THREE, sequence=1 + i, signer=key_of(8)) for i in range(untimely)]
+    await wires.node(2).answer(*message(ONE, TWO, 1, [*old, said_by(ONE)]))
+    assert (wires.node(2).talk.hearsay.sequence(ONE.address) == 1) is reads_on
+    assert wires.node(2).talk.hearsay.sequence(THREE.address) == -1
 
 
 async def test_what_a_peer_knew_it_is_told_five_times(wires: Wires) -> None:
