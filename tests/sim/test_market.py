@@ -42,7 +42,14 @@ def test_pools_and_traces_of_one_s_own_are_run(tmp_path: Path) -> None:
     trace = tmp_path / "trace.csv"
     trace.write_text("".join(f"{i / 4},200,20\n" for i in range(400)))
     setting = Setting(pool=PAIR.pool, trace=trace, seconds=8.0)
-    market(setting, seeds=1, only=["single"], json=tmp_path / "m.json", out=None, console=Console(quiet=True))
+    market(
+        setting,
+        seeds=range(1),
+        only=["single"],
+        json=tmp_path / "m.json",
+        out=None,
+        console=Console(quiet=True),
+    )
     document = json.loads((tmp_path / "m.json").read_text())
     assert document["parameters"]["trace"] == "trace.csv"
     assert document["parameters"]["pool"] == ["Qwen3-8B on A10G", "Qwen3-8B on RTX3090"]

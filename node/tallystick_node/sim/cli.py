@@ -14,6 +14,7 @@ app = typer.Typer(
 )
 
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="Runs of each case, over which means go.")]
+FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, help="Of those runs; each has the next seed.")]
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write every figure there, with its target.")
 ]
@@ -39,6 +40,7 @@ def _told(*errors: type[Exception]) -> Iterator[None]:
 @app.command()
 def paper(
     seeds: Seeds = 20,
+    first_seed: FirstSeed = 0,
     only: Annotated[
         str, typer.Option(metavar="NAMES", help="Of the studies these alone, as S1,S3,join; all where empty.")
     ] = "",
@@ -57,15 +59,15 @@ def paper(
 ) -> None:
     """Run the experiments of the WWW.Serve paper, and say what it reports beside what is found."""
     from tallystick_node.sim.hardware import BadPool
-    from tallystick_node.sim.paper import StudyUnknown
+    from tallystick_node.sim.names import NameUnknown
     from tallystick_node.sim.paper import paper as run
     from tallystick_node.sim.plot import MatplotlibMissing
     from tallystick_node.sim.report import console
     from tallystick_node.sim.workload import TraceUnreadable
 
-    with _told(StudyUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError):
+    with _told(NameUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError):
         run(
-            seeds=seeds,
+            seeds=range(first_seed, first_seed + seeds),
             only=_names(only),
             trace=trace,
             pool=pool,
@@ -148,6 +150,7 @@ def fit(
 @app.command()
 def market(
     seeds: Seeds = 3,
+    first_seed: FirstSeed = 0,
     only: Annotated[
         str,
         typer.Option(metavar="NAMES", help="These dispatches alone, as ours,greedy-0.5; all where empty."),
@@ -165,17 +168,18 @@ def market(
     """Find how many requests a second unequal engines serve well, by dispatch: the first token within 3 s
     and 100 ms between tokens."""
     from tallystick_node.sim.hardware import BadPool, read_pool, twelve
-    from tallystick_node.sim.market import ArmUnknown, Setting
+    from tallystick_node.sim.market import Setting
     from tallystick_node.sim.market_findings import market as run
+    from tallystick_node.sim.names import NameUnknown
     from tallystick_node.sim.plot import MatplotlibMissing
     from tallystick_node.sim.report import console
     from tallystick_node.sim.workload import TraceUnreadable
 
-    with _told(BadPool, ArmUnknown, TraceUnreadable, MatplotlibMissing, OSError):
+    with _told(BadPool, NameUnknown, TraceUnreadable, MatplotlibMissing, OSError):
         engines = twelve() if pool is None else read_pool(pool)
         run(
             Setting(pool=engines, trace=trace, seconds=seconds),
-            seeds=seeds,
+            seeds=range(first_seed, first_seed + seeds),
             only=_names(only),
             json=json,
             out=out,
@@ -186,6 +190,7 @@ def market(
 @app.command()
 def incentives(
     seeds: Seeds = 3,
+    first_seed: FirstSeed = 0,
     only: Annotated[
         str, typer.Option(metavar="NAMES", help="These questions alone, as honesty,prices; all where empty.")
     ] = "",
@@ -193,14 +198,14 @@ def incentives(
     out: Out = None,
 ) -> None:
     """Find what pays: honesty, splitting a stake, a lower price, a larger stake. See docs/incentives.md."""
-    from tallystick_node.sim.incentives_findings import QuestionUnknown
     from tallystick_node.sim.incentives_findings import incentives as run
+    from tallystick_node.sim.names import NameUnknown
     from tallystick_node.sim.plot import MatplotlibMissing
     from tallystick_node.sim.report import console
 
-    with _told(QuestionUnknown, MatplotlibMissing, OSError):
+    with _told(NameUnknown, MatplotlibMissing, OSError):
         run(
-            seeds=seeds,
+            seeds=range(first_seed, first_seed + seeds),
             only=_names(only),
             json=json,
             out=out,

@@ -4,13 +4,13 @@ Runs come in by case and seed. The paper's own figures are targets; what it does
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import inf, isfinite
 from statistics import fmean
 from typing import Final
 
 from rich.table import Table
 
+from tallystick_node.sim.found import Found
 from tallystick_node.sim.plot import Chart, Line
 from tallystick_node.sim.report import Figure, Interval, Target, interval, over_seeds, shown, table
 from tallystick_node.sim.settings import CHURN_AT, SETTINGS, THRESHOLDS_S
@@ -25,13 +25,6 @@ _SHOWN_S: Final = (200, 300, 400)
 _BIN_S: Final = 30.0
 _BANDED: Final = 5
 """Seeds, of which an interval is narrow enough to be worth drawing."""
-
-
-@dataclass(slots=True)
-class Found:
-    figures: list[Figure] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-    charts: list[Chart] = field(default_factory=list)
 
 
 def found(study: str, runs: Runs) -> Found:

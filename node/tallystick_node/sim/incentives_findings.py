@@ -1,7 +1,6 @@
 """`tally-node sim incentives`: each question of what pays, its figures and its chart."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Final
@@ -9,6 +8,7 @@ from typing import Final
 from rich.console import Console
 
 from tallystick_node.sim.fluid import Weights, by_default, by_stake
+from tallystick_node.sim.found import Found
 from tallystick_node.sim.incentives import (
     AUDITED,
     POWER,
@@ -21,8 +21,18 @@ from tallystick_node.sim.incentives import (
     shares,
     twins,
 )
+from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import Chart, Line, draw, prepare
-from tallystick_node.sim.report import Figure, Target, over_seeds, shown, table, targets_table, write_json
+from tallystick_node.sim.report import (
+    Figure,
+    Target,
+    over_seeds,
+    seeds_json,
+    shown,
+    table,
+    targets_table,
+    write_json,
+)
 from tallystick_node.sim.splitting import gained
 
 CHEATS: Final = (0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -31,18 +41,7 @@ _ROUNDS: Final = 24
 _DRAWS: Final = 4_000
 
 
-class QuestionUnknown(Exception):
-    def __init__(self, actual: str):
-        super().__init__(f"There is no question {actual!r}. There are {', '.join(QUESTIONS)}.")
-
-
-@dataclass(slots=True)
-class Found:
-    figures: list[Figure] = field(default_factory=list)
-    charts: list[Chart] = field(default_factory=list)
-
-
-def of_honesty(seeds: int) -> Found:
+def of_honesty(seeds: range) -> Found:
     """Cheats sell a smaller model's answers. It follows from no chance."""
     kinds: Mapping[str, Mapping[str, bool]] = {
         "each for itself": {"collude": False},
@@ -74,10 +73,10 @@ def of_honesty(seeds: int) -> Found:
     return made
 
 
-def of_splitting(seeds: int) -> Found:
+def of_splitting(seeds: range) -> Found:
     made, line, counts = Found(), dict[str, Line](), (2, 20)
     for others, gpu, what in ((3, "A100", "one of four alike"), (11, "L40S", "one of twelve, the fastest")):
-        found = [gained(counts, others=others, gpu=gpu, draws=_DRAWS, seed=seed) for seed in range(seeds)]
+        found = [gained(counts, others=others, gpu=gpu, draws=_DRAWS, seed=seed) for seed in seeds]
         for place, count in enumerate(counts):
             target = Target(text="within ±1", least=-1.0, most=1.0)
             name = f"split into {count}, {what}: gained"
@@ -98,7 +97,7 @@ def of_splitting(seeds: int) -> Found:
     return made
 
 
-def of_twins(seeds: int) -> Found:
+def of_twins(seeds: range) -> Found:
     made = Found()
     for slots in (1, 64):
         price = 400
@@ -110,14 +109,14 @@ def of_twins(seeds: int) -> Found:
                     pairs=20, duels=1_000, stake=SLOT_PRICES * slots * price, price=price, seed=seed
                 )
             )
-            for seed in range(seeds)
+            for seed in seeds
         ]
         target = Target(text="100", least=100.0)
         made.figures.append(over_seeds(f"{slots} slots: pairs of which both keep 95 %", kept, "%", target))
     return made
 
 
-def of_prices(seeds: int) -> Found:
+def of_prices(seeds: range) -> Found:
     """Chance decides nothing but who moves first in a round: one seed."""
     rules: Mapping[str, Weights] = {
         "ours": by_default(),
@@ -146,7 +145,7 @@ def of_prices(seeds: int) -> Found:
     return made
 
 
-def of_concentration(seeds: int) -> Found:
+def of_concentration(seeds: range) -> Found:
     """It follows from no chance."""
     made, rounds = Found(), 200
     panels: dict[str, dict[str, Line]] = {}
@@ -178,7 +177,7 @@ def of_concentration(seeds: int) -> Found:
     return made
 
 
-def of_deterrence(seeds: int) -> Found:
+def of_deterrence(seeds: range) -> Found:
     """It follows from no chance."""
     rates = [0.0025 * 2 ** (i / 4) for i in range(21)]
     lines = {
@@ -211,7 +210,7 @@ def of_deterrence(seeds: int) -> Found:
     )
 
 
-QUESTIONS: Final[Mapping[str, Callable[[int], Found]]] = {
+QUESTIONS: Final[Mapping[str, Callable[[range], Found]]] = {
     "honesty": of_honesty,
     "splitting": of_splitting,
     "twins": of_twins,
@@ -223,15 +222,12 @@ QUESTIONS: Final[Mapping[str, Callable[[int], Found]]] = {
 
 
 def incentives(
-    *, seeds: int, only: Collection[str], json: Path | None, out: Path | None, console: Console
+    *, seeds: range, only: Collection[str], json: Path | None, out: Path | None, console: Console
 ) -> None:
-    """`only`: questions by name; all where empty. Raises QuestionUnknown, MatplotlibMissing, OSError."""
-    for name in only:
-        if name not in QUESTIONS:
-            raise QuestionUnknown(name)
+    """`only`: questions by name; all where empty. Raises NameUnknown, MatplotlibMissing, OSError."""
+    names = named("question", only, QUESTIONS)
     if out is not None:
         prepare(out)
-    names = [name for name in QUESTIONS if not only or name in only]
     figures: list[Figure] = []
     for name in names:
         found = QUESTIONS[name](seeds)
@@ -243,4 +239,4 @@ def incentives(
                 draw(out, chart)
     console.print(targets_table(figures))
     if json is not None:
-        write_json(json, "tally-node sim incentives", {"seeds": seeds, "only": names}, figures)
+        write_json(json, "tally-node sim incentives", {**seeds_json(seeds), "only": names}, figures)

@@ -22,6 +22,7 @@ from tallystick_node.sim import central
 from tallystick_node.sim.capacity import Curve
 from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.hardware import Hardware
+from tallystick_node.sim.names import require
 from tallystick_node.sim.workload import Arrival, azure, trace
 from tallystick_node.sim.world import Dispatch, Job, Node, NodeSpec, World
 
@@ -42,11 +43,6 @@ LOWEST, HIGHEST = 0.1, 100_000.0
 """Requests a second: no capacity is looked for beyond."""
 _TYPICAL_INPUT: Final = 1_000
 """Tokens, for a first guess alone."""
-
-
-class ArmUnknown(Exception):
-    def __init__(self, actual: str):
-        super().__init__(f"There is no dispatch {actual!r}. There are {', '.join((*ARMS, *VARIANTS))}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,12 +91,13 @@ VARIANTS: Final[Mapping[str, Arm]] = {
     "ours-alone": Arm(name="ours, payers tell each other nothing", make=lambda: Live(shares=False)),
     "ours-keenness-3": _ours("keenness 3", Quoted(keenness=3.0)),
     "ours-keenness-12": _ours("keenness 12", Quoted(keenness=12.0)),
-    "ours-slots-16": _ours("16 slots", Quoted(slots=16)),
+    "ours-slots-4": _ours("4 slots", Quoted(slots=4)),
     "ours-slots-64": _ours("64 slots", Quoted(slots=64)),
     "ours-toll-0": _ours("no toll", Quoted(toll=0.0)),
     "ours-toll-1": _ours("all of the toll", Quoted(toll=1.0)),
 }
 """The same, for those that ask for them by name."""
+KNOWN: Final[Mapping[str, Arm]] = {**ARMS, **VARIANTS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,11 +187,9 @@ class Measured:
 
 
 def arm_of(name: str) -> Arm:
-    """Raises ArmUnknown."""
-    found = ARMS.get(name) or VARIANTS.get(name)
-    if found is None:
-        raise ArmUnknown(name)
-    return found
+    """Raises NameUnknown."""
+    require("dispatch", name, KNOWN)
+    return KNOWN[name]
 
 
 def guess(pool: Sequence[Hardware]) -> float:

@@ -15,6 +15,7 @@ from rich.table import Table
 from tallystick_node.sim.market import (
     ARMS,
     GREEDY,
+    KNOWN,
     LEAST,
     LIED_TO,
     OURS,
@@ -26,12 +27,14 @@ from tallystick_node.sim.market import (
     arm_of,
     measure,
 )
+from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import Chart, Line, draw, prepare
 from tallystick_node.sim.report import (
     Figure,
     Target,
     interval,
     over_seeds,
+    seeds_json,
     shown,
     table,
     targets_table,
@@ -154,22 +157,20 @@ def _seeds(runs: Runs) -> int:
 def market(
     setting: Setting,
     *,
-    seeds: int,
+    seeds: range,
     only: Collection[str],
     json: Path | None,
     out: Path | None,
     console: Console,
 ) -> None:
-    """`only`: arms by name; those that targets speak of where empty. Raises ArmUnknown, TraceUnreadable,
+    """`only`: arms by name; those that targets speak of where empty. Raises NameUnknown, TraceUnreadable,
     MatplotlibMissing, OSError."""
-    for name in only:
-        arm_of(name)
+    names = named("dispatch", only, KNOWN) if only else list(ARMS)
     if out is not None:
         prepare(out)
     if setting.trace is not None:
         next(iter(setting.workload(1.0, 0)), None)  # It says now what is wrong with it.
-    names = list(only) or list(ARMS)
-    work = [Piece(arm=name, seed=seed, setting=setting) for name in names for seed in range(seeds)]
+    work = [Piece(arm=name, seed=seed, setting=setting) for name in names for seed in seeds]
     runs: dict[str, list[Measured]] = {}
     for piece, result in tracked(measure, work, console):
         runs.setdefault(piece.arm, []).append(result)
@@ -179,7 +180,7 @@ def market(
         draw(out, attained(runs))
     if json is not None:
         parameters = {
-            "seeds": seeds,
+            **seeds_json(seeds),
             "only": names,
             "seconds": setting.seconds,
             "pool": [each.name for each in setting.pool],

@@ -149,26 +149,30 @@ class Node:
     # ----------------------------------------------------------------------------------- on chain
 
     def offer(self, sequence: int) -> Offer:
-        return Offer(
-            provider=self.address,
-            sequence=sequence,
-            endpoint=f"https://{self.index}.example",
-            endpoint_key=ZERO_HASH,
-            model=self.spec.model,
-            model_hash=ZERO_HASH,
-            input_price=self.prices.input,
-            cached_input_price=self.prices.cached_input,
-            output_price=self.prices.output,
-            context_length=Tokens(1 << 20),
-            credit=Atoms(10**9),
-            valid_until=Timestamp(1 << 60),
-        )
+        return offer_of(self.address, self.prices, model=self.spec.model, sequence=sequence)
 
     def stake(self) -> Stake:
-        return Stake(
-            provider=self.address,
-            staked=self.staked,
-            exiting=Atoms(0),
-            exits_at=Timestamp(0),
-            receipt_key=self.address,
-        )
+        return stake_of(self.address, self.staked)
+
+
+def offer_of(provider: Address, prices: Prices, *, model: str = MODEL, sequence: int = 0) -> Offer:
+    return Offer(
+        provider=provider,
+        sequence=sequence,
+        endpoint=f"https://{int.from_bytes(provider, 'big') - 1}.example",
+        endpoint_key=ZERO_HASH,
+        model=model,
+        model_hash=ZERO_HASH,
+        input_price=prices.input,
+        cached_input_price=prices.cached_input,
+        output_price=prices.output,
+        context_length=Tokens(1 << 20),
+        credit=Atoms(10**9),
+        valid_until=Timestamp(1 << 60),
+    )
+
+
+def stake_of(provider: Address, staked: Atoms) -> Stake:
+    return Stake(
+        provider=provider, staked=staked, exiting=Atoms(0), exits_at=Timestamp(0), receipt_key=provider
+    )

@@ -1,6 +1,6 @@
 """`tally-node sim paper`: the paper's experiments over many seeds, in tables, figures and charts."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,16 +8,11 @@ from typing import Final
 from rich.console import Console
 
 from tallystick_node.sim.findings import beside_the_paper, found
+from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import draw, prepare
-from tallystick_node.sim.report import targets_table, write_json
+from tallystick_node.sim.report import seeds_json, targets_table, write_json
 from tallystick_node.sim.spread import tracked
 from tallystick_node.sim.studies import STUDIES, Measured, Run, own
-
-
-class StudyUnknown(Exception):
-    def __init__(self, actual: str):
-        super().__init__(f"There is no study {actual}. There are {', '.join(STUDIES)}.")
-
 
 OWN: Final = "own"
 """The study of arrivals or machines that the caller names."""
@@ -44,7 +39,7 @@ def _cases(study: str, trace: Path | None, pool: Path | None) -> Mapping[str, Ru
 
 def paper(
     *,
-    seeds: int,
+    seeds: range,
     only: Collection[str],
     trace: Path | None,
     pool: Path | None,
@@ -53,18 +48,17 @@ def paper(
     console: Console,
 ) -> None:
     """`only`: studies by name; all where empty. With a trace or a pool of the caller's, these alone. Raises
-    StudyUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError."""
-    for name in only:
-        if name not in STUDIES:
-            raise StudyUnknown(name)
+    NameUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError."""
+    names: Sequence[str] = named("study", only, STUDIES)
+    if trace is not None or pool is not None:
+        names = [OWN]
     if out is not None:
         prepare(out)
-    names = [name for name in STUDIES if not only or name in only] if trace is pool is None else [OWN]
     work = [
         Piece(name, case, seed, trace, pool)
         for name in names
         for case in _cases(name, trace, pool)
-        for seed in range(seeds)
+        for seed in seeds
     ]
     runs: dict[str, dict[str, list[Measured]]] = {}
     for piece, result in tracked(measure, work, console):
@@ -80,5 +74,5 @@ def paper(
                 draw(out, chart)
     console.print(beside_the_paper(runs), targets_table(figures))
     if json is not None:
-        named = {"trace": trace and str(trace), "pool": pool and str(pool)}
-        write_json(json, "tally-node sim paper", {"seeds": seeds, "only": names, **named}, figures)
+        files = {"trace": trace and str(trace), "pool": pool and str(pool)}
+        write_json(json, "tally-node sim paper", {**seeds_json(seeds), "only": names, **files}, figures)

@@ -132,6 +132,11 @@ def over_seeds(name: str, values: Sequence[float], unit: str, target: Target | N
     return Figure(name=name, value=found.mean, unit=unit, low=found.low, high=found.high, target=target)
 
 
+def seeds_json(seeds: range) -> Mapping[str, object]:
+    """Which runs were made, as `--seeds` and `--first-seed` say it."""
+    return {"seeds": len(seeds), "first_seed": seeds.start}
+
+
 def write_json(path: Path, command: str, parameters: Mapping[str, object], figures: Sequence[Figure]) -> None:
     """`command` and `parameters` are what it takes to get the same again."""
     names = [figure.name for figure in figures]

@@ -8,11 +8,10 @@ from statistics import fmean
 from tallystick.client.choose import Candidate, Wanted
 from tallystick.client.rules import Quoted
 from tallystick.ports import PostedOffer, Seen
-from tallystick.protocol.offer import Offer
-from tallystick.protocol.stake import Stake
 from tallystick.protocol.status import Status
-from tallystick.protocol.units import ZERO_HASH, Address, Atoms, AtomsPerMTok, Timestamp, Tokens
+from tallystick.protocol.units import Address, Atoms, Tokens
 from tallystick_node.sim.hardware import Hardware, hardware
+from tallystick_node.sim.nodes import MODEL, PRICES, offer_of, stake_of
 
 _SLOTS = 60
 """Of each provider, before any is split."""
@@ -37,7 +36,7 @@ def _share(rest: Sequence[Candidate], own: Sequence[Candidate], draws: int, seed
     found = []
     for _ in range(draws):
         wanted = Wanted(
-            model="m", input_tokens=Tokens(1_155), output_tokens=Tokens(211), seed=random.getrandbits(64)
+            model=MODEL, input_tokens=Tokens(1_155), output_tokens=Tokens(211), seed=random.getrandbits(64)
         )
         chances = rule.chances([*rest, *own], wanted)
         found.append(sum(chance for item, chance in chances if item.posted.offer_hash in names))
@@ -46,29 +45,10 @@ def _share(rest: Sequence[Candidate], own: Sequence[Candidate], draws: int, seed
 
 def _candidate(number: int, engine: Hardware, slots: int) -> Candidate:
     """An engine that serves twenty requests. Identities of one engine say the same of it."""
-    offer = Offer(
-        provider=Address(number.to_bytes(20, "big")),
-        sequence=0,
-        endpoint="https://gateway.example",
-        endpoint_key=ZERO_HASH,
-        model="m",
-        model_hash=ZERO_HASH,
-        input_price=AtomsPerMTok(200_000),
-        cached_input_price=AtomsPerMTok(200_000),
-        output_price=AtomsPerMTok(600_000),
-        context_length=Tokens(40_960),
-        credit=Atoms(10**6),
-        valid_until=Timestamp(10),
-    )
-    stake = Stake(
-        provider=offer.provider,
-        staked=Atoms(slots),
-        exiting=Atoms(0),
-        exits_at=Timestamp(0),
-        receipt_key=offer.provider,
-    )
+    provider = Address(number.to_bytes(20, "big"))
+    offer = offer_of(provider, PRICES)
     status = Status(
-        provider=offer.provider,
+        provider=provider,
         offer_hash=offer.struct_hash(),
         sequence=0,
         room=100,
@@ -80,5 +60,5 @@ def _candidate(number: int, engine: Hardware, slots: int) -> Candidate:
         quantization="",
         speed=engine.speed,
     )
-    posted = PostedOffer(offer=offer, offer_hash=status.offer_hash, stake=stake)
+    posted = PostedOffer(offer=offer, offer_hash=status.offer_hash, stake=stake_of(provider, Atoms(slots)))
     return Candidate(posted=posted, seen=Seen(status=status, age_ms=500, suspected=False, ratio=1.0))
