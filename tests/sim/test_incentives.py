@@ -1,5 +1,7 @@
 """What pays, in the large: flows that settle, prices that are found, cheats that lose."""
 
+from dataclasses import replace
+
 import pytest
 
 from tallystick_node.sim.fluid import Seller, Weights, by_default, by_stake, curve, flows
@@ -8,15 +10,16 @@ from tallystick_node.sim.incentives import (
     DEAREST,
     SLOT_PRICES,
     a100,
-    honest_requests_until_slashed,
     honesty,
     least_stake,
     prices,
     requests_until_slashed,
+    requests_until_struck_out,
     sellers_in_effect,
     shares,
     twins,
 )
+from tallystick_node.sim.responses import Terms, best_cheat, honest_lead, least_slot_prices, settled
 from tallystick_node.sim.splitting import gained
 
 TWELVE = [Seller(engine=curve(each.speed, each.slots), price=1.25, stake=1.0) for each in twelve()]
@@ -70,7 +73,7 @@ def test_honesty_pays_best_where_cheats_do_not_collude(share: float) -> None:
 
 
 def test_a_quarter_that_colludes_breaks_strikes_that_count_for_ever() -> None:
-    assert honesty(0.25, collude=True, window=False).honest < 0 < honesty(0.25, collude=True).honest
+    assert honesty(0.25, collude=True, window=None).honest < 0 < honesty(0.25, collude=True, window=10).honest
 
 
 def test_half_that_colludes_breaks_everything() -> None:
@@ -84,9 +87,9 @@ def test_newcomers_are_found_out_sooner() -> None:
 
 
 def test_few_wrong_strikes_among_ten_are_seldom_three() -> None:
-    assert honest_requests_until_slashed(0.02, window=False) == pytest.approx(15_000)
-    assert honest_requests_until_slashed(0.02, window=True) > 300_000
-    assert honest_requests_until_slashed(0.0, window=True) == float("inf")
+    assert requests_until_struck_out(0.02, window=None) == pytest.approx(15_000)
+    assert requests_until_struck_out(0.02, window=10) > 300_000
+    assert requests_until_struck_out(0.0, window=10) == float("inf")
 
 
 def test_the_stake_of_a_slot_deters() -> None:
@@ -108,3 +111,32 @@ def test_splitting_gains_nothing() -> None:
     """The standard deviation of one such figure is about 2 %."""
     for found in gained((2, 20), others=3, gpu="A100", draws=300, seed=1):
         assert found == pytest.approx(1.0, abs=0.08)
+
+
+def test_a_cheat_that_cheats_seldom_escapes_strikes_that_age_soon() -> None:
+    assert best_cheat(0.01, Terms(window=10)) > 0 > best_cheat(0.01, Terms(window=30))
+
+
+def test_the_less_is_audited_the_more_has_to_be_at_stake() -> None:
+    often, seldom = (least_slot_prices(Terms(audited=rate, window=30)) for rate in (0.02, 0.005))
+    assert seldom == pytest.approx(4 * often, rel=0.05)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5])
+def test_of_all_that_one_may_choose_an_honest_plan_pays_best(share: float) -> None:
+    assert honest_lead(share, Terms(window=100)) > 0
+    assert honest_lead(share, Terms(power=0.0)) < 0
+
+
+def test_cheats_that_choose_anew_become_honest() -> None:
+    start, *_, end = settled(sellers=3, busy=0.3, seed=1)
+    assert any(plan.cheats for plan in start)
+    assert all(plan.cheats <= 0.003 for plan in end)
+
+
+def test_many_alike_are_as_one_that_is_as_large() -> None:
+    seller = Seller(engine=a100(), price=1.25, stake=2.0)
+    other = replace(seller, price=1.3)
+    alone, *_ = flows([other, seller.times(4)], 10.0, by_default())
+    one_by_one, *_ = flows([other, *[seller] * 4], 10.0, by_default())
+    assert alone == pytest.approx(one_by_one, rel=1e-3)

@@ -7,7 +7,7 @@ by stake alone. Prices here are of one request, in units of what an engine spend
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
@@ -30,21 +30,34 @@ class Curve:
 
     flows: Sequence[float]
     """Requests a second, growing."""
-    times: Sequence[float]
+    times_s: Sequence[float]
     """Seconds of a request as the default weighs them, with the toll."""
 
     @property
     def full(self) -> float:
         return self.flows[-1]
 
+    def times(self, count: int) -> "Curve":
+        """Of so many such engines together."""
+        return Curve([count * flow for flow in self.flows], self.times_s)
+
+    def mixed(self, other: "Curve", part: float) -> "Curve":
+        """Of an engine that answers that part of the requests as the other does."""
+        parts = [point / _POINTS for point in range(_POINTS + 1)]
+        full = 1 / ((1 - part) / self.full + part / other.full)
+        return Curve(
+            [full * at for at in parts],
+            [(1 - part) * self.time_s(at * self.full) + part * other.time_s(at * other.full) for at in parts],
+        )
+
     def time_s(self, flow: float) -> float:
         """Beyond what it can do, a queue grows."""
         if flow >= self.full:
-            return self.times[-1] * (1 + _STEEP * (flow / self.full - 1))
+            return self.times_s[-1] * (1 + _STEEP * (flow / self.full - 1))
         right = max(1, bisect_left(self.flows, flow))
         low, high = self.flows[right - 1], self.flows[right]
         part = (flow - low) / (high - low)
-        return self.times[right - 1] + part * (self.times[right] - self.times[right - 1])
+        return self.times_s[right - 1] + part * (self.times_s[right] - self.times_s[right - 1])
 
 
 @cache
@@ -79,6 +92,10 @@ class Seller:
     """In slots; any part of one."""
     cost: float = 1.0
     """What it spends on a request."""
+
+    def times(self, count: int) -> "Seller":
+        """So many alike, as one."""
+        return replace(self, engine=self.engine.times(count), stake=count * self.stake)
 
 
 Weights = Callable[[Sequence[Seller], Sequence[float]], Sequence[float]]

@@ -22,8 +22,8 @@ POWER: Final = 0.9
 """Chance that an audit of an answer by a cheaper model finds it."""
 STRIKES: Final = 3
 """After which the stake is slashed."""
-WINDOW: Final = 10
-"""Audits of one provider among which the strikes have to be, where they do not count for ever."""
+WINDOW: Final = 30
+"""Audits of one provider among which the strikes have to be."""
 APPEAL: Final = 5
 """Auditors that look again where a provider denies a strike."""
 SLOT_PRICES: Final = 300
@@ -99,19 +99,18 @@ def requests_until_slashed(honest_first: int, power: float) -> float:
     return expected + sum(part * (STRIKES - i) / (AUDITED * power) for i, part in enumerate(left))
 
 
-def honest_requests_until_slashed(wrong: float, *, window: bool) -> float:
-    """Of an honest provider, of whose audits that part wrongly strikes. `window`: strikes count among the
-    last `WINDOW` audits alone; for ever otherwise."""
-    if wrong <= 0:
+def requests_until_struck_out(struck: float, audited: float = AUDITED, *, window: int | None) -> float:
+    """Of a provider, of whose audits that part strikes, rightly or wrongly. `window`: strikes count among so
+    many of the last audits; None: for ever."""
+    if struck <= 0:
         return float("inf")
-    audits = STRIKES / wrong
-    if window:
-        before = sum(
-            comb(WINDOW - 1, n) * wrong**n * (1 - wrong) ** (WINDOW - 1 - n)
-            for n in range(STRIKES - 1, WINDOW)
+    audits = STRIKES / struck
+    if window is not None:
+        few = sum(
+            comb(window - 1, n) * struck**n * (1 - struck) ** (window - 1 - n) for n in range(STRIKES - 1)
         )
-        audits = max(audits, 1 / (wrong * before))
-    return audits / AUDITED
+        audits = max(audits, 1 / (struck * max(1e-12, 1 - few)))
+    return audits / audited
 
 
 def upheld(liars: float) -> float:
@@ -129,7 +128,7 @@ class Earned:
 
 
 def honesty(
-    share: float, *, collude: bool, window: bool = True, price: float = 1.25, busy: float = 0.6
+    share: float, *, collude: bool, window: int | None = WINDOW, price: float = 1.25, busy: float = 0.6
 ) -> Earned:
     """A hundred providers of one engine; that share sells the smaller model's answers as the larger one's,
     which is faster and costs less. A slashed one comes back at once, with a new stake. `collude`: cheats that
@@ -145,7 +144,7 @@ def honesty(
     struck, wrong = POWER, 0.0
     if collude:
         struck, wrong = POWER * (1 - share) * upheld(1 - share), share * upheld(share)
-    kept = price - honest.cost - stake / honest_requests_until_slashed(wrong, window=window)
+    kept = price - honest.cost - stake / requests_until_struck_out(wrong, window=window)
     return Earned(honest=found[-1] * kept, cheat=found[0] * _best_kept(cheat, struck, stake))
 
 
@@ -169,6 +168,11 @@ def least_stake(audited: float, power: float, *, gain: float = GAIN) -> float:
 # ------------------------------------------------------------------------------------------ duels
 
 
+def duel_of(votes: Sequence[Vote], price: Atoms) -> Panel:
+    """Judges read both answers, in both orders, and are paid for it; of theirs nothing is at stake here."""
+    return Panel(votes=votes, fee=Atoms(4 * len(votes) * price), stakes=[Atoms(0)] * len(votes))
+
+
 def twins(*, pairs: int, duels: int, stake: int, price: int, seed: int) -> list[float]:
     """What the poorer of two equal honest providers keeps of its stake, by pair: each judge tosses a coin,
     and none calls it a tie."""
@@ -177,7 +181,7 @@ def twins(*, pairs: int, duels: int, stake: int, price: int, seed: int) -> list[
         first, second = Atoms(stake), Atoms(stake)
         for _ in range(duels):
             votes = [Vote.FIRST if random.random() < 0.5 else Vote.SECOND for _ in range(5)]
-            panel = Panel(votes=votes, fee=Atoms(4 * len(votes) * price), stakes=[Atoms(0)] * len(votes))
+            panel = duel_of(votes, Atoms(price))
             done = moved(panel, price=Atoms(price), first_stake=first, second_stake=second)
             first, second = Atoms(first + done.first), Atoms(second + done.second)
         kept.append(min(first, second) / stake)

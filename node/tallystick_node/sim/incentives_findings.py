@@ -14,6 +14,7 @@ from tallystick_node.sim.incentives import (
     POWER,
     RULES,
     SLOT_PRICES,
+    WINDOW,
     honesty,
     least_stake,
     prices,
@@ -33,6 +34,7 @@ from tallystick_node.sim.report import (
     targets_table,
     write_json,
 )
+from tallystick_node.sim.responses_findings import of_responses, of_temptation, of_terms
 from tallystick_node.sim.splitting import gained
 
 CHEATS: Final = (0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -43,14 +45,16 @@ _DRAWS: Final = 4_000
 
 def of_honesty(seeds: range) -> Found:
     """Cheats sell a smaller model's answers. It follows from no chance."""
-    kinds: Mapping[str, Mapping[str, bool]] = {
-        "each for itself": {"collude": False},
-        "colluding": {"collude": True},
-        "colluding, strikes for ever": {"collude": True, "window": False},
+    kinds: Mapping[str, tuple[bool, int | None]] = {
+        "each for itself": (False, WINDOW),
+        f"colluding, strikes among {WINDOW}": (True, WINDOW),
+        "colluding, strikes among 10": (True, 10),
+        "colluding, strikes among 100": (True, 100),
+        "colluding, strikes for ever": (True, None),
     }
     made, lines = Found(), dict[str, dict[str, Line]]()
-    for kind, how in kinds.items():
-        found = [honesty(share, **how) for share in CHEATS]
+    for kind, (collude, window) in kinds.items():
+        found = [honesty(share, collude=collude, window=window) for share in CHEATS]
         for share, earned in zip(CHEATS, found, strict=True):
             target = Target(text="> 0", least=1e-9) if kind == "each for itself" else None
             ahead = earned.honest - max(0.0, earned.cheat)
@@ -212,11 +216,14 @@ def of_deterrence(seeds: range) -> Found:
 
 QUESTIONS: Final[Mapping[str, Callable[[range], Found]]] = {
     "honesty": of_honesty,
+    "temptation": of_temptation,
     "splitting": of_splitting,
     "twins": of_twins,
     "prices": of_prices,
     "concentration": of_concentration,
     "deterrence": of_deterrence,
+    "terms": of_terms,
+    "responses": of_responses,
 }
 """By the names that `--only` takes."""
 

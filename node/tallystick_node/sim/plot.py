@@ -10,6 +10,7 @@ from tallystick_node.sim.report import write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 _COLOURS: Final = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377", "#66ccee", "#777777", "#000000")
 """Told apart by readers who do not see all colours."""
@@ -45,6 +46,10 @@ class Chart:
     """What happened at which x."""
     dots: bool = False
     """Each point is a measurement of its own."""
+    one_scale: bool = True
+    """All panels show the same unit."""
+    log_x: bool = False
+    log_y: bool = False
 
 
 def prepare(folder: Path) -> None:
@@ -67,28 +72,46 @@ def draw(folder: Path, chart: Chart) -> None:
     names = list(dict.fromkeys(name for lines in chart.panels.values() for name in lines))
     colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(names)}
     count = len(chart.panels)
-    figure = Figure(figsize=(max(7.0, 3.6 * count), 4.4), layout="constrained", dpi=110)
-    every = figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
+    figure = Figure(figsize=(2.4 + max(6.0, 3.4 * count), 4.4), layout="constrained", dpi=110)
+    every = figure.subplots(1, count, sharex=True, sharey=chart.one_scale, squeeze=False)[0]
+    drawn: dict[str, Line2D] = {}
     for axes, (title, lines) in zip(every, chart.panels.items(), strict=True):
         for name, line in lines.items():
-            _draw_line(axes, name, line, colours[name], dots=chart.dots)
+            drawn[name] = _draw_line(axes, name, line, colours[name], dots=chart.dots)
         for text, at in chart.marks.items():
             axes.axvline(at, color="grey", linewidth=0.8, linestyle=":")
             axes.annotate(text, (at, 0.99), xycoords=("data", "axes fraction"), fontsize=7, va="top")
+        _scale(axes, chart)
         axes.set(xlabel=chart.x, title=title)
         axes.grid(alpha=0.3)
     every[0].set(ylabel=chart.y)
-    every[-1].legend(frameon=False, fontsize=8)
+    if len(drawn) > 1:
+        figure.legend(drawn.values(), drawn.keys(), loc="outside right center", frameon=False, fontsize=8)
     figure.suptitle(chart.title)
     figure.savefig(folder / f"{chart.name}.png")
 
 
-def _draw_line(axes: "Axes", name: str, line: Line, colour: str, *, dots: bool) -> None:
-    axes.plot(
-        line.x, line.y, label=name, color=colour, linewidth=1.4, marker="o" if dots else None, markersize=4
-    )
+def _scale(axes: "Axes", chart: Chart) -> None:
+    """Numbers that a reader can read, on logarithmic axes too."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    for is_log, axis, scaled in (
+        (chart.log_x, axes.xaxis, axes.set_xscale),
+        (chart.log_y, axes.yaxis, axes.set_yscale),
+    ):
+        if is_log:
+            scaled("log")
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+            axis.set_minor_formatter(NullFormatter())
+
+
+def _draw_line(axes: "Axes", name: str, line: Line, colour: str, *, dots: bool) -> "Line2D":
+    marker = "o" if dots else None
+    (drawn,) = axes.plot(line.x, line.y, label=name, color=colour, linewidth=1.4, marker=marker, markersize=4)
     if line.low:
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
+    return drawn
 
 
 def _rows(chart: Chart) -> Iterator[tuple[object, ...]]:

@@ -1,0 +1,147 @@
+"""What came of providers that choose everything at once: figures and charts of `responses`."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Final
+
+from tallystick_node.sim.fluid import Weights, by_default, by_stake
+from tallystick_node.sim.found import Found
+from tallystick_node.sim.incentives import AUDITED, SLOT_PRICES
+from tallystick_node.sim.plot import Chart, Line
+from tallystick_node.sim.report import Figure, Target
+from tallystick_node.sim.responses import (
+    SLOTS,
+    STAKES,
+    Plan,
+    Terms,
+    best_cheat,
+    honest_lead,
+    least_slot_prices,
+    settled,
+)
+
+CHEATS: Final = (0.01, 0.05, 0.1, 0.25, 0.5)
+BUSY: Final = (0.15, 0.3, 0.6)
+WINDOWS: Final = (10, 30, 100, None)
+RATES: Final = (0.0025, 0.005, 0.01, 0.02, 0.05)
+PARTS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
+"""Of its requests, that a provider cheats on."""
+SMALL: Final = 4
+"""Slots of a small provider."""
+_SELLERS: Final = 8
+_FLOOR: Final = -10.0
+"""No lower gain is drawn."""
+
+
+def of_responses(seeds: range) -> Found:
+    """Price, stake, precision and honesty, until nothing near pays better."""
+    made = Found()
+    cases: Mapping[str, tuple[float, Weights]] = {
+        **{f"ours, {busy:.0%} busy": (busy, by_default()) for busy in BUSY},
+        "the paper's rule, 30% busy": (0.3, by_stake),
+    }
+    panels: dict[str, dict[str, Line]] = {"price over cost": {}, "% of requests cheated on": {}}
+    for name, (busy, weights) in cases.items():
+        rounds = settled(sellers=_SELLERS, busy=busy, seed=seeds.start, weights=weights)
+        made.figures += _ending(name, rounds[-1])
+        at = range(len(rounds))
+        prices = [fmean(plan.price / plan.cost for plan in market) for market in rounds]
+        cheated = [100 * fmean(plan.cheats for plan in market) for market in rounds]
+        panels["price over cost"][name] = Line(at, prices)
+        panels["% of requests cheated on"][name] = Line(at, cheated)
+    made.charts.append(
+        Chart(
+            name="responses",
+            title="Providers that choose price, stake, precision and honesty; half begin as cheats",
+            x="rounds",
+            y="",
+            panels=panels,
+            one_scale=False,
+        )
+    )
+    return made
+
+
+def _ending(name: str, market: Sequence[Plan]) -> list[Figure]:
+    precision, count = Counter(plan.precision for plan in market).most_common(1)[0]
+    cheated = 100 * fmean(plan.cheats for plan in market)
+    return [
+        Figure(
+            name=f"{name}: price over cost",
+            value=fmean(plan.price / plan.cost for plan in market),
+            unit="1",
+        ),
+        Figure(name=f"{name}: cheated on", value=cheated, unit="%", target=Target(text="0", most=0.0)),
+        Figure(
+            name=f"{name}: stake over the least, of at most {STAKES[-1]:g}",
+            value=fmean(plan.stake for plan in market),
+            unit="1",
+        ),
+        Figure(name=f"{name}: that serve {precision}", value=100 * count / len(market), unit="%"),
+    ]
+
+
+def of_temptation(seeds: range) -> Found:
+    """One that may choose all at once, where a part of the others cheat; and what it gains by cheating now
+    and then. It follows from no chance."""
+    made, panels = Found(), dict[str, dict[str, Line]]()
+    for window in WINDOWS:
+        for share in CHEATS:
+            name = (
+                f"{share:.0%} cheat, strikes {_count(window)}: best honest plan over the best dishonest one"
+            )
+            lead = 100 * honest_lead(share, Terms(window=window))
+            target = Target(text="> 0", least=1e-9)
+            made.figures.append(Figure(name=name, value=lead, unit="%", target=target))
+    for slots in (SMALL, SLOTS):
+        for window in WINDOWS:
+            gains = [100 * best_cheat(part, Terms(window=window), slots=slots) for part in PARTS]
+            for part, gain in zip(PARTS, gains, strict=True):
+                name = f"{slots} slots, strikes {_count(window)}: {part:.1%} cheated on: gained"
+                made.figures.append(Figure(name=name, value=gain, unit="% of profit"))
+            drawn = Line([100 * part for part in PARTS], [max(_FLOOR, gain) for gain in gains])
+            panels.setdefault(f"{slots} slots, each staked for", {})[f"strikes {_count(window)}"] = drawn
+    made.charts.append(
+        Chart(
+            name="temptation",
+            title=f"What cheating now and then gains (below {_FLOOR:g}: drawn there)",
+            x="% of its requests that a provider cheats on",
+            y="% of an honest one's profit",
+            panels=panels,
+            dots=True,
+            log_x=True,
+        )
+    )
+    return made
+
+
+def _count(window: int | None) -> str:
+    return "count for ever" if window is None else f"count among {window} audits"
+
+
+def of_terms(seeds: range) -> Found:
+    """The least stake at which nobody gains by cheating on a hundredth of its requests or more, by how much
+    is audited and how long strikes count."""
+    made, lines = Found(), dict[str, Line]()
+    for window in WINDOWS:
+        found = [least_slot_prices(Terms(audited=rate, window=window)) for rate in RATES]
+        for rate, least in zip(RATES, found, strict=True):
+            target = Target(text=f"≤ {SLOT_PRICES}", most=SLOT_PRICES) if rate == AUDITED else None
+            name = f"{rate:.2%} audited, strikes {_count(window)}: least stake of each of {SLOTS} slots"
+            made.figures.append(Figure(name=name, value=least, unit="prices", target=target))
+        lines[f"strikes {_count(window)}"] = Line([100 * rate for rate in RATES], found)
+    lines["staked"] = Line([100 * rate for rate in RATES], [float(SLOT_PRICES)] * len(RATES))
+    made.charts.append(
+        Chart(
+            name="terms",
+            title="What has to be at stake so that no plan pays better than an honest one",
+            x="% of requests audited",
+            y="request prices a slot",
+            panels={"": lines},
+            dots=True,
+            log_x=True,
+            log_y=True,
+        )
+    )
+    return made
