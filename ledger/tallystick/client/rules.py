@@ -241,7 +241,13 @@ class Quoted(Drawing):
                 status.speed, load, input_tokens=wanted.input_tokens, output_tokens=output
             )
         own = expected.felt_s(output)
-        return _Weighed(expected, (ratio if ratio < 1.0 else 1.0) * own + taken, ratio * own + taken, cost)
+        if ratio <= 1.0:
+            time_s = ratio * own + taken
+            return _Weighed(expected, time_s, time_s, cost)
+        # Whoever takes longer than it says has more to do than it says; and one more request slows the others
+        # there by about as much as they slow it.
+        hidden = self.toll * (ratio - 1.0) * expected.total_s(output)
+        return _Weighed(expected, own + taken, ratio * own + taken + hidden, cost)
 
 
 @value(kw_only=False)
