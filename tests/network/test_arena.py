@@ -4,6 +4,7 @@ cut."""
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -16,15 +17,17 @@ from hypothesis import strategies as st
 
 from tallystick_node.local.audit import Check
 from tallystick_node.local.bench.page import put_between
+from tallystick_node.local.network import comparing
 from tallystick_node.local.network import links as links_module
 from tallystick_node.local.network.arm import Result
-from tallystick_node.local.network.comparing import Target, Told
+from tallystick_node.local.network.comparing import Setting, Target, Told
 from tallystick_node.local.network.figures import MARKER, as_markdown
 from tallystick_node.local.network.links import Links
 from tallystick_node.local.network.score import FIRST_S, TOKEN_S, Served, curve, score
 from tallystick_node.local.network.traffic import Arrival, Size, arrivals, read_sizes
 from tallystick_node.local.network.users import Home, Users
 from tallystick_node.local.process import free_ports
+from tallystick_node.local.progress import tell
 
 SIZES = read_sizes(longest=4_000)
 ARRIVAL = Arrival(number=0, at_s=0.0, home=0, size=Size(input=100, output=11))
@@ -200,3 +203,47 @@ def test_a_run_is_written_into_its_page_and_says_what_it_missed(tmp_path: Path) 
         assert ("**Does not add up**, ours: Σ receipts" in text) != holds
     with pytest.raises(ValueError, match="no place for other"):
         put_between(page, "other", "x")
+
+
+# ------------------------------------------------------------------------------------- what it says of itself
+
+
+async def test_what_begins_and_ends_is_told_and_each_tenth_of_a_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+
+    async def serves(
+        name: str,
+        fleet: object,
+        load: list[Arrival],
+        *,
+        on_served: Callable[[Served], None],
+        on_ended: Callable[[], None],
+        **_: object,
+    ) -> str:
+        for _one in load:
+            on_served(SERVED)
+        on_ended()
+        return "served"
+
+    @asynccontextmanager
+    async def running(_: object) -> AsyncIterator[None]:
+        lines.append("running")
+        yield
+        lines.append("stopped")
+
+    monkeypatch.setattr(comparing.arms, "run", serves)
+    monkeypatch.setattr(comparing, "running", running)
+    setting = Setting(folder=tmp_path, seconds=60, rate=1, seed=1, tell=lines.append)
+    assert await setting.run("ours", setting.fleet(), [ARRIVAL] * 40) == "served"
+    assert lines[:3] == ["ours: 8 nodes start", "running", "ours: 40 requests come within 60 s"]
+    assert lines[3:13] == [f"ours: {4 * tenth} of 40 requests have ended" for tenth in range(1, 11)]
+    assert lines[13:] == ["ours: the nodes drain and settle", "stopped", "ours: done"]
+
+
+def test_a_line_is_told_at_once_and_says_when(capsys: pytest.CaptureFixture[str]) -> None:
+    tell("(a) ours: done")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r" *\d+\.\d s  \(a\) ours: done\n", err)
