@@ -102,6 +102,8 @@ contract Handler {
     mapping(address provider => uint256) public everStaked;
     mapping(address provider => uint256) public everUnstaked;
     mapping(address provider => uint256) public everSlashed;
+    mapping(address provider => uint256) public everLost;
+    mapping(address provider => uint256) public everWon;
     /// @notice Promises broken, by INV-4, or totals that fell, by INV-2.
     uint256 public broken;
 
@@ -238,6 +240,20 @@ contract Handler {
         vm.prank(ARBITER);
         MARKET.slash(provider, amount, providerOf(recipient));
         everSlashed[provider] += before - stakeOf(provider);
+    }
+
+    /// @dev A verdict of the arbiter's; INV-10 after it.
+    function award(uint256 who, uint256 to, uint96 amount) external watched(false) {
+        (address loser, address winner) = (providerOf(who), providerOf(to));
+        uint256 before = stakeOf(loser);
+        uint256 held = ASSET.balanceOf(ARBITER);
+        vm.prank(ARBITER);
+        (uint96 toWinner, uint96 toArbiter) = MARKET.award(loser, winner, uint96(bound(amount, 0, 2 * MOST)));
+        uint256 taken = uint256(toWinner) + toArbiter;
+        if (taken > before / 4_000 || toArbiter != taken / 8) ++broken;
+        if (ASSET.balanceOf(ARBITER) - held != toArbiter) ++broken;
+        everLost[loser] += taken;
+        everWon[winner] += toWinner;
     }
 
     function stakeOf(address provider) public view returns (uint256) {
@@ -404,6 +420,9 @@ contract Handler {
             } catch {}
         }
         try MARKET.slash(key.provider, amount, address(this)) {
+            ++broken;
+        } catch {}
+        try MARKET.award(key.provider, address(this), amount) {
             ++broken;
         } catch {}
         try MARKET.requestClose(key.provider, key.sessionKey) {

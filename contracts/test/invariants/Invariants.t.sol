@@ -6,7 +6,7 @@ import {vm} from "../Vm.sol";
 import {FraudHandler} from "./FraudHandler.sol";
 import {Handler} from "./Handler.sol";
 
-/// @notice INV-1 to INV-9 of the README beside this.
+/// @notice INV-1 to INV-10 of the README beside this.
 contract Invariants_Test is Fixture {
     Handler private handler;
     FraudHandler private frauds;
@@ -27,7 +27,9 @@ contract Invariants_Test is Fixture {
         inv1_Solvent();
         inv2_SettledWithinCap();
         vm.assertEq(handler.paidForClosedEpochs(), 0, "INV-3: a voucher of a closed epoch was paid");
-        vm.assertEq(handler.broken(), 0, "INV-2 or INV-4: a total fell, a promise was broken, a stranger got through");
+        vm.assertEq(
+            handler.broken(), 0, "INV-2, INV-4 or INV-10: a total fell, a promise was broken, a stranger got through"
+        );
         inv6_SlashedWithinStake();
         inv7_HalfIsBurnt();
         vm.assertEq(frauds.broken(), 0, "INV-7 to INV-9: a report paid too much, twice, or for nothing");
@@ -71,9 +73,10 @@ contract Invariants_Test is Fixture {
         for (uint256 i; i < providers.length; ++i) {
             address p = providers[i];
             vm.assertEq(
-                handler.stakeOf(p) + handler.everUnstaked(p) + handler.everSlashed(p) + frauds.everSlashed(p),
-                handler.everStaked(p),
-                "INV-6: stake + unstaked + slashed != staked"
+                handler.stakeOf(p) + handler.everUnstaked(p) + handler.everSlashed(p) + frauds.everSlashed(p)
+                    + handler.everLost(p),
+                handler.everStaked(p) + handler.everWon(p),
+                "INV-6: stake + unstaked + slashed + lost != staked + won"
             );
         }
     }
