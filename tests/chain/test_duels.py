@@ -9,11 +9,13 @@ import pytest
 from tallystick.chain.duels import Answer, Case, CastVote, Committed, Duels, Revealed, Ruling, Status
 from tallystick.chain.errors import ContractError
 from tallystick.chain.local import MINIMUM_FEE
+from tallystick.chain.verdicts import decided, rulings
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.duel import Panel, Vote, moved
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.signed import Key, sign
+from tallystick.protocol.strength import Decided
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Hash32
 from tallystick.protocol.vote import (
     Ballot,
@@ -156,6 +158,11 @@ def test_judges_that_agree_decide_in_the_second_transaction(world: World) -> Non
     assert gained[world.first.address] == done.first
     assert gained[world.second.address] == done.second
     assert [gained[judge] for judge in panel] == list(done.judges)
+    (ruling,) = rulings(world.duels, world.id)
+    assert (list(ruling.judges), set(ruling.choices)) == (panel, {Choice.FIRST})
+    assert decided(world.duels) == [
+        Decided(first=world.first.address, second=world.second.address, verdict=Vote.FIRST)
+    ]
     world.duels.withdraw(panel[0])
     assert world.duels.balance_of(panel[0]) == 0
     assert world.duels.market.asset_balance(panel[0]) == gained[panel[0]]
@@ -177,6 +184,7 @@ def test_what_not_all_say_is_said_on_chain_and_settled_later(
     world.duels.decide(world.id, world.case, [], salt=SALT)
     assert world.duels.duel(world.id).status is Status.APPEALABLE
     pass_time(period)
+    assert not decided(world.duels)
     ruling = Ruling(
         duel=world.id,
         first=world.first.address,
@@ -186,6 +194,7 @@ def test_what_not_all_say_is_said_on_chain_and_settled_later(
         judges=panel,
         choices=[choice_of(vote) for vote in votes],
     )
+    assert rulings(world.duels, world.id) == [ruling]
     world.duels.settle([ruling])
 
     assert world.duels.duel(world.id).status is Status.ENDED

@@ -34,10 +34,15 @@ _CHOICES: Final = {
     Vote.SILENT: Choice.NONE,
     Vote.DECLINED: Choice.DECLINED,
 }
+_VOTES: Final = {choice: vote for vote, choice in _CHOICES.items()}
 
 
 def choice_of(vote: Vote) -> Choice:
     return _CHOICES[vote]
+
+
+def vote_of_choice(choice: Choice) -> Vote:
+    return _VOTES[choice]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,64 @@
+"""What the duels' events say: rulings, and the verdicts that strengths are computed from.
+
+Each question reads all blocks since the market began, and asks the node for so many at a time.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from tallystick.chain import contracts
+from tallystick.chain.abi import AbiError
+from tallystick.chain.duels import Duels, Ruling
+from tallystick.chain.errors import ChainUnavailable
+from tallystick.protocol.strength import Decided
+from tallystick.protocol.units import Atoms, Hash32, to_hex
+from tallystick.protocol.vote import Choice, vote_of_choice
+
+_BLOCKS: Final = 10_000
+"""At a time: what public nodes answer."""
+
+
+def decided(duels: Duels) -> list[Decided]:
+    """Every duel whose money has moved, oldest first: the one verdict of each that counts."""
+    return [
+        Decided(first=said["first"], second=said["second"], verdict=vote_of_choice(Choice(said["verdict"])))
+        for said in _told(duels, "Ended", None)
+    ]
+
+
+def rulings(duels: Duels, duel: Hash32) -> list[Ruling]:
+    """What the panel of a duel, or of an appeal, said; none while it is not decided."""
+    found = []
+    for said in _told(duels, "Decided", duel):
+        name, first, second, price, known, judges, choices = said["ruling"]
+        ruling = Ruling(
+            duel=name,
+            first=first,
+            second=second,
+            price=Atoms(price),
+            known=Choice(known),
+            judges=list(judges),
+            choices=[Choice(choice) for choice in choices],
+        )
+        found.append(ruling)
+    return found
+
+
+def _told(duels: Duels, name: str, duel: Hash32 | None) -> Iterator[Mapping[str, Any]]:
+    """Raises ChainUnavailable where a log is not what the ABI says."""
+    interface, market = contracts.duels().interface, duels.market
+    (topic,) = (topic for topic, entry in interface.events.items() if entry.name == name)
+    topics = [to_hex(topic), *([] if duel is None else [to_hex(duel)])]
+    start, end = market.deployment.block, market.head().number
+    for block in range(start, end + 1, _BLOCKS):
+        asked = {"address": to_hex(duels.address), "topics": topics}
+        asked |= {"fromBlock": hex(block), "toBlock": hex(min(block + _BLOCKS - 1, end))}
+        for log in market.rpc.call("eth_getLogs", asked):
+            try:
+                said = interface.log(
+                    [bytes.fromhex(word[2:]) for word in log["topics"]], bytes.fromhex(log["data"][2:])
+                )
+            except (AbiError, KeyError, ValueError, TypeError) as error:
+                raise ChainUnavailable(f"The node gave a log that cannot be read ({error!r}).") from error
+            assert said is not None
+            yield said[1]
