@@ -324,13 +324,13 @@ def test_a_bad_record_is_nobody_else_s() -> None:
 
 
 @pytest.mark.parametrize("running", [40, 100, 200])
-def test_a_load_that_is_kept_quiet_counts_as_one_that_is_told(running: int) -> None:
+def test_a_load_that_is_kept_quiet_counts_no_less_than_one_that_is_told(running: int) -> None:
     """Who says that it stands idle, and takes as long as a busy one, slows others there as much."""
     busy, idle = one(1, seen(running=running)), one(2, seen())
     times = [candidate.foreseen(WANTED).felt_s(200) for candidate in (busy, idle)]  # type: ignore[union-attr]  # Both speak.
     liar = one(2, seen(ratio=times[0] / times[1]))
     chances = {candidate.posted: chance for candidate, chance in quoted.chances([busy, liar], WANTED)}
-    assert 0.3 < chances[liar.posted] < 0.7
+    assert 0.01 < chances[liar.posted] < 0.4
 
 
 def test_who_has_no_room_comes_last() -> None:

@@ -245,8 +245,9 @@ class Quoted(Drawing):
             time_s = ratio * own + taken
             return _Weighed(expected, time_s, time_s, cost)
         # Whoever takes longer than it says has more to do than it says; and one more request slows the others
-        # there by about as much as they slow it.
-        hidden = self.toll * (ratio - 1.0) * expected.total_s(output)
+        # there by about as much as they slow it. All of that weighs, not the toll's part: a record is older
+        # than a status, and such a provider is filled over the brim before anybody knows.
+        hidden = (ratio - 1.0) * expected.total_s(output)
         return _Weighed(expected, own + taken, ratio * own + taken + hidden, cost)
 
 
