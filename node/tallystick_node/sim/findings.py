@@ -14,7 +14,7 @@ from tallystick_node.sim.found import Found
 from tallystick_node.sim.plot import Chart, Line
 from tallystick_node.sim.report import Figure, Interval, Target, interval, over_seeds, shown, table
 from tallystick_node.sim.settings import CHURN_AT, SETTINGS, THRESHOLDS_S
-from tallystick_node.sim.studies import Measured
+from tallystick_node.sim.studies import BOUND, Measured
 
 Runs = Mapping[str, Sequence[Measured]]
 """By case; one a seed."""
@@ -86,11 +86,19 @@ def _setting(study: str, runs: Runs, made: Found) -> None:
             )
     if "ours" not in runs:
         return
-    for other, most in (("paper", 0.90), ("strong", 1.03), ("centralised", None), ("single", None)):
+    for other, most in (
+        ("paper", 0.90),
+        ("strong", 1.03),
+        ("centralised", None),
+        ("single", None),
+        (BOUND, None),
+    ):
         if other in runs:
             target = Target(text=f"≤ {most:.2f}", most=most) if held and most is not None else None
             name = f"{study}: ours: mean over that of {other}"
             made.figures.append(_ratio(name, runs["ours"], runs[other], target))
+    if BOUND in runs and "paper" in runs:
+        made.figures.append(_ratio(f"{study}: {BOUND}: mean over that of paper", runs[BOUND], runs["paper"]))
     if "paper" in runs:
         made.figures.append(_lead(study, runs["ours"], runs["paper"], held=held))
 
@@ -166,11 +174,11 @@ def beside_the_paper(studies: Mapping[str, Runs]) -> Table:
         reported = SETTINGS[study].reported
         says = {} if reported is None else reported.by_arm
         row = [study]
-        for arm in ("single", "centralised", "paper", "strong", "ours"):
+        for arm in ("single", "centralised", "paper", "strong", "ours", BOUND):
             found = shown(fmean(run.mean_s() for run in runs[arm])) if arm in runs else ""
             row.append(f"{says[arm]:.1f} │ {found}" if arm in says else found)
         rows.append(row)
-    header = ("mean, s", "single", "centralised", "paper", "strong", "ours")
+    header = ("mean, s", "single", "centralised", "paper", "strong", "ours", BOUND)
     return table("As the paper reports it │ as found here", header, rows)
 
 
@@ -246,6 +254,8 @@ def _by_node(
     panels: dict[str, dict[str, Line]] = {}
     for case, of in runs.items():
         run = of[0]
+        if not run.samples:
+            continue
         ends = [at + latency for at, latency in zip(run.arrived, run.latencies, strict=True)]
         last = max(filter(isfinite, ends), default=0.0)
         places = [place for place, sample in enumerate(run.samples) if sample.at <= last]

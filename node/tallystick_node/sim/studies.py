@@ -16,6 +16,7 @@ from typing import Final
 from tallystick.client.rules import quoted, stake_weighted
 from tallystick.protocol.units import Atoms
 from tallystick_node.network.policies import ByLoad, Paper, Policy
+from tallystick_node.sim.bound import moved_at_will
 from tallystick_node.sim.central import Central, papers, strong
 from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.duelling import Duelling
@@ -106,6 +107,8 @@ ARMS: Final[Mapping[str, Arm]] = {
 }
 """No dispatch at all; the paper's central rule; the least expected latency with perfect instant state; the
 paper's decentralised rule; and the node's own."""
+BOUND: Final = "moved"
+"""See `bound`: no dispatch at all."""
 MARKETS: Final = ("paper", "ours")
 WITHOUT_HOME: Final = ("centralised", "strong", *MARKETS)
 
@@ -131,8 +134,21 @@ def run(
 
 
 def setting(name: str) -> Mapping[str, Run]:
-    """Of S1 to S4, each arm."""
-    return {arm: partial(_setting, SETTINGS[name], arm) for arm in ARMS}
+    """Of S1 to S4, each arm, and what none can do."""
+    arms = {arm: partial(_setting, SETTINGS[name], arm) for arm in ARMS}
+    return {**arms, BOUND: partial(_bound, SETTINGS[name])}
+
+
+def _bound(its: Setting, seed: int) -> Measured:
+    arrivals = list(scheduled(its.schedule, LENGTHS, seed=seed))
+    return Measured(
+        arrived=[arrival.at for arrival in arrivals],
+        latencies=moved_at_will([machine.speed for machine in its.machines], arrivals),
+        homes=[arrival.home for arrival in arrivals],
+        served=[-1] * len(arrivals),
+        probes=0,
+        bounces=0,
+    )
 
 
 def _setting(its: Setting, arm: str, seed: int) -> Measured:
