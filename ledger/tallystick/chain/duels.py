@@ -17,7 +17,7 @@ from tallystick.chain.transaction import Mined
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, Atoms, Hash32, Timestamp
-from tallystick.protocol.vote import Choice
+from tallystick.protocol.vote import Ballot, Choice
 
 
 class Status(IntEnum):
@@ -244,6 +244,11 @@ class Duels:
         answers = (case.first.receipt.message.response_hash, case.second.receipt.message.response_hash)
         rows = [(one.judge, int(one.choice), one.salt) for one in reveals]
         return self._send("reveal", duel, (case.body_hash, *answers), rows)
+
+    def reveal_ballot(self, ballot: Ballot) -> Mined:
+        """A judge's own, of which it knows what it is about without the case."""
+        subject = (ballot.body_hash, ballot.first_response_hash, ballot.second_response_hash)
+        return self._send("reveal", ballot.duel, subject, [(ballot.judge, ballot.choice, ballot.salt)])
 
     def appeal(self, ruling: Ruling, fee: Atoms) -> Mined:
         return self._send("appeal", ruling.values(), fee)

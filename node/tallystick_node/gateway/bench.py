@@ -71,6 +71,9 @@ class Bench(Protocol):
             As they say.
         """
 
+    async def answer_summons(self) -> None:
+        """On chain, where it is summoned to. Raises ChainError."""
+
 
 class Opens(Protocol):
     """Makes a node's judge."""

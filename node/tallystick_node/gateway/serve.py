@@ -22,7 +22,7 @@ from tallystick.protocol.receipt import Finish
 from tallystick.protocol.status import PARAMETERS, Status
 from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, to_hex
 from tallystick_node import listening
-from tallystick_node.config import Config, EngineConfig, LimitsConfig, SettleConfig
+from tallystick_node.config import Config, EngineConfig, LimitsConfig
 from tallystick_node.engine.upstream import EngineGone, Upstream
 from tallystick_node.gateway import tls
 from tallystick_node.gateway.app import make_app
@@ -39,7 +39,6 @@ from tallystick_node.gateway.offers import post_missing
 from tallystick_node.gateway.own_accord import OwnAccord
 from tallystick_node.gateway.promises import Claims
 from tallystick_node.gateway.relay import Relay, RelayPolicy
-from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.gateway.start import (
     Provider,
     StartRefused,
@@ -47,6 +46,7 @@ from tallystick_node.gateway.start import (
     checked,
     open_bench,
     open_engine,
+    settle_policy,
 )
 from tallystick_node.gateway.watch import ChainWatch, forget_answers, repeat
 from tallystick_node.network.gossip import Gossiper, Self
@@ -61,6 +61,7 @@ _OFFER_CHECK_S: Final = 60.0
 _FIRST_POLLS: Final = 3
 """Until the books show what the chain held as the node started."""
 _UPKEEP_S: Final = 1.0
+_SUMMONS_S: Final = 5.0
 _PRUNE_S: Final = 300.0
 _LAST_S: Final = 10.0
 """For earlier transactions to be accounted for before the last settlement."""
@@ -74,17 +75,6 @@ log = structlog.get_logger("tallystick.node")
 class SystemClock:
     def milliseconds(self) -> Milliseconds:
         return Milliseconds(time.time_ns() // 1_000_000)
-
-
-def _settle_policy(config: SettleConfig) -> SettlePolicy:
-    return SettlePolicy(
-        amount=Atoms(config.amount),
-        interval_s=config.interval_s,
-        minimum=Atoms(config.minimum),
-        coin_price=Atoms(config.gas_coin_price),
-        gas_share=config.gas_share,
-        closing_margin_s=config.closing_margin_s,
-    )
 
 
 def _limits(config: LimitsConfig, minimum_stake: Atoms) -> Limits:
@@ -141,7 +131,7 @@ class Node:
         on_demand = provider.market.deployment.chain_id in LOCAL_CHAIN_IDS
         self.watch = ChainWatch(self.gateway, self.grants, provider.follower, mines_on_demand=on_demand)
         self.cashier = Cashier(
-            self.gateway, self.grants, provider.market, _settle_policy(config.settle), self.metrics
+            self.gateway, self.grants, provider.market, settle_policy(config.settle), self.metrics
         )
         self._renewing = asyncio.Lock()
         self.own_accord = OwnAccord(config, provider, self.gateway, upstream, clock, self.metrics)
@@ -153,6 +143,7 @@ class Node:
         )
         self.post = Post()
         self.gossiper = self._gossiper(local=on_demand)
+        self.bench = open_bench(config, judges, provider, store, upstream)
         self.app = make_app(
             self.gateway,
             relay,
@@ -162,7 +153,7 @@ class Node:
             engine_models=config.engine.models,
             network=NetworkRoutes(self.gossiper) if config.network.gossip else None,
             own=self.own_accord.open(self.gossiper.talk.hearsay if config.network.gossip else None),
-            bench=open_bench(config, judges, provider, store, upstream),
+            bench=self.bench,
         )
 
     def _gossiper(self, *, local: bool) -> Gossiper:
@@ -249,6 +240,8 @@ class Node:
         ]
         if self.config.network.gossip:
             beside.append(asyncio.create_task(self.gossiper.run()))
+        if self.bench is not None:
+            beside.append(asyncio.create_task(repeat("judge.summons", _SUMMONS_S, self._answer_summons)))
         stopping = asyncio.create_task(stop.wait())
         ended, _ = await asyncio.wait([serving, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
         point("drain.begun")
@@ -264,6 +257,11 @@ class Node:
         for error in broken:
             log.error("node.broken", error=repr(error))
         return 0 if stopping in ended and not broken else 1
+
+    async def _answer_summons(self) -> None:
+        """Not while an earlier transaction may be on its way."""
+        if self.bench is not None and await self.cashier.is_clear():
+            await self.bench.answer_summons()
 
     async def _upkeep(self) -> None:
         """What the node needs looking after by itself; ends by StoreFailed."""

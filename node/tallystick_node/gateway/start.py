@@ -17,10 +17,19 @@ from tallystick.chain.witnessed import Witnessed
 from tallystick.ports import ChainReader
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.signed import Key
-from tallystick.protocol.units import Address, to_hex
-from tallystick_node.config import Config, ConfigInvalid, KeysConfig, api_key, password, provider_address
+from tallystick.protocol.units import Address, Atoms, to_hex
+from tallystick_node.config import (
+    Config,
+    ConfigInvalid,
+    KeysConfig,
+    SettleConfig,
+    api_key,
+    password,
+    provider_address,
+)
 from tallystick_node.engine.upstream import EngineGone, Upstream
 from tallystick_node.gateway.bench import Bench, Opens
+from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.network.loading import load_policy
 from tallystick_node.network.users import Users
 from tallystick_node.store.records import Store
@@ -190,3 +199,14 @@ def open_bench(
         )
     except NoContract as error:
         raise StartRefused(f"quality.judge: {error}") from error
+
+
+def settle_policy(config: SettleConfig) -> SettlePolicy:
+    return SettlePolicy(
+        amount=Atoms(config.amount),
+        interval_s=config.interval_s,
+        minimum=Atoms(config.minimum),
+        coin_price=Atoms(config.gas_coin_price),
+        gas_share=config.gas_share,
+        closing_margin_s=config.closing_margin_s,
+    )

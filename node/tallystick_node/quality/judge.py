@@ -37,6 +37,7 @@ from tallystick.protocol.units import ZERO_ADDRESS, Address, Hash32, to_hex
 from tallystick.protocol.vote import VoteCommitment, choice_of
 from tallystick.protocol.wire import signed_from_json, signed_to_json
 from tallystick_node.engine.upstream import Upstream
+from tallystick_node.quality.duty import Duty
 from tallystick_node.store.records import BallotCast, Store
 
 _CHAT: Final = "/v1/chat/completions"
@@ -77,6 +78,7 @@ class Judge:
         is_receipt_key: Callable[[Address, Address], bool],
         store: Store,
         upstream: Upstream,
+        duty: Duty | None = None,
         salt: Callable[[], bytes] = lambda: secrets.token_bytes(32),
     ):
         self._provider = provider
@@ -86,6 +88,7 @@ class Judge:
         self._is_receipt_key = is_receipt_key
         self._store = store
         self._upstream = upstream
+        self._duty = duty
         self._salt = salt
 
     async def judge(self, case: Checked, model: str, engine_model: str) -> bytes:
@@ -125,6 +128,18 @@ class Judge:
                 actual=len(others) - len(missing),
             )
         return {"ballot": cast.ballot.to_json()}
+
+    async def answer_summons(self) -> None:
+        """As the gateway's `Bench` says."""
+        loop, store = asyncio.get_running_loop(), self._store
+
+        async def kept(duel: Hash32) -> BallotCast | None:
+            return store.ballot(duel)  # The store belongs to the loop's thread.
+
+        if self._duty is not None:
+            await asyncio.to_thread(
+                self._duty.step, lambda duel: asyncio.run_coroutine_threadsafe(kept(duel), loop).result()
+            )
 
     # --------------------------------------------------------------------------------------------- the chain
 
@@ -215,11 +230,13 @@ def open_judge(
     upstream: Upstream,
 ) -> Judge:
     """By what the chain's node says; raises NoContract where nobody duels on this market."""
+    duels, domain = Duels(market), market.deployment.domain
     return Judge(
         provider=provider,
         key=key,
-        domain=market.deployment.domain,
-        panels=Duels(market),
+        domain=domain,
+        panels=duels,
+        duty=Duty(provider=provider, key=key, domain=domain, duels=duels),
         is_receipt_key=reader.is_receipt_key,
         store=store,
         upstream=upstream,

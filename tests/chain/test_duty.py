@@ -1,0 +1,147 @@
+"""A judge's node on a real chain: summoned, it says what it has to say in time, and moves what it earned."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tallystick.chain.duels import Duels, Status
+from tallystick.protocol.duel import Vote
+from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.units import Address
+from tallystick.protocol.vote import Ballot, choice_of
+from tallystick_node.quality.duty import SEAT_S, Duty
+from tallystick_node.store.records import BallotCast
+from tests.chain.test_duels import BODY_HASH, FEE, SALT, SEATS, World, mine, world
+
+__all__ = ["mine", "world"]  # fixtures
+
+
+class Bench:
+    """The panel's nodes, each with the ballots that it cast."""
+
+    def __init__(self, world: World):
+        self.world = world
+        self.panel = world.panel()
+        self.ballots: dict[Address, BallotCast] = {}
+        self.duties = {judge: self.started(judge) for judge in self.panel}
+        self.terms = world.duels.terms()
+
+    def started(self, judge: Address) -> Duty:
+        party = self.world.judges[judge]
+        return Duty(
+            provider=judge,
+            key=party.key,
+            domain=party.market.deployment.domain,
+            duels=Duels(party.market),
+        )
+
+    def cast(self, judge: Address, vote: Vote) -> None:
+        answers = self.world.case.first.receipt.message, self.world.case.second.receipt.message
+        ballot = Ballot(
+            duel=self.world.id,
+            judge=judge,
+            body_hash=BODY_HASH,
+            first_response_hash=answers[0].response_hash,
+            second_response_hash=answers[1].response_hash,
+            choice=choice_of(vote),
+            salt=keccak(judge),
+        )
+        self.ballots[judge] = BallotCast(ballot=ballot, panel=tuple(self.panel))
+
+    def step(self) -> None:
+        for judge, duty in self.duties.items():
+            held = {self.world.id: self.ballots.get(judge)}
+            duty.step(held.get)
+
+    @property
+    def status(self) -> Status:
+        return self.world.duels.duel(self.world.id).status
+
+
+@pytest.fixture
+def bench(world: World) -> Bench:
+    return Bench(world)
+
+
+def test_who_is_not_summoned_has_nothing_to_do(bench: Bench) -> None:
+    bench.step()
+    assert bench.status is Status.OPEN
+
+
+def test_summoned_judges_commit_reveal_and_settle(bench: Bench, pass_time: Callable[[int], None]) -> None:
+    """A challenger that gathers ballots and then says nothing costs none of them a fee."""
+    world, period, before = bench.world, bench.terms.period_s, bench.world.held()
+    bench.cast(bench.panel[0], Vote.FIRST)
+    bench.cast(bench.panel[1], Vote.FIRST)
+    bench.cast(bench.panel[2], Vote.TIE)
+    world.duels.summon(world.id, world.case, [])
+    for elapsed in (period, period):
+        bench.step()
+        bench.step()  # Once more changes nothing.
+        pass_time(elapsed)
+    world.duels.decide(world.id, world.case, [], salt=SALT)
+    assert bench.status is Status.APPEALABLE
+    bench.step()
+    pass_time(period + SEAT_S * SEATS)
+    bench.step()
+
+    assert bench.status is Status.ENDED
+    gained = {judge: world.held()[judge] - before[judge] for judge in bench.panel}
+    assert gained[bench.panel[0]] >= FEE // SEATS
+    assert gained[bench.panel[2]] == 0
+
+
+def test_who_was_never_shown_the_case_declines_and_loses_nothing(
+    bench: Bench, pass_time: Callable[[int], None]
+) -> None:
+    world, period, before = bench.world, bench.terms.period_s, bench.world.held()
+    bench.cast(bench.panel[0], Vote.FIRST)
+    world.duels.summon(world.id, world.case, [])
+    bench.step()
+    pass_time(period // 2)
+    bench.step()
+    pass_time(period // 2)
+    bench.step()
+    pass_time(period)
+    world.duels.decide(world.id, world.case, [], salt=SALT)
+    bench.step()
+    pass_time(period + SEAT_S * SEATS)
+    bench.step()
+
+    assert bench.status is Status.ENDED
+    after = world.held()
+    assert [after[judge] - before[judge] for judge in bench.panel[1:]] == [0, 0]
+    assert after[bench.panel[0]] > before[bench.panel[0]]
+
+
+def test_a_case_that_is_shown_late_is_voted_on_all_the_same(
+    bench: Bench, pass_time: Callable[[int], None]
+) -> None:
+    world = bench.world
+    world.duels.summon(world.id, world.case, [])
+    bench.step()
+    for judge in bench.panel:
+        bench.cast(judge, Vote.SECOND)
+    bench.step()
+    pass_time(bench.terms.period_s)
+    bench.step()
+    pass_time(bench.terms.period_s)
+    world.duels.decide(world.id, world.case, [], salt=SALT)
+    assert bench.status is Status.ENDED
+
+
+def test_a_node_that_died_goes_on_where_it_was(bench: Bench, pass_time: Callable[[int], None]) -> None:
+    world: Any = bench.world
+    for judge in bench.panel:
+        bench.cast(judge, Vote.FIRST)
+    world.duels.summon(world.id, world.case, [])
+    bench.step()
+    bench.duties = {judge: bench.started(judge) for judge in bench.panel}
+    bench.step()
+    pass_time(bench.terms.period_s)
+    bench.duties = {judge: bench.started(judge) for judge in bench.panel}
+    bench.step()
+    pass_time(bench.terms.period_s)
+    world.duels.decide(world.id, world.case, [], salt=SALT)
+    assert bench.status is Status.ENDED
