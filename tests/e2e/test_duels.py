@@ -1,15 +1,17 @@
 """One duel from a request to its decision: a real chain, real gateways with a real model, and the SDK."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from threading import Event, Thread
 
 import pytest
 
 import tallystick
+from tallystick.chain import contracts
 from tallystick.chain.duels import Duels, Status
 from tallystick.client.pairs import Pair
 from tallystick.protocol.case import checked
-from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms
+from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, to_hex
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket, Make
 
@@ -50,18 +52,9 @@ def mining(market: LocalMarket) -> Iterator[None]:
 
 
 def test_a_request_becomes_a_duel_and_is_decided(market: LocalMarket, mining: None) -> None:
-    wanted = tallystick.Duel(share=1, budget=1_000_000, fee=FEE)
-    with tallystick.Client(
-        market.payer,
-        rpc=market.chain.url,
-        deployment=market.deployment,
-        home=market.home,
-        budget=tallystick.Budget(total=2_000_000, per_request=50_000),
-        transactions=True,
-        duel=wanted,
-    ) as client:
+    with duelling(market) as client:
         answer = client.chat("tiny-good", QUESTION, max_tokens=24, temperature=1, seed=7)
-        (pair,) = decided(client)
+        (pair,) = tried(client, "over")
         receipts = client.receipts()
 
     duels = Duels(market.market_of(market.payer))
@@ -74,11 +67,72 @@ def test_a_request_becomes_a_duel_and_is_decided(market: LocalMarket, mining: No
     assert pair.cost == sum(held.receipt.message.cost for held in receipts[1:]) + FEE
 
 
-def decided(client: tallystick.Client) -> list[Pair]:
+def test_where_a_judge_is_away_the_others_vote_on_chain(market: LocalMarket, mining: None) -> None:
+    """And the challenger, who died meanwhile, goes on where it was."""
+    market.stop_gateways(except_for=market.providers[:2])
+    with duelling(market) as client:
+        before = len(client._session.purse.pairs.held("over"))
+        client.chat("tiny-good", QUESTION, max_tokens=24, temperature=1, seed=8)
+        (pair,) = tried(client, "opened")
+    duels = Duels(market.market_of(market.payer))
+    period = duels.terms().period_s
+    assert duels.duel(pair.duel).status is Status.COMMITTING
+    for provider in market.providers[2:]:
+        market.start_gateway(provider)
+    pass_time(market, period // 2)
+    until(lambda: len(committed(market, pair)) == len(panel(duels, pair)))
+    pass_time(market, period)
+    pass_time(market, period)
+    assert duels.duel(pair.duel).status is Status.COUNTING
+    with duelling(market) as client:
+        assert len(tried(client, "over")) == before + 1
+    assert duels.duel(pair.duel).status in (Status.ENDED, Status.APPEALABLE)
+
+
+def duelling(market: LocalMarket) -> tallystick.Client:
+    return tallystick.Client(
+        market.payer,
+        rpc=market.chain.url,
+        deployment=market.deployment,
+        home=market.home,
+        budget=tallystick.Budget(total=2_000_000, per_request=50_000),
+        transactions=True,
+        duel=tallystick.Duel(share=1, budget=1_000_000, fee=FEE),
+    )
+
+
+def committed(market: LocalMarket, pair: Pair) -> list[object]:
+    """Judges who said something on chain."""
+    contract = contracts.duels().interface
+    (topic,) = (topic for topic, entry in contract.events.items() if entry.name == "Committed")
+    asked = {
+        "address": to_hex(market.deployment.duels or ZERO_ADDRESS),
+        "fromBlock": "0x0",
+        "topics": [to_hex(topic), to_hex(pair.duel)],
+    }
+    found = market.chain.rpc.call("eth_getLogs", asked)
+    assert isinstance(found, list)
+    return found
+
+
+def pass_time(market: LocalMarket, seconds: int) -> None:
+    market.chain.rpc.call("evm_increaseTime", seconds)
+    market.chain.rpc.call("evm_mine")
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def tried(client: tallystick.Client, state: str) -> list[Pair]:
+    """Once nothing is left to do."""
     session = client._session
     assert session.duelling is not None
     assert session.duelling.wait(90)
-    return session.purse.pairs.held("over")
+    return session.purse.pairs.held(state)
 
 
 def panel(duels: Duels, pair: Pair) -> set[Address]:

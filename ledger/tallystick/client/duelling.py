@@ -77,6 +77,8 @@ class Duelling:
         self._payer = payer
         if self._trials is not None:
             self._trials.attend(payer)
+            for pair in payer.purse.pairs.held("opened", "held"):
+                self._trying.take(pair)
 
     def draws(self, said: bool | None) -> bool:
         """Whether a request is to be answered twice."""
@@ -109,7 +111,12 @@ class Duelling:
     def _try(self, pair: Pair) -> None:
         with self._quietly(self._trying):
             assert self._trials is not None
+            if pair.state == "opened":
+                self._trials.go_on(pair)
+                return
             self._trials.run(pair)
+            for other in self._payer.purse.pairs.held("opened"):
+                self._trials.go_on(other)
 
     @contextmanager
     def _quietly(self, worker: Worker[Any]) -> Iterator[None]:

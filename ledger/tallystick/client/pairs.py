@@ -16,6 +16,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.engine import Connection
 
 from tallystick.client.books import Books
+from tallystick.client.errors import PurseError
 from tallystick.client.sealing import Seal
 from tallystick.client.tables import pairs
 from tallystick.protocol.case import Case
@@ -88,8 +89,19 @@ class Pairs:
         self._change(number, state="void", cost=cost)
 
     def open(self, pair: Pair, most: Atoms, budget: Atoms | int) -> None:
-        """Its duel is about to be opened, and may cost `most` atoms more; raises TotalBudgetExceeded."""
+        """Its duel is about to be opened, and may cost `most` atoms more.
+
+        Raises
+        ------
+        TotalBudgetExceeded :
+            There is no room for that.
+        PurseError :
+            Another process has opened it.
+        """
         with self._books.begin() as database:
+            state = database.execute(select(pairs.c.state).where(pairs.c.id == pair.number)).scalar_one()
+            if state != "held":
+                raise PurseError("Another process has opened this duel.", required="held", actual=state)
             left = budget - _cost(database)
             if most > left:
                 raise TotalBudgetExceeded(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from tallystick.chain.duels import EMPTY_SEAT, Answer, CastVote, Committed, Duels
+from tallystick.chain.duels import EMPTY_SEAT, Answer, CastVote, Committed, Duels, Status
 from tallystick.chain.duels import Case as Shown
 from tallystick.client.drivers import run_blocking
 from tallystick.client.duel import Duel
@@ -48,12 +48,14 @@ class Trials:
         self._payer, self._judges = payer, Judges(payer)
 
     def run(self, pair: Pair) -> None:
-        """From a pair that is held to the decision, if its judges vote in time.
+        """As far as the duel can go now: to its decision, if its judges vote in time.
 
         Raises
         ------
         TotalBudgetExceeded :
             There is no room for judges in the duels' budget. The pair stays as it is.
+        PurseError :
+            Another process has it.
         ChainError :
             The chain refused, or is away.
         """
@@ -61,22 +63,49 @@ class Trials:
         fee = Atoms(max(self._wanted.fee, seats * self._duels.terms().minimum_fee))
         most = run_blocking(self._pools, self._judges.worst(pair.case, seats))
         pairs.open(pair, Atoms(fee + most), self._wanted.budget)
+        self._open(pair, seats, fee)
+        judged = self._judged(pair, most)
+        if judged is not None:
+            pairs.end(pair, Atoms(pair.cost + fee + judged))
+
+    def go_on(self, pair: Pair) -> None:
+        """With one that was opened before; errors as of `run`. What it has cost stays what it may."""
+        match self._duels.duel(pair.duel).status:
+            case Status.NONE:  # Its transaction was never mined.
+                seats, terms = self._wanted.judges, self._duels.terms()
+                self._open(pair, seats, Atoms(max(self._wanted.fee, seats * terms.minimum_fee)))
+                return
+            case Status.OPEN:
+                most = run_blocking(self._pools, self._judges.worst(pair.case, self._wanted.judges))
+                if self._judged(pair, most) is None:
+                    return
+            case Status.COMMITTING | Status.REVEALING:
+                return
+            case Status.COUNTING:
+                self._duels.decide(pair.duel, shown_of(pair), [], known=pair.known, salt=pair.salt)
+        self._payer.purse.pairs.end(pair, pair.cost)
+
+    def _open(self, pair: Pair, seats: int, fee: Atoms) -> None:
         self._duels.approve(fee)
         first, second = (one.receipt.message.struct_hash() for one in (pair.case.first, pair.case.second))
         self._duels.open(duel_commitment(first, second, pair.case.hidden), seats=seats, fee=fee)
+
+    def _judged(self, pair: Pair, most: Atoms) -> Atoms | None:
+        """Once it is decided: what the judgements cost. None: its judges are not known in time, or not all
+        have voted, and are summoned."""
         panel = self._panel(pair)
         if not panel:
-            return
+            return None
         said = run_blocking(self._pools, self._judges.hear(pair.case, panel, most), over=self._over)
         shown, votes = shown_of(pair), said.all_of(panel)
         if votes is None:
             self._duels.summon(pair.duel, shown, _committed(said))
             _LOG.info("duel.summoned duel=%s", to_hex(pair.duel))
-            return
+            return None
         cast = [EMPTY_SEAT if vote is None else _cast(vote) for vote in votes]
         self._duels.decide(pair.duel, shown, cast, known=pair.known, salt=pair.salt)
-        pairs.end(pair, Atoms(pair.cost + fee + said.cost))
         _LOG.info("duel.decided duel=%s", to_hex(pair.duel))
+        return said.cost
 
     def _panel(self, pair: Pair) -> Sequence[Address]:
         """Once it is drawn; empty: it was not in time."""
