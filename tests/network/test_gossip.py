@@ -298,6 +298,17 @@ async def test_what_keys_of_before_signed_is_passed_over_seven_times(
     assert wires.node(2).talk.hearsay.sequence(THREE.address) == -1
 
 
+async def test_what_five_peers_told_is_not_told_on(wires: Wires) -> None:
+    wires.keys += [key_of(number) for number in range(4, 21)]
+    await wires.node(1).look_up()
+    news, node = said_by(key_of(20), sequence=3), wires.node(1)
+    node.talk.take(news, wires.now)
+    for number in range(2, 7):
+        assert news in node.talk.message(key_of(19).address, wires.now)
+        await node.answer(*message(key_of(number), ONE, 1, [news]))
+    assert news not in node.talk.message(key_of(19).address, wires.now)
+
+
 async def test_what_a_peer_knew_it_is_told_five_times(wires: Wires) -> None:
     """In a network in which it would be told seven times."""
     wires.keys += [key_of(number) for number in range(4, 21)]
