@@ -298,6 +298,28 @@ async def test_what_keys_of_before_signed_is_passed_over_seven_times(
     assert wires.node(2).talk.hearsay.sequence(THREE.address) == -1
 
 
+async def test_who_has_not_answered_yet_is_not_called_again(
+    wires: Wires, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    async def silent(endpoint: str, envelope: str, body: bytes) -> tuple[str, bytes]:
+        called.append(endpoint)
+        return await asyncio.Future()
+
+    monkeypatch.setattr(wires, "gossip", silent)
+    node = wires.node(1)
+    for _ in range(3):
+        tasks = node.round()
+        await asyncio.sleep(0)
+        wires.now += 1_000
+    assert len(called) == len(set(called)) == len(tasks) == 2
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert len(node.round()) == 2  # They may be called again.
+
+
 async def test_what_five_peers_told_is_not_told_on(wires: Wires) -> None:
     wires.keys += [key_of(number) for number in range(4, 21)]
     await wires.node(1).look_up()

@@ -6,7 +6,7 @@ from itertools import cycle
 
 import pytest
 
-from tallystick.protocol.gossip import BODY_LIMIT, size_of
+from tallystick.protocol.gossip import BODY_LIMIT, size_of, write_body
 from tallystick.protocol.hearsay import QUIET, Said, said_suspicion
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.status import Status, Suspicion
@@ -250,6 +250,14 @@ def test_what_must_be_told_never_makes_a_body_too_large() -> None:
     behind = [said_by(key_of(number)).key for number in range(2, 150)]
     found = told(talk, key_of(150), behind=behind)
     assert sum(map(size_of, found)) <= BODY_LIMIT - 64
+
+
+def test_ratings_with_their_receipts_fit_a_body_too() -> None:
+    talk = among(60)
+    for number in range(2, 52):
+        talk.take(said_rating(key_of(100), key_of(number)), 10_000)
+    body = write_body(b"", told(talk, key_of(60), 10_000))
+    assert BODY_LIMIT - 800 < len(body) <= BODY_LIMIT
 
 
 @pytest.mark.parametrize("kind", ["status", "suspicion"])

@@ -295,7 +295,7 @@ class Gossiper:
         heard, checked = Reading(), 0
         try:
             answered, frames = read_body(body)
-            for place, said in enumerate(told[: 8 * len(answered)]):
+            for place, said in enumerate(told):
                 if is_set(answered, place):
                     self.talk.was_known(said.key)
             for frame in frames:
