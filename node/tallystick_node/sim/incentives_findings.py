@@ -27,6 +27,7 @@ from tallystick_node.sim.plot import Chart, Line, draw, prepare
 from tallystick_node.sim.report import (
     Figure,
     Target,
+    interval,
     over_seeds,
     seeds_json,
     shown,
@@ -78,7 +79,7 @@ def of_honesty(seeds: range) -> Found:
 
 
 def of_splitting(seeds: range) -> Found:
-    made, line, counts = Found(), dict[str, Line](), (2, 20)
+    made, line, counts = Found(), dict[str, Line](), (2, 5, 20)
     for others, gpu, what in ((3, "A100", "one of four alike"), (11, "L40S", "one of twelve, the fastest")):
         found = [gained(counts, others=others, gpu=gpu, draws=_DRAWS, seed=seed) for seed in seeds]
         for place, count in enumerate(counts):
@@ -86,16 +87,19 @@ def of_splitting(seeds: range) -> Found:
             name = f"split into {count}, {what}: gained"
             percent = [100 * (each[place] - 1) for each in found]
             made.figures.append(over_seeds(name, percent, "%", target))
-        means = [fmean(100 * (each[place] - 1) for each in found) for place in range(len(counts))]
-        line[what] = Line(counts, means)
+        over = [interval([100 * (each[place] - 1) for each in found]) for place in range(len(counts))]
+        line[what] = Line(
+            counts, [its.mean for its in over], [its.low for its in over], [its.high for its in over]
+        )
     made.charts.append(
         Chart(
             name="splitting",
-            title="Requests gained by splitting one stake",
+            title="Requests gained by splitting one stake, and what chance makes of it in 95 of 100 runs",
             x="identities",
-            y="%",
+            y="% (to be within 1)",
             panels={"": line},
             dots=True,
+            log_x=True,
         )
     )
     return made
