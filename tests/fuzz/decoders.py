@@ -36,6 +36,8 @@ from tallystick.client.events import Lines
 from tallystick.client.flow import Exchange, read_all
 from tallystick.client.refusals import read_refusal
 from tallystick.protocol.audit import checked
+from tallystick.protocol.case import Case
+from tallystick.protocol.case import checked as judged
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.documents import (
     ChannelDocument,
@@ -44,12 +46,13 @@ from tallystick.protocol.documents import (
     documents_from_json,
 )
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.errors import FormatError, MalformedMessage
+from tallystick.protocol.errors import DuelError, FormatError, MalformedMessage, SignatureError
 from tallystick.protocol.expect import Inquiry, read_expect
 from tallystick.protocol.facts import Facts, Posted, Settlement, facts_from_json, facts_to_json
 from tallystick.protocol.gossip import Gossip, read_body, write_body
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.hearsay import said_suspicion
+from tallystick.protocol.judging import letter_of
 from tallystick.protocol.length import InputLength
 from tallystick.protocol.message import read_value
 from tallystick.protocol.offer import Offer
@@ -86,6 +89,8 @@ from tallystick_node.gateway.ask import Ask
 from tallystick_node.local.bench.gossip_sim import status_said
 from tallystick_node.network.origin import read_wishes
 from tallystick_node.network.own import Asked
+from tests.quality.making import DOMAIN as DUEL_DOMAIN
+from tests.quality.making import case
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +351,12 @@ def _quietly(step: Callable[[], object], kind: type[Exception]) -> None:
 LOG = orjson.dumps(
     {
         "topics": [
-            "0x" + topic.hex() for topic in (next(iter(contracts.market().interface.events)), ZERO_HASH)
+            *(
+                "0x" + topic.hex()
+                for topic, entry in contracts.market().interface.events.items()
+                if entry.name == "Deposited"
+            ),
+            "0x" + ZERO_HASH.hex(),
         ],
         "data": "0x" + "00" * 64,
         "blockNumber": "0x1",
@@ -592,6 +602,21 @@ DECODERS = {
         (MalformedMessage,),
         (orjson.dumps(facts_to_json(FACTS)),),
         ("protocol.facts.facts_from_json",),
+    ),
+    "case": Decoder(
+        of_json(lambda data: judged(Case.from_json(data), DUEL_DOMAIN)),
+        (FormatError, SignatureError, DuelError),
+        (orjson.dumps(case().to_json()),),
+        ("protocol.case.from_json", "protocol.case.read_body"),
+    ),
+    "verdict of an engine": Decoder(
+        of_json(lambda data: letter_of(data) if isinstance(data, dict) else None),
+        (),
+        (
+            b'{"choices":[{"message":{"content":"?"},"logprobs":'
+            b'{"content":[{"top_logprobs":[{"token":"A","logprob":-1}]}]}}]}',
+        ),
+        (),
     ),
     "proof of fraud": Decoder(
         of_file(read_proof), (MalformedMessage,), (as_json(RECEIPT),), ("wallet.proving.read_proof",)
