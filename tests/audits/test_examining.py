@@ -106,6 +106,11 @@ def test_more_tokens_billed_than_came_are_struck() -> None:
     assert opinion(examined(sample(IDS, output_tokens=5))).strongest is Check.COUNTS
 
 
+def test_more_input_billed_than_the_prompt_has_is_an_alarm() -> None:
+    assert opinion(examined(sample(IDS, input_tokens=len(PROMPT) + 1))).verdict is Verdict.ALARM
+    assert opinion(examined(sample(IDS, input_tokens=0))).verdict is Verdict.CLEAR
+
+
 def test_a_sampled_answer_is_asked_for_again() -> None:
     same = examined(sample(IDS, asked=SAMPLED), behind=(3, 3, 3, 3))
     other = examined(sample(IDS, asked=SAMPLED), again=[10, 77, 78, 79])

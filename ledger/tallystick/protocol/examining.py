@@ -60,6 +60,9 @@ class Opinion:
     tokens: Tokens = Tokens(0)
     miscounted: str | None = None
     """Why an answer's count or end is not what its receipt says; None: all are."""
+    padded: bool = False
+    """More input was billed than the prompt has for the auditor's engine. No strike: a template may read the
+    date."""
     scores: tuple[tuple[float, ...], ...] = ()
     """By sampled answer, the model's log-probabilities of its tokens."""
 
@@ -70,12 +73,14 @@ class Opinion:
             if (scale := self.scales.checks.get(check)) is not None:
                 evidence[check] = evidence.get(check, Evidence()).after(scale, distances)
         sampled = () if sample.is_greedy else (tuple(token.logprob for token in examined.forced),)
+        prompt_tokens = len(examined.replayed.prompt_ids)
         return Opinion(
             scales=self.scales,
             evidence=evidence,
             tokens=Tokens(self.tokens + len(sample.ids)),
             miscounted=self.miscounted
-            or sample.miscounted(prompt_tokens=len(examined.replayed.prompt_ids), ends=self.scales.ends),
+            or sample.miscounted(prompt_tokens=prompt_tokens, ends=self.scales.ends),
+            padded=self.padded or sample.receipt.message.input_tokens > prompt_tokens,
             scores=self.scores + sampled,
         )
 
@@ -103,7 +108,8 @@ class Opinion:
             if ALARM_PART * highest >= strike:
                 return Verdict.ALARM
         likelihood = self.scales.likelihood
-        return Verdict.ALARM if abs(likelihood.deviations(self.scores)) > likelihood.alarm else Verdict.CLEAR
+        odd = abs(likelihood.deviations(self.scores)) > likelihood.alarm
+        return Verdict.ALARM if odd or self.padded else Verdict.CLEAR
 
 
 def finding(
