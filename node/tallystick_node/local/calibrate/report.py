@@ -16,7 +16,11 @@ from tallystick_node.quality.weighing import CUT, FALSE_STRIKES, scale, scale_to
 Json = dict[str, Any]
 HONEST: Final = "honest"
 CHECKS: Final = (Check.RANK, Check.REPLAY, Check.LOGPROB)
-SHUFFLES: Final = 200
+SHUFFLES: Final = 20
+"""Orders in which honest answers are judged, besides their own."""
+TRIALS: Final = 200
+LONGEST: Final = 2_000
+"""Answers of a cheat's, drawn with repetition, after which it is not caught."""
 ALARM: Final = 5.0
 """Standard deviations: of answers that are alike, one in millions is as far off."""
 
@@ -50,9 +54,7 @@ def calibrated(
         "precision": precision,
         "falseStrikesAnAnswer": FALSE_STRIKES,
         "honest": _size(honest),
-        "honestStruck": sum(
-            struck is not None for made, half in crossed for struck in _runs(made, half, shuffles=20)
-        ),
+        "honestStruck": sum(struck is not None for made, half in crossed for struck in _orders(made, half)),
         "honestHighestOfStrike": {
             check.name.lower(): max(
                 round(_highest(made[check], _of(check, half)) / made[check].strike, 3)
@@ -135,7 +137,8 @@ def _caught(scales: Mapping[Check, Scale], found: Sequence[Json]) -> Json:
 
 
 def _spread(scales: Mapping[Check, Scale], found: Sequence[Json]) -> Json:
-    runs = list(_runs(scales, found, shuffles=SHUFFLES))
+    draw = random.Random(11)
+    runs = [_struck(scales, draw.choices(found, k=LONGEST)) for _ in range(TRIALS)]
     tokens = sorted(run[0] for run in runs if run is not None)
     answers = sorted(run[1] for run in runs if run is not None)
     if len(tokens) < 0.99 * len(runs):
@@ -148,13 +151,10 @@ def _spread(scales: Mapping[Check, Scale], found: Sequence[Json]) -> Json:
     }
 
 
-def _runs(
-    scales: Mapping[Check, Scale], found: Sequence[Json], *, shuffles: int
-) -> Iterator[tuple[int, int] | None]:
-    """Tokens and answers until the strike, in order and in so many other orders."""
-    draw = random.Random(11)
-    order = list(found)
-    for _ in range(shuffles):
+def _orders(scales: Mapping[Check, Scale], found: Sequence[Json]) -> Iterator[tuple[int, int] | None]:
+    """Tokens and answers until the strike, in their order and in others."""
+    draw, order = random.Random(11), list(found)
+    for _ in range(1 + SHUFFLES):
         yield _struck(scales, order)
         draw.shuffle(order)
 
