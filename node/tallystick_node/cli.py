@@ -71,6 +71,33 @@ def restored(config: ConfigPath) -> None:
 
 
 @app.command()
+def audit(
+    config: ConfigPath,
+    samples: Annotated[
+        Path, typer.Argument(metavar="SAMPLES", help="JSON: a list of samples of one channel, in sequence.")
+    ],
+    scales: Annotated[Path, typer.Option(help="What `scripts/calibrate` made for the model.")],
+    sampler: Annotated[
+        str, typer.Option(help="Of this node's engine; seeds are replayed where the scales name the same.")
+    ] = "",
+) -> None:
+    """Hold another provider's answers against the promised model, by this node's engine, and print a signed
+    finding."""
+    import json
+
+    from tallystick_node.auditing import AuditRefused
+    from tallystick_node.auditing import audit as run
+    from tallystick_node.config import Config, ConfigInvalid
+    from tallystick_node.gateway.start import StartRefused
+
+    try:
+        found = run(Config.load(config), samples=samples, scales=scales, sampler=sampler)
+    except (AuditRefused, StartRefused, ConfigInvalid) as error:
+        _refuse(error)
+    typer.echo(json.dumps(found, indent=1))
+
+
+@app.command()
 def explorer(
     rpc: Annotated[str, typer.Option(help="URL of an Ethereum node.")],
     deployment: Annotated[

@@ -15,11 +15,20 @@ from pathlib import Path
 
 import pytest
 
+from tallystick.protocol.finding import Verdict
+from tallystick.protocol.signed import Key
 from tallystick.tokenizer import Vocabulary
+from tallystick_node.engine.upstream import Upstream
+from tallystick_node.local.calibrate.copies import quantised
+from tallystick_node.quality.asking import own_engine
+from tallystick_node.quality.auditor import Auditor
+from tests.audits.serving import SHIPPED, Now, answers, engine_of
+from tests.audits.showing import DOMAIN, PROVIDER
 from tests.engine.conftest import Json, Served
 from tests.engine.recounting import as_sent, requests, require_honest
 
 ROOT = Path(__file__).parent.parent.parent
+GOOD = ROOT / "tests" / "models" / "good"
 SLOWEST_START = 240
 """Seconds. The first start after an install compiles; later ones take a tenth of this."""
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -45,10 +54,9 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("vllm") / "log"
-    model = str(ROOT / "tests" / "models" / "good")
     with log.open("w") as output:
         process = subprocess.Popen(
-            [ROOT / "scripts" / "vllm", model, "good", str(port), "--dtype", "float32"],
+            [ROOT / "scripts" / "vllm", GOOD, "good", str(port), "--dtype", "float32"],
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -196,3 +204,29 @@ async def test_a_payer_with_the_tokenizer_counts_what_vllm_counts(
     async with asyncio.TaskGroup() as group:
         for path, fields in requests("good"):
             group.create_task(judge(path, fields))
+
+
+async def test_vllm_audits_an_honest_provider_and_a_rounded_copy(vllm: str, tmp_path: Path) -> None:
+    """The auditor's engine is vLLM; the providers' is ours, which is another implementation of the same
+    model."""
+    upstream, key = Upstream(vllm), Key.generate()
+    auditor = Auditor(
+        key=key,
+        address=key.address,
+        domain=DOMAIN,
+        ask=own_engine(upstream),
+        engine_model="good",
+        scales=SHIPPED,
+        sampler=SHIPPED.sampler,
+        clock=Now(),
+    )
+    try:
+        for bits, verdict in ((None, Verdict.CLEAR), (8, Verdict.STRIKE), (4, Verdict.STRIKE)):
+            copy = GOOD if bits is None else quantised(GOOD, tmp_path / str(bits), bits=bits)
+            async with engine_of(copy) as provider:
+                said = await answers(provider, logprobs=True)
+            opinion, finding = await auditor.audit(said, PROVIDER.address)
+            assert opinion.verdict is verdict, opinion.evidence
+            assert finding.message.verdict == verdict
+    finally:
+        await upstream.close()

@@ -1,0 +1,55 @@
+"""Whom an auditor asks: its own engine, or providers of the same model, as anybody's paid requests."""
+
+from typing import Protocol
+
+import orjson
+
+from tallystick.protocol.units import Address, to_hex
+from tallystick_node.engine.upstream import EngineGone, Upstream
+from tallystick_node.quality.auditor import Ask
+
+
+class Response(Protocol):
+    """As httpx2 has it."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def content(self) -> bytes: ...
+
+
+class PayingClient(Protocol):
+    """An `httpx2.AsyncClient` over `tallystick.transport`."""
+
+    async def post(self, url: str, *, content: bytes) -> Response: ...
+
+
+def own_engine(upstream: Upstream) -> Ask:
+    """Raises EngineGone."""
+
+    async def ask(path: str, body: bytes) -> bytes:
+        reply = await upstream.post(path, body)
+        try:
+            content = await reply.read()
+        finally:
+            reply.release()
+        if reply.status != 200:
+            raise EngineGone(f"The engine answers an auditor with {reply.status}.")
+        return content
+
+    return ask
+
+
+def paid(client: PayingClient, base_url: str, *, audited: Address) -> Ask:
+    """Other providers than the audited one, chosen and paid as for any request. Raises EngineGone where none
+    serves."""
+
+    async def ask(path: str, body: bytes) -> bytes:
+        fields = orjson.loads(body) | {"provider": {"ignore": [to_hex(audited)]}}
+        reply = await client.post(base_url + path.removeprefix("/v1"), content=orjson.dumps(fields))
+        if reply.status_code != 200:
+            raise EngineGone(f"No other provider answers an auditor: {reply.status_code}.")
+        return reply.content
+
+    return ask

@@ -1,0 +1,113 @@
+"""A payer buys of two real providers, one of which serves a rounded copy, and has the other audit it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tallystick
+from tallystick.client.client import Client
+from tallystick.client.session import open_session
+from tallystick.protocol.finding import Finding, Verdict
+from tallystick.protocol.sample import Sample, sample_to_json
+from tallystick.protocol.signed import Key, verify
+from tallystick.protocol.units import Atoms, to_hex
+from tallystick.protocol.wire import signed_from_json
+from tallystick_node.local.calibrate.copies import quantised
+from tallystick_node.local.engines import MODEL, EngineKind
+from tallystick_node.local.market import LocalMarket, LocalProvider, Make
+from tests.audits.serving import QUESTIONS
+
+pytestmark = pytest.mark.e2e
+
+SCALES = MODEL.parent / "good.scales.json"
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
+    folder = tmp_path_factory.mktemp("market")
+    copy = quantised(MODEL, folder / "copy", bits=4, group=32)
+    makes = (
+        Make(name="honest", input_price=1_000_000, output_price=2_000_000),
+        Make(
+            name="rounds",
+            input_price=1_000_000,
+            output_price=2_000_000,
+            engine_options=("--model", str(copy)),
+        ),
+    )
+    with LocalMarket(folder=folder / "market", engine=EngineKind.EMBEDDED, makes=makes) as made:
+        yield made
+
+
+def bought(market: LocalMarket, provider: LocalProvider, home: Path) -> list[Sample]:
+    payer, atoms = Key.generate(), Atoms(5_000_000)
+    market.fund(payer, atoms).deposit(atoms, payer.address)
+    session = open_session(
+        payer,
+        rpc=market.chain.url,
+        deployment=market.deployment,
+        budget=tallystick.Budget(total=atoms, per_request=500_000),
+        home=home,
+    )
+    samples = []
+    with Client.of(session) as client:
+        for question in QUESTIONS:
+            only = {"only": [to_hex(provider.address)]}
+            answer = client.chat(
+                "tiny-good", question, max_tokens=48, temperature=0, logprobs=True, provider=only
+            )
+            assert answer.outcome.sample is not None
+            samples.append(answer.outcome.sample)
+    session.close()
+    return samples
+
+
+def audited(
+    market: LocalMarket, auditor: LocalProvider, samples: list[Sample], folder: Path
+) -> dict[str, Any]:
+    file = folder / "samples.json"
+    file.write_text(json.dumps([sample_to_json(sample) for sample in samples]))
+    config = auditor.config
+    command = [sys.executable, "-m", "tallystick_node.cli", "audit", config, file, "--scales", SCALES]
+    environment = {"TALLYSTICK_PASSWORD": market.password}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_rounded_copy_is_struck_by_an_auditor_on_the_same_market(
+    market: LocalMarket, tmp_path: Path
+) -> None:
+    honest, rounds = market.providers
+    samples = bought(market, rounds, tmp_path)
+    found = audited(market, honest, samples, tmp_path)
+    finding = verify(
+        signed_from_json(Finding, found), market.deployment.domain, signer=honest.receipt_key
+    ).message
+
+    assert (finding.auditor, finding.provider) == (honest.address, rounds.address)
+    assert finding.receipt_hash == samples[-1].receipt.message.struct_hash()
+    assert (finding.verdict, finding.receipt_count) == (Verdict.STRIKE, len(QUESTIONS))
+    assert found["said"]["verdict"] == "strike"
+
+
+def test_an_honest_provider_is_clear_and_nobody_audits_itself(market: LocalMarket, tmp_path: Path) -> None:
+    honest, rounds = market.providers
+    samples = bought(market, honest, tmp_path)
+    config, file = honest.config, tmp_path / "samples.json"
+    file.write_text(json.dumps([sample_to_json(sample) for sample in samples]))
+    command = [sys.executable, "-m", "tallystick_node.cli", "audit", config, file, "--scales", SCALES]
+    environment = {"TALLYSTICK_PASSWORD": market.password}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "Nobody audits its own answers." in done.stderr
+
+    # Its own word against it: what serves a rounded copy finds the model itself to be the cheat.
+    found = audited(market, rounds, samples, tmp_path)
+    assert found["said"]["verdict"] == "strike"
