@@ -2,8 +2,10 @@
 pragma solidity ^0.8.37;
 
 import {ChannelId, IMarket} from "../../src/interfaces/IMarket.sol";
+import {DuelId, IDuels} from "../../src/interfaces/IDuels.sol";
 import {Hash} from "../../src/libraries/Hash.sol";
 import {Signature} from "../../src/libraries/Signature.sol";
+import {Votes} from "../../src/libraries/Votes.sol";
 import {Lens} from "../../src/periphery/Lens.sol";
 import {vm} from "../Vm.sol";
 
@@ -136,6 +138,43 @@ contract Vectors_Test {
         return lens.hashVoucher(id, amount, acknowledgement(within(m, "acknowledgement")));
     }
 
+    /// @dev What the contract takes for no choice has a hash all the same.
+    function hashNoChoice(Node memory m) private pure returns (bytes32) {
+        return keccak256(
+            abi.encode(
+                Votes.BALLOT_TYPE,
+                word(m, "duel"),
+                account(m, "judge"),
+                word(m, "bodyHash"),
+                word(m, "firstResponseHash"),
+                word(m, "secondResponseHash"),
+                number(m, "choice"),
+                word(m, "salt")
+            )
+        );
+    }
+
+    function hashVote(string memory kind, Node memory m) private pure returns (bytes32) {
+        DuelId id = DuelId.wrap(word(m, "duel"));
+        address judge = account(m, "judge");
+        if (same(kind, "VoteCommitment")) {
+            return Votes.commitment(IDuels.VoteCommitment(id, judge, word(m, "ballotHash")));
+        }
+        vm.assertEq(kind, "Ballot");
+        if (number(m, "choice") > uint256(type(IDuels.Choice).max)) return hashNoChoice(m);
+        return Votes.ballot(
+            IDuels.Ballot({
+                duel: id,
+                judge: judge,
+                bodyHash: word(m, "bodyHash"),
+                firstResponseHash: word(m, "firstResponseHash"),
+                secondResponseHash: word(m, "secondResponseHash"),
+                choice: IDuels.Choice(number(m, "choice")),
+                salt: word(m, "salt")
+            })
+        );
+    }
+
     // forge-lint: disable-end(unsafe-typecast)
 
     // ------------------------------------------------------------------------------------------------ tests
@@ -182,6 +221,40 @@ contract Vectors_Test {
             uint24(number(c, "epoch")) // One that does not fit would not hash to what it says.
         );
         vm.assertEq(ChannelId.unwrap(id), word(c, "channelId"), c.path);
+        return true;
+    }
+
+    function test_EveryVoteHashesToItsVector() external view {
+        check(this.vote);
+    }
+
+    function vote(uint256 i) external view returns (bool) {
+        Node memory file = open("quality.json");
+        if (!has(file, "messages", i)) return false;
+        Node memory domain = within(file, "domain");
+        bytes32 separator = lens.domainSeparator(number(domain, "chainId"), account(domain, "verifyingContract"));
+        Node memory m = within(file, "messages", i);
+        bytes32 structHash = hashVote(text(m, "type"), within(m, "message"));
+        vm.assertEq(structHash, word(m, "structHash"), m.path);
+        vm.assertEq(lens.digest(separator, structHash), word(m, "digest"), m.path);
+        return true;
+    }
+
+    function test_EveryDuelIsNamedAsInItsVector() external view {
+        check(this.duel);
+    }
+
+    function duel(uint256 i) external view returns (bool) {
+        Node memory file = open("quality.json");
+        if (!has(file, "duels", i)) return false;
+        Node memory d = within(file, "duels", i);
+        bytes32 hidden = Votes.hidden(IDuels.Choice(number(d, "known")), word(d, "salt"));
+        vm.assertEq(hidden, word(d, "hidden"), d.path);
+        bytes32 commitment = Votes.duelCommitment(word(d, "firstReceiptHash"), word(d, "secondReceiptHash"), hidden);
+        vm.assertEq(commitment, word(d, "commitment"), d.path);
+        DuelId id = Votes.duelId(account(d, "challenger"), commitment);
+        vm.assertEq(DuelId.unwrap(id), word(d, "duel"), d.path);
+        vm.assertEq(DuelId.unwrap(Votes.appealId(id)), word(d, "appeal"), d.path);
         return true;
     }
 
