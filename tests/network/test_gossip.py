@@ -394,6 +394,13 @@ async def test_a_broken_frame_ends_the_message(wires: Wires, rest: bytes) -> Non
     assert (hearsay.sequence(ONE.address), hearsay.sequence(THREE.address)) == (1, -1)
 
 
+async def test_a_frame_that_says_more_than_there_is_is_none(wires: Wires) -> None:
+    frame = write_frame(said_by(ONE))
+    longer = frame[:1] + (len(frame) - 3 + 1).to_bytes(2, "big") + frame[3:]
+    await wires.node(2).answer(*message(ONE, TWO, 1, body=b"\0" + longer))
+    assert wires.node(2).talk.hearsay.sequence(ONE.address) == -1
+
+
 async def test_an_older_status_changes_nothing(wires: Wires) -> None:
     await wires.node(2).answer(*message(ONE, TWO, 1, [said_by(ONE, running=5, sequence=5)]))
     await wires.node(2).answer(*message(ONE, TWO, 2, [said_by(ONE, running=4, sequence=4)]))
