@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick_node.local.bench.gossip_sim import Network, status_said
+from tallystick_node.sim.gossip import Network, status_said
 
 
 @pytest.mark.e2e

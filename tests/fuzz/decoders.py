@@ -86,9 +86,9 @@ from tallystick.wallet.vouchers import read_vouchers
 from tallystick_node.config import Config, ConfigInvalid
 from tallystick_node.engine.upstream import EngineGone, Reply
 from tallystick_node.gateway.ask import Ask
-from tallystick_node.local.bench.gossip_sim import status_said
 from tallystick_node.network.origin import read_wishes
 from tallystick_node.network.own import Asked
+from tallystick_node.sim.gossip import status_said
 from tests.quality.making import DOMAIN as DUEL_DOMAIN
 from tests.quality.making import case
 

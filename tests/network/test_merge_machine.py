@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from tallystick.protocol.hearsay import Said, said_status, said_suspicion
 from tallystick.protocol.signed import Verified
 from tallystick.protocol.status import Suspicion
-from tallystick_node.local.bench.gossip_sim import Network, offer_hash, provider, status
+from tallystick_node.sim.gossip import Network, offer_hash, provider, status
 
 NODES = 5
 node_numbers = st.integers(1, NODES)

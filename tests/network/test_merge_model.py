@@ -10,7 +10,7 @@ from tallystick.protocol.packed import pack
 from tallystick.protocol.signed import Verified
 from tallystick.protocol.status import Suspicion
 from tallystick.protocol.units import Address
-from tallystick_node.local.bench.gossip_sim import provider, status
+from tallystick_node.sim.gossip import provider, status
 
 MOST = 7
 STEPS_MS = (1, 500, 1_999, 2_999, 3_000, 9_999, 10_000, 10_001, 15_000, 40_000, 59_999, 60_000, 60_001)

@@ -12,10 +12,10 @@ from tallystick.protocol.signed import Verified
 from tallystick.protocol.status import Rating
 from tallystick.protocol.told import TOLD_LIMIT
 from tallystick.protocol.units import to_hex
-from tallystick_node.local.bench.gossip_sim import offer_hash, provider, roster, status_said
 from tallystick_node.network.roster import PROVIDERS as MOST
 from tallystick_node.network.roster import Peer, Roster
 from tallystick_node.network.telling import Telling
+from tallystick_node.sim.gossip import offer_hash, provider, roster, status_said
 from tests.network.wired import key_of as signer
 from tests.network.wired import said_rating
 

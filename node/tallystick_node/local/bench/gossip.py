@@ -9,7 +9,6 @@ import argparse
 import gc
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import log2
 from pathlib import Path
 from typing import Final
@@ -19,10 +18,11 @@ import structlog
 from tallystick.protocol.hearsay import INTERVAL_MS, NETWORK_PER_S
 from tallystick_node.local.bench import gossip_told
 from tallystick_node.local.bench.gossip_processes import Seen, measured
-from tallystick_node.local.bench.gossip_sim import Network, status_said
 from tallystick_node.local.bench.page import as_text
 from tallystick_node.local.bench.row import Row
 from tallystick_node.local.progress import tell
+from tallystick_node.sim.gossip import Network
+from tallystick_node.sim.gossip_traffic import death, spread, traffic
 
 _CROWD: Final = 1_000
 """Nodes among which a change spreads, and one dies."""
@@ -30,83 +30,6 @@ _ROUNDS: Final = 6
 """In which 99 % of them must know of a change."""
 _OUT_S: Final = 10
 """In which a dead node must be out everywhere."""
-_SPEAKING: Final = 2
-"""Nodes of which each says something in each round, while what one status costs is measured."""
-_SETTLED: Final = 4
-"""Rounds before it is measured."""
-_MEASURED: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Of one node, in bytes sent."""
-
-    nodes: int
-    idle_s: float
-    """In a second in which nothing is said."""
-    status: float
-    """For each status that anybody makes."""
-
-    @property
-    def full_s(self) -> float:
-        """In a second in which all together say as much as they ever may."""
-        return self.idle_s + self.status * min(self.nodes, NETWORK_PER_S)
-
-
-def traffic(nodes: int) -> Traffic:
-    tell(f"what each of {nodes:,} simulated nodes sends")
-    network = Network(nodes, seed=nodes)
-    for node in network.nodes.values():
-        node.hearsay.is_part_of(nodes)
-    network.silent = True
-    idle = _sent(network, 2) / 2
-    said = before = 0
-    for sequence in range(1, 1 + _SETTLED + _MEASURED):
-        if sequence == 1 + _SETTLED:
-            said, before = 0, sum(network.sent.values())
-        for _ in range(_SPEAKING):
-            number = network.random.randrange(1, nodes + 1)
-            network.nodes[number].take(status_said(number, sequence), network.now)
-            said += 1
-        network.round()
-    sent = (sum(network.sent.values()) - before) / nodes
-    return Traffic(nodes, idle / nodes, max(0.0, sent - _MEASURED * idle / nodes) / said)
-
-
-def _sent(network: Network, rounds: int) -> float:
-    before = sum(network.sent.values())
-    for _ in range(rounds):
-        network.round()
-    return sum(network.sent.values()) - before
-
-
-def spread(network: Network, changes: int) -> list[list[float]]:
-    """Of each change by another node: which share of all knew it after each round."""
-    found = []
-    for number in range(1, 1 + changes):
-        network.nodes[number].take(status_said(number, sequence=2, running=50), network.now)
-        shares = []
-        for _ in range(2 * _ROUNDS):
-            network.round()
-            shares.append(network.share_knowing(number, 2))
-            if shares[-1] == 1:
-                break
-        found.append(shares)
-    return found
-
-
-def death(network: Network, number: int) -> tuple[float, float]:
-    """Seconds until it is suspected by all, and gone to all; too many where it never is."""
-    network.alive.discard(number)
-    out = gone = 30.0
-    for second in range(1, 31):
-        network.round()
-        if out == 30 and network.share_suspecting(number) == 1:
-            out = second
-        if network.share_without(number) == 1:
-            gone = second
-            break
-    return out, gone
 
 
 def main() -> int:
@@ -162,7 +85,10 @@ def _crowd(nodes: int) -> Iterator[Row]:
 
 def _traffic(sizes: Sequence[int]) -> Iterator[Row]:
     section = "what one node sends (simulated)"
-    found = [traffic(nodes) for nodes in sizes]
+    found = []
+    for nodes in sizes:
+        tell(f"what each of {nodes:,} simulated nodes sends")
+        found.append(traffic(nodes))
     for size in found:
         yield Row.of(section, f"{size.nodes:,} nodes, nothing said", size.idle_s, "B/s")
         yield Row.of(section, "  for one status of anybody", size.status, "B")

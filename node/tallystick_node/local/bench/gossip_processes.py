@@ -34,10 +34,10 @@ from tallystick.protocol.wire import GOSSIP_PATH, NETWORK_PATH
 from tallystick_node import listening
 from tallystick_node.gateway.errors import error_json, status_of
 from tallystick_node.gateway.network import NetworkRoutes
-from tallystick_node.local.bench.gossip_sim import status
 from tallystick_node.local.bench.samples import offer_at
 from tallystick_node.network.gossip import Gossiper, Self
 from tallystick_node.network.posting import Post
+from tallystick_node.sim.gossip import status
 
 _DOMAIN: Final = Domain(chain_id=31337, contract=Address(b"\x22" * 20))
 CHANGING: Final = 0.1

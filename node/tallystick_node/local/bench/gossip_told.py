@@ -12,10 +12,10 @@ from tallystick.protocol.packed import pack
 from tallystick.protocol.signed import Verified
 from tallystick.protocol.told import TOLD_LIMIT, read_told
 from tallystick.protocol.units import Address, Milliseconds
-from tallystick_node.local.bench.gossip_sim import provider, roster, status_said
 from tallystick_node.local.bench.row import Row
 from tallystick_node.local.bench.samples import rating_of
 from tallystick_node.network.telling import Telling
+from tallystick_node.sim.gossip import provider, roster, status_said
 
 _NOW: Final = Milliseconds(1_700_000_000_000)
 _PAYERS: Final = 1_000_000
