@@ -8,7 +8,7 @@ import pytest
 
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.units import Tokens
-from tallystick_node.sim.fit import BadMeasure, Measured, checks, fitted, played, read, write
+from tallystick_node.sim.fit import BadMeasure, Measured, checks, figures, fitted, parted, played, read, write
 
 REAL = Speed(
     fixed=2_500_000_000,
@@ -64,3 +64,17 @@ def test_what_is_written_is_read() -> None:
 def test_what_is_no_measure_is_refused(text: str) -> None:
     with pytest.raises(BadMeasure):
         read(StringIO(text), "it")
+
+
+def test_rounds_of_a_load_are_played_apart_and_foretold_together() -> None:
+    first = load("2/s", 2, seed=1, count=10)
+    second = [replace(item, load="2/s #2") for item in load("2/s", 2, seed=2, count=10)]
+    others = load("10/s", 10, seed=3, count=10)
+    seen, foretold = parted([*first, *others, *second], ["2/s"])
+    found = checks(REAL, SLOTS, foretold)
+
+    assert seen == others
+    assert [(check.load, check.answers) for check in found] == [("2/s", 20)] * 4
+    assert all(figure.met for figure in figures(found))
+    with pytest.raises(BadMeasure, match="3/s"):
+        parted(others, ["3/s"])

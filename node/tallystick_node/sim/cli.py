@@ -101,7 +101,11 @@ def measure(
     loads: Annotated[
         str, typer.Option(help="One after another: `8` keeps eight requests under way, `5/s` sends so many.")
     ] = "1,4,16",
-    seconds: Annotated[float, typer.Option(help="For each load.")] = 10.0,
+    rounds: Annotated[
+        int,
+        typer.Option(min=1, help="Times that all loads take their turn: what else a machine does meets all."),
+    ] = 1,
+    seconds: Annotated[float, typer.Option(help="For each load, each time.")] = 10.0,
     longest: Annotated[int, typer.Option(min=8, help="Tokens of a prompt, and of an answer.")] = 128,
     seed: Annotated[int, typer.Option(help="Of what is asked.")] = 1,
 ) -> None:
@@ -112,7 +116,7 @@ def measure(
     from tallystick_node.sim.measure import EngineSilent, measured
 
     with _told(EngineSilent, OSError, ValueError):
-        wanted = tuple(loads.split(","))
+        wanted = tuple(loads.split(",")) * rounds
         found = asyncio.run(measured(url, model, wanted, seconds=seconds, longest=longest, seed=seed))
         with out.open("w") as file:
             write(found, file)
@@ -125,26 +129,30 @@ def fit(
     slots: Annotated[int, typer.Option(min=1, help="Sequences that the engine answers at a time.")] = 256,
     capacity: Annotated[int, typer.Option(min=0, help="Tokens of context that fit; 0: any number.")] = 0,
     chunk: Annotated[int, typer.Option(min=0, help="Prompt tokens in a step; 0: any number.")] = 0,
-    against: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Loads to foretell with the constants that are found.")
-    ] = None,
+    foretold: Annotated[
+        str,
+        typer.Option(
+            metavar="LOADS",
+            help="Loads of FILE, as 6,5/s: not to be looked at, but to be foretold; all if empty.",
+        ),
+    ] = "",
+    json: Json = None,
 ) -> None:
-    """Find an engine's constants by what was measured of it, as `[engine.speed]` has them."""
-    from tallystick_node.sim.fit import BadMeasure, checks, fitted, read, shown
-    from tallystick_node.sim.report import console
+    """Find an engine's constants by what was measured of it, as `[engine.speed]` has them, and foretell."""
+    from tallystick_node.sim.fit import BadMeasure, checks, figures, fitted, parted, read, shown
+    from tallystick_node.sim.report import console, targets_table, write_json
 
-    with _told(BadMeasure, OSError):
-        with file.open() as opened:
-            seen = read(opened, str(file))
-        others = seen
-        if against is not None:
-            with against.open() as opened:
-                others = read(opened, str(against))
+    with _told(BadMeasure, OSError), file.open() as opened:
+        seen, others = parted(read(opened, str(file)), _names(foretold))
     speed = fitted(seen, slots=slots, capacity=capacity, chunk=chunk)
     typer.echo("[engine.speed]")
     for name in ("fixed", "sequence", "token", "context", "capacity", "chunk"):
         typer.echo(f"{name} = {getattr(speed, name)}")
-    console().print(shown(checks(speed, slots, others)))
+    found = checks(speed, slots, others)
+    console().print(shown(found), targets_table(figures(found)) if foretold else "")
+    if json:
+        given = {"slots": slots, "capacity": capacity, "chunk": chunk, "foretold": foretold}
+        write_json(json, f"tally-node sim fit {file}", given, figures(found))
 
 
 @app.command()

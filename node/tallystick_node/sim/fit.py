@@ -20,7 +20,9 @@ from tallystick.protocol.units import Tokens
 from tallystick_node.sim.engine import Engine
 from tallystick_node.sim.engine import Sequence as Sequence_
 from tallystick_node.sim.events import Events
+from tallystick_node.sim.report import Figure, Target
 
+ROUND: Final = " #"
 COLUMNS: Final = ("load", "at", "input", "output", "first_s", "end_s")
 FITTED: Final = ("fixed", "sequence", "token", "context")
 """Of `Speed`, in the order in which they are moved."""
@@ -32,6 +34,8 @@ _MOVES: Final = (
     *(((one, 1), (other, -1)) for one, other in permutations(FITTED, 2)),
 )
 _PS: Final = 10**12
+TOLERATED: Final = 0.15
+"""Of a load that the constants were not found by: parts by which it may be off."""
 _SOON_S: Final = 0.002
 """Two times that differ by less differ by nothing that matters."""
 
@@ -41,7 +45,7 @@ class Measured:
     """One answer of a real engine."""
 
     load: str
-    """Which run it is of: each has the engine for itself."""
+    """Which run it is of: each has the engine for itself. `8 #2` is the second round of `8`."""
     at: float
     """Seconds, when it was sent."""
     input: int
@@ -51,6 +55,11 @@ class Measured:
     """Until its first token."""
     end_s: float
     """Until its last."""
+
+    @property
+    def of(self) -> str:
+        """Its load, whichever round."""
+        return self.load.partition(ROUND)[0]
 
 
 class BadMeasure(ValueError):
@@ -87,6 +96,22 @@ def write(measured: Iterable[Measured], file: TextIO) -> None:
         times = (f"{value:.6f}" for value in (item.at, item.first_s, item.end_s))
         at, first_s, end_s = times
         rows.writerow((item.load, at, item.input, item.output, first_s, end_s))
+
+
+def parted(
+    measured: Sequence[Measured], foretold: Sequence[str]
+) -> tuple[Sequence[Measured], Sequence[Measured]]:
+    """What constants are found by, and what they are to foretell: everything is both where nothing is named.
+    Raises BadMeasure."""
+    if not foretold:
+        return measured, measured
+    seen = [item for item in measured if item.of not in foretold]
+    others = [item for item in measured if item.of in foretold]
+    if missing := set(foretold) - {item.of for item in others}:
+        raise BadMeasure(f"no answer of the load {min(missing)!r} was measured")
+    if not seen:
+        raise BadMeasure("nothing is left to find constants by")
+    return seen, others
 
 
 def played(speed: Speed, slots: int, measured: Sequence[Measured]) -> list[Measured]:
@@ -187,11 +212,11 @@ class Check:
 
 
 def checks(speed: Speed, slots: int, measured: Sequence[Measured]) -> list[Check]:
-    """Mean and median of first tokens and of whole answers, load by load."""
+    """Mean and median of first tokens and of whole answers, load by load, over all its rounds."""
     found = []
-    for name in dict.fromkeys(item.load for item in measured):
-        real = [item for item in measured if item.load == name]
-        told = _played(speed, slots, real)
+    for name in dict.fromkeys(item.of for item in measured):
+        real = [item for item in measured if item.of == name]
+        told = played(speed, slots, real)
         for what, of in _FIGURES:
             pair = of(real), of(told)
             found.append(
@@ -206,6 +231,15 @@ _FIGURES: Final[Sequence[tuple[str, Callable[[Sequence[Measured]], float]]]] = (
     ("whole answer, mean", lambda items: mean(item.end_s for item in items)),
     ("whole answer, median", lambda items: median(item.end_s for item in items)),
 )
+
+
+def figures(found: Sequence[Check]) -> list[Figure]:
+    """How far off each is, with its target."""
+    target = Target(text="within 15 %", least=-TOLERATED, most=TOLERATED)
+    return [
+        Figure(name=f"{check.load}: {check.what}: off", value=check.off, unit="1", target=target)
+        for check in found
+    ]
 
 
 def shown(found: Sequence[Check]) -> Table:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
-from tallystick_node.sim.fit import Measured
+from tallystick_node.sim.fit import ROUND, Measured
 
 _WORDS: Final = ("sun", "river", "stone", "green", "seven", "walks", "under", "light", "paper", "music")
 _GIVEN_UP_S: Final = 300.0
@@ -23,24 +23,26 @@ async def measured(
     url: str, model: str, loads: tuple[str, ...], *, seconds: float, longest: int, seed: int
 ) -> list[Measured]:
     """`loads`: `8` keeps eight requests under way, `5/s` sends five a second, as chance has it; one after
-    another, each for so many seconds. Prompts and answers have up to `longest` tokens. Raises
-    EngineSilent."""
+    another, each for so many seconds. One that comes again is a round of its own: `8 #2`. Prompts and answers
+    have up to `longest` tokens. Raises EngineSilent."""
     found: list[Measured] = []
     timeout = aiohttp.ClientTimeout(total=_GIVEN_UP_S)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
         asking = _Asking(session, url, model, longest, Random(seed))
         await asking.one("warm", 0.0)
-        for load in loads:
+        for place, load in enumerate(loads):
+            before = loads[:place].count(load)
+            name = f"{load}{ROUND}{before + 1}" if before else load
             start = time.monotonic()
             found += (
-                await _kept(asking, load, start, seconds)
+                await _kept(asking, name, int(load), start, seconds)
                 if load.isdecimal()
-                else await _sent(asking, load, start, seconds)
+                else await _sent(asking, name, float(load.removesuffix("/s")), start, seconds)
             )
     return found
 
 
-async def _kept(asking: "_Asking", load: str, start: float, seconds: float) -> list[Measured]:
+async def _kept(asking: "_Asking", load: str, count: int, start: float, seconds: float) -> list[Measured]:
     """So many at a time."""
     found: list[Measured] = []
 
@@ -48,13 +50,12 @@ async def _kept(asking: "_Asking", load: str, start: float, seconds: float) -> l
         while time.monotonic() - start < seconds:
             found.append(await asking.one(load, start))
 
-    await asyncio.gather(*(one_after_another() for _ in range(int(load))))
+    await asyncio.gather(*(one_after_another() for _ in range(count)))
     return found
 
 
-async def _sent(asking: "_Asking", load: str, start: float, seconds: float) -> list[Measured]:
+async def _sent(asking: "_Asking", load: str, rate: float, start: float, seconds: float) -> list[Measured]:
     """So many a second, whatever comes of those before."""
-    rate = float(load.removesuffix("/s"))
     under_way: list[Awaitable[Measured]] = []
     due = start
     while (due := due + asking.random.expovariate(rate)) - start < seconds:
