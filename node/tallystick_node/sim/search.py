@@ -215,7 +215,12 @@ class Search:
         elif not self._takes(node):
             world.events.after(self._back(attempt), self._refused, attempt, says, PASSING, None)
         elif says is None or self._promises(node, attempt, says):
-            world.serve(self.job, attempt.at, attempt)
+            self._serve(attempt)
+
+    def _serve(self, attempt: Attempt) -> None:
+        """It is taken. Should it break off, there is another order."""
+        self._order = ()
+        self._world.serve(self.job, attempt.at, attempt)
 
     def _redeem(self, node: Node, attempt: Attempt, says: Redeemed) -> None:
         world, payer = self._world, self.home.address
@@ -232,7 +237,7 @@ class Search:
             world.events.after(self._back(attempt), self._refused, attempt, says, 0, None)
             return
         attempt.quoted = attempt.promised = given.pace
-        world.serve(self.job, attempt.at, attempt)
+        self._serve(attempt)
 
     def _takes(self, node: Node) -> bool:
         """As `gateway.promises`: there is room, no own user waits, and the policy lets it."""
