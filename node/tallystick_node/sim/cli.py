@@ -85,12 +85,29 @@ def scale(
     profile: Annotated[
         bool, typer.Option("--profile", help="Say where the time goes; it takes two or three times as long.")
     ] = False,
+    only: Annotated[
+        str,
+        typer.Option(
+            metavar="PARTS",
+            help="speed (of the simulator), gossip, gas (of settling), index, wall (a million payers).",
+        ),
+    ] = "speed",
+    a_day: Annotated[float, typer.Option("--a-day", min=0.01, help="Requests of a payer in a day.")] = 20.0,
+    channels: Annotated[float, typer.Option(min=1, help="Providers that a payer buys of.")] = 8.0,
+    json: Json = None,
+    out: Out = None,
 ) -> None:
-    """Simulate as large a market as is asked for, and say what that takes."""
+    """Say what as large a market as is asked for takes, part by part. See docs/scale.md."""
+    from tallystick_node.sim.plot import MatplotlibMissing
     from tallystick_node.sim.report import console
-    from tallystick_node.sim.scale import scale as run
+    from tallystick_node.sim.scale_parts import Asked, PartUnknown
+    from tallystick_node.sim.scale_parts import scale as run
+    from tallystick_node.sim.walls import Habits
 
-    run(nodes, requests, seed=seed, profiled=profile, console=console())
+    habits = Habits(a_day=a_day, channels=channels)
+    asked = Asked(nodes=nodes, requests=requests, seed=seed, profiled=profile, habits=habits)
+    with _told(PartUnknown, MatplotlibMissing, OSError):
+        run(asked, _names(only), json=json, out=out, console=console())
 
 
 @app.command()

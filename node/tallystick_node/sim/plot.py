@@ -16,6 +16,10 @@ _COLOURS: Final = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#aa3377", "#66cc
 """Told apart by readers who do not see all colours."""
 
 
+_DECADES: Final = 1_000.0
+"""Over more than this, numbers between powers of ten would stand in each other's way."""
+
+
 class MatplotlibMissing(Exception):
     def __init__(self) -> None:
         super().__init__("Plots need matplotlib: pip install 'tallystick[node,sim]', or leave --out away.")
@@ -95,12 +99,15 @@ def _scale(axes: "Axes", chart: Chart) -> None:
     """Numbers that a reader can read, on logarithmic axes too."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    for is_log, axis, scaled in (
-        (chart.log_x, axes.xaxis, axes.set_xscale),
-        (chart.log_y, axes.yaxis, axes.set_yscale),
+    for is_log, axis, scaled, bounds in (
+        (chart.log_x, axes.xaxis, axes.set_xscale, axes.get_xlim),
+        (chart.log_y, axes.yaxis, axes.set_yscale, axes.get_ylim),
     ):
         if is_log:
             scaled("log")
+            low, high = bounds()
+            if high > _DECADES * low:
+                continue  # Powers of ten are enough, and matplotlib writes those.
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
             axis.set_minor_formatter(NullFormatter())

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 
 from tallystick_node.sim.dispatch import Live
@@ -130,9 +129,3 @@ def shown(scale: Scale) -> Table:
     for part, share in scale.parts.items():
         table.add_row(f"of its time: {part}", f"{share:.1%}")
     return table
-
-
-def scale(nodes: int, requests: int, *, seed: int, profiled: bool, console: Console) -> Scale:
-    found = run(nodes, requests, seed=seed, profiled=profiled)
-    console.print(shown(found))
-    return found

@@ -83,7 +83,8 @@ CAPACITY: Final[Mapping[tuple[str, str], int]] = {
 """Tokens of context that fit."""
 
 _MEMORY_EFFICIENCY: Final = 0.8
-"""Part of the bandwidth that reading weights and context reaches: what STREAM reaches on such cards."""
+"""Part of the bandwidth that reading weights and context reaches. Assumed: docs/simulator.md has what was
+seen of it and of those below, and what hangs on them."""
 _COMPUTE_EFFICIENCY: Final = 0.65
 """As tallystick.protocol.speed's fits of vLLM and Vidur tables have it."""
 _CHUNK: Final = 2_048
@@ -100,7 +101,7 @@ class Overhead:
 SGLANG: Final = Overhead(1.0, 0.0)
 """It prepares a step while the one before runs."""
 VLLM: Final = Overhead(5.0, 0.055)
-"""As vLLM's makers found for an 8B model when they set out to lower it (release notes of 0.6)."""
+"""Half of what vLLM's makers found for an 8B model when they set out to lower it, before release 0.6."""
 
 # 4×A100 share each layer: two reductions of 64 layers each, over PCIe, of a host whose cards have no NVLink.
 _REDUCTIONS: Final = 2 * 64

@@ -36,13 +36,21 @@ class Till:
         if tab is None:
             tab = self._tabs[payer] = _Tab()
         now = self._events.now
-        if tab.acknowledged == tab.settled:
+        before = tab.acknowledged - tab.settled
+        if not before:
             tab.since = now
-            self._look_by(now + self._policy.interval_s)
         tab.acknowledged += cost
         self.earned += cost
-        if self._leaving or tab.acknowledged - tab.settled >= self._policy.amount:
+        policy, unsettled = self._policy, before + cost
+        if self._leaving or unsettled >= policy.amount:
             self._look_by(self._chain.next_block(now))
+        elif before < self._least <= unsettled:
+            self._look_by(max(self._chain.next_block(now), tab.since + policy.interval_s))
+
+    @property
+    def _least(self) -> int:
+        """Atoms: of less nothing becomes due."""
+        return 1 if self._leaving else max(1, self._policy.minimum)
 
     @property
     def unsettled(self) -> int:
@@ -83,6 +91,6 @@ class Till:
         for channel_id in planned.rows:
             tab = self._tabs[int.from_bytes(channel_id, "big")]
             tab.settled = tab.acknowledged
-        more = [tab.since for tab in self._tabs.values() if tab.acknowledged - tab.settled]
+        more = [tab.since for tab in self._tabs.values() if tab.acknowledged - tab.settled >= self._least]
         if more:  # At the earliest in the next block: a settlement holds no more than so many rows.
             self._look_by(max(self._chain.next_block(now), min(more) + self._policy.interval_s))

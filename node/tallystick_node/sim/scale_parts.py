@@ -1,0 +1,183 @@
+"""The parts of `tally-node sim scale`, each with its figures and a table: how fast the simulator itself is,
+what gossip takes, what settling costs, how the index grows, and where a market's first wall is."""
+
+import gc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from tallystick_node.sim.gossip import Network
+from tallystick_node.sim.gossip_traffic import first_spread, traffic
+from tallystick_node.sim.growth import growth
+from tallystick_node.sim.plot import Chart, draw, prepare
+from tallystick_node.sim.report import Figure, Target, shown, table, targets_table, write_json
+from tallystick_node.sim.scale import Scale, run
+from tallystick_node.sim.scale import shown as speed_table
+from tallystick_node.sim.settlements import DAY_S, settled
+from tallystick_node.sim.walls import Costs, Habits, chart, walls
+from tallystick_node.sim.world import SETTLING
+
+_GOSSIPING: Final = (64, 1_000, 10_000)
+_KNOWN: Final = 0.99
+_A_DAY: Final = (0.3, 2.5, 20.0, 1_000.0, 10_000.0)
+_ROWS: Final = 20_000
+_GAS_PRICE: Final = 10_000_000
+"""Wei: a hundredth of a gwei, as on a rollup where it is cheap."""
+_DAILY: Final = replace(SETTLING, interval_s=int(DAY_S))
+
+
+class PartUnknown(Exception):
+    def __init__(self, name: str):
+        super().__init__(f"There is no part {name!r}: {', '.join(PARTS)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    nodes: int
+    requests: int
+    seed: int
+    profiled: bool
+    habits: Habits
+
+
+@dataclass(slots=True)
+class Found:
+    figures: list[Figure] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
+
+
+def _speed(asked: Asked) -> Found:
+    made = run(asked.nodes, asked.requests, seed=asked.seed, profiled=asked.profiled)
+    name = f"speed: {asked.nodes:,} nodes: "
+    figures = [
+        Figure(
+            name=name + "requests a minute of one core",
+            value=made.a_minute,
+            unit="1/min",
+            target=None if asked.nodes != 12 or asked.profiled else Target(text="≥ 300,000", least=300_000),
+        ),
+        Figure(name=name + "core time", value=made.cpu_s, unit="s", target=_large(made, 900, "≤ 15 min")),
+        Figure(name=name + "memory", value=made.peak_mib, unit="MiB", target=_large(made, 8_192, "≤ 8 GiB")),
+        *(Figure(name=f"{name}{part}", value=share, unit="1") for part, share in made.parts.items()),
+    ]
+    return Found(figures=figures, tables=[speed_table(made)])
+
+
+def _large(made: Scale, most: float, text: str) -> Target | None:
+    return Target(text=text, most=most) if made.nodes >= 10_000 and made.requests >= 990_000 else None
+
+
+def _gossip(asked: Asked) -> Found:
+    figures, rows = [], []
+    for nodes in [count for count in _GOSSIPING if count < asked.nodes] + [asked.nodes]:
+        sent = traffic(nodes)
+        rounds = first_spread(Network(nodes, seed=asked.seed), _KNOWN)
+        name = f"gossip: {nodes:,} nodes: "
+        figures += [
+            Figure(name=name + "one sends, nothing said", value=sent.idle_s, unit="B/s"),
+            Figure(name=name + "one sends, all say what they may", value=sent.full_s, unit="B/s"),
+            Figure(name=name + "rounds until 99 % know a change", value=rounds, unit="1"),
+        ]
+        rows.append((f"{nodes:,}", shown(sent.idle_s), shown(sent.full_s), str(rounds)))
+        gc.collect()
+    heads = ("nodes", "B/s, nothing said", "B/s, all say what they may", "rounds to 99 %")
+    return Found(figures=figures, tables=[table("What gossip takes of one node", heads, rows)])
+
+
+def _gas(asked: Asked) -> Found:
+    figures, rows = [], []
+    for text, policy in (("15 minutes", SETTLING), ("a day", _DAILY)):
+        for a_day in _A_DAY:
+            made = settled(a_day, policy=policy, seed=asked.seed)
+            name = f"gas: settled after {text}: {a_day:g} requests a channel and day: "
+            figures += [
+                Figure(name=name + "transactions of a million", value=made.transactions, unit="1"),
+                Figure(name=name + "gas of a million", value=made.gas, unit="gas"),
+            ]
+            part = made.gas_part(_GAS_PRICE)
+            figures.append(Figure(name=name + "gas, of what they pay", value=part, unit="1"))
+            counts = (made.transactions, made.rows, made.gas / 1e6)
+            rows.append((text, f"{a_day:g}", *map(shown, counts), f"{part:.1%}"))
+    heads = (
+        "settled after",
+        "requests a channel and day",
+        "transactions",
+        "rows",
+        "million gas",
+        "of income",
+    )
+    return Found(figures=figures, tables=[table("A million requests", heads, rows)])
+
+
+def _index(asked: Asked) -> Found:
+    made = growth(_ROWS)
+    figures = [
+        Figure(name="index: bytes of a settled row", value=made.row_bytes, unit="B"),
+        Figure(name="index: core time of a settled row", value=made.row_s, unit="s"),
+    ]
+    rows = [
+        ("bytes of a settled row", shown(made.row_bytes)),
+        ("rows a second of one core", shown(1 / made.row_s)),
+        ("a million rows", f"{made.row_bytes:,.0f} MB"),
+    ]
+    return Found(figures=figures, tables=[table("The index, in SQLite", ("what", "figure"), rows)])
+
+
+def _wall(asked: Asked) -> Found:
+    habits, found = asked.habits, Found()
+    index = growth(_ROWS)
+    for text, policy in (("15 minutes", SETTLING), ("a day", _DAILY)):
+        made = settled(habits.a_channel, policy=policy, seed=asked.seed)
+        costs = Costs(gas=made.gas, rows=made.rows, row_bytes=index.row_bytes)
+        each = walls(1e6, habits, costs)
+        found.figures += [
+            Figure(name=f"wall: settled after {text}: {wall.name}", value=wall.used, unit="1")
+            for wall in each
+        ]
+        rows = [
+            (wall.name, shown(wall.asked), shown(wall.can), wall.unit, f"{1e6 / wall.used:,.0f}")
+            for wall in sorted(each, key=lambda wall: -wall.used)
+        ]
+        heads = ("a million payers", "asked", "can", "", "full at so many payers")
+        found.tables.append(table(f"Where channels are settled after {text}", heads, rows))
+        found.charts.append(chart(f"scale-{policy.interval_s}", text, habits, costs))
+    return found
+
+
+PARTS: Final[Mapping[str, Callable[[Asked], Found]]] = {
+    "speed": _speed,
+    "gossip": _gossip,
+    "gas": _gas,
+    "index": _index,
+    "wall": _wall,
+}
+
+
+def scale(
+    asked: Asked, only: Sequence[str], *, json: Path | None, out: Path | None, console: Console
+) -> None:
+    """Raises PartUnknown, OSError, MatplotlibMissing."""
+    for name in only:
+        if name not in PARTS:
+            raise PartUnknown(name)
+    if out:
+        prepare(out)
+    figures: list[Figure] = []
+    for name in only:
+        found = PARTS[name](asked)
+        figures += found.figures
+        for each in found.tables:
+            console.print(each)
+        for drawn in found.charts if out else ():
+            assert out is not None
+            draw(out, drawn)
+    if any(figure.target for figure in figures):
+        console.print(targets_table(figures))
+    if json:
+        given = {"nodes": asked.nodes, "requests": asked.requests, "seed": asked.seed, "only": ",".join(only)}
+        write_json(json, "tally-node sim scale", given, figures)
