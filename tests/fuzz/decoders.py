@@ -46,7 +46,14 @@ from tallystick.protocol.documents import (
     documents_from_json,
 )
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.errors import DuelError, FormatError, MalformedMessage, SignatureError
+from tallystick.protocol.errors import (
+    DuelError,
+    FormatError,
+    MalformedMessage,
+    ReceiptError,
+    SignatureError,
+)
+from tallystick.protocol.evidence import Scales
 from tallystick.protocol.expect import Inquiry, read_expect
 from tallystick.protocol.facts import Facts, Posted, Settlement, facts_from_json, facts_to_json
 from tallystick.protocol.gossip import Gossip, read_body, write_body
@@ -56,8 +63,10 @@ from tallystick.protocol.judging import letter_of
 from tallystick.protocol.length import InputLength
 from tallystick.protocol.message import read_value
 from tallystick.protocol.offer import Offer
+from tallystick.protocol.prefill import rank_distances, read_prefill, read_replay, replay_body
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.sample import Sample, sample_from_json, sample_to_json
 from tallystick.protocol.signed import Signed, Verified
 from tallystick.protocol.status import Suspicion
 from tallystick.protocol.told import read_told, said_to_json
@@ -132,6 +141,14 @@ RECEIPT = Receipt(
     **dict.fromkeys(("channel_id", "offer_hash", "request_hash", "response_hash", "tokens_hash"), ZERO_HASH),
     **dict.fromkeys(("sequence", "input_tokens", "cached_input_tokens", "output_tokens", "finish"), 0),
     **dict.fromkeys(("received_at", "first_token_at", "finished_at", "cost", "cumulative_cost"), 0),
+)
+SAMPLE = Sample(
+    path="/v1/completions",
+    body=b'{"model":"m","prompt":[1],"temperature":0,"n":1,"stop":["x"],"max_tokens":2}',
+    ids=(5, 1),
+    logprobs=(-0.5, -1.0),
+    offer=OFFER,
+    receipt=Signed(RECEIPT, bytes(65)),
 )
 GRANT = Grant(
     payer=ZERO_ADDRESS, provider=ZERO_ADDRESS, session_key=ZERO_ADDRESS, epoch=0, cap=1, deadline=1 << 40
@@ -248,6 +265,24 @@ def of_json(read: Callable[[Any], object]) -> Callable[[bytes], object]:
         return read(data)
 
     return reading
+
+
+def sample(data: Any) -> None:
+    """As an auditor takes it."""
+    shown = sample_from_json(data)
+    replay_body(shown, "m")
+    shown.miscounted(prompt_tokens=1, ends=(1,))
+    assert shown.is_single in (True, False)
+    assert shown.is_greedy <= shown.is_seeded
+    with suppress(SignatureError, ReceiptError):
+        shown.require_bound(DOMAIN, ZERO_ADDRESS)
+
+
+def auditors_engine(raw: bytes) -> None:
+    """Either answer may come in the other's place."""
+    for read in (read_replay, lambda raw: rank_distances(read_prefill(raw, [2, 2]))):
+        with suppress(MalformedMessage):
+            read(raw)
 
 
 def of_file(read: Callable[[Path], object]) -> Callable[[bytes], object]:
@@ -617,6 +652,30 @@ DECODERS = {
             b'{"content":[{"top_logprobs":[{"token":"A","logprob":-1}]}]}}]}',
         ),
         (),
+    ),
+    "sample": Decoder(
+        of_json(sample),
+        (MalformedMessage,),
+        (orjson.dumps(sample_to_json(SAMPLE)),),
+        ("protocol.sample.sample_from_json",),
+    ),
+    "scales": Decoder(
+        Scales.read,
+        (MalformedMessage,),
+        (
+            b'{"model":"m","precision":"p","sampler":"s","ends":[1],"likelihood":{"mean":-1,"deviation":1,"alarm":5},'
+            b'"checks":{"rank":{"edges":[0,9],"weights":{"cut":[-1,2,3]},"strike":7}}}',
+        ),
+        ("protocol.evidence.read",),
+    ),
+    "answers of an auditor's engine": Decoder(
+        auditors_engine,
+        (MalformedMessage,),
+        (
+            b'{"prompt_token_ids":[1],"choices":[{"token_ids":[2]}]}',
+            b'{"choices":[{"prompt_logprobs":[null,{"2":{"logprob":-1}},{"2":{"logprob":-2},"3":{"logprob":-1}}]}]}',
+        ),
+        ("protocol.prefill.read_replay", "protocol.prefill.read_prefill"),
     ),
     "proof of fraud": Decoder(
         of_file(read_proof), (MalformedMessage,), (as_json(RECEIPT),), ("wallet.proving.read_proof",)

@@ -132,13 +132,16 @@ def _scales(data: Any, hashed: Hash32) -> Scales:
     checks = {
         Check[name.upper()]: _scale(Check[name.upper()], scale) for name, scale in data["checks"].items()
     }
+    likelihood = Likelihood(**{name: float(value) for name, value in data["likelihood"].items()})
+    if not likelihood.deviation > 0:
+        raise ValueError("answers that do not differ")
     return Scales(
         model=str(data["model"]),
         precision=str(data["precision"]),
         sampler=str(data["sampler"]),
         ends=tuple(map(_whole, data["ends"])),
         checks=checks,
-        likelihood=Likelihood(**{name: float(value) for name, value in data["likelihood"].items()}),
+        likelihood=likelihood,
         hash=hashed,
     )
 

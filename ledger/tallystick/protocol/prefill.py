@@ -45,10 +45,13 @@ class Forced:
 
 def replay_body(sample: Sample, model: str) -> bytes:
     """The request again, of whoever serves the model as `model`: of as many tokens as the answer has where it
-    is to be repeated, else of one."""
+    is to be repeated, else of one. Raises MalformedMessage."""
     fields = {name: value for name, value in sample.fields.items() if name not in _DROPPED}
     wanted = len(sample.ids) if sample.is_seeded else 1
-    return orjson.dumps(fields | {"model": model, "max_tokens": wanted, "return_token_ids": True})
+    try:
+        return orjson.dumps(fields | {"model": model, "max_tokens": wanted, "return_token_ids": True})
+    except orjson.JSONEncodeError as error:
+        raise MalformedMessage("The request is nested too deeply.") from error
 
 
 def read_replay(reply: bytes) -> Replayed:
