@@ -48,6 +48,6 @@ def test_it_holds_what_it_owes_and_its_totals_are_its_rows(market_db: Path) -> N
 def test_everything_happens_in_it(market_db: Path) -> None:
     tables = Tables(market_db)
     names = {row.name for row in tables.rows(schema.events)}
-    seldom = {"Unstaked", "ReceiptEquivocationProven", "OfferEquivocationProven"}
+    seldom = {"Unstaked", "ReceiptEquivocationProven", "OfferEquivocationProven", "Awarded"}
     assert names == set(EVENTS) - seldom
     assert not all(row.succeeded for row in tables.rows(schema.transactions))

@@ -7,10 +7,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from tallystick.chain.errors import ChainUnavailable
-from tallystick.chain.events import Slashed, Staked, UnstakeRequested
+from tallystick.chain.events import Awarded, Slashed, Staked, UnstakeRequested
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, verify
-from tallystick.protocol.units import Atoms, Timestamp
+from tallystick.protocol.units import Address, Atoms, Timestamp
 from tallystick.protocol.voucher import Close, Tally, Voucher
 from tallystick.protocol.wire import signed_from_json
 from tallystick_node.config import LimitsConfig, SettleConfig
@@ -250,6 +250,26 @@ async def test_another_receipt_key_ends_the_selling(world: World) -> None:
     world.chain.set_receipt_key(world.key.address, world.key.address)
     await world.watch.poll()
     await payer.complete()
+
+
+async def test_a_duel_s_award_changes_what_is_staked(make_world: Make) -> None:
+    """Of the loser and of the winner; another's is nothing to this node."""
+    limits = Limits(running=500, unsecured=Atoms(2_000), head_age_s=120, minimum_stake=Atoms(100))
+    world = await make_world(limits=limits)
+    provider, other = world.key.address, Address(b"\7" * 20)
+    world.chain.emit(Staked, provider=provider, amount=Atoms(150), staked=Atoms(150))
+    moved = {"to_winner": Atoms(7), "to_arbiter": Atoms(1), "exiting": Atoms(0)}
+    for loser, winner, staked, winner_staked, here in (
+        (other, provider, 900, 157, 157),
+        (provider, other, 149, 907, 149),
+        (other, other, 1, 2, 149),
+    ):
+        ends = {"loser": loser, "winner": winner}
+        world.chain.emit(Awarded, **ends, **moved, staked=Atoms(staked), winner_staked=Atoms(winner_staked))
+        await world.watch.poll()
+        health = (await world.http.get("/healthz")).json()
+        assert health["stake"]["staked"] == str(here)
+        assert health["stake"]["slashed"] == "0"
 
 
 async def test_a_slashed_stake_ends_the_selling(make_world: Make) -> None:
