@@ -25,6 +25,8 @@ _SHOWN_S: Final = (200, 300, 400)
 _BIN_S: Final = 30.0
 _BANDED: Final = 5
 """Seeds, of which an interval is narrow enough to be worth drawing."""
+_BANDS: Final = 6
+"""Lines, of which a reader can still tell whose interval is whose."""
 
 
 def found(study: str, runs: Runs) -> Found:
@@ -189,7 +191,7 @@ def _attained(study: str, runs: Runs) -> Chart:
     lines: dict[str, Line] = {}
     for case, of in runs.items():
         shares = [interval([100 * run.attained(threshold) for run in of]) for threshold in THRESHOLDS_S]
-        lines[case] = _banded(THRESHOLDS_S, shares, len(of))
+        lines[case] = _banded(THRESHOLDS_S, shares, len(of) if len(runs) <= _BANDS else 0)
     return Chart(
         name=f"{study}-slo",
         title=f"{study}: answered in time",
