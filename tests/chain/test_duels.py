@@ -47,7 +47,8 @@ class World:
     ):
         self.challenger = party(10 * DOLLAR)
         self.first, self.second = staked_provider(STAKE), staked_provider(STAKE)
-        self.judges = {one.address: one for one in (staked_provider(STAKE) for _ in range(4))}
+        # So many that no seat stays empty, but once in a million duels.
+        self.judges = {one.address: one for one in (staked_provider(STAKE) for _ in range(8))}
         for judge in self.judges.values():
             Duels(judge.market).enlist()
         self.duels = Duels(self.challenger.market)
