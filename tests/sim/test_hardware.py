@@ -50,6 +50,7 @@ def test_a_pool_counts_and_may_bring_constants_of_its_own() -> None:
         (["model,gpu,count", "Qwen3-8B,H100,1000000"], "more than 100000 engines"),
         (["model,gpu,count", "Qwen3-8B,H100,1,2"], "more fields"),
         ([OWN, "a,b,1,1,0,900,,,,,"], "need ms_per_token_compute, kv_ms_per_ctx_token"),
+        ([OWN, "a,b,1,0,0,0,0,0.5,4096,512,4"], "all its times are 0"),
         ([OWN, "a,b,1,nan,0,900,50,0.5,4096,512,4"], "t0_ms is to be milliseconds, not 'nan'"),
     ],
 )

@@ -12,6 +12,7 @@ from tallystick_node.sim.hardware import hardware
 from tallystick_node.sim.market import GREEDY, LEAST, OURS, Piece, Setting, measure, run
 from tallystick_node.sim.market import arm_of as arm
 from tallystick_node.sim.market_findings import GREEDIEST, attained, figures, market
+from tallystick_node.sim.report import require_writable
 
 PAIR = Setting(pool=(hardware("Qwen3-8B", "A10G"), hardware("Qwen3-8B", "RTX3090")), trace=None, seconds=12.0)
 
@@ -60,6 +61,13 @@ def test_pools_and_traces_of_one_s_own_are_run(tmp_path: Path) -> None:
     [
         (["market", "--only", "best"], "There is no dispatch 'best'."),
         (["market", "--pool", "nowhere.csv"], "nowhere.csv"),
+        (["market", "--only", "ours, best"], "There is no dispatch 'best'."),
+        (["market", "--json", "nowhere/m.json"], "nowhere/m.json"),
+        (["paper", "--json", "nowhere/m.json"], "nowhere/m.json"),
+        (["incentives", "--json", "nowhere/m.json"], "nowhere/m.json"),
+        (["scale", "--json", "nowhere/m.json"], "nowhere/m.json"),
+        (["measure", "http://[", "--model", "m", "--out", "nowhere/m.csv"], "nowhere/m.csv"),
+        (["measure", "http://[", "--model", "m", "--out", "/dev/null", "--loads", "8, 0/s"], "not '0/s'"),
         (["market", "--trace", "nowhere.csv"], "nowhere.csv"),
         (["incentives", "--only", "why"], "There is no question 'why'."),
     ],
@@ -68,3 +76,18 @@ def test_what_is_not_there_is_said(options: list[str], said: str) -> None:
     result = CliRunner().invoke(app, ["sim", *options])
     assert result.exit_code == 1
     assert said in result.output
+
+
+def test_json_on_standard_output_is_all_that_is_there() -> None:
+    result = CliRunner().invoke(app, ["sim", "incentives", "--only", "deterrence", "--json", "-"])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["parameters"]["only"] == ["deterrence"]
+    assert "least stake" in result.stderr
+
+
+def test_a_file_that_can_be_written_is_left_as_it_is(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text("{}")
+    for path in (old, new):
+        require_writable(path)
+    assert (old.read_text(), new.exists()) == ("{}", False)

@@ -102,6 +102,12 @@ def test_any_arrivals_run_on_any_machines(tmp_path: Path) -> None:
     assert figures["own: ours: mean"] < figures["own: single: mean"]
 
 
+def test_studies_of_the_paper_have_arrivals_and_machines_of_their_own() -> None:
+    ended = CliRunner().invoke(app, ["sim", "paper", "--only", "S1", "--pool", "pool.csv"])
+    assert ended.exit_code == 2
+    assert "--only" in ended.output
+
+
 def test_a_file_of_no_arrivals_is_refused(tmp_path: Path) -> None:
     (tmp_path / "trace.csv").write_text("nothing\n")
     ended = CliRunner().invoke(app, ["sim", "paper", "--trace", str(tmp_path / "trace.csv")])

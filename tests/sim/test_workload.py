@@ -75,7 +75,7 @@ def test_a_file_is_read_with_names_or_without_and_compressed(tmp_path: Path) -> 
     rows = "2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50.6805900,396,109\n"
     named, bare = tmp_path / "named.csv", tmp_path / "bare.csv"
     named.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + rows)
-    bare.write_text("10,374,44\n14,396,109\n")
+    bare.write_text("10,374,44\n14,396,109\n", encoding="utf-8-sig")  # As spreadsheets write it.
     read = [(a.at, a.input, a.output) for a in trace(named, homes=HOMES, seed=1)]
     assert read == [(0, 374, 44), (pytest.approx(4), 396, 109)]
     assert [(a.at, a.input, a.output) for a in trace(bare, homes=HOMES, seed=1)] == read

@@ -16,7 +16,8 @@ app = typer.Typer(
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="Runs of each case, over which means go.")]
 FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, help="Of those runs; each has the next seed.")]
 Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write every figure there, with its target.")
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write every figure there, with its target; -: to stdout."),
 ]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="FOLDER", help="Write plots (PNG) and their data (CSV) there.")
@@ -24,7 +25,7 @@ Out = Annotated[
 
 
 def _names(only: str) -> list[str]:
-    return [name for name in only.split(",") if name]
+    return [name for each in only.split(",") if (name := each.strip())]
 
 
 @contextmanager
@@ -65,6 +66,10 @@ def paper(
     from tallystick_node.sim.report import console
     from tallystick_node.sim.workload import TraceUnreadable
 
+    if only and (trace or pool):
+        raise typer.BadParameter(
+            "names the paper's studies: not with --trace or --pool.", param_hint="--only"
+        )
     with _told(NameUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError):
         run(
             seeds=range(first_seed, first_seed + seeds),
@@ -73,7 +78,7 @@ def paper(
             pool=pool,
             json=json,
             out=out,
-            console=console(),
+            console=console(json),
         )
 
 
@@ -107,7 +112,7 @@ def scale(
     habits = Habits(a_day=a_day, channels=channels)
     asked = Asked(nodes=nodes, requests=requests, seed=seed, profiled=profile, habits=habits)
     with _told(PartUnknown, MatplotlibMissing, OSError):
-        run(asked, _names(only), json=json, out=out, console=console())
+        run(asked, _names(only), json=json, out=out, console=console(json))
 
 
 @app.command()
@@ -130,10 +135,12 @@ def measure(
     import asyncio
 
     from tallystick_node.sim.fit import write
-    from tallystick_node.sim.measure import EngineSilent, measured
+    from tallystick_node.sim.measure import BadLoad, EngineSilent, measured
+    from tallystick_node.sim.report import require_writable
 
-    with _told(EngineSilent, OSError, ValueError):
-        wanted = tuple(loads.split(",")) * rounds
+    with _told(BadLoad, EngineSilent, OSError):
+        require_writable(out)
+        wanted = tuple(_names(loads)) * rounds
         found = asyncio.run(measured(url, model, wanted, seconds=seconds, longest=longest, seed=seed))
         with out.open("w") as file:
             write(found, file)
@@ -157,16 +164,17 @@ def fit(
 ) -> None:
     """Find an engine's constants by what was measured of it, as `[engine.speed]` has them, and foretell."""
     from tallystick_node.sim.fit import BadMeasure, checks, figures, fitted, parted, read, shown
-    from tallystick_node.sim.report import console, targets_table, write_json
+    from tallystick_node.sim.report import console, is_stdout, require_writable, targets_table, write_json
 
     with _told(BadMeasure, OSError), file.open() as opened:
+        require_writable(json)
         seen, others = parted(read(opened, str(file)), _names(foretold))
     speed = fitted(seen, slots=slots, capacity=capacity, chunk=chunk)
-    typer.echo("[engine.speed]")
+    typer.echo("[engine.speed]", err=is_stdout(json))
     for name in ("fixed", "sequence", "token", "context", "capacity", "chunk"):
-        typer.echo(f"{name} = {getattr(speed, name)}")
+        typer.echo(f"{name} = {getattr(speed, name)}", err=is_stdout(json))
     found = checks(speed, slots, others)
-    console().print(shown(found), targets_table(figures(found)) if foretold else "")
+    console(json).print(shown(found), targets_table(figures(found)) if foretold else "")
     if json:
         given = {"slots": slots, "capacity": capacity, "chunk": chunk, "foretold": foretold}
         write_json(json, f"tally-node sim fit {file}", given, figures(found))
@@ -208,7 +216,7 @@ def market(
             only=_names(only),
             json=json,
             out=out,
-            console=console(),
+            console=console(json),
         )
 
 
@@ -234,5 +242,5 @@ def incentives(
             only=_names(only),
             json=json,
             out=out,
-            console=console(),
+            console=console(json),
         )

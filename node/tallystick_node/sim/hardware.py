@@ -113,6 +113,8 @@ def _of(row: Mapping[str, str | None]) -> Hardware:
 def _own(row: Mapping[str, str | None]) -> Hardware:
     fixed, sequence, weights, token, context = (round(_MS * _time(row, head)) for head in TIMES)
     capacity, chunk, slots = (_whole(row, head) for head in COUNTS)
+    if not any((fixed, sequence, weights, token)):
+        raise BadPool("all its times are 0: an engine takes some")
     return Hardware(
         name=f"{(row['model'] or '').strip()} on {(row['gpu'] or '').strip()}",
         speed=Speed(

@@ -29,6 +29,7 @@ from tallystick_node.sim.report import (
     Target,
     interval,
     over_seeds,
+    require_writable,
     seeds_json,
     shown,
     table,
@@ -237,6 +238,7 @@ def incentives(
 ) -> None:
     """`only`: questions by name; all where empty. Raises NameUnknown, MatplotlibMissing, OSError."""
     names = named("question", only, QUESTIONS)
+    require_writable(json)
     if out is not None:
         prepare(out)
     figures: list[Figure] = []

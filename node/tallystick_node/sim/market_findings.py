@@ -34,6 +34,7 @@ from tallystick_node.sim.report import (
     Target,
     interval,
     over_seeds,
+    require_writable,
     seeds_json,
     shown,
     table,
@@ -166,6 +167,7 @@ def market(
     """`only`: arms by name; those that targets speak of where empty. Raises NameUnknown, TraceUnreadable,
     MatplotlibMissing, OSError."""
     names = named("dispatch", only, KNOWN) if only else list(ARMS)
+    require_writable(json)
     if out is not None:
         prepare(out)
     if setting.trace is not None:

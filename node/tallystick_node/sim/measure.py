@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable
+from math import inf
 from random import Random
 from typing import Any, Final
 
@@ -15,6 +16,13 @@ _WORDS: Final = ("sun", "river", "stone", "green", "seven", "walks", "under", "l
 _GIVEN_UP_S: Final = 300.0
 
 
+class BadLoad(Exception):
+    """It is neither so many at a time nor so many a second."""
+
+    def __init__(self, load: str):
+        super().__init__(f"A load is a count above 0, as 8, or a rate above 0, as 5/s, and not {load!r}.")
+
+
 class EngineSilent(Exception):
     """It does not answer, or not as OpenAI's API has it."""
 
@@ -24,22 +32,34 @@ async def measured(
 ) -> list[Measured]:
     """`loads`: `8` keeps eight requests under way, `5/s` sends five a second, as chance has it; one after
     another, each for so many seconds. One that comes again is a round of its own: `8 #2`. Prompts and answers
-    have up to `longest` tokens. Raises EngineSilent."""
+    have up to `longest` tokens. Raises BadLoad, EngineSilent."""
+    sizes = [_size(load) for load in loads]
     found: list[Measured] = []
     timeout = aiohttp.ClientTimeout(total=_GIVEN_UP_S)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
         asking = _Asking(session, url, model, longest, Random(seed))
         await asking.one("warm", 0.0)
-        for place, load in enumerate(loads):
+        for place, (load, size) in enumerate(zip(loads, sizes, strict=True)):
             before = loads[:place].count(load)
             name = f"{load}{ROUND}{before + 1}" if before else load
             start = time.monotonic()
             found += (
-                await _kept(asking, name, int(load), start, seconds)
-                if load.isdecimal()
-                else await _sent(asking, name, float(load.removesuffix("/s")), start, seconds)
+                await _kept(asking, name, size, start, seconds)
+                if isinstance(size, int)
+                else await _sent(asking, name, size, start, seconds)
             )
     return found
+
+
+def _size(load: str) -> int | float:
+    """So many at a time, or so many a second. Raises BadLoad."""
+    try:
+        size = float(load[:-2]) if load.endswith("/s") else int(load)
+    except ValueError as error:
+        raise BadLoad(load) from error
+    if not 0 < size < inf:
+        raise BadLoad(load)
+    return size
 
 
 async def _kept(asking: "_Asking", load: str, count: int, start: float, seconds: float) -> list[Measured]:

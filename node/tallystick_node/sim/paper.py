@@ -10,7 +10,7 @@ from rich.console import Console
 from tallystick_node.sim.findings import beside_the_paper, found
 from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import draw, prepare
-from tallystick_node.sim.report import seeds_json, targets_table, write_json
+from tallystick_node.sim.report import require_writable, seeds_json, targets_table, write_json
 from tallystick_node.sim.spread import tracked
 from tallystick_node.sim.studies import STUDIES, Measured, Run, own
 
@@ -52,6 +52,7 @@ def paper(
     names: Sequence[str] = named("study", only, STUDIES)
     if trace is not None or pool is not None:
         names = [OWN]
+    require_writable(json)
     if out is not None:
         prepare(out)
     work = [

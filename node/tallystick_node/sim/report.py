@@ -5,6 +5,7 @@ It knows no world: numbers come in, tables and files go out. A target that is mi
 
 import csv
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, isnan, nan, sqrt
@@ -55,6 +56,8 @@ _T95: Final = (
 """Student's t for 95 % of two sides, by degrees of freedom from one; 1.96 beyond."""
 
 _WIDTH: Final = 120
+_STDOUT: Final = "-"
+"""As a file's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,22 @@ def seeds_json(seeds: range) -> Mapping[str, object]:
     return {"seeds": len(seeds), "first_seed": seeds.start}
 
 
+def require_writable(path: Path | None) -> None:
+    """Before an hour is spent on what cannot be written. Raises OSError."""
+    if path is None or is_stdout(path):
+        return
+    is_new = not path.exists()
+    path.open("a").close()
+    if is_new:
+        path.unlink()
+
+
+def is_stdout(path: Path | None) -> bool:
+    return path is not None and str(path) == _STDOUT
+
+
 def write_json(path: Path, command: str, parameters: Mapping[str, object], figures: Sequence[Figure]) -> None:
-    """`command` and `parameters` are what it takes to get the same again."""
+    """`command` and `parameters` are what it takes to get the same again; `-` is standard output."""
     names = [figure.name for figure in figures]
     assert len(names) == len(set(names)), "two figures of one name"
     document = {
@@ -146,7 +163,11 @@ def write_json(path: Path, command: str, parameters: Mapping[str, object], figur
         "parameters": dict(parameters),
         "figures": [figure.as_json() for figure in figures],
     }
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    if is_stdout(path):
+        sys.stdout.write(text)
+    else:
+        path.write_text(text, encoding="utf-8")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -166,10 +187,10 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> T
     return made
 
 
-def console() -> Console:
-    """Wide enough for the tables, whatever reads them."""
-    made = Console()
-    return made if made.is_terminal else Console(width=_WIDTH)
+def console(json: Path | None = None) -> Console:
+    """Wide enough for the tables, whatever reads them; on standard error where `json` takes the output."""
+    made = Console(stderr=is_stdout(json))
+    return made if made.is_terminal else Console(stderr=made.stderr, width=_WIDTH)
 
 
 def targets_table(figures: Sequence[Figure]) -> Table:

@@ -14,7 +14,15 @@ from tallystick_node.sim.gossip import Network
 from tallystick_node.sim.gossip_traffic import first_spread, traffic
 from tallystick_node.sim.growth import growth
 from tallystick_node.sim.plot import Chart, draw, prepare
-from tallystick_node.sim.report import Figure, Target, shown, table, targets_table, write_json
+from tallystick_node.sim.report import (
+    Figure,
+    Target,
+    require_writable,
+    shown,
+    table,
+    targets_table,
+    write_json,
+)
 from tallystick_node.sim.scale import Scale, run
 from tallystick_node.sim.scale import shown as speed_table
 from tallystick_node.sim.settlements import DAY_S, settled
@@ -165,6 +173,7 @@ def scale(
     for name in only:
         if name not in PARTS:
             raise PartUnknown(name)
+    require_writable(json)
     if out:
         prepare(out)
     figures: list[Figure] = []

@@ -198,7 +198,7 @@ def _table(text: str) -> list[list[str]]:
 
 def _read(path: Path) -> Iterator[tuple[float, int, int]]:
     try:
-        rows = _table(path.read_text())
+        rows = _table(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TraceUnreadable(f"{path}: {error}") from error
     if rows and _seconds(rows[0][0]) is None:
