@@ -117,6 +117,11 @@ def test_a_cheat_that_cheats_seldom_escapes_strikes_that_age_soon() -> None:
     assert best_cheat(0.01, Terms(window=10)) > 0 > best_cheat(0.01, Terms(window=30))
 
 
+def test_cheating_on_a_thousandth_pays_unless_strikes_count_for_long() -> None:
+    assert honest_lead(0.1, Terms(window=30)) < 0 < honest_lead(0.1, Terms(window=100))
+    assert best_cheat(0.001, Terms(window=30)) > 0 > best_cheat(0.001, Terms(window=None))
+
+
 def test_the_less_is_audited_the_more_has_to_be_at_stake() -> None:
     often, seldom = (least_slot_prices(Terms(audited=rate, window=30)) for rate in (0.02, 0.005))
     assert seldom == pytest.approx(4 * often, rel=0.05)
@@ -128,7 +133,7 @@ def test_of_all_that_one_may_choose_an_honest_plan_pays_best(share: float) -> No
     assert honest_lead(share, Terms(power=0.0)) < 0
 
 
-def test_cheats_that_choose_anew_become_honest() -> None:
+def test_cheats_that_choose_anew_become_nearly_honest() -> None:
     start, *_, end = settled(sellers=3, busy=0.3, seed=1)
     assert any(plan.cheats for plan in start)
     assert all(plan.cheats <= 0.003 for plan in end)

@@ -37,7 +37,7 @@ PRECISIONS: Final[Mapping[str, tuple[float, float, float]]] = {
 duels that it wins, as the paper reports it."""
 SMALLER_WINS: Final = 0.39
 """Of its duels, a cheat."""
-CHEATED: Final = (0.0, 0.003, 0.01, 0.03, 0.1, 1.0)
+CHEATED: Final = (0.0, 0.001, 0.002, 0.003, 0.005, 0.01, 0.03, 0.1, 1.0)
 """Parts of its requests that one may cheat on."""
 SLOTS: Final = 64
 """Requests at a time, for each of which a provider stakes."""

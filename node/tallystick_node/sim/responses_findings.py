@@ -25,7 +25,7 @@ CHEATS: Final = (0.01, 0.05, 0.1, 0.25, 0.5)
 BUSY: Final = (0.15, 0.3, 0.6)
 WINDOWS: Final = (10, 30, 100, None)
 RATES: Final = (0.0025, 0.005, 0.01, 0.02, 0.05)
-PARTS: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
+PARTS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
 """Of its requests, that a provider cheats on."""
 SMALL: Final = 4
 """Slots of a small provider."""
@@ -135,7 +135,7 @@ def of_terms(seeds: range) -> Found:
     made.charts.append(
         Chart(
             name="terms",
-            title="What has to be at stake so that no plan pays better than an honest one",
+            title="What has to be at stake so that cheating on a hundredth or more gains nothing",
             x="% of requests audited",
             y="request prices a slot",
             panels={"": lines},
