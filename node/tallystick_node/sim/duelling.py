@@ -11,7 +11,7 @@ from tallystick_node.sim.workload import Arrival
 from tallystick_node.sim.world import Dispatch, Job, Node, World
 
 _LOOK_S: Final = 1.0
-"""Between two looks at whether both answers are there."""
+"""Between two looks at whether an answer is there."""
 
 
 class Duelling:
@@ -27,14 +27,22 @@ class Duelling:
         self._inner.arrived(world, job)
         if self._random.random() >= self._rate:
             return
-        for other in self._drawn(world, 1, {job.home}):
-            again = Job(job.arrival, Outcome(job.arrival), job.input, job.output)
-            self._send(world, again, other)
-            world.events.after(_LOOK_S, self._look, world, job.outcome, again.outcome)
+        world.events.after(_LOOK_S, self._look, world, job.outcome)
 
-    def _look(self, world: World, one: Outcome, other: Outcome) -> None:
-        if max(one.finished, other.finished) == inf:
-            world.events.after(_LOOK_S, self._look, world, one, other)
+    def _look(self, world: World, one: Outcome) -> None:
+        """The second answer is asked for once the first is here: of another than who gave it."""
+        if one.finished == inf:
+            world.events.after(_LOOK_S, self._look, world, one)
+            return
+        asked = one.arrival
+        for second in self._drawn(world, 1, {asked.home, one.at}):
+            again = Job(asked, Outcome(asked), asked.input, asked.output)
+            self._send(world, again, second)
+            world.events.after(_LOOK_S, self._look_again, world, one, again.outcome)
+
+    def _look_again(self, world: World, one: Outcome, other: Outcome) -> None:
+        if other.finished == inf:
+            world.events.after(_LOOK_S, self._look_again, world, one, other)
             return
         asked = one.arrival
         judged = Arrival(world.now, asked.home, asked.input + 2 * asked.output, JUDGEMENT)
