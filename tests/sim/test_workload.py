@@ -16,6 +16,7 @@ from tallystick_node.sim.workload import (
     poisson,
     scheduled,
     trace,
+    trace_at,
 )
 
 HOMES = range(5)
@@ -79,7 +80,23 @@ def test_a_file_is_read_with_names_or_without_and_compressed(tmp_path: Path) -> 
     read = [(a.at, a.input, a.output) for a in trace(named, homes=HOMES, seed=1)]
     assert read == [(0, 374, 44), (pytest.approx(4), 396, 109)]
     assert [(a.at, a.input, a.output) for a in trace(bare, homes=HOMES, seed=1)] == read
-    assert [a.at for a in trace(bare, homes=HOMES, seed=1, rate=2)] == [0, 1]
+
+
+def test_a_file_at_another_pace_begins_at_a_seed_s_place_and_never_ends(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("".join(f"{7 * at},{at + 1},9\n" for at in range(20)))
+    one, other = (list(trace_at(path, 5, 60, homes=HOMES, seed=seed)) for seed in (1, 2))
+    assert len(one) == pytest.approx(300, abs=1)
+    assert one[0].input != other[0].input
+    assert [a.input for a in one[:20]] == [a.input for a in one[20:40]]
+    assert [b.input - a.input for a, b in pairwise(one[:20])].count(1) >= 18
+
+
+def test_arrivals_of_one_moment_have_no_pace(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("1,1,1\n1,2,2\n")
+    with pytest.raises(TraceUnreadable, match="one moment"):
+        next(trace_at(path, 5, 60, homes=HOMES, seed=1))
 
 
 @pytest.mark.parametrize("text", ["", "at,in,out\n", "1,2\n", "1,2,x\n", "0,1,1\nlater,1,1\n", "nan,1,1\n"])

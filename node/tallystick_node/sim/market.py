@@ -23,7 +23,7 @@ from tallystick_node.sim.capacity import Curve
 from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.hardware import Hardware
 from tallystick_node.sim.names import require
-from tallystick_node.sim.workload import Arrival, azure, trace
+from tallystick_node.sim.workload import Arrival, azure, trace_at
 from tallystick_node.sim.world import Dispatch, Job, Node, NodeSpec, World
 
 FIRST_S, TOKEN_S = 3.0, 0.1
@@ -119,11 +119,7 @@ class Setting:
         homes = range(len(self.pool))
         if self.trace is None:
             return azure(rate, self.seconds, homes=homes, seed=seed)
-        return (
-            arrival
-            for arrival in trace(self.trace, homes=homes, seed=seed, rate=rate)
-            if arrival.at < self.seconds
-        )
+        return trace_at(self.trace, rate, self.seconds, homes=homes, seed=seed)
 
 
 @dataclass(frozen=True, slots=True)

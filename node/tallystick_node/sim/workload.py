@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from io import StringIO
+from itertools import pairwise
 from math import inf, log
 from pathlib import Path
 from random import Random
+from statistics import fmean
 from typing import Final
 
 AZURE: Final = "azure_conv_2023.csv"
@@ -130,9 +132,14 @@ def azure(rate: float, seconds: float, *, homes: Sequence[int], seed: int) -> It
     mean, from a place in it that follows from the seed, and from its start again where it ends."""
     text = resources.files("tallystick_node.sim").joinpath("data", AZURE).read_text()
     rows = [(int(after), int(input_), int(output)) for after, input_, output in _table(text)[1:]]
-    mean_ms = sum(after for after, _, _ in rows) / len(rows)
-    random = Random(f"{seed} azure")
-    scale = 1 / (mean_ms * rate)
+    yield from _around(rows, rate, seconds, homes, Random(f"{seed} azure"))
+
+
+def _around(
+    rows: Sequence[tuple[float, int, int]], rate: float, seconds: float, homes: Sequence[int], random: Random
+) -> Iterator[Arrival]:
+    """Of each row the time since the one before, in whatever unit, and tokens."""
+    scale = 1 / (sum(after for after, _, _ in rows) / len(rows) * rate)
     at, place = 0.0, random.randrange(len(rows))
     while True:
         after, input_, output = rows[place]
@@ -143,9 +150,9 @@ def azure(rate: float, seconds: float, *, homes: Sequence[int], seed: int) -> It
         place = (place + 1) % len(rows)
 
 
-def trace(path: Path, *, homes: Sequence[int], seed: int, rate: float | None = None) -> Iterator[Arrival]:
+def trace(path: Path, *, homes: Sequence[int], seed: int) -> Iterator[Arrival]:
     """Any file of time, prompt tokens, output tokens: seconds or ISO 8601, in any order, with a line of names
-    above or not. `rate` requests a second in the mean; None: as the file has it.
+    above or not.
 
     Raises
     ------
@@ -154,11 +161,22 @@ def trace(path: Path, *, homes: Sequence[int], seed: int, rate: float | None = N
     """
     rows = sorted(_read(path))
     start = rows[0][0]
-    span = rows[-1][0] - start
-    scale = 1.0 if rate is None or span <= 0 else len(rows) / rate / span
     random = Random(f"{seed} trace")
     for at, input_, output in rows:
-        yield Arrival((at - start) * scale, random.choice(homes), max(1, input_), max(1, output))
+        yield Arrival(at - start, random.choice(homes), max(1, input_), max(1, output))
+
+
+def trace_at(
+    path: Path, rate: float, seconds: float, *, homes: Sequence[int], seed: int
+) -> Iterator[Arrival]:
+    """Such a file, compressed or stretched as `azure` does it. Raises TraceUnreadable."""
+    rows = sorted(_read(path))
+    if rows[0][0] == rows[-1][0]:
+        raise TraceUnreadable(f"{path}: all arrivals are at one moment: it has no pace to change")
+    gaps = [after[0] - before[0] for before, after in pairwise(rows)]
+    gaps.insert(0, fmean(gaps))  # From its end to its start.
+    paced = [(gap, input_, output) for gap, (_, input_, output) in zip(gaps, rows, strict=True)]
+    yield from _around(paced, rate, seconds, homes, Random(f"{seed} trace"))
 
 
 def _pieces(pieces: Sequence[Piece], home: int, lengths: Lengths, random: Random) -> Iterator[Arrival]:
