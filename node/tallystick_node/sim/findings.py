@@ -14,7 +14,7 @@ from tallystick_node.sim.found import Found
 from tallystick_node.sim.plot import Chart, Line
 from tallystick_node.sim.report import Figure, Interval, Target, interval, over_seeds, shown, table
 from tallystick_node.sim.settings import CHURN_AT, SETTINGS, THRESHOLDS_S
-from tallystick_node.sim.studies import BOUND, Measured
+from tallystick_node.sim.studies import MOVED, Measured
 
 Runs = Mapping[str, Sequence[Measured]]
 """By case; one a seed."""
@@ -93,14 +93,14 @@ def _setting(study: str, runs: Runs, made: Found) -> None:
         ("strong", 1.03),
         ("centralised", None),
         ("single", None),
-        (BOUND, None),
+        (MOVED, None),
     ):
         if other in runs:
             target = Target(text=f"≤ {most:.2f}", most=most) if held and most is not None else None
             name = f"{study}: ours: mean over that of {other}"
             made.figures.append(_ratio(name, runs["ours"], runs[other], target))
-    if BOUND in runs and "paper" in runs:
-        made.figures.append(_ratio(f"{study}: {BOUND}: mean over that of paper", runs[BOUND], runs["paper"]))
+    if MOVED in runs and "paper" in runs:
+        made.figures.append(_ratio(f"{study}: {MOVED}: mean over that of paper", runs[MOVED], runs["paper"]))
     if "paper" in runs:
         made.figures.append(_lead(study, runs["ours"], runs["paper"], held=held))
 
@@ -176,11 +176,11 @@ def beside_the_paper(studies: Mapping[str, Runs]) -> Table:
         reported = SETTINGS[study].reported
         says = {} if reported is None else reported.by_arm
         row = [study]
-        for arm in ("single", "centralised", "paper", "strong", "ours", BOUND):
+        for arm in ("single", "centralised", "paper", "strong", "ours", MOVED):
             found = shown(fmean(run.mean_s() for run in runs[arm])) if arm in runs else ""
             row.append(f"{says[arm]:.1f} │ {found}" if arm in says else found)
         rows.append(row)
-    header = ("mean, s", "single", "centralised", "paper", "strong", "ours", BOUND)
+    header = ("mean, s", "single", "centralised", "paper", "strong", "ours", MOVED)
     return table("As the paper reports it │ as found here", header, rows)
 
 

@@ -16,11 +16,11 @@ from typing import Final
 from tallystick.client.rules import quoted, stake_weighted
 from tallystick.protocol.units import Atoms
 from tallystick_node.network.policies import ByLoad, Paper, Policy
-from tallystick_node.sim.bound import moved_at_will
 from tallystick_node.sim.central import Central, papers, strong
 from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.duelling import Duelling
 from tallystick_node.sim.hardware import Hardware, read_pool
+from tallystick_node.sim.moving import moved_at_will
 from tallystick_node.sim.outcome import Sample, quantile
 from tallystick_node.sim.settings import (
     CHURN_AT,
@@ -107,8 +107,8 @@ ARMS: Final[Mapping[str, Arm]] = {
 }
 """No dispatch at all; the paper's central rule; the least expected latency with perfect instant state; the
 paper's decentralised rule; and the node's own."""
-BOUND: Final = "moved"
-"""See `bound`: no dispatch at all."""
+MOVED: Final = "moved"
+"""See `moving`: no dispatch at all."""
 MARKETS: Final = ("paper", "ours")
 WITHOUT_HOME: Final = ("centralised", "strong", *MARKETS)
 
@@ -134,12 +134,12 @@ def run(
 
 
 def setting(name: str) -> Mapping[str, Run]:
-    """Of S1 to S4, each arm, and what none can do."""
+    """Of S1 to S4, each arm, and equal shares that are moved at will."""
     arms = {arm: partial(_setting, SETTINGS[name], arm) for arm in ARMS}
-    return {**arms, BOUND: partial(_bound, SETTINGS[name])}
+    return {**arms, MOVED: partial(_moved, SETTINGS[name])}
 
 
-def _bound(its: Setting, seed: int) -> Measured:
+def _moved(its: Setting, seed: int) -> Measured:
     arrivals = list(scheduled(its.schedule, LENGTHS, seed=seed))
     return Measured(
         arrived=[arrival.at for arrival in arrivals],

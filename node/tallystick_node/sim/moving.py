@@ -1,8 +1,9 @@
-"""What no dispatch can do: all requests that run are laid out over the engines anew, twice a second and at no
-cost, so that together they make the most tokens, of which each request gets as many as the other.
+"""What equal shares, moved at will, would do: all requests that run are laid out over the engines anew, twice
+a second and at no cost, so that together they make the most tokens, of which each request gets as many as the
+other.
 
-What is left between this and a dispatch is what it would gain by moving answers that have begun. Who knew how
-long each answer will be could do better still.
+No dispatch moves answers that have begun, and this is a mark to compare one with; it bounds none. Who gave
+some requests more than others would be faster, even one that does not know how long answers will be.
 """
 
 from collections.abc import Iterable, Sequence
