@@ -454,7 +454,7 @@ async def test_an_engine_that_dies_in_mid_stream_ends_it_in_words(make_node: Cal
 async def test_an_undecided_policy_is_asked_again_and_the_request_waits(
     make_node: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tallystick_node.network.own._AGAIN_S", 0.05)
+    monkeypatch.setattr("tallystick_node.network.own.AGAIN_S", 0.05)
     policy = Answers([None, None, None, None, True])
     node = await make_node(shop=Shop([b'{"from": "elsewhere"}']), policy=policy)
     asking = asyncio.create_task(node.ask())

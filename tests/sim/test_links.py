@@ -2,10 +2,12 @@
 
 import pytest
 
+from tallystick_node.network.origin import TIMES
 from tallystick_node.sim.dispatch import Live
 from tallystick_node.sim.hardware import hardware
 from tallystick_node.sim.links import Links
 from tallystick_node.sim.outcome import Outcome
+from tallystick_node.sim.search import CALLER_S
 from tallystick_node.sim.workload import Arrival
 from tallystick_node.sim.world import NodeSpec, World
 
@@ -36,3 +38,7 @@ def test_each_pair_is_as_far_apart_as_the_other_way_round() -> None:
     assert ways == [Links().way_s(other, one, 1) for one in range(20) for other in range(one)]
     assert 0.005 <= min(ways) < 0.015 < 0.065 < max(ways) <= 0.075
     assert Links().way_s(3, 3, 1) == 0
+
+
+def test_messages_have_as_long_to_connect_in_as_a_node_s_purchases_have() -> None:
+    assert TIMES["connect"] == CALLER_S

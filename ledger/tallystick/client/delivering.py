@@ -34,9 +34,9 @@ from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import Milliseconds, Tokens, to_hex
 from tallystick.protocol.wire import QUOTE, RECEIPT, read_quote_text
 
-_RESUMING: Final = (0.05, 0.4, 1.0)
+RESUMING: Final = (0.05, 0.4, 1.0)
 """Seconds before each repetition under the same nonce when an answer is lost on the way."""
-_RESUMING_ALONE: Final = (*_RESUMING, 1.0, 2.0, 4.0)
+_RESUMING_ALONE: Final = (*RESUMING, 1.0, 2.0, 4.0)
 """The same where no other provider could serve instead: this one may be starting again."""
 _PASSED_ON: Final = ("content-type", "x-request-id", "cache-control", "retry-after")
 
@@ -182,7 +182,7 @@ class Delivery:
 
     def _resuming(self, attempt: Attempt, call: Call, shown: Shown, outcome: Outcome) -> Flow[None]:
         attempt.shown, begun = 0, False
-        pauses = _RESUMING_ALONE if attempt.alone else _RESUMING if shown.said is None else _RESUMING[:1]
+        pauses = _RESUMING_ALONE if attempt.alone else RESUMING if shown.said is None else RESUMING[:1]
         for pause in (*pauses, None):
             exchange = None
             try:

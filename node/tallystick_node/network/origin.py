@@ -36,7 +36,7 @@ from tallystick_node.network.blocks import with_first
 from tallystick_node.network.own import EVENT_STREAM, Answer, Prospect, Wishes
 from tallystick_node.network.policies import COUNTED, Request
 
-_TIMES: Final = {"connect": 5.0, "read": 600.0, "write": 60.0, "pool": 60.0}
+TIMES: Final = {"connect": 5.0, "read": 600.0, "write": 60.0, "pool": 60.0}
 _MARKET: Final = "tallystick_error"
 _BROKEN: Final = b'data: {"error"'
 
@@ -137,7 +137,7 @@ class Origin:
             BASE_URL + path.removeprefix("/v1"),
             headers=headers,
             content=body,
-            extensions={"timeout": _TIMES},
+            extensions={"timeout": TIMES},
         )
         try:
             response = await self._transport.handle_async_request(request)

@@ -25,13 +25,11 @@ from tallystick_node.network.blocks import with_first
 from tallystick_node.network.errors import ModelUnknown, OriginError, Unserved
 from tallystick_node.network.lobby import Lobby
 from tallystick_node.network.participation import Participation
-from tallystick_node.network.policies import Request
+from tallystick_node.network.policies import AGAIN_S, Request
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 _FOR_WHO_BUYS: Final = ("provider", "models", "tallystick")
 """Fields that say whom to buy from, and how: an engine may refuse what it does not know."""
-_AGAIN_S: Final = 0.5
-"""Before a policy that is undecided is asked again."""
 
 log = structlog.get_logger("tallystick.own")
 
@@ -310,7 +308,7 @@ class Own:
             return decision
         async with self._lobby.wait():
             while decision is None:
-                await asyncio.sleep(_AGAIN_S)
+                await asyncio.sleep(AGAIN_S)
                 decision = self._decided(asked, self._buying)
         return decision
 

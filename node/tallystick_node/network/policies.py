@@ -16,6 +16,8 @@ from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds, Tokens
 from tallystick.protocol.value import value
 
 THOUSAND: Final = 1_000
+AGAIN_S: Final = 0.5
+"""Before a policy that is undecided about an own user's request is asked again."""
 COUNTED: Final = 8
 """Providers that are counted, at most: to look at all of many takes longer than a request may."""
 
@@ -98,7 +100,7 @@ class Policy(Protocol):
         """Whether to take a paid request. Never asked while own users wait: they come first."""
 
     def offload(self, request: Request, state: State) -> bool | None:
-        """Whether to buy the answer for an own user elsewhere; None: ask again in half a second. Never asked
+        """Whether to buy the answer for an own user elsewhere; None: ask again after `AGAIN_S`. Never asked
         about paid requests, which are never passed on."""
 
     def price(self, state: State) -> Prices | None:

@@ -16,12 +16,10 @@ from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.speed import Pace, pace
 from tallystick.protocol.status import Rating
 from tallystick.protocol.units import ZERO_HASH, Hash32, Milliseconds, Timestamp, Tokens
-from tallystick_node.network.policies import COUNTED, Request, State
+from tallystick_node.network.policies import AGAIN_S, COUNTED, Request, State
 from tallystick_node.sim.search import Attempt, Search
 from tallystick_node.sim.world import MINIMUM_STAKE, Job, Node, World
 
-_AGAIN_S: Final = 0.5
-"""As `network.own`: before a policy that is undecided is asked again."""
 _UNHEARD_S: Final = UNHEARD_MS / 1000
 _NO_QUOTES: Final[Mapping[Hash32, Pace]] = MappingProxyType({})
 _TOLD_AFTER_S: Final = 1.0
@@ -93,7 +91,7 @@ class Live:
         if decision is None:
             if not waited:
                 home.own_waiting += 1
-            self.world.events.after(_AGAIN_S, self._decide_again, home, job)
+            self.world.events.after(AGAIN_S, self._decide_again, home, job)
         elif decision:
             Search(self, job, known).run()
         else:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from tallystick.client.choose import Choice, Known, size_of
+from tallystick.client.delivering import RESUMING
 from tallystick.client.haggling import held_to
 from tallystick.client.quotes import ASKING_S, PROBED
 from tallystick.client.refusals import PASSING
@@ -23,10 +24,8 @@ from tallystick_node.sim.world import Job, Node
 if TYPE_CHECKING:
     from tallystick_node.sim.dispatch import Live
 
-_CALLER_S: Final = 5.0
-"""As `network.origin`: to connect in, where nobody else is left."""
-_RESUMES_S: Final = 0.05
-"""As `client.delivering`: before it is asked once more for the rest of an answer that broke off."""
+CALLER_S: Final = 5.0
+"""As `network.origin`, which loads more than a simulation needs: to connect in, where nobody else is left."""
 
 
 class Attempt:
@@ -143,7 +142,7 @@ class Search:
         says = self._standing.haggling.says(posted, choice.expected)
         hurried = self._standing.is_hurried(posted, is_last=is_last)
         world.counts["requests"] += 1
-        within = CONNECT_S if hurried else _CALLER_S
+        within = CONNECT_S if hurried else CALLER_S
         late = world.links.connects_late_s(world.random)
         if late >= within:
             world.events.after(within, self._unreached, attempt, hurried)
@@ -188,7 +187,7 @@ class Search:
         job, world = self.job, self._world
         if came := job.input - attempt.input:
             self.live.pay(self.home, attempt, came)
-        wait = _RESUMES_S + 2 * world.way_s(job.home, attempt.at)
+        wait = RESUMING[0] + 2 * world.way_s(job.home, attempt.at)
         world.events.after(wait, self._go_on, attempt)
 
     def _go_on(self, attempt: Attempt) -> None:

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from tallystick.protocol.status import Status
 from tallystick.protocol.units import Address, Atoms, Milliseconds
+from tallystick_node.config import PolicyConfig, SettleConfig
 from tallystick_node.gateway.quoting import Pledges
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.sim import engine as engines
@@ -28,11 +29,12 @@ from tallystick_node.sim.workload import Arrival
 
 __all__ = ["MINIMUM_STAKE", "MODEL", "PRICES", "Dispatch", "Job", "Listener", "Node", "NodeSpec", "World"]
 
-SETTLING: Final = SettlePolicy(amount=Atoms(1_000_000), interval_s=900, minimum=Atoms(1_000))
-"""As a node's configuration has it where it says nothing."""
-_PRICE_EVERY_S: Final = 60.0
-_STAKE_EVERY_S: Final = 3_600.0
-"""These two as well."""
+_SETTLE, _POLICY = SettleConfig(), PolicyConfig()
+"""A node's configuration where it says nothing."""
+SETTLING: Final = SettlePolicy(
+    amount=Atoms(_SETTLE.amount), interval_s=_SETTLE.interval_s, minimum=Atoms(_SETTLE.minimum)
+)
+"""Of gas there is no price here."""
 _SLICE_S: Final = 10.0
 """Between two looks at whether the run is over."""
 _COLLECTED_AFTER: Final = 1_000_000
@@ -81,7 +83,7 @@ class World:
         settling: SettlePolicy = SETTLING,
         block_s: float = 2.0,
         sample_s: float = 0.0,
-        stake_every_s: float = _STAKE_EVERY_S,
+        stake_every_s: float = _POLICY.stake_every_s,
     ):
         """`sample_s`: between two samples of all nodes; zero: none are taken."""
         self.random = Random(f"{seed} world")
@@ -256,7 +258,7 @@ class World:
             first = self.chain.next_block(self.now) - self.now
         self.events.after(first, self._tell, node)
         part = node.index / len(self.nodes)  # Not all at once.
-        self.events.after(_PRICE_EVERY_S * (1 + part), self._price, node)
+        self.events.after(_POLICY.price_every_s * (1 + part), self._price, node)
         self.events.after(self._stake_every_s * (1 + part), self._stake, node)
 
     def _leave(self, node: Node) -> None:
@@ -318,7 +320,7 @@ class World:
             if wanted is not None and wanted != node.prices:
                 node.prices = wanted
                 self.chain.post(node.index, node.offer(int(1_000 * self.now)), node.stake(), self.now)
-        self.events.after(_PRICE_EVERY_S, self._price, node)
+        self.events.after(_POLICY.price_every_s, self._price, node)
 
     def _stake(self, node: Node) -> None:
         """And how much it is to stake."""
