@@ -179,6 +179,26 @@ def test_those_that_choose_anew_are_to_cheat_on_nothing(monkeypatch: pytest.Monk
     assert not any(figure.met for figure in made.figures)
 
 
+def test_all_seeds_that_are_named_are_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = SimpleNamespace(price=1.3, cost=1.0, cheats=0.0, stake=1.0, precision="bf16")
+    responded, priced = set[int](), set[int]()
+
+    def settled(*, seed: int, **_: object) -> list[list[SimpleNamespace]]:
+        responded.add(seed)
+        return [[plan], [plan]]
+
+    def prices(*_: object, seed: int, **__: object) -> list[float]:
+        priced.add(seed)
+        return [float(seed)]
+
+    monkeypatch.setattr(responses_findings, "settled", settled)
+    monkeypatch.setattr(incentives_findings, "prices", prices)
+    responses_findings.of_responses(range(3, 6))
+    made = incentives_findings.of_prices(range(3, 6))
+    assert responded == priced == {3, 4, 5}
+    assert {figure.value for figure in made.figures} == {4.0}
+
+
 @pytest.mark.parametrize(
     ("nodes", "requests", "bounds"),
     [

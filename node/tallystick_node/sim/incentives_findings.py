@@ -126,7 +126,7 @@ def of_twins(seeds: range) -> Found:
 
 
 def of_prices(seeds: range) -> Found:
-    """Chance decides nothing but who moves first in a round: one seed."""
+    """Chance decides nothing but who moves first in a round."""
     rules: Mapping[str, Weights] = {
         "ours": by_default(),
         "ours, price counts twice": by_default(thrift=2.0),
@@ -135,12 +135,12 @@ def of_prices(seeds: range) -> Found:
     }
     made, lines = Found(), dict[str, Line]()
     for name, weights in rules.items():
-        found = [prices(weights, sellers=12, busy=busy, rounds=_ROUNDS, seed=0)[-1] for busy in BUSY]
-        for busy, price in zip(BUSY, found, strict=True):
-            made.figures.append(
-                Figure(name=f"{name}: {busy:.0%} busy: price over cost", value=price, unit="1")
-            )
-        lines[name] = Line([100 * busy for busy in BUSY], found)
+        ends: list[float] = []
+        for busy in BUSY:
+            found = [prices(weights, sellers=12, busy=busy, rounds=_ROUNDS, seed=seed)[-1] for seed in seeds]
+            made.figures.append(over_seeds(f"{name}: {busy:.0%} busy: price over cost", found, "1"))
+            ends.append(fmean(found))
+        lines[name] = Line([100 * busy for busy in BUSY], ends)
     made.charts.append(
         Chart(
             name="prices",

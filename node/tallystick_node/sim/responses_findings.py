@@ -1,7 +1,7 @@
 """What came of providers that choose everything at once: figures and charts of `responses`."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Final
 
@@ -9,7 +9,7 @@ from tallystick_node.sim.fluid import Weights, by_default, by_stake
 from tallystick_node.sim.found import Found
 from tallystick_node.sim.incentives import AUDITED, SLOT_PRICES
 from tallystick_node.sim.plot import Chart, Line
-from tallystick_node.sim.report import Figure, Target
+from tallystick_node.sim.report import Figure, Target, over_seeds
 from tallystick_node.sim.responses import (
     SLOTS,
     STAKES,
@@ -20,6 +20,8 @@ from tallystick_node.sim.responses import (
     least_slot_prices,
     settled,
 )
+
+Market = Sequence[Plan]
 
 CHEATS: Final = (0.01, 0.05, 0.1, 0.25, 0.5)
 BUSY: Final = (0.15, 0.3, 0.6)
@@ -43,13 +45,11 @@ def of_responses(seeds: range) -> Found:
     }
     panels: dict[str, dict[str, Line]] = {"price over cost": {}, "% of requests cheated on": {}}
     for name, (busy, weights) in cases.items():
-        rounds = settled(sellers=_SELLERS, busy=busy, seed=seeds.start, weights=weights)
-        made.figures += _ending(name, rounds[-1])
-        at = range(len(rounds))
-        prices = [fmean(plan.price / plan.cost for plan in market) for market in rounds]
-        cheated = [100 * fmean(plan.cheats for plan in market) for market in rounds]
-        panels["price over cost"][name] = Line(at, prices)
-        panels["% of requests cheated on"][name] = Line(at, cheated)
+        runs = [settled(sellers=_SELLERS, busy=busy, seed=seed, weights=weights) for seed in seeds]
+        made.figures += _ending(name, [rounds[-1] for rounds in runs])
+        at = range(len(runs[0]))
+        panels["price over cost"][name] = Line(at, _over_runs(_over_cost, runs))
+        panels["% of requests cheated on"][name] = Line(at, _over_runs(_cheated, runs))
     made.charts.append(
         Chart(
             name="responses",
@@ -63,22 +63,30 @@ def of_responses(seeds: range) -> Found:
     return made
 
 
-def _ending(name: str, market: Sequence[Plan]) -> list[Figure]:
-    precision, count = Counter(plan.precision for plan in market).most_common(1)[0]
-    cheated = 100 * fmean(plan.cheats for plan in market)
+def _over_runs(what: Callable[[Market], float], runs: Sequence[Sequence[Market]]) -> list[float]:
+    """The mean after each round."""
+    return [fmean(map(what, markets)) for markets in zip(*runs, strict=True)]
+
+
+def _over_cost(market: Market) -> float:
+    return fmean(plan.price / plan.cost for plan in market)
+
+
+def _cheated(market: Market) -> float:
+    return 100 * fmean(plan.cheats for plan in market)
+
+
+def _ending(name: str, markets: Sequence[Market]) -> list[Figure]:
+    """One market a seed."""
+    ((precision, _),) = Counter(plan.precision for market in markets for plan in market).most_common(1)
+    serve = [100 * fmean(plan.precision == precision for plan in market) for market in markets]
+    stakes = [fmean(plan.stake for plan in market) for market in markets]
+    none = Target(text="0", most=0.0)
     return [
-        Figure(
-            name=f"{name}: price over cost",
-            value=fmean(plan.price / plan.cost for plan in market),
-            unit="1",
-        ),
-        Figure(name=f"{name}: cheated on", value=cheated, unit="%", target=Target(text="0", most=0.0)),
-        Figure(
-            name=f"{name}: stake over the least, of at most {STAKES[-1]:g}",
-            value=fmean(plan.stake for plan in market),
-            unit="1",
-        ),
-        Figure(name=f"{name}: that serve {precision}", value=100 * count / len(market), unit="%"),
+        over_seeds(f"{name}: price over cost", [_over_cost(market) for market in markets], "1"),
+        over_seeds(f"{name}: cheated on", [_cheated(market) for market in markets], "%", none),
+        over_seeds(f"{name}: stake over the least, of at most {STAKES[-1]:g}", stakes, "1"),
+        over_seeds(f"{name}: that serve {precision}", serve, "%"),
     ]
 
 
