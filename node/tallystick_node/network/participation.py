@@ -84,26 +84,19 @@ class Participation:
 
     @property
     def usage(self) -> float:
-        """Of the context that fits, where that is known; else of the requests that it takes."""
-        speed, load = self._engine.speed, self._engine.load()
-        if speed is not None and speed.capacity:
-            return min(1.0, (load.context + load.queued) / speed.capacity)
-        return min(1.0, (load.running + load.waiting) / max(1, self._engine.most()))
+        return usage_of(self._engine.load(), self._engine.speed, self._engine.most())
 
     def state(self, request: Request | None = None, *, usage: float | None = None, **known: Any) -> State:
         engine = self._engine
         load, speed = engine.load(), engine.speed
-        here = None
-        if request is not None and speed is not None:
-            here = pace(speed, load, input_tokens=request.input_tokens, output_tokens=request.expected_output)
         return State(
             now=self._clock.milliseconds(),
             seed=secrets.randbits(64),
             load=load,
             room=engine.free(),
-            usage=self.usage if usage is None else usage,
+            usage=usage_of(load, speed, engine.most()) if usage is None else usage,
             own_waiting=self.own_waiting(),
-            here=here,
+            here=None if request is None else here_of(request, load, speed),
             **known,
         )
 
@@ -113,6 +106,20 @@ class Participation:
         except Exception as error:  # noqa: BLE001  # an operator's own code: it may raise anything
             log.error("policy.failed", asked=what, error=repr(error))
             return ask(_BESIDE)
+
+
+def usage_of(load: Load, speed: Speed | None, most: int) -> float:
+    """Of the context that fits, where that is known; else of the `most` requests that the engine takes."""
+    if speed is not None and speed.capacity:
+        return min(1.0, (load.context + load.queued) / speed.capacity)
+    return min(1.0, (load.running + load.waiting) / max(1, most))
+
+
+def here_of(request: Request, load: Load, speed: Speed | None) -> Pace | None:
+    """What the request can expect of the node's own engine."""
+    if speed is None:
+        return None
+    return pace(speed, load, input_tokens=request.input_tokens, output_tokens=request.expected_output)
 
 
 class Mean:

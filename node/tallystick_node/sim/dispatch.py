@@ -13,9 +13,10 @@ from tallystick.client.rules import quoted
 from tallystick.ports import PostedOffer
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.pricing import cost_up
-from tallystick.protocol.speed import Pace, pace
+from tallystick.protocol.speed import Pace
 from tallystick.protocol.status import Rating
 from tallystick.protocol.units import ZERO_HASH, Hash32, Milliseconds, Timestamp, Tokens
+from tallystick_node.network.participation import here_of
 from tallystick_node.network.policies import AGAIN_S, COUNTED, Request, State
 from tallystick_node.sim.search import Attempt, Search
 from tallystick_node.sim.world import MINIMUM_STAKE, Job, Node, World
@@ -134,14 +135,6 @@ class Live:
         assert node.engine is not None
         world, now = self.world, self.world.now_ms
         load = node.load(now)
-        here = None
-        if request.own:
-            here = pace(
-                node.engine.speed,
-                load,
-                input_tokens=request.input_tokens,
-                output_tokens=request.expected_output,
-            )
         return State(
             now=now,
             seed=world.random.getrandbits(64),
@@ -149,7 +142,7 @@ class Live:
             room=node.free(now),
             usage=node.usage(load),
             own_waiting=node.own_waiting,
-            here=here,
+            here=here_of(request, load, node.engine.speed),
             elsewhere=elsewhere,
             providers=providers,
         )

@@ -12,7 +12,7 @@ from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, AtomsPerMTok, Milliseconds, Timestamp, Tokens
 from tallystick_node.gateway.load import IDLE
 from tallystick_node.gateway.quoting import Pledges
-from tallystick_node.network.participation import Mean
+from tallystick_node.network.participation import Mean, usage_of
 from tallystick_node.network.policies import ByLoad, Policy, Prices, State
 from tallystick_node.sim.engine import Engine
 from tallystick_node.sim.hardware import Hardware
@@ -124,12 +124,8 @@ class Node:
         return free if free > 0 else 0
 
     def usage(self, load: Load) -> float:
-        """As `network.participation`: of the context that fits."""
         assert self.engine is not None
-        capacity = self.engine.speed.capacity
-        if capacity:
-            return min(1.0, (load.context + load.queued) / capacity)
-        return min(1.0, (load.running + load.waiting) / max(1, self.slots))
+        return usage_of(load, self.engine.speed, self.slots)
 
     def state(self, now: Milliseconds, seed: int, usage: float) -> State:
         """For a question about prices or stake."""
