@@ -56,8 +56,8 @@ from tallystick_node.store.sqlite import DatabaseInUse, SqliteStore
 
 _SETTLE_CHECK_S: Final = 1.0
 _ENGINE_CHECK_S: Final = 5.0
-_OFFER_CHECK_S: Final = 60.0
-"""Nothing is asked unless one is missing, as after the chain took blocks back."""
+_OFFER_CHECK_S: Final = 5.0
+"""Nothing is asked unless one is missing, as after the chain took blocks back: until then nothing is sold."""
 _FIRST_POLLS: Final = 3
 """Until the books show what the chain held as the node started."""
 _UPKEEP_S: Final = 1.0
@@ -203,7 +203,7 @@ class Node:
 
     async def _post_missing(self, endpoint: str, endpoint_key: Hash32) -> None:
         if not await self.cashier.is_clear():
-            log.warning("offers.wait")
+            log.debug("offers.wait")
             return
         market = self.provider.market
         posted = await asyncio.to_thread(
