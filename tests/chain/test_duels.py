@@ -1,6 +1,6 @@
 """Duels on a real chain, from Python: judges are drawn, vote, and are paid what `protocol.duel` says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -87,6 +87,18 @@ class World:
         )
         signed = sign(receipt, duellist.market.deployment.domain, duellist.key).signed
         return Answer(provider=duellist.address, session_key=session_key, epoch=0, receipt=signed)
+
+    def ruling(self, panel: Sequence[Address], choices: Sequence[Choice]) -> Ruling:
+        """What the panel's choices come to: an ordinary duel, no honeypot."""
+        return Ruling(
+            duel=self.id,
+            first=self.first.address,
+            second=self.second.address,
+            price=PRICE,
+            known=Choice.NONE,
+            judges=panel,
+            choices=choices,
+        )
 
     def panel(self) -> list[Address]:
         self.mine(3)
@@ -186,15 +198,7 @@ def test_what_not_all_say_is_said_on_chain_and_settled_later(
     assert world.duels.duel(world.id).status is Status.APPEALABLE
     pass_time(period)
     assert not decided(world.duels)
-    ruling = Ruling(
-        duel=world.id,
-        first=world.first.address,
-        second=world.second.address,
-        price=PRICE,
-        known=Choice.NONE,
-        judges=panel,
-        choices=[choice_of(vote) for vote in votes],
-    )
+    ruling = world.ruling(panel, [choice_of(vote) for vote in votes])
     assert rulings(world.duels, world.id) == [ruling]
     world.duels.settle([ruling])
 
@@ -217,15 +221,7 @@ def test_a_party_appeals(world: World) -> None:
         world.cast(judge, vote) for judge, vote in zip(panel, (Vote.FIRST, Vote.FIRST, Vote.TIE), strict=True)
     ]
     world.duels.decide(world.id, world.case, votes, salt=SALT)
-    ruling = Ruling(
-        duel=world.id,
-        first=world.first.address,
-        second=world.second.address,
-        price=PRICE,
-        known=Choice.NONE,
-        judges=panel,
-        choices=(Choice.FIRST, Choice.FIRST, Choice.TIE),
-    )
+    ruling = world.ruling(panel, (Choice.FIRST, Choice.FIRST, Choice.TIE))
     world.duels.appeal(ruling, Atoms(7 * SHARE))
     assert world.duels.duel(world.id).status is Status.APPEALED
     appeal = world.duels.duel(appeal_id(world.id))

@@ -103,15 +103,16 @@ def scale(
     out: Out = None,
 ) -> None:
     """Say what as large a market as is asked for takes, part by part. See docs/scale.md."""
+    from tallystick_node.sim.names import NameUnknown
     from tallystick_node.sim.plot import MatplotlibMissing
     from tallystick_node.sim.report import console
-    from tallystick_node.sim.scale_parts import Asked, PartUnknown
+    from tallystick_node.sim.scale_parts import Asked
     from tallystick_node.sim.scale_parts import scale as run
     from tallystick_node.sim.walls import Habits
 
     habits = Habits(a_day=a_day, channels=channels)
     asked = Asked(nodes=nodes, requests=requests, seed=seed, profiled=profile, habits=habits)
-    with _told(PartUnknown, MatplotlibMissing, OSError):
+    with _told(NameUnknown, MatplotlibMissing, OSError):
         run(asked, _names(only), json=json, out=out, console=console(json))
 
 

@@ -1,7 +1,7 @@
 """What pays: providers that seek their profit, under the payers' own rules and the rules of duels and audits.
 
 Flows are those of `fluid`; what one request brings and costs is in units of what an engine spends on one.
-What auditors find is not built yet: its power is an assumption here, and named.
+Who is audited is the live draw, of a provider as one channel. An audit's power is an assumption, and named.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,13 @@ from random import Random
 from statistics import fmean
 from typing import Final
 
+from tallystick.protocol import lottery
 from tallystick.protocol.duel import Panel, Vote, moved
 from tallystick.protocol.units import Atoms
 from tallystick_node.sim.fluid import Curve, Seller, Weights, by_default, by_stake, curve, flows
 from tallystick_node.sim.hardware import hardware, twelve
 
-AUDITED: Final = 0.01
+AUDITED: Final = lottery.LEAST_SHARE / lottery.WHOLE
 """Share of requests; of newcomers more: see `audit_rate`."""
 POWER: Final = 0.9
 """Chance that an audit of an answer by a cheaper model finds it."""
@@ -81,7 +82,7 @@ def _profit(
 
 def audit_rate(served: int) -> float:
     """Of a provider's next request, after it served so many."""
-    return float(max(AUDITED, 0.2 * 2 ** (-served / 50)))
+    return lottery.share(served) / lottery.WHOLE
 
 
 def requests_until_slashed(honest_first: int, power: float) -> float:

@@ -3,17 +3,18 @@ what gossip takes, what settling costs, how the index grows, and where a market'
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
+from tallystick_node.sim.found import Found
 from tallystick_node.sim.gossip import Network
 from tallystick_node.sim.gossip_traffic import first_spread, traffic
 from tallystick_node.sim.growth import growth
-from tallystick_node.sim.plot import Chart, draw, prepare
+from tallystick_node.sim.names import require
+from tallystick_node.sim.plot import draw, prepare
 from tallystick_node.sim.report import (
     Figure,
     Target,
@@ -38,11 +39,6 @@ _GAS_PRICE: Final = 10_000_000
 _DAILY: Final = replace(SETTLING, interval_s=int(DAY_S))
 
 
-class PartUnknown(Exception):
-    def __init__(self, name: str):
-        super().__init__(f"There is no part {name!r}: {', '.join(PARTS)}.")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     nodes: int
@@ -50,13 +46,6 @@ class Asked:
     seed: int
     profiled: bool
     habits: Habits
-
-
-@dataclass(slots=True)
-class Found:
-    figures: list[Figure] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-    charts: list[Chart] = field(default_factory=list)
 
 
 def _speed(asked: Asked) -> Found:
@@ -169,10 +158,9 @@ PARTS: Final[Mapping[str, Callable[[Asked], Found]]] = {
 def scale(
     asked: Asked, only: Sequence[str], *, json: Path | None, out: Path | None, console: Console
 ) -> None:
-    """Raises PartUnknown, OSError, MatplotlibMissing."""
+    """Raises NameUnknown, OSError, MatplotlibMissing."""
     for name in only:
-        if name not in PARTS:
-            raise PartUnknown(name)
+        require("part", name, PARTS)
     require_writable(json)
     if out:
         prepare(out)
