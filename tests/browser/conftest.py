@@ -90,6 +90,13 @@ class Explorer:
         if site.node is not None:
             await site.node.close()
 
+    def forget_all(self) -> None:
+        """As if the indexer had read nothing yet."""
+        engine = create_engine(f"sqlite:///{self.database}")
+        with engine.begin() as connection:
+            connection.execute(update(schema.progress).values(version=0))
+        engine.dispose()
+
     def read_block(self, number: int) -> None:
         """As if the indexer had read one: what it settled, and that it was read."""
         engine = create_engine(f"sqlite:///{self.database}")
@@ -97,7 +104,9 @@ class Explorer:
             row = {"settlements": number, "locked": number, "settled": number * 1_000_000}
             connection.execute(update(schema.hours).values(**row))
             digest = number.to_bytes(32, "big")
-            connection.execute(update(schema.progress).values(block=number, hash=digest))
+            connection.execute(
+                update(schema.progress).values(version=schema.VERSION, block=number, hash=digest)
+            )
         engine.dispose()
         head = Head(block=number, timestamp=small.NOW, chain_head=number)
         asyncio.run_coroutine_threadsafe(self._live.publish(head), self._loop).result(10)

@@ -120,6 +120,19 @@ def test_a_new_block_changes_the_page_without_loading_it_anew(visitor: Visitor, 
     expect(page.locator("figure .uplot")).to_have_count(4)
 
 
+def test_who_comes_before_the_first_block_was_read_is_shown_the_page_once_it_was(
+    visitor: Visitor, explorer: Explorer
+) -> None:
+    """Until then the answer is 503: an index that is empty is no market that is."""
+    explorer.forget_all()
+    page = visitor.open("/")
+    expect(page.locator("main")).to_contain_text("Nothing of the chain was read yet.")
+    visitor.forgive("503 (Service Unavailable)")
+    explorer.read_block(101)
+    expect(page.locator("#figures .figure", has_text="Settlement rows").locator("a")).to_have_text("101")
+    expect(page.locator("figure .uplot")).to_have_count(4)
+
+
 def test_what_a_visitor_unfolded_and_stands_on_stays_so(visitor: Visitor, explorer: Explorer) -> None:
     page = visitor.open(f"/tx/0x{small.hash_of(0x7000 + 3_000).hex()}")
     page.get_by_text("What each row logged").click()

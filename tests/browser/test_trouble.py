@@ -56,6 +56,7 @@ def chain(tmp_path: Path) -> Iterator[Chain]:
             folder=tmp_path, rpc=chain.url, deployment=tmp_path / "deployment.json"
         )
         with chain.explorer.start():
+            chain.explorer.wait_for(chain.deployment.block)  # Before that there is no page, but a reason.
             yield chain
 
 

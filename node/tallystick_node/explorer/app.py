@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from tallystick_node.explorer.errors import Malformed, NotFound, PageError
+from tallystick_node.explorer.errors import IndexEmpty, Malformed, NotFound, PageError
 from tallystick_node.explorer.guard import SAFE, Buckets, Headers, Limit, RateLimit
 from tallystick_node.explorer.live import BEHIND
 from tallystick_node.explorer.pages import ROUTERS
@@ -137,6 +137,7 @@ def _answer(request: Request, status: int, code: str, message: str, headers: dic
     values: dict[str, Any] = {
         "title": _TITLES.get(status, f"Refused ({status})"),
         "message": message,
+        "passing": code == IndexEmpty.code,
     }
     response = render(request, "error.html", values, status=status, twin=False)
     response.headers.update(headers)

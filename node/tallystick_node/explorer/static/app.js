@@ -67,6 +67,7 @@
     try {
       const answer = await fetch(location.href);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      if (answer.ok && document.body.dataset.live === "reason") { location.reload(); return; } // It has other scripts.
       if (answer.ok) await show(page);
       else if (answer.status === 404) sayGone();
       if (page.body.dataset.block) shown = Number(page.body.dataset.block);
