@@ -8,16 +8,30 @@ import pytest
 
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.units import Tokens
-from tallystick_node.sim.fit import BadMeasure, Measured, checks, figures, fitted, parted, played, read, write
+from tallystick_node.sim.fit import (
+    BadMeasure,
+    Constants,
+    Measured,
+    checks,
+    figures,
+    fitted,
+    parted,
+    played,
+    read,
+    write,
+)
 
-REAL = Speed(
-    fixed=2_500_000_000,
-    sequence=300_000_000,
-    weights=0,
-    token=40_000_000,
-    context=60_000,
-    capacity=Tokens(3_000),
-    chunk=Tokens(512),
+REAL = Constants(
+    speed=Speed(
+        fixed=2_500_000_000,
+        sequence=300_000_000,
+        weights=0,
+        token=40_000_000,
+        context=60_000,
+        capacity=Tokens(3_000),
+        chunk=Tokens(512),
+    ),
+    outside=8_000_000_000,
 )
 """Like a tiny model on a processor."""
 SLOTS = 16
@@ -45,8 +59,9 @@ def test_constants_found_at_some_loads_foretell_another() -> None:
     seen = [*load("2/s", 2, seed=1), *load("10/s", 10, seed=2), *load("20/s", 20, seed=3)]
     found = fitted(seen, slots=SLOTS, capacity=3_000, chunk=512)
     assert all(abs(check.off) < 0.15 for check in checks(found, SLOTS, load("14/s", 14, seed=4)))
-    wrong = replace(found, fixed=2 * found.fixed)
-    assert any(abs(check.off) > 0.15 for check in checks(wrong, SLOTS, load("14/s", 14, seed=4)))
+    for name in ("fixed", "outside"):
+        wrong = found.moved(name, 2)
+        assert any(abs(check.off) > 0.15 for check in checks(wrong, SLOTS, load("14/s", 14, seed=4)))
 
 
 def test_what_is_written_is_read() -> None:

@@ -170,11 +170,12 @@ def fit(
     with _told(BadMeasure, OSError), file.open() as opened:
         require_writable(json)
         seen, others = parted(read(opened, str(file)), _names(foretold))
-    speed = fitted(seen, slots=slots, capacity=capacity, chunk=chunk)
+    constants = fitted(seen, slots=slots, capacity=capacity, chunk=chunk)
     typer.echo("[engine.speed]", err=is_stdout(json))
     for name in ("fixed", "sequence", "token", "context", "capacity", "chunk"):
-        typer.echo(f"{name} = {getattr(speed, name)}", err=is_stdout(json))
-    found = checks(speed, slots, others)
+        typer.echo(f"{name} = {getattr(constants.speed, name)}", err=is_stdout(json))
+    typer.echo(f"# outside of its steps: {constants.outside / 1e9:.1f} ms a request", err=is_stdout(json))
+    found = checks(constants, slots, others)
     console(json).print(shown(found), targets_table(figures(found)) if foretold else "")
     if json:
         given = {"slots": slots, "capacity": capacity, "chunk": chunk, "foretold": foretold}

@@ -1,5 +1,5 @@
-"""An engine's constants, found by playing what was measured of it: the `Speed` whose simulated engine answers
-the same requests in about the same times. And how well such constants foretell another load.
+"""An engine's constants, found by playing what was measured of it: those under which a simulated engine
+answers the same requests in about the same times. And how well such constants foretell another load.
 
 Pure. Reading the weights and what else each step costs cannot be told from each other by looking on: `fixed`
 stands for both.
@@ -24,8 +24,8 @@ from tallystick_node.sim.report import Figure, Target
 
 ROUND: Final = " #"
 COLUMNS: Final = ("load", "at", "input", "output", "first_s", "end_s")
-FITTED: Final = ("fixed", "sequence", "token", "context")
-"""Of `Speed`, in the order in which they are moved."""
+FITTED: Final = ("fixed", "sequence", "token", "context", "outside")
+"""Of `Constants`, in the order in which they are moved."""
 _STEPS: Final = (0.7, 0.35, 0.18, 0.09, 0.04, 0.02)
 """Of the logarithm of a constant, each as long as it helps."""
 _ROUNDS: Final = 12
@@ -60,6 +60,23 @@ class Measured:
     def of(self) -> str:
         """Its load, whichever round."""
         return self.load.partition(ROUND)[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constants:
+    """What is found of a real engine."""
+
+    speed: Speed
+    outside: int = 0
+    """Picoseconds that a request spends outside of the engine's steps, however long it is: the way there and
+    back, HTTP, the tokenizer, to be handed to the step after the next. Nobody else has to wait for it."""
+
+    def moved(self, name: str, factor: float) -> "Constants":
+        """With one of FITTED so many times as large."""
+        if name == "outside":
+            return replace(self, outside=max(1, round(self.outside * factor)))
+        value = max(1, round(getattr(self.speed, name) * factor))
+        return replace(self, speed=replace(self.speed, **{name: value}))
 
 
 class BadMeasure(ValueError):
@@ -114,15 +131,15 @@ def parted(
     return seen, others
 
 
-def played(speed: Speed, slots: int, measured: Sequence[Measured]) -> list[Measured]:
+def played(constants: Constants, slots: int, measured: Sequence[Measured]) -> list[Measured]:
     """The same requests, as an engine of these constants would have answered them."""
     found: list[Measured] = []
     for name in dict.fromkeys(item.load for item in measured):
-        found += _played(speed, slots, [item for item in measured if item.load == name])
+        found += _played(constants, slots, [item for item in measured if item.load == name])
     return found
 
 
-def _played(speed: Speed, slots: int, measured: Sequence[Measured]) -> list[Measured]:
+def _played(constants: Constants, slots: int, measured: Sequence[Measured]) -> list[Measured]:
     events = Events()
     first, end = [0.0] * len(measured), [0.0] * len(measured)
 
@@ -132,40 +149,41 @@ def _played(speed: Speed, slots: int, measured: Sequence[Measured]) -> list[Meas
     def ended(sequence: Sequence_) -> None:
         end[sequence.owner] = events.now
 
-    engine = Engine(speed, slots, events, began=began, ended=ended)
+    engine = Engine(constants.speed, slots, events, began=began, ended=ended)
     start = min(item.at for item in measured)
     for i, item in enumerate(measured):
         events.at(item.at - start, engine.add, Sequence_(item.input, item.output, i))
     events.run(1e12)
+    late = start + constants.outside / _PS
     return [
-        replace(item, first_s=first[i] - item.at + start, end_s=end[i] - item.at + start)
+        replace(item, first_s=first[i] - item.at + late, end_s=end[i] - item.at + late)
         for i, item in enumerate(measured)
     ]
 
 
-def misfit(speed: Speed, slots: int, measured: Sequence[Measured]) -> float:
+def misfit(constants: Constants, slots: int, measured: Sequence[Measured]) -> float:
     """The mean square of how far times are off, as logarithms; first tokens and ends count alike."""
 
     def off(one: float, other: float) -> float:
         return log((one + _SOON_S) / (other + _SOON_S)) ** 2
 
-    pairs = zip(played(speed, slots, measured), measured, strict=True)
+    pairs = zip(played(constants, slots, measured), measured, strict=True)
     return mean(off(one.first_s, other.first_s) + off(one.end_s, other.end_s) for one, other in pairs)
 
 
-def fitted(measured: Sequence[Measured], *, slots: int, capacity: int = 0, chunk: int = 0) -> Speed:
+def fitted(measured: Sequence[Measured], *, slots: int, capacity: int = 0, chunk: int = 0) -> Constants:
     """Constants under which played times are about the measured ones. The engine's own settings, how many
     sequences, tokens of context and prompt tokens a step there may be, are its operator's to say."""
-    speed = _guessed(measured, capacity, chunk)
-    return _descended(speed, lambda one: misfit(one, slots, measured))
+    first = _guessed(measured, capacity, chunk)
+    return _descended(first, lambda one: misfit(one, slots, measured))
 
 
-def _guessed(measured: Sequence[Measured], capacity: int, chunk: int) -> Speed:
+def _guessed(measured: Sequence[Measured], capacity: int, chunk: int) -> Constants:
     """From answers that had the most of an engine for themselves."""
     tokens = sorted((item.end_s - item.first_s) / max(1, item.output - 1) for item in measured)
     prompts = sorted(item.first_s / item.input for item in measured)
     token_s, prompt_s = tokens[len(tokens) // 10], prompts[len(prompts) // 10]
-    return Speed(
+    speed = Speed(
         fixed=max(1, round(0.7 * token_s * _PS)),
         sequence=max(1, round(0.1 * token_s * _PS)),
         weights=0,
@@ -174,25 +192,25 @@ def _guessed(measured: Sequence[Measured], capacity: int, chunk: int) -> Speed:
         capacity=Tokens(capacity),
         chunk=Tokens(chunk),
     )
+    return Constants(speed=speed, outside=max(1, round(0.5 * min(item.first_s for item in measured) * _PS)))
 
 
-def _descended(speed: Speed, cost: Callable[[Speed], float]) -> Speed:
+def _descended(found: Constants, cost: Callable[[Constants], float]) -> Constants:
     """One constant after the other, up or down, or one up and another down, which may look alike; in ever
     smaller steps, each while it helps."""
-    best = cost(speed)
+    best = cost(found)
     for step in _STEPS:
         for _ in range(_ROUNDS):
             before = best
             for moves in _MOVES:
-                tried = replace(
-                    speed,
-                    **{name: max(1, round(getattr(speed, name) * exp(sign * step))) for name, sign in moves},
-                )
-                if (found := cost(tried)) < best:
-                    speed, best = tried, found
+                tried = found
+                for name, sign in moves:
+                    tried = tried.moved(name, exp(sign * step))
+                if (off := cost(tried)) < best:
+                    found, best = tried, off
             if before - best < 0.01 * before:
                 break
-    return speed
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,12 +229,12 @@ class Check:
         return self.foretold_s / self.measured_s - 1
 
 
-def checks(speed: Speed, slots: int, measured: Sequence[Measured]) -> list[Check]:
+def checks(constants: Constants, slots: int, measured: Sequence[Measured]) -> list[Check]:
     """Mean and median of first tokens and of whole answers, load by load, over all its rounds."""
     found = []
     for name in dict.fromkeys(item.of for item in measured):
         real = [item for item in measured if item.of == name]
-        told = played(speed, slots, real)
+        told = played(constants, slots, real)
         for what, of in _FIGURES:
             pair = of(real), of(told)
             found.append(
