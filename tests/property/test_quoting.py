@@ -10,6 +10,7 @@ from tallystick.protocol.expect import Size
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Address, ChannelId, Hash32, Milliseconds, Tokens
+from tallystick_node.gateway import quoting
 from tallystick_node.gateway.quoting import HELD_PART, HOLD_MS, LARGER, SLACK, Pledges, plausible, quote
 
 PROVIDER = Address(bytes(19) + b"\1")
@@ -147,7 +148,6 @@ def held() -> tuple[Pledges, Quote, Milliseconds]:
         ({"payer": payer(2)}, QuoteUnknown),
         ({"named": Hash32(bytes(32))}, QuoteUnknown),
         ({"channel_id": channel(1, which=1)}, QuoteUnknown),
-        ({"now": Milliseconds(1_000_000 + HOLD_MS)}, QuoteExpired),
         ({"now": Milliseconds(999_999)}, QuoteExpired),
         ({"offer_hash": OFFERS[1]}, QuoteMismatch),
         ({"estimate": Tokens(265)}, QuoteMismatch),
@@ -229,6 +229,44 @@ def test_asking_again_and_again_makes_no_node_look_busy() -> None:
         )
     pledges.hold(payer(1), last, now)
     assert pledges.likely(now) == (1, 100), "one redeemed, and it counts in full again"
+
+
+def test_however_many_have_asked_only_what_may_be_held_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    pledges, now = Pledges(ROOM), Milliseconds(1_000_000)
+    looked = []
+    holds = quoting._holds
+    monkeypatch.setattr(quoting, "_holds", lambda item, at: looked.append(item) or holds(item, at))
+    for number in range(200):
+        if until := pledges.until(payer(number), now):
+            asked = quote(
+                provider=PROVIDER,
+                channel_id=channel(number),
+                offer_hash=OFFERS[0],
+                size=size(100),
+                pace=Pace(1, 1),
+                valid_until=until,
+            )
+            pledges.hold(payer(number), asked, now)
+        now = Milliseconds(now + HOLD_MS // 4)
+        looked.clear()
+        pledges.held(now)
+        pledges.likely(now)
+        assert len(looked) <= 2 * (ROOM // HELD_PART)
+
+
+def test_a_clock_that_is_set_back_brings_no_quote_back(held: tuple[Pledges, Quote, Milliseconds]) -> None:
+    pledges, asked, now = held
+    assert not pledges.held(asked.valid_until)
+    assert not pledges.held(now)
+    with pytest.raises(QuoteExpired):
+        pledges.redeem(
+            payer(1),
+            asked.struct_hash(),
+            channel_id=asked.channel_id,
+            offer_hash=asked.offer_hash,
+            estimate=asked.input_tokens,
+            now=now,
+        )
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6))

@@ -6,6 +6,7 @@ must not be a way to keep others out.
 """
 
 from dataclasses import replace
+from itertools import takewhile
 from typing import Final
 
 from tallystick.protocol.errors import QuoteExpired, QuoteMismatch, QuoteUnknown
@@ -56,13 +57,16 @@ def plausible(size: Size, estimate: Tokens) -> Size:
 
 
 class Pledges:
-    """The quotes for which room is held, at most one an account."""
+    """The quotes for which room is held, at most one an account. What it costs to look follows from the room
+    alone, however many have asked before."""
 
     def __init__(self, room: int):
         """`room`: requests that the node takes at a time."""
         self._most = max(1, room // HELD_PART)
         self._by_payer: dict[Address, Quote] = {}
-        """In the order in which they were given."""
+        """In the order in which they were given; none that has expired, once one has looked."""
+        self._expired: dict[Address, Quote] = {}
+        """In the order in which they expired."""
         self._unredeemed: dict[Address, int] = {}
         """Quotes that an account let go in a row."""
 
@@ -72,11 +76,13 @@ class Pledges:
 
     def held(self, now: Milliseconds) -> list[Quote]:
         """Those that can be redeemed now."""
+        self._expire(now)
         return [item for item in self._by_payer.values() if _holds(item, now)]
 
     def likely(self, now: Milliseconds) -> tuple[int, Tokens]:
         """Requests, and their prompt tokens, that may come of what is held. Whoever lets one quote after the
         other go counts for less and less: asking alone must not make a node look busy."""
+        self._expire(now)
         waiting = queued = 0.0
         for payer, item in self._by_payer.items():
             if _holds(item, now):
@@ -87,12 +93,14 @@ class Pledges:
 
     def until(self, payer: Address, now: Milliseconds) -> Milliseconds:
         """Until when room would be held for this account; zero: none can be."""
+        self._expire(now)
         others = sum(_holds(item, now) for other, item in self._by_payer.items() if other != payer)
         return Milliseconds(0 if others >= self._most else now + HOLD_MS)
 
     def release(self, payer: Address) -> None:
         """What it was promised is void, and was of no use."""
-        if self._by_payer.pop(payer, None) is None:
+        held, expired = self._by_payer.pop(payer, None), self._expired.pop(payer, None)
+        if held is None and expired is None:
             return
         self._unredeemed[payer] = self._unredeemed.pop(payer, 0) + 1
         if len(self._unredeemed) > UNKEPT:
@@ -100,12 +108,21 @@ class Pledges:
 
     def hold(self, payer: Address, given: Quote, now: Milliseconds) -> None:
         """Instead of what the account held before."""
-        for other in list(self._by_payer):
-            if now < self._by_payer[other].valid_until + REMEMBERED_MS:
-                break
+        self._expire(now)
+        for other in list(takewhile(lambda other: self._is_forgotten(other, now), self._expired)):
             self.release(other)
         self.release(payer)
         self._by_payer[payer] = given
+
+    def _expire(self, now: Milliseconds) -> None:
+        while self._by_payer:
+            payer = next(iter(self._by_payer))
+            if now < self._by_payer[payer].valid_until:
+                return
+            self._expired[payer] = self._by_payer.pop(payer)
+
+    def _is_forgotten(self, payer: Address, now: Milliseconds) -> bool:
+        return now >= self._expired[payer].valid_until + REMEMBERED_MS
 
     def redeem(
         self,
@@ -119,10 +136,11 @@ class Pledges:
     ) -> Quote:
         """The quote, whose room is the request's from here on. Raises QuoteUnknown, QuoteExpired or
         QuoteMismatch, and holds what it held."""
-        found = self._by_payer.get(payer)
+        self._expire(now)
+        found = self._by_payer.get(payer) or self._expired.get(payer)
         if found is None or found.struct_hash() != named or found.channel_id != channel_id:
             raise QuoteUnknown("No room is held for this channel under this quote.", actual=to_hex(named))
-        if not _holds(found, now):
+        if payer in self._expired or not _holds(found, now):
             raise QuoteExpired("The quote has expired.", required=found.valid_until, actual=now)
         if found.offer_hash != offer_hash:
             raise QuoteMismatch(
