@@ -1,0 +1,1 @@
+"""Providers of several grades duel on this machine: `scripts/demo quality`."""
