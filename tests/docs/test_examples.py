@@ -44,6 +44,7 @@ RUN_ELSEWHERE = {
     "scripts/demo --engine vllm": "tests/e2e/test_demo.py",
     "scripts/demo --engine echo --providers 5 --requests 2000": "tests/e2e/test_demo.py",
     "scripts/demo network": "tests/e2e/test_network.py",
+    "scripts/demo quality": "tests/e2e/test_quality.py",
     "scripts/test": ".ci/run",
     "scripts/check": ".ci/run",
 }

@@ -26,8 +26,9 @@ def decided(duels: Duels) -> list[Decided]:
     ]
 
 
-def rulings(duels: Duels, duel: Hash32) -> list[Ruling]:
-    """What the panel of a duel, or of an appeal, said; none while it is not decided."""
+def rulings(duels: Duels, duel: Hash32 | None = None) -> list[Ruling]:
+    """What the panel of a duel, or of an appeal, said; none while it is not decided. Without a duel: of all,
+    oldest first."""
     found = []
     for said in _told(duels, "Decided", duel):
         name, first, second, price, known, judges, choices = said["ruling"]

@@ -33,31 +33,31 @@ class EmbeddedEngine:
     def __init__(self, name: str, batch: "Batch", vocabulary: "Vocabulary", max_model_len: int) -> None:
         self.name = name
         self.max_model_len = max_model_len
-        self._batch = batch
-        self._vocabulary = vocabulary
+        self.batch = batch
+        self.vocabulary = vocabulary
 
     def prompt(self, source: str | list[int]) -> Prompt:
         if isinstance(source, str):
-            return Prompt(token_ids=tuple(self._vocabulary.encode(source)), text=source)
+            return Prompt(token_ids=tuple(self.vocabulary.encode(source)), text=source)
         for token in source:
-            if not 0 <= token < len(self._vocabulary):
+            if not 0 <= token < len(self.vocabulary):
                 raise RequestRefused(f"Token id {token} is out of vocabulary", param="prompt")
-        return Prompt(token_ids=tuple(source), text=self._vocabulary.decode(source))
+        return Prompt(token_ids=tuple(source), text=self.vocabulary.decode(source))
 
     def chat_prompt(self, messages: list[dict[str, Any]], *, continued: bool = False) -> Prompt:
         try:
-            text = self._vocabulary.render(plain_text(messages), continued=continued)
+            text = self.vocabulary.render(plain_text(messages), continued=continued)
         except TemplateError as error:
             raise RequestRefused(f"The chat template refuses this: {error}", param="messages") from None
-        return Prompt(token_ids=tuple(self._vocabulary.encode(text, special=False)), text=text)
+        return Prompt(token_ids=tuple(self.vocabulary.encode(text, special=False)), text=text)
 
     def generate(
         self, request: Request, prompt: Prompt, *, choice: int, max_tokens: int
     ) -> AsyncGenerator[Piece]:
-        return self._batch.generate(request, prompt.token_ids, choice=choice, max_tokens=max_tokens)
+        return self.batch.generate(request, prompt.token_ids, choice=choice, max_tokens=max_tokens)
 
     def load(self) -> Load:
-        return Load(self._batch.running, self._batch.waiting, self._batch.cache_used)
+        return Load(self.batch.running, self.batch.waiting, self.batch.cache_used)
 
 
 def load_engine(folder: Path, name: str) -> tuple[EmbeddedEngine, "Batch"]:
@@ -75,9 +75,14 @@ def load_engine(folder: Path, name: str) -> tuple[EmbeddedEngine, "Batch"]:
     model, vocabulary = Llama(folder, slots=SLOTS), Vocabulary(folder)
     if len(vocabulary) < model.vocabulary:
         raise UnsupportedModel("its tokenizer does not name every token")
-    end = json.loads((folder / "config.json").read_text())["eos_token_id"]
-    batch = Batch(model, vocabulary, tuple(end) if isinstance(end, list) else (end,))
+    batch = Batch(model, vocabulary, ends_of(folder))
     return EmbeddedEngine(name, batch, vocabulary, model.max_length), batch
+
+
+def ends_of(folder: Path) -> tuple[int, ...]:
+    """Tokens by which the model in `folder` ends an answer."""
+    end = json.loads((folder / "config.json").read_text())["eos_token_id"]
+    return tuple(end) if isinstance(end, list) else (end,)
 
 
 async def main() -> None:

@@ -47,18 +47,25 @@ def vllm_is_installed() -> bool:
 
 
 def start_engine(
-    kind: EngineKind, *, port: int, log: Path, options: Sequence[str] = (), name: str = ""
+    kind: EngineKind,
+    *,
+    port: int,
+    log: Path,
+    options: Sequence[str] = (),
+    name: str = "",
+    model: Path = MODEL,
+    module: str = "",
 ) -> Process:
     """The engine's process, not yet ready: `wait_for_engine` is. `name`: of its model, where that is not
-    the kind's own."""
+    the kind's own. `module`: what Python runs in place of the embedded engine, told the same."""
     name = name or kind.model_name
     if kind is EngineKind.VLLM:
-        command: list[str | Path] = [REPOSITORY / "scripts" / "vllm", MODEL, name, str(port)]
+        command: list[str | Path] = [REPOSITORY / "scripts" / "vllm", model, name, str(port)]
     else:
-        command = [sys.executable, "-m", f"tallystick_node.engine.{kind.value}", "--port", str(port)]
-        command += ["--served-model-name", name]
+        module = module or f"tallystick_node.engine.{kind.value}"
+        command = [sys.executable, "-m", module, "--port", str(port), "--served-model-name", name]
         if kind is EngineKind.EMBEDDED:
-            command += ["--model", str(MODEL)]
+            command += ["--model", str(model)]
     return Process(f"engine on port {port}", [*command, *options], log=log)
 
 

@@ -23,7 +23,7 @@ from tallystick.chain.sender import Sender
 from tallystick.home import Home
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, Atoms, to_hex
-from tallystick_node.local.engines import EngineKind, start_engine, wait_for_engine
+from tallystick_node.local.engines import MODEL, EngineKind, start_engine, wait_for_engine
 from tallystick_node.local.explorer import LocalExplorer
 from tallystick_node.local.process import Process, answers, free_ports
 
@@ -78,6 +78,10 @@ class Make:
     engine: EngineKind | None = None
     """What answers under the market's name of the model; None: the market's engine."""
     engine_options: tuple[str, ...] = ()
+    engine_module: str = ""
+    """What Python runs in place of the embedded engine, told the same."""
+    model: Path = MODEL
+    """What a real engine runs, under whatever name."""
     settings: str = ""
     """More TOML for its configuration."""
     port: int = 0
@@ -304,7 +308,13 @@ class LocalMarket:
     def _start_engine(self, port: int, make: Make) -> Process:
         log = self.folder / f"engine-{port}.log"
         engine = start_engine(
-            self._kind(make), port=port, log=log, options=make.engine_options, name=self.engine.model_name
+            self._kind(make),
+            port=port,
+            log=log,
+            options=make.engine_options,
+            name=self.engine.model_name,
+            model=make.model,
+            module=make.engine_module,
         )
         self._stack.callback(engine.stop)
         return engine
