@@ -98,7 +98,7 @@ class Directory(Protocol):
         """Whether the provider ever named it: what it signed binds the provider's stake for good."""
 
 
-@value()
+@value(kw_only=False)
 class Seen:
     """What is known, now, of whoever stands behind one offer."""
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice, permutations
+from itertools import accumulate, islice, permutations
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from tallystick.client.choose import Candidate, Known, choose
 from tallystick.client.drawing import Lots
 from tallystick.client.rules import Quoted, quoted, stake_weighted
 from tallystick.ports import PostedOffer
+from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import Atoms
 from tests.client.test_rules import NOW, WANTED, one, order, seen
 
@@ -44,6 +45,22 @@ def test_each_is_drawn_once_and_the_weightless_last(weights: list[int], seed: in
     assert sorted(drawn) == list(range(len(weights)))
     weighty = [i for i in drawn if weights[i]]
     assert drawn[: len(weighty)] == weighty
+
+
+@given(st.lists(st.one_of(st.integers(0, 5), st.integers(0, 2**96)), max_size=60), st.integers(0, 2**64 - 1))
+def test_a_toss_falls_where_a_part_of_the_whole_length_does(weights: list[int], seed: int) -> None:
+    """By numbers of 128 bits, two of each hash; where nothing weighs anything, all weigh the same."""
+    found = list(islice(Lots(range(len(weights)), weights).tossed(seed), 9))
+    lengths = weights if any(weights) else [1] * len(weights)
+    hashes = [keccak(b"lots" + seed.to_bytes(8, "big") + n.to_bytes(4, "big")) for n in range(5)]
+    numbers = [int.from_bytes(part, "big") for each in hashes for part in (each[:16], each[16:])]
+    ends = list(accumulate(lengths))
+    falls = [
+        next(i for i, end in enumerate(ends) if number * ends[-1] >> 128 < end)
+        for number in numbers[:9]
+        if ends
+    ]
+    assert found == falls
 
 
 def test_it_stays_fair_when_what_is_left_is_laid_out_anew() -> None:

@@ -4,6 +4,7 @@ Pure: the clock, the seed and what is known of providers come in. It opens no ch
 are predictions and floats; money is only ever compared.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -67,7 +68,7 @@ def size_of(wanted: Wanted) -> Size:
     return Size(input_tokens=wanted.input_tokens, output_tokens=wanted.expected_output)
 
 
-@value()
+@value(kw_only=False)
 class Candidate:
     """An offer, and what is known of whoever stands behind it."""
 
@@ -89,12 +90,8 @@ class Candidate:
         status = self.seen.status
         if status is None or not status.speed.is_known:
             return None
-        return Load(
-            running=status.running,
-            waiting=status.waiting + self.pending,
-            context=status.context,
-            queued=Tokens(status.queued + self.pending_tokens),
-        )
+        queued = status.queued + self.pending_tokens
+        return Load(status.running, status.waiting + self.pending, status.context, Tokens(queued))
 
     @property
     def speaks(self) -> bool:
@@ -111,15 +108,10 @@ class Candidate:
         status = self.seen.status
         if self.quoted is not None or load is None or status is None:
             return self.quoted
-        return pace(
-            status.speed,
-            load,
-            input_tokens=wanted.input_tokens,
-            output_tokens=wanted.expected_output,
-        )
+        return pace(status.speed, load, wanted.input_tokens, wanted.expected_output)
 
 
-@value()
+@value(kw_only=False)
 class Choice:
     """A candidate to try."""
 
@@ -212,26 +204,28 @@ class Crowd(Sequence[Candidate]):
         added to."""
         return self._kept.setdefault(depends, {})
 
-    def tossed(self, slot: int, seed: int, count: int) -> Iterator[Candidate]:
+    def tossed(self, slot: int, seed: int, count: int) -> Iterator[tuple[Candidate, int]]:
         """So many with replacement; fewer where few of those that are there will do."""
-        looked = self._looked
+        times: dict[Hash32, int] = {}
         for posted in islice(self._offers.lots(slot).tossed(seed), _TOSSES * count):
             key = posted.offer_hash
-            if (found := looked[key] if key in looked else self._at(posted)) is not None:
-                yield found
+            if key in times or self._at(posted) is not None:
+                times[key] = times.get(key, 0) + 1
                 count -= 1
                 if not count:
-                    return
+                    break
+        looked = self._looked
+        return ((found, often) for key, often in times.items() if (found := looked[key]) is not None)
 
     def _at(self, posted: PostedOffer) -> Candidate | None:
-        key = posted.offer_hash
-        if key in self._looked:
-            return self._looked[key]
+        key, looked = posted.offer_hash, self._looked
+        if key in looked:
+            return looked[key]
         found = self._look(posted)
         if found is not None and found.seen.suspected:
             self.suspected.append(found)
             found = None
-        self._looked[key] = found
+        looked[key] = found
         return found
 
     def __iter__(self) -> Iterator[Candidate]:
@@ -259,11 +253,16 @@ def drawn(candidates: Sequence[Candidate], slot: int, seed: int) -> Iterator[Can
     )
 
 
-def tossed(candidates: Sequence[Candidate], slot: int, seed: int, count: int) -> Iterator[Candidate]:
-    """The same with replacement: `count` of them, or fewer where few of a crowd will do."""
+def tossed(
+    candidates: Sequence[Candidate], slot: int, seed: int, count: int
+) -> Iterator[tuple[Candidate, int]]:
+    """The same with replacement: `count` of them, or fewer where few of a crowd will do. Each with how often
+    it came, in the order in which they came first."""
     if isinstance(candidates, Crowd):
         return candidates.tossed(slot, seed, count)
-    return islice(_lots(candidates, slot).tossed(seed), count)
+    found = list(islice(_lots(candidates, slot).tossed(seed), count))
+    times = Counter(item.posted.offer_hash for item in found)
+    return ((item, times[key]) for key, item in {item.posted.offer_hash: item for item in found}.items())
 
 
 def _lots(candidates: Sequence[Candidate], slot: int) -> Lots[Candidate]:
@@ -281,12 +280,13 @@ class Ordering(Sequence[Choice]):
     def _make(self, count: int | None) -> list[Choice]:
         """So many, or all."""
         made = self._made
-        while count is None or len(made) < count:
-            choice = next(self._rest, None)
-            if choice is None:
-                break
-            made.append(choice)
+        if count is None or len(made) < count:
+            made.extend(self._rest if count is None else islice(self._rest, count - len(made)))
         return made
+
+    def once(self) -> Iterator[Choice]:
+        """Those that are not made yet, kept by nobody."""
+        return self._rest
 
     def __bool__(self) -> bool:
         return bool(self._make(1))
@@ -332,7 +332,7 @@ def choose(
     fit: dict[Hash32, Candidate] = {}
 
     def look(posted: PostedOffer) -> Candidate | None:
-        if not eligible(posted, wanted, now=now, local=local, avoided=avoided):
+        if not eligible(posted, wanted, now, local, avoided):
             return None
         found = known.look(posted)
         if found is None or not steers:
@@ -346,7 +346,8 @@ def choose(
         for models in [wanted.models] if steering.across_models else [(model,) for model in wanted.models]:
             crowd = Crowd(known.offers(models), look, known.kept)
             if isinstance(rule, Drawing) or crowd:
-                yield from rule(crowd, wanted)
+                found = rule(crowd, wanted)
+                yield from found.once() if isinstance(found, Ordering) else found
             if crowd.suspected:
                 yield from rule(crowd.suspected, wanted)
 
@@ -367,7 +368,6 @@ def _as_wished(chosen: Sequence[Choice], fit: Mapping[Hash32, Candidate], wanted
 def eligible(
     posted: PostedOffer,
     wanted: Wanted,
-    *,
     now: Timestamp,
     local: bool,
     avoided: Collection[Address] = frozenset(),

@@ -26,6 +26,8 @@ class Lots(Generic[T]):
         weight is drawn after all that has, each as likely as the other."""
         self._items = items
         self._ends = list(accumulate(weights))
+        self._marks: Sequence[bytes] | None = None
+        """As of `_marks`, once anything was tossed."""
         self._has_weightless = any(weight <= 0 for weight in weights)
         assert not self._has_weightless or min(weights) == 0, min(weights)
 
@@ -34,7 +36,7 @@ class Lots(Generic[T]):
 
     def drawn(self, seed: int) -> Iterator[T]:
         """All of them, as far as anybody asks. `seed`: 64 bits."""
-        numbers = _numbers(seed)
+        numbers = (int.from_bytes(number, "big") for pair in _pairs(seed) for number in pair)
         yield from _laid_out(self._items, self._ends, numbers)
         if self._has_weightless:
             rest = [item for item, weight in zip(self._items, _widths(self._ends), strict=True) if not weight]
@@ -43,14 +45,23 @@ class Lots(Generic[T]):
     def tossed(self, seed: int) -> Iterator[T]:
         """With replacement, without end; nothing, where there is nothing. What has no weight never comes, but
         where nothing has."""
-        items, ends = self._items, self._ends
-        if not ends or not ends[-1]:
-            ends = list(range(1, len(items) + 1))
-        if not ends:
+        items, marks = self._items, self._marks
+        if marks is None:
+            marks = self._marks = _marks(self._ends, len(items))
+        if not items:
             return
-        whole = ends[-1]
-        for number in _numbers(seed):
-            yield items[bisect_right(ends, number * whole >> _BITS)]
+        for one, other in _pairs(seed):
+            yield items[bisect_right(marks, one)]
+            yield items[bisect_right(marks, other)]
+
+
+def _marks(ends: Sequence[int], count: int) -> Sequence[bytes]:
+    """The least number that is past each thing, but for the last that any number falls on. Of all numbers
+    together each thing has its part: `number * whole >> _BITS` is where it falls on what is laid out."""
+    if not ends or not ends[-1]:
+        ends = range(1, count + 1)
+    whole = ends[-1] if ends else 0
+    return [(-(-(end << _BITS) // whole)).to_bytes(_BYTES, "big") for end in ends if end < whole]
 
 
 def _laid_out(items: Sequence[T], ends: Sequence[int], numbers: Iterator[int]) -> Iterator[T]:
@@ -85,11 +96,10 @@ def _widths(ends: Sequence[int]) -> Iterator[int]:
         before = end
 
 
-def _numbers(seed: int) -> Iterator[int]:
-    """Each of `_BITS` bits, evenly. Nobody knows them who does not know the seed."""
+def _pairs(seed: int) -> Iterator[tuple[bytes, bytes]]:
+    """Numbers of `_BITS` bits, evenly, two of each hash. Nobody knows them who does not know the seed."""
     start, count = b"lots" + seed.to_bytes(8, "big"), 0
     while True:
         block = keccak(start + count.to_bytes(4, "big"))
-        yield int.from_bytes(block[:_BYTES], "big")
-        yield int.from_bytes(block[_BYTES:], "big")
+        yield block[:_BYTES], block[_BYTES:]
         count += 1

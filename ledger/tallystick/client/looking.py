@@ -9,7 +9,6 @@ from tallystick.client.choose import Candidate
 from tallystick.client.record import Record
 from tallystick.ports import PostedOffer, Seen
 from tallystick.protocol.speed import Pace
-from tallystick.protocol.status import Status
 from tallystick.protocol.units import Milliseconds, Tokens
 
 UNHEARD_MS: Final = 1_000
@@ -19,29 +18,19 @@ UNHEARD_MS: Final = 1_000
 def candidate_of(
     posted: PostedOffer,
     record: Record,
-    *,
-    status: Status | None,
-    age_ms: int,
-    suspected: bool,
-    shared: float,
+    seen: Seen,
     pending: int,
     pending_tokens: Tokens,
     quoted: Pace | None,
     now: Milliseconds,
 ) -> Candidate:
-    """One that failed not long ago is as good as suspected: others are asked first. `shared`: observed over
-    quoted time as others found it."""
+    """`seen`: as others have it. One that failed not long ago is as good as suspected: others are asked
+    first."""
     provider = posted.offer.provider
-    return Candidate(
-        posted=posted,
-        seen=Seen(
-            status=status,
-            age_ms=age_ms,
-            suspected=suspected or record.resting(provider, now=now),
-            ratio=record.ratio(provider, shared, now=now),
-        ),
-        pending=pending,
-        pending_tokens=pending_tokens,
-        quoted=quoted,
-        spread=record.spread(provider),
+    own = Seen(
+        seen.status,
+        seen.age_ms,
+        seen.suspected or record.resting(provider, now),
+        record.ratio(provider, seen.ratio, now),
     )
+    return Candidate(posted, own, pending, pending_tokens, quoted, record.spread(provider))

@@ -156,15 +156,5 @@ class Prospects:
         pending, tokens = self.underway.since(
             posted.offer.provider, None if seen.status is None else seen.age_ms + UNHEARD_MS
         )
-        return candidate_of(
-            posted,
-            self.record,
-            status=seen.status,
-            age_ms=seen.age_ms,
-            suspected=seen.suspected,
-            shared=seen.ratio,
-            pending=pending,
-            pending_tokens=tokens,
-            quoted=quoted.get(posted.offer_hash),
-            now=self._now(),
-        )
+        said = quoted.get(posted.offer_hash)
+        return candidate_of(posted, self.record, seen, pending, tokens, said, self._now())

@@ -114,7 +114,7 @@ class Record:
 
     # ------------------------------------------------------------------------------------- what follows
 
-    def ratio(self, provider: Address, shared: float, *, now: Milliseconds) -> float:
+    def ratio(self, provider: Address, shared: float, now: Milliseconds) -> float:
         """Observed over quoted time, as one would bet on it now: one's own answers as far as there are any,
         `shared` (see `protocol.rating.agreed`) beside them."""
         others = 0.0 if shared == 1.0 else log(clipped(shared))
@@ -135,7 +135,7 @@ class Record:
         own = self._kept.get(provider, _NOTHING)
         return round(1_000_000 * clipped(exp(own.mean))), own.count
 
-    def resting(self, provider: Address, *, now: Milliseconds) -> bool:
+    def resting(self, provider: Address, now: Milliseconds) -> bool:
         """It failed so lately that others are asked first."""
         found = self._failed.get(provider)
         return found is not None and now - found[1] < _rest(found[0])

@@ -131,24 +131,24 @@ class Quoted(Drawing):
     ) -> Sequence[tuple[Candidate, int]]:
         """(candidate, drawn slots). Those that take nothing more only where all that are drawn are such.
         Where few of those that are there will do, all slots of those that will are drawn."""
-        ready: dict[Hash32, Candidate] = {}
-        full: dict[Hash32, Candidate] = {}
-        slots: dict[Hash32, int] = {}
-        for candidate in tossed(candidates, slot, wanted.seed, self.slots):
-            key = candidate.posted.offer_hash
-            if key in slots:
-                slots[key] += 1
+        ready: dict[Hash32, tuple[Candidate, int]] = {}
+        full: dict[Hash32, tuple[Candidate, int]] = {}
+        enough = 0
+        for found in tossed(candidates, slot, wanted.seed, self.slots):
+            candidate, slots = found
+            if _full(candidate):
+                full[candidate.posted.offer_hash] = found
             else:
-                slots[key] = 1
-                (full if _full(candidate) else ready)[key] = candidate
-        if sum(slots[key] for key in ready) < self.slots // 2:
+                ready[candidate.posted.offer_hash] = found
+                enough += slots
+        if enough < self.slots // 2:
             for candidate in drawn(candidates, slot, wanted.seed):
-                key = candidate.posted.offer_hash
-                slots[key] = max(1, candidate.posted.stake.staked // slot)
-                (full if _full(candidate) else ready)[key] = candidate
+                posted = candidate.posted
+                found = candidate, max(1, posted.stake.staked // slot)
+                (full if _full(candidate) else ready)[posted.offer_hash] = found
                 if len(ready) == self.slots:
                     break
-        return [(candidate, slots[key]) for key, candidate in (ready or full).items()]
+        return list((ready or full).values())
 
     def _behind(
         self,
@@ -168,11 +168,11 @@ class Quoted(Drawing):
                 full.append(candidate)
                 continue
             ready += 1
-            yield Choice(posted=candidate.posted, expected=candidate.foreseen(wanted))
+            yield Choice(candidate.posted, candidate.foreseen(wanted))
             if ready == self.further:
                 return
         for candidate in full[: self.further - ready]:
-            yield Choice(posted=candidate.posted, expected=candidate.foreseen(wanted))
+            yield Choice(candidate.posted, candidate.foreseen(wanted))
 
     def chances(self, candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[tuple[Candidate, float]]:
         """How likely each of those that this request compares comes first."""
@@ -192,7 +192,7 @@ class Quoted(Drawing):
             arrivals.append((log(-log(_chance(ticket))) + late, ticket, place))
         arrivals.sort()
         for _, _, place in arrivals:
-            yield Choice(posted=compared[place][0].posted, expected=weighed[place].expected)
+            yield Choice(compared[place][0].posted, weighed[place].expected)
 
     def _weighed(
         self, candidates: Sequence[Candidate], compared: Sequence[tuple[Candidate, int]], wanted: Wanted
@@ -216,30 +216,31 @@ class Quoted(Drawing):
 
         Of whom nothing is known is taken to be as slow as the slowest that speaks, by its own word: a bad
         record is nobody else's."""
-        slowest = max((each.said_s for each in weighed if each.said_s is not None), default=1.0)
+        said = [each.said_s for each in weighed if each.said_s is not None]
+        slowest = max(said) if said else 1.0
         # Nobody gets ahead by a higher price: it raises what is usual only where it is itself the usual one,
         # and then it loses as much to those below as they lose.
         usual = _median([each.cost for each in weighed], [slots for _, slots in compared])
-        second, lateness = self.second, []
+        keenness, second, lateness = self.keenness, self.second, []
         for (_, slots), each in zip(compared, weighed, strict=True):
-            time_s = max(_SOON_S, slowest if each.time_s is None else each.time_s)
+            time_s = slowest if each.time_s is None else each.time_s
+            if time_s < _SOON_S:
+                time_s = _SOON_S
             if second is None:
                 weight = score(time_s, each.cost, usual)
             else:
                 weight = max(_SOON_S, time_s * second + each.cost)
-            lateness.append(self.keenness * log(weight) - log(slots))
+            lateness.append(keenness * log(weight) - log(slots))
         return lateness
 
     def _weigh(self, candidate: Candidate, wanted: Wanted) -> "_Weighed":
-        cost, load, ratio = expected_cost(candidate.posted, wanted), candidate.load, candidate.seen.ratio
+        cost, load, seen = expected_cost(candidate.posted, wanted), candidate.load, candidate.seen
         expected = candidate.foreseen_under(load, wanted)
         if expected is None:
             return _Weighed(None, None, None, cost)
-        output, taken = wanted.expected_output, 0.0
-        if (status := candidate.seen.status) is not None and load is not None:
-            taken = self.toll * slowdown_s(
-                status.speed, load, input_tokens=wanted.input_tokens, output_tokens=output
-            )
+        output, taken, ratio = wanted.expected_output, 0.0, seen.ratio
+        if (status := seen.status) is not None and load is not None:
+            taken = self.toll * slowdown_s(status.speed, load, wanted.input_tokens, output)
         own = expected.felt_s(output)
         if ratio <= 1.0:
             time_s = ratio * own + taken
@@ -309,6 +310,8 @@ def _ticket(candidate: Candidate, wanted: Wanted) -> bytes:
 
 def _median(values: Sequence[int], weights: Sequence[int]) -> int:
     """The middle one; where there are two, the upper. One of them, so that it is somebody's own."""
+    if values and values.count(values[0]) == len(values):
+        return values[0]
     half, before = sum(weights) / 2, 0
     for middle, weight in sorted(zip(values, weights, strict=True)):
         before += weight

@@ -7,16 +7,19 @@ signed must be what was meant. It knows no key and no message of the market.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Protocol
+from typing import Final, Protocol
 
 import sha3
 
 from tallystick.protocol.units import Address, Hash32
 
+_keccak_256: Final = sha3.keccak_256
+
 
 def keccak(data: bytes) -> Hash32:
     """Keccak-256, as Ethereum means it."""
-    return Hash32(sha3.keccak_256(data).digest())
+    hashed: Hash32 = _keccak_256(data).digest()
+    return hashed
 
 
 class Typed(Protocol):

@@ -5,7 +5,7 @@ wait. Reading the weights and computing overlap in part, which the exponent 3/2 
 constants fit published tables of vLLM and Vidur to a few percent. Times are predictions, never money: floats.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from tallystick.protocol.message import Message
@@ -19,6 +19,8 @@ WAITING: Final = 4
 _ANSWER: Final = 128
 """Output tokens that an answer of others has at least, on the average."""
 _PS: Final = 1e-12
+_KNOWN: Final = 4_096
+"""Sums that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +45,21 @@ class Speed(Message):
     """Tokens of context that fit at a time; zero: any number."""
     chunk: Tokens
     """Prompt tokens that one step takes in at most; zero: any number."""
+    _overlapped: dict[int, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By tokens computed in a step, what that and reading the weights take: asked for over and over."""
 
     @property
     def is_known(self) -> bool:
         """All zero: the provider has not seen its engine at work, or does not say."""
         return bool(self.fixed or self.sequence or self.weights or self.token or self.context)
 
-    def step_s(self, *, sequences: int, context: int, prompt: int = 0) -> float:
+    def step_s(self, sequences: int, context: int, prompt: int = 0) -> float:
         """Seconds of one step over `sequences` running ones that hold `context` tokens, with `prompt` tokens
         taken in beside them."""
-        overlapped: float = (self.weights**1.5 + (self.token * (sequences + prompt)) ** 1.5) ** (2 / 3)
+        tokens = sequences + prompt
+        overlapped = self._overlapped.get(tokens)
+        if overlapped is None:
+            overlapped = self._found(tokens)
         if not prompt:
             return _PS * (self.fixed + self.sequence * sequences + overlapped + self.context * context)
         attention = ATTENTION * self.token * prompt * (context / sequences if sequences else prompt / 2)
@@ -60,8 +67,16 @@ class Speed(Message):
             self.fixed + self.sequence * (sequences + 1) + overlapped + self.context * context + attention
         )
 
+    def _found(self, tokens: int) -> float:
+        known = self._overlapped
+        if len(known) >= _KNOWN:
+            known.clear()
+        found: float = (self.weights**1.5 + (self.token * tokens) ** 1.5) ** (2 / 3)
+        known[tokens] = found
+        return found
 
-@value()
+
+@value(kw_only=False)
 class Load:
     """What an engine has to do at one moment."""
 
@@ -85,7 +100,7 @@ class Pace:
     """Between tokens after that."""
 
     def total_s(self, output_tokens: int) -> float:
-        return self.first_s + self.token_s * max(0, output_tokens - 1)
+        return self.first_s + self.token_s * (output_tokens - 1 if output_tokens > 1 else 0)
 
     def felt_s(self, output_tokens: int) -> float:
         """The same where a second of waiting for the first token weighs as `WAITING`: nobody reads yet, and a
@@ -93,40 +108,40 @@ class Pace:
         return self.total_s(output_tokens) + (WAITING - 1) * self.first_s
 
 
-def pace(speed: Speed, load: Load, *, input_tokens: int, output_tokens: int) -> Pace:
+def pace(speed: Speed, load: Load, input_tokens: int, output_tokens: int) -> Pace:
     """Of one more request of that size under this load, if what comes and goes there stays about as much.
 
     The step that runs has to end, then the prompts before this one and its own are taken in; where memory is
     full, sequences have to end first. Those that end are followed by others, whose prompts slow each token.
     """
-    before, chunk, capacity = load.running, speed.chunk, speed.capacity
-    context = load.context + load.queued + input_tokens + output_tokens // 2
-    over = context - capacity if capacity and context > capacity else 0
-    following = _following(speed, load, output_tokens)
+    before, held, chunk, capacity = load.running, load.context, speed.chunk, speed.capacity
     prompts = load.queued + input_tokens
+    context = held + prompts + output_tokens // 2
+    over = context - capacity if capacity and context > capacity else 0
+    following = _following(chunk, before, held, output_tokens)
     steps = -(-prompts // (chunk - before if chunk > before else 1)) if chunk else 1
-    first_s = steps * speed.step_s(sequences=before, context=load.context, prompt=prompts // (steps or 1))
-    token_s = speed.step_s(sequences=before + load.waiting + 1, context=context - over, prompt=following)
+    first_s = steps * speed.step_s(before, held, prompts // (steps or 1))
+    token_s = speed.step_s(before + load.waiting + 1, context - over, following)
     if before:
-        first_s += speed.step_s(sequences=before, context=load.context, prompt=following) / 2
+        first_s += speed.step_s(before, held, following) / 2
     if over:
         first_s += token_s * max(output_tokens, _ANSWER) * over / capacity
     return Pace(first_s, token_s)
 
 
-def _following(speed: Speed, load: Load, output_tokens: int) -> int:
+def _following(chunk: int, running: int, context: int, output_tokens: int) -> int:
     """Prompt tokens that a step takes in beside the running sequences: each that ends makes room for
     another."""
     length = output_tokens if output_tokens > _ANSWER else _ANSWER
-    prompts = (load.context - load.running * length // 2) // length
+    prompts = (context - running * length // 2) // length
     if prompts <= 0:
         return 0
-    return speed.chunk if 0 < speed.chunk < prompts else prompts
+    return chunk if 0 < chunk < prompts else prompts
 
 
-def slowdown_s(speed: Speed, load: Load, *, input_tokens: int, output_tokens: int) -> float:
+def slowdown_s(speed: Speed, load: Load, input_tokens: int, output_tokens: int) -> float:
     """Seconds that one more request of that size takes from all others together."""
     others = load.running + load.waiting
-    with_it = speed.step_s(sequences=others + 1, context=load.context + input_tokens)
-    without = speed.step_s(sequences=others, context=load.context)
+    with_it = speed.step_s(others + 1, load.context + input_tokens)
+    without = speed.step_s(others, load.context)
     return others * ((with_it - without) * output_tokens + 0.8 * input_tokens * speed.token * _PS)

@@ -49,7 +49,7 @@ class Status(Message):
 
     @property
     def load(self) -> Load:
-        return Load(running=self.running, waiting=self.waiting, context=self.context, queued=self.queued)
+        return Load(self.running, self.waiting, self.context, self.queued)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,7 @@ def here_of(request: Request, load: Load, speed: Speed | None) -> Pace | None:
     """What the request can expect of the node's own engine."""
     if speed is None:
         return None
-    return pace(speed, load, input_tokens=request.input_tokens, output_tokens=request.expected_output)
+    return pace(speed, load, request.input_tokens, request.expected_output)
 
 
 class Mean:

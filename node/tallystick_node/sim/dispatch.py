@@ -10,7 +10,7 @@ from tallystick.client.choose import Candidate, Choice, Known, Rule, Wanted, cho
 from tallystick.client.looking import UNHEARD_MS, candidate_of
 from tallystick.client.record import is_news
 from tallystick.client.rules import quoted
-from tallystick.ports import PostedOffer
+from tallystick.ports import PostedOffer, Seen
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.pricing import cost_up
 from tallystick.protocol.speed import Pace
@@ -167,6 +167,8 @@ class Live:
         asked of later is looked at then."""
         world = self.world
         events, index, own, now, now_ms = world.events, world.index, home.address, world.now, world.now_ms
+        news, record, shares, by = world.news, home.record, self.shares, home.index
+        underway = home.underway
         looked: dict[Hash32, Candidate] = {}
 
         def look(posted: PostedOffer) -> Candidate | None:
@@ -176,44 +178,23 @@ class Live:
             provider = posted.offer.provider
             if provider == own or key in gone:
                 return None
-            found = looked[key] = self._candidate(home, index[provider], posted, quoted, now, now_ms)
+            i = index[provider]
+            told = news.heard(by, i, now)
+            ratio, suspected = news.ratio[i] if shares else 1.0, news.is_suspected(i, now)
+            if told is None:
+                seen, since = Seen(None, 0, suspected, ratio), -1.0
+            else:
+                seen = Seen(told.status, int(1_000 * (now - told.at)), suspected, ratio)
+                since = told.at - _UNHEARD_S
+            pending, tokens = home.sent_since(i, since) if i in underway else (0, Tokens(0))
+            found = candidate_of(posted, record, seen, pending, tokens, quoted.get(key), now_ms)
+            looked[key] = found
             return found
 
         return Known(world.chain.offers, look)
 
     def ordering(self, wanted: Wanted, known: Known) -> Sequence[Choice]:
         return choose(known, wanted, self.rule, now=Timestamp(0), local=True)
-
-    def _candidate(
-        self,
-        home: Node,
-        i: int,
-        posted: PostedOffer,
-        quoted: Mapping[Hash32, Pace],
-        now: float,
-        now_ms: Milliseconds,
-    ) -> Candidate:
-        news = self.world.news
-        told = news.heard(home.index, i, now)
-        pending = tokens = 0
-        if mine := home.underway.get(i):
-            since = -1.0 if told is None else told.at - _UNHEARD_S
-            for attempt in mine:
-                if attempt.sent_at >= since:
-                    pending += 1
-                    tokens += attempt.input
-        return candidate_of(
-            posted,
-            home.record,
-            status=None if told is None else told.status,
-            age_ms=0 if told is None else int(1_000 * (now - told.at)),
-            suspected=news.is_suspected(i, now),
-            shared=news.ratio[i] if self.shares else 1.0,
-            pending=pending,
-            pending_tokens=Tokens(tokens),
-            quoted=quoted.get(posted.offer_hash) if quoted else None,
-            now=now_ms,
-        )
 
     # ------------------------------------------------------------------------------- what came of it
 

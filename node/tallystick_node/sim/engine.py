@@ -114,12 +114,8 @@ class Engine:
 
     def load(self) -> Load:
         """As a gateway counts it: what runs is what has begun to come."""
-        return Load(
-            running=self._begun,
-            waiting=self._fresh,
-            context=Tokens(self._begun_tokens + self._decoding * self._over_by()),
-            queued=Tokens(self._fresh_tokens),
-        )
+        context = Tokens(self._begun_tokens + self._decoding * self._over_by())
+        return Load(self._begun, self._fresh, context, Tokens(self._fresh_tokens))
 
     def produced(self, sequence: Sequence) -> int:
         """Tokens of it by now."""
@@ -339,7 +335,7 @@ class Engine:
         self._began_at = self._events.now
         if pieces:
             self._more_s = 0.0
-            self._first_s = self.speed.step_s(sequences=self._decoding, context=self._held, prompt=prompt)
+            self._first_s = self.speed.step_s(self._decoding, self._held, prompt)
             self._begin(1)
         elif self._decoding:
             self._jump_on()
@@ -356,7 +352,7 @@ class Engine:
             steps = min(steps, int((self._capacity - self._total) // count) + 1)
         alone = self._alone.get(count)
         if alone is None:
-            alone = self._alone[count] = self.speed.step_s(sequences=count, context=0)
+            alone = self._alone[count] = self.speed.step_s(count, 0)
         context_s = self.speed.context * _PS
         self._first_s = alone + context_s * self._held
         self._more_s = context_s * count

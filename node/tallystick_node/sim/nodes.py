@@ -104,16 +104,11 @@ class Node:
         if not self.pledges:
             return load
         waiting, queued = self.pledges.likely(now_ms)
-        return Load(
-            running=load.running,
-            waiting=load.waiting + waiting,
-            context=load.context,
-            queued=Tokens(load.queued + queued),
-        )
+        return Load(load.running, load.waiting + waiting, load.context, Tokens(load.queued + queued))
 
-    def said_load(self, now_ms: Milliseconds) -> Load:
+    def said(self, load: Load) -> Load:
         """What it says of it."""
-        return IDLE if self.spec.lies else self.load(now_ms)
+        return IDLE if self.spec.lies else load
 
     def free(self, now_ms: Milliseconds) -> int:
         """Requests for which it has room."""
@@ -126,6 +121,15 @@ class Node:
     def usage(self, load: Load) -> float:
         assert self.engine is not None
         return usage_of(load, self.engine.speed, self.slots)
+
+    def sent_since(self, provider: int, since: float) -> tuple[int, Tokens]:
+        """Requests of its own under way at that provider that were sent since then, and their input."""
+        requests = tokens = 0
+        for attempt in self.underway[provider]:
+            if attempt.sent_at >= since:
+                requests += 1
+                tokens += attempt.input
+        return requests, Tokens(tokens)
 
     def state(self, now: Milliseconds, seed: int, usage: float) -> State:
         """For a question about prices or stake."""

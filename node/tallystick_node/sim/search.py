@@ -16,7 +16,7 @@ from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import QuoteError
 from tallystick.protocol.expect import Expected, Redeemed, Size
 from tallystick.protocol.quote import Quote
-from tallystick.protocol.speed import Pace, pace
+from tallystick.protocol.speed import Load, Pace, pace
 from tallystick.protocol.units import ChannelId, Hash32, Milliseconds, Tokens
 from tallystick_node.gateway.quoting import quote
 from tallystick_node.sim.world import Job, Node
@@ -211,9 +211,9 @@ class Search:
             world.events.after(self._back(attempt), self._refused, attempt, says, 0, None)
         elif isinstance(says, Redeemed):
             self._redeem(node, attempt, says)
-        elif not self._takes(node):
+        elif (load := self._taken(node)) is None:
             world.events.after(self._back(attempt), self._refused, attempt, says, PASSING, None)
-        elif says is None or self._promises(node, attempt, says):
+        elif says is None or self._promises(node, attempt, says, load):
             self._serve(attempt)
 
     def _serve(self, attempt: Attempt) -> None:
@@ -238,16 +238,21 @@ class Search:
         attempt.quoted = attempt.promised = given.pace
         self._serve(attempt)
 
-    def _takes(self, node: Node) -> bool:
-        """As `gateway.promises`: there is room, no own user waits, and the policy lets it."""
+    def _taken(self, node: Node) -> Load | None:
+        """As `gateway.promises`: there is room, no own user waits, and the policy lets it. Its load before;
+        None: it is not taken."""
         if node.own_waiting or not node.free(self._world.now_ms):
-            return False
-        request = self.live.request(self.job, own=False)
-        return node.spec.policy.accept(request, self.live.state(node, request))
+            return None
+        return self._accepted(node)
 
-    def _promises(self, node: Node, attempt: Attempt, says: Expected) -> bool:
+    def _accepted(self, node: Node) -> Load | None:
+        request = self.live.request(self.job, own=False)
+        state = self.live.state(node, request)
+        return state.load if node.spec.policy.accept(request, state) else None
+
+    def _promises(self, node: Node, attempt: Attempt, says: Expected, load: Load) -> bool:
         """Whether it takes about as long as is expected; else it is bounced."""
-        fresh = self._fresh(node, says.size)
+        fresh = self._fresh(node, says.size, load)
         if says.tolerates(fresh):
             attempt.quoted = fresh
             attempt.promised = held_to(says, fresh)
@@ -256,10 +261,9 @@ class Search:
         self._world.events.after(self._back(attempt), self._refused, attempt, says, 0, given)
         return False
 
-    def _fresh(self, node: Node, size: Size) -> Pace:
+    def _fresh(self, node: Node, size: Size, load: Load) -> Pace:
         assert node.engine is not None
-        load = node.said_load(self._world.now_ms)
-        return pace(node.engine.speed, load, input_tokens=size.input_tokens, output_tokens=size.output_tokens)
+        return pace(node.engine.speed, node.said(load), size.input_tokens, size.output_tokens)
 
     def _quote(self, node: Node, posted: PostedOffer, size: Size, found: Pace, until: Milliseconds) -> Quote:
         return quote(
@@ -294,11 +298,11 @@ class Search:
         node, now_ms = self._world.nodes[at], self._world.now_ms
         if not node.there or node.leaving or node.own_waiting:
             return
-        request = self.live.request(self.job, own=False)
-        if not node.spec.policy.accept(request, self.live.state(node, request)):
+        load = self._accepted(node)
+        if load is None:
             return
         payer, size = self.home.address, self._standing.haggling.size
-        given = self._quote(node, posted, size, self._fresh(node, size), node.pledges.until(payer, now_ms))
+        given = self._quote(node, posted, size, self._fresh(node, size, load), node.pledges.until(payer, now_ms))
         if given.valid_until:
             node.pledges.hold(payer, given, now_ms)
         quotes[posted.offer_hash] = given

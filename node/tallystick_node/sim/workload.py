@@ -18,11 +18,13 @@ from random import Random
 from statistics import fmean
 from typing import Final
 
+from tallystick.protocol.value import value
+
 AZURE: Final = "azure_conv_2023.csv"
 """See data/README.md for its licence."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(kw_only=False)
 class Arrival:
     """One request of one node's own user."""
 

@@ -11,6 +11,7 @@ from math import inf
 from random import Random
 from typing import Final, Protocol
 
+from tallystick.protocol.speed import Load
 from tallystick.protocol.status import Status
 from tallystick.protocol.units import Address, Atoms, Milliseconds
 from tallystick_node.config import PolicyConfig, SettleConfig
@@ -251,7 +252,7 @@ class World:
             return
         if self.now <= 0:
             self.chain.put(node.index, node.offer(0), node.stake())
-            self.news.tell(node.index, self._status(node), -60.0)
+            self.news.tell(node.index, self._status(node, node.load(self.now_ms)), -60.0)
             first = self.news.interval_s * node.index / len(self.nodes)
         else:
             self.chain.post(node.index, node.offer(0), node.stake(), self.now)
@@ -285,12 +286,12 @@ class World:
         node.used.note(usage)
         node.used_long.note(usage)
         if node.index in self.chain.posted:
-            self.counts["statuses"] += self.news.tell(node.index, self._status(node), self.now)
+            self.counts["statuses"] += self.news.tell(node.index, self._status(node, load), self.now)
         self.events.after(self.news.interval_s, self._tell, node)
 
-    def _status(self, node: Node) -> Status:
+    def _status(self, node: Node, load: Load) -> Status:
         assert node.engine is not None
-        load = node.said_load(self.now_ms)
+        load = node.said(load)
         if node.spec.lies:
             room = node.slots
         else:
