@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tallystick.protocol.units import Atoms, ChannelId, Timestamp
 from tallystick_node.gateway.settling import (
+    NEARLY,
     ROW_GAS,
     ROWS,
     SETTLE_GAS,
@@ -58,7 +59,7 @@ def positions(draw: st.DrawFn) -> list[Position]:
             number,
             draw(st.one_of(st.integers(0, 200), st.integers(0, 10**8))),
             closes_in=draw(st.none() | st.integers(1, 2 * HOUR)),
-            since=draw(st.sampled_from([0, NOW])),
+            since=draw(st.sampled_from([0, NOW - 600, NOW])),
             lost=draw(st.booleans()),
         )
         for number in range(count)
@@ -86,6 +87,12 @@ def brings(planned: Plan, items: list[Position]) -> int:
     return sum(item.unsettled for item in items if item.channel_id in planned.rows)
 
 
+def riders(planned: Plan, items: list[Position]) -> set[ChannelId]:
+    """Of its rows those that nothing but company is a reason for."""
+    wanted = {item.channel_id for item in due(items, POLICY, now=NOW)}
+    return set(planned.rows) - wanted
+
+
 def presses(item: Position, policy: SettlePolicy) -> bool:
     return item.closes_at != 0 and item.closes_at - policy.closing_margin_s <= NOW
 
@@ -105,7 +112,9 @@ def test_the_gas_is_the_contract_s() -> None:
 def test_without_a_price_what_is_due_is_settled(items: list[Position], price: int) -> None:
     policy = replace(POLICY, coin_price=Atoms(0))
     planned = made(items, policy, price)
-    assert set(planned.rows) == {item.channel_id for item in due(items, policy, now=NOW)}
+    assert set(planned.rows) - riders(planned, items) == {
+        item.channel_id for item in due(items, policy, now=NOW)
+    }
     assert planned.highest_gas_price is None
     assert not planned.waiting
 
@@ -116,8 +125,36 @@ def test_what_is_due_is_settled_or_said_to_wait(
 ) -> None:
     planned = made(items, policy, price, leaving=leaving)
     wanted = {item.channel_id for item in due(items, policy, now=NOW, leaving=leaving)}
-    assert set(planned.rows) | set(planned.waiting) == wanted
+    assert set(planned.waiting) <= wanted <= set(planned.rows) | set(planned.waiting)
     assert not set(planned.rows) & set(planned.waiting)
+    assert not leaving or set(planned.rows) <= wanted
+
+
+@given(positions(), policies, prices, st.booleans())
+def test_who_rides_along_changes_nothing_for_those_that_are_due(
+    items: list[Position], policy: SettlePolicy, price: int, leaving: bool
+) -> None:
+    planned = made(items, policy, price, leaving=leaving)
+    alone = made(due(items, policy, now=NOW, leaving=leaving), policy, price, leaving=leaving)
+    riding = len(planned.rows) - len(alone.rows)
+    assert planned.rows[: len(alone.rows)] == alone.rows
+    assert (planned.pressing, planned.waiting) == (alone.pressing, alone.waiting)
+    assert not riding or alone.rows
+    if planned.highest_gas_price is not None:
+        assert price <= planned.highest_gas_price <= (alone.highest_gas_price or 0)
+
+
+@given(positions(), policies, prices)
+def test_only_what_is_nearly_due_and_worth_its_row_rides_along(
+    items: list[Position], policy: SettlePolicy, price: int
+) -> None:
+    planned = made(items, policy, price)
+    for item in items:
+        if item.channel_id in riders(planned, items):
+            waited = 1000 * (NOW - item.since) >= NEARLY * policy.interval_s
+            assert 1000 * item.unsettled >= NEARLY * policy.minimum
+            assert waited or 1000 * item.unsettled >= NEARLY * policy.amount
+            assert ROW_GAS * price * policy.coin_price * 1000 <= policy.gas_share * item.unsettled * 10**18
 
 
 @given(positions(), policies, prices, st.booleans())
@@ -215,3 +252,26 @@ def test_a_patient_row_rides_along_where_the_journey_is_paid() -> None:
     patient = position(1, 30 * DOLLAR)
     assert made([patient], POLICY, 30 * GWEI).waiting == {patient.channel_id: Wait.GAS_PRICE}
     assert len(made([patient, pressing], POLICY, 30 * GWEI).rows) == 2
+
+
+@pytest.mark.parametrize(
+    ("item", "rides"),
+    [
+        (position(1, 10, since=NOW - 540), True),
+        (position(1, 10, since=NOW - 539), False),
+        (position(1, 6, since=0), True),
+        (position(1, 5, since=0), False),
+        (position(1, 6_000, since=NOW), True),
+        (position(1, 5_999, since=NOW), False),
+    ],
+)
+def test_three_fifths_of_the_way_are_enough_to_ride_along(item: Position, rides: bool) -> None:
+    free = replace(POLICY, coin_price=Atoms(0))
+    assert made([item], free, 0).rows == ()
+    goes = position(0, 10, since=0)
+    assert made([item, goes], free, 0).rows == (goes.channel_id, item.channel_id)[: 1 + rides]
+
+
+def test_nobody_rides_along_in_the_place_of_one_that_is_due() -> None:
+    items = [position(0, 9_000, since=NOW - 600), *(position(1 + n, 10) for n in range(ROWS))]
+    assert items[0].channel_id not in made(items, replace(POLICY, coin_price=Atoms(0)), 0).rows

@@ -3,11 +3,12 @@ on the way out.
 
 Waiting costs nothing while a channel is open: what its vouchers pay is reserved in the contract. So gas is
 weighed against what a settlement brings, and a spike waited out; but once a channel closes, what is not
-settled by its deadline is lost, and any price under what it brings is worth paying.
+settled by its deadline is lost, and any price under what it brings is worth paying. A row in a settlement
+that is sent anyway takes a third of one by itself: what would soon be due rides along.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -18,6 +19,8 @@ ROWS: Final = 200
 SETTLE_GAS: Final = 29_900
 """What a settlement takes beside its rows; a test holds both to the contract's gas snapshot."""
 ROW_GAS: Final = 14_100
+NEARLY: Final = 600
+"""Thousandths of the way to being due, by time and amount, from which on a channel rides along."""
 _COIN: Final = 10**18
 """Wei in one of the chain's own coins."""
 
@@ -80,6 +83,7 @@ class Plan:
     """One settlement, or none."""
 
     rows: tuple[ChannelId, ...] = ()
+    """Those that are due before those that ride along."""
     pressing: bool = False
     """One of them must be in before its deadline."""
     highest_gas_price: int | None = None
@@ -107,6 +111,30 @@ def _is_due(position: Position, policy: SettlePolicy, now: Timestamp, leaving: b
     return now - position.since >= policy.interval_s
 
 
+def _nearly_due(
+    positions: Iterable[Position], policy: SettlePolicy, *, now: Timestamp, row: Atoms
+) -> list[Position]:
+    """Not due yet, and worth a row of that cost to a settlement that others pay the journey of."""
+    sooner = replace(
+        policy,
+        amount=Atoms(_part_up(policy.amount)),
+        minimum=Atoms(_part_up(policy.minimum)),
+        interval_s=_part_up(policy.interval_s),
+    )
+    return [
+        item
+        for item in positions
+        if _is_due(item, sooner, now, False)
+        and not _is_due(item, policy, now, False)
+        and row * 1000 <= policy.gas_share * item.unsettled
+    ]
+
+
+def _part_up(whole: int) -> int:
+    """`NEARLY` of it."""
+    return -(-whole * NEARLY // 1000)
+
+
 def plan(
     positions: Iterable[Position],
     policy: SettlePolicy,
@@ -120,27 +148,34 @@ def plan(
     A node that leaves does not come back for a closing channel, so that all of those press; what is on open
     channels is on disk and keeps, at a price too high, until the node is back.
     """
-    wanted = sorted(due(positions, policy, now=now, leaving=leaving), key=lambda item: -item.unsettled)
+    positions = list(positions)
+    wanted = _dearest(due(positions, policy, now=now, leaving=leaving))
     pressing = [item for item in wanted if _presses(item, policy, now, leaving)]
     others = [item for item in wanted if not _presses(item, policy, now, leaving)]
     final = pressing + [item for item in others if _has_waited(item, policy, now)]
     patient = [item for item in others if not _has_waited(item, policy, now)]
-    if policy.coin_price == 0:
-        return _cut([*final, *patient], None, {}, pressing=bool(pressing))
     row = _atoms_up(ROW_GAS, gas_price, policy)
+    riding = [] if leaving else _dearest(_nearly_due(positions, policy, now=now, row=row))
+    if policy.coin_price == 0:
+        return _cut([*final, *patient], riding, None, {}, pressing=bool(pressing))
     worth = [item for item in final if item.unsettled > row]
     cheap = [item for item in patient if row * 1000 <= policy.gas_share * item.unsettled]
     prices = []
     if worth and (highest := _break_even(worth, policy, 1000)) >= gas_price:
         prices.append(highest)
     if cheap and (highest := _break_even(cheap, policy, policy.gas_share)) >= gas_price:
-        prices.append(highest)
+        prices.append(min(highest, _break_even([*cheap, *riding], policy, policy.gas_share)))
     if not prices:
         worth, cheap = [], []
     waiting = {item.channel_id: Wait.WORTHLESS for item in final if item not in worth}
     waiting |= {item.channel_id: Wait.GAS_PRICE for item in patient if item not in cheap}
     in_haste = any(_presses(item, policy, now, leaving) for item in worth)
-    return _cut([*worth, *cheap], max(prices, default=None), waiting, pressing=in_haste)
+    return _cut([*worth, *cheap], riding, max(prices, default=None), waiting, pressing=in_haste)
+
+
+def _dearest(positions: Iterable[Position]) -> list[Position]:
+    """Those that bring most come first."""
+    return sorted(positions, key=lambda item: -item.unsettled)
 
 
 def _presses(position: Position, policy: SettlePolicy, now: Timestamp, leaving: bool) -> bool:
@@ -167,10 +202,17 @@ def _break_even(items: Sequence[Position], policy: SettlePolicy, share: int) -> 
 
 
 def _cut(
-    items: Sequence[Position], highest: int | None, waiting: Mapping[ChannelId, Wait], *, pressing: bool
+    items: Sequence[Position],
+    riding: Sequence[Position],
+    highest: int | None,
+    waiting: Mapping[ChannelId, Wait],
+    *,
+    pressing: bool,
 ) -> Plan:
+    """Nobody rides along where nothing goes."""
+    going = [*items, *riding][:ROWS] if items else []
     return Plan(
-        rows=tuple(item.channel_id for item in items[:ROWS]),
+        rows=tuple(item.channel_id for item in going),
         pressing=pressing,
         highest_gas_price=highest,
         waiting=dict(waiting) | {item.channel_id: Wait.NEXT for item in items[ROWS:]},
