@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 from random import Random
 
 import pytest
+from typer.testing import CliRunner
 
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.units import Tokens
+from tallystick_node.cli import app
 from tallystick_node.sim.fit import (
+    COLUMNS,
     BadMeasure,
     Constants,
     Measured,
@@ -62,6 +66,15 @@ def test_constants_found_at_some_loads_foretell_another() -> None:
     for name in ("fixed", "outside"):
         wrong = found.moved(name, 2)
         assert any(abs(check.off) > 0.15 for check in checks(wrong, SLOTS, load("14/s", 14, seed=4)))
+
+
+def test_a_mark_of_a_byte_order_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    """As spreadsheets write it."""
+    file = tmp_path / "measured.csv"
+    file.write_text("\n".join([",".join(COLUMNS), "1,0.0,10,5,0.1,0.5", ""]), encoding="utf-8-sig")
+    ran = CliRunner().invoke(app, ["sim", "fit", str(file)])
+    assert ran.exit_code == 0, ran.output
+    assert "[engine.speed]" in ran.output
 
 
 def test_what_is_written_is_read() -> None:

@@ -13,6 +13,7 @@ from tallystick_node.sim.market import GREEDY, LEAST, OURS, Piece, Setting, meas
 from tallystick_node.sim.market import arm_of as arm
 from tallystick_node.sim.market_findings import GREEDIEST, attained, figures, market
 from tallystick_node.sim.report import require_writable
+from tallystick_node.sim.rerun import named_file
 
 PAIR = Setting(pool=(hardware("Qwen3-8B", "A10G"), hardware("Qwen3-8B", "RTX3090")), trace=None, seconds=12.0)
 
@@ -52,7 +53,8 @@ def test_pools_and_traces_of_one_s_own_are_run(tmp_path: Path) -> None:
         console=Console(quiet=True),
     )
     document = json.loads((tmp_path / "m.json").read_text())
-    assert document["parameters"]["trace"] == "trace.csv"
+    assert document["files"]["trace"] == named_file(trace)
+    assert document["files"]["pool"]["name"] == "engine_profiles.csv"
     assert document["parameters"]["pool"] == ["Qwen3-8B on A10G", "Qwen3-8B on RTX3090"]
 
 

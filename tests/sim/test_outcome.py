@@ -5,12 +5,12 @@ from math import inf
 import pytest
 
 from tallystick_node.sim.outcome import Outcome, Result, quantile
-from tallystick_node.sim.studies import Measured
+from tallystick_node.sim.studies import Played
 from tallystick_node.sim.workload import Arrival
 
 LATENCIES = (100.0, 200.0, 300.0, inf)
 """Seconds; one never came."""
-RUN = Measured(
+RUN = Played(
     arrived=(0.0, 1.0, 2.0, 3.0),
     latencies=LATENCIES,
     homes=(0,) * 4,

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from tallystick_node.cli import app
 from tallystick_node.sim.paper import Piece, measure
 from tallystick_node.sim.settings import SETTINGS
-from tallystick_node.sim.studies import STUDIES, Measured
+from tallystick_node.sim.studies import STUDIES, Played
 
 
-def runs(study: str, case: str, seeds: int = 3) -> list[Measured]:
+def runs(study: str, case: str, seeds: int = 3) -> list[Played]:
     return [measure(Piece(study, case, seed)) for seed in range(seeds)]
 
 

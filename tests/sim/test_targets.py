@@ -15,14 +15,13 @@ from tallystick_node.sim import (
 from tallystick_node.sim.fit import Check
 from tallystick_node.sim.fit import figures as of_fit
 from tallystick_node.sim.incentives import Earned
-from tallystick_node.sim.market import ARMS, LIED_TO
-from tallystick_node.sim.market import Measured as Capacity
+from tallystick_node.sim.market import ARMS, LIED_TO, Held
 from tallystick_node.sim.market import Run as Served
 from tallystick_node.sim.outcome import Result
 from tallystick_node.sim.report import Figure
 from tallystick_node.sim.scale import Scale
 from tallystick_node.sim.settings import THRESHOLDS_S
-from tallystick_node.sim.studies import Measured
+from tallystick_node.sim.studies import Played
 
 NONE, ALL = float("-inf"), float("inf")
 Bounds = dict[str, tuple[float, float]]
@@ -34,9 +33,9 @@ def asked(figures: Iterable[Figure]) -> Bounds:
     return {item.name: (item.target.least, item.target.most) for item in figures if item.target is not None}
 
 
-def run(*latencies: float) -> Measured:
+def run(*latencies: float) -> Played:
     count = len(latencies)
-    return Measured(
+    return Played(
         arrived=range(count),
         latencies=latencies,
         homes=(0,) * count,
@@ -76,7 +75,7 @@ def test_the_lead_is_the_least_over_all_thresholds() -> None:
 
 def test_what_the_market_is_to_do_on_mixed_hardware() -> None:
     served = Served(attained=0.99, latency_s=1.0, probes=0.1, bounces=0.0)
-    of = Capacity(
+    of = Held(
         runs={part * 10.0: served for part in (0.5, 0.8, *LIED_TO, 1.1)},
         at_95=11.0,
         at_99=10.0,
@@ -96,9 +95,7 @@ def test_what_the_market_is_to_do_on_mixed_hardware() -> None:
 def test_what_a_quarter_of_liars_costs_is_counted_in_points() -> None:
     """Two in a hundred are two points, and too many."""
     honest, lied = (Served(attained=part, latency_s=1.0, probes=0.0, bounces=0.0) for part in (0.99, 0.97))
-    of = Capacity(
-        runs={9.0: honest, 10.0: honest}, at_95=10.0, at_99=10.0, lied_to=dict.fromkeys(LIED_TO, lied)
-    )
+    of = Held(runs={9.0: honest, 10.0: honest}, at_95=10.0, at_99=10.0, lied_to=dict.fromkeys(LIED_TO, lied))
     for figure in market_findings.figures({"ours": [of]}):
         if "liars" in figure.name:
             assert figure.value == pytest.approx(2.0)
@@ -114,7 +111,8 @@ def test_honesty_is_to_pay_at_every_share_of_cheats(monkeypatch: pytest.MonkeyPa
     bounds = asked(made.figures)
     assert (incentives_findings.CHEATS[0], incentives_findings.CHEATS[-1]) == (0.01, 0.5)
     assert list(bounds) == [
-        f"each for itself: {share:.0%} cheat: honest earn over cheats and over nothing"
+        f"{kind}: {share:.0%} cheat: honest earn over cheats and over nothing"
+        for kind in ("each for itself", "colluding, strikes among 30")
         for share in incentives_findings.CHEATS
     ]
     assert all(0 < least <= 1e-9 and most == ALL for least, most in bounds.values())

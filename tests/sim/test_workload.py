@@ -9,7 +9,7 @@ import pytest
 from tallystick_node.sim.workload import (
     CHAT,
     Arrival,
-    Piece,
+    Stretch,
     TraceUnreadable,
     azure,
     bursty,
@@ -21,7 +21,7 @@ from tallystick_node.sim.workload import (
 
 HOMES = range(5)
 MADE: dict[str, Callable[[int], Iterator[Arrival]]] = {
-    "scheduled": lambda seed: scheduled([[Piece(2, 0, 300), Piece(8, 300, 900)]] * 3, CHAT, seed=seed),
+    "scheduled": lambda seed: scheduled([[Stretch(2, 0, 300), Stretch(8, 300, 900)]] * 3, CHAT, seed=seed),
     "poisson": lambda seed: poisson(2, 900, CHAT, homes=HOMES, seed=seed),
     "bursty": lambda seed: bursty(2, 900, CHAT, homes=HOMES, seed=seed),
     "azure": lambda seed: azure(2, 900, homes=HOMES, seed=seed),
@@ -44,7 +44,7 @@ def test_as_many_arrive_in_the_mean_as_the_rates_say(name: str, mean: int) -> No
 
 
 def test_a_piece_has_its_own_rate_and_node() -> None:
-    arrivals = list(scheduled([[Piece(1, 0, 500)], [Piece(10, 500, 1_000)]], CHAT, seed=3))
+    arrivals = list(scheduled([[Stretch(1, 0, 500)], [Stretch(10, 500, 1_000)]], CHAT, seed=3))
     first, second = ([a for a in arrivals if a.home == home] for home in (0, 1))
     assert max(a.at for a in first) < 500 <= min(a.at for a in second)
     assert len(first) > 5 * len(second) > 0

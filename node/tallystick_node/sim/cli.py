@@ -99,10 +99,19 @@ def scale(
     ] = "speed",
     a_day: Annotated[float, typer.Option("--a-day", min=0.01, help="Requests of a payer in a day.")] = 20.0,
     channels: Annotated[float, typer.Option(min=1, help="Providers that a payer buys of.")] = 8.0,
+    bench: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--bench",
+            metavar="FILE",
+            help="What `scripts/bench`, its `index` or its `gossip` wrote with --json: for wall; any number.",
+        ),
+    ] = None,
     json: Json = None,
     out: Out = None,
 ) -> None:
     """Say what as large a market as is asked for takes, part by part. See docs/scale.md."""
+    from tallystick_node.sim.benched import BadBench
     from tallystick_node.sim.names import NameUnknown
     from tallystick_node.sim.plot import MatplotlibMissing
     from tallystick_node.sim.report import console
@@ -111,8 +120,10 @@ def scale(
     from tallystick_node.sim.walls import Habits
 
     habits = Habits(a_day=a_day, channels=channels)
-    asked = Asked(nodes=nodes, requests=requests, seed=seed, profiled=profile, habits=habits)
-    with _told(NameUnknown, MatplotlibMissing, OSError):
+    asked = Asked(
+        nodes=nodes, requests=requests, seed=seed, profiled=profile, habits=habits, bench=bench or ()
+    )
+    with _told(NameUnknown, BadBench, MatplotlibMissing, OSError):
         run(asked, _names(only), json=json, out=out, console=console(json))
 
 
@@ -164,10 +175,11 @@ def fit(
     json: Json = None,
 ) -> None:
     """Find an engine's constants by what was measured of it, as `[engine.speed]` has them, and foretell."""
-    from tallystick_node.sim.fit import BadMeasure, checks, figures, fitted, parted, read, shown
+    from tallystick_node.sim.fit import BadMeasure, checks, checks_table, figures, fitted, parted, read
     from tallystick_node.sim.report import console, is_stdout, require_writable, targets_table, write_json
+    from tallystick_node.sim.rerun import named_file
 
-    with _told(BadMeasure, OSError), file.open() as opened:
+    with _told(BadMeasure, OSError), file.open(encoding="utf-8-sig") as opened:
         require_writable(json)
         seen, others = parted(read(opened, str(file)), _names(foretold))
     constants = fitted(seen, slots=slots, capacity=capacity, chunk=chunk)
@@ -176,10 +188,11 @@ def fit(
         typer.echo(f"{name} = {getattr(constants.speed, name)}", err=is_stdout(json))
     typer.echo(f"# outside of its steps: {constants.outside / 1e9:.1f} ms a request", err=is_stdout(json))
     found = checks(constants, slots, others)
-    console(json).print(shown(found), targets_table(figures(found)) if foretold else "")
+    console(json).print(checks_table(found), targets_table(figures(found)) if foretold else "")
     if json:
         given = {"slots": slots, "capacity": capacity, "chunk": chunk, "foretold": foretold}
-        write_json(json, f"tally-node sim fit {file}", given, figures(found))
+        files = {"measured": named_file(file)}
+        write_json(json, "tally-node sim fit", given, figures(found), files=files, modules=["fit"])
 
 
 @app.command()
@@ -213,7 +226,7 @@ def market(
     with _told(BadPool, NameUnknown, TraceUnreadable, MatplotlibMissing, OSError):
         engines = twelve() if pool is None else read_pool(pool)
         run(
-            Setting(pool=engines, trace=trace, seconds=seconds),
+            Setting(pool=engines, pool_file=pool, trace=trace, seconds=seconds),
             seeds=range(first_seed, first_seed + seeds),
             only=_names(only),
             json=json,

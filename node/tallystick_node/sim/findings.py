@@ -14,9 +14,9 @@ from tallystick_node.sim.found import Found
 from tallystick_node.sim.plot import Chart, Line
 from tallystick_node.sim.report import Figure, Interval, Target, interval, over_seeds, shown, table
 from tallystick_node.sim.settings import CHURN_AT, SETTINGS, THRESHOLDS_S
-from tallystick_node.sim.studies import MOVED, Measured
+from tallystick_node.sim.studies import MOVED, Played
 
-Runs = Mapping[str, Sequence[Measured]]
+Runs = Mapping[str, Sequence[Played]]
 """By case; one a seed."""
 
 HELD_TO: Final = ("S1", "S3")
@@ -66,7 +66,7 @@ def _of_each(study: str, runs: Runs) -> list[Figure]:
 
 
 def _ratio(
-    name: str, these: Sequence[Measured], those: Sequence[Measured], target: Target | None = None
+    name: str, these: Sequence[Played], those: Sequence[Played], target: Target | None = None
 ) -> Figure:
     """Of the means over all seeds; the seeds are pairs."""
     ours, theirs = [run.mean_s() for run in these], [run.mean_s() for run in those]
@@ -105,7 +105,7 @@ def _setting(study: str, runs: Runs, made: Found) -> None:
         made.figures.append(_lead(study, runs["ours"], runs["paper"], held=held))
 
 
-def _lead(study: str, ours: Sequence[Measured], theirs: Sequence[Measured], *, held: bool) -> Figure:
+def _lead(study: str, ours: Sequence[Played], theirs: Sequence[Played], *, held: bool) -> Figure:
     """Where it is least."""
     leads = [
         [one.attained(threshold) - other.attained(threshold) for one, other in zip(ours, theirs, strict=True)]
@@ -136,9 +136,9 @@ def _compared(study: str, runs: Runs) -> list[Figure]:
     return made
 
 
-def _sweeps(runs: Runs) -> dict[str, list[tuple[str, Sequence[Measured]]]]:
+def _sweeps(runs: Runs) -> dict[str, list[tuple[str, Sequence[Played]]]]:
     """By arm, (what was swept, its runs); a case without a number is no sweep."""
-    arms: dict[str, list[tuple[str, Sequence[Measured]]]] = {}
+    arms: dict[str, list[tuple[str, Sequence[Played]]]] = {}
     for case, of in runs.items():
         arm, _, x = case.partition(" ")
         if x:
@@ -154,7 +154,7 @@ def _latencies(study: str, runs: Runs) -> Table:
     return table("", header, (_row(case, of) for case, of in runs.items()))
 
 
-def _row(case: str, of: Sequence[Measured]) -> list[str]:
+def _row(case: str, of: Sequence[Played]) -> list[str]:
     requests = sum(len(run.latencies) for run in of)
     mean = interval([run.mean_s() for run in of])
     return [
@@ -212,7 +212,7 @@ def _over_time(study: str, runs: Runs, marks: Mapping[str, float] | None = None)
     )
 
 
-def _binned(of: Sequence[Measured]) -> Line:
+def _binned(of: Sequence[Played]) -> Line:
     bins: dict[int, list[float]] = {}
     for run in of:
         for at, latency in zip(run.arrived, run.latencies, strict=True):
@@ -251,7 +251,7 @@ def _by_node(
     name: str,
     title: str,
     y: str,
-    value: Callable[[Measured, int, int], float],
+    value: Callable[[Played, int, int], float],
 ) -> Chart:
     panels: dict[str, dict[str, Line]] = {}
     for case, of in runs.items():

@@ -260,7 +260,7 @@ def figures(found: Sequence[Check]) -> list[Figure]:
     ]
 
 
-def shown(found: Sequence[Check]) -> Table:
+def checks_table(found: Sequence[Check]) -> Table:
     table = Table("load", "answers", "what", "measured", "foretold", "off")
     for check in found:
         table.add_row(

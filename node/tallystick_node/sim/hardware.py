@@ -21,7 +21,7 @@ from typing import Final
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.units import Tokens
 
-_PROFILES: Final = "engine_profiles.csv"
+PROFILES: Final = "engine_profiles.csv"
 TIMES: Final = ("t0_ms", "beta_ms_per_seq", "weights_ms", "ms_per_token_compute", "kv_ms_per_ctx_token")
 """Milliseconds; the fields of `Speed` in their order."""
 COUNTS: Final = ("kv_capacity_tokens", "max_batched_tokens", "max_num_seqs")
@@ -61,7 +61,7 @@ def hardware(model: str, gpu: str) -> Hardware:
 @cache
 def profiles() -> Mapping[tuple[str, str], Hardware]:
     """By model and GPU."""
-    text = files(__package__).joinpath("data", _PROFILES).read_text(encoding="utf-8")
+    text = files(__package__).joinpath("data", PROFILES).read_text(encoding="utf-8")
     return {(row["model"], row["gpu"]): _own(row) for row in csv.DictReader(text.splitlines())}
 
 

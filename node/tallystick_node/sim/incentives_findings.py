@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tallystick_node.sim.fluid import Weights, by_default, by_stake
 from tallystick_node.sim.found import Found
+from tallystick_node.sim.hardware import PROFILES
 from tallystick_node.sim.incentives import (
     AUDITED,
     POWER,
@@ -36,6 +37,7 @@ from tallystick_node.sim.report import (
     targets_table,
     write_json,
 )
+from tallystick_node.sim.rerun import packaged_file
 from tallystick_node.sim.responses_findings import of_responses, of_temptation, of_terms
 from tallystick_node.sim.splitting import gained
 
@@ -58,7 +60,7 @@ def of_honesty(seeds: range) -> Found:
     for kind, (collude, window) in kinds.items():
         found = [honesty(share, collude=collude, window=window) for share in CHEATS]
         for share, earned in zip(CHEATS, found, strict=True):
-            target = Target(text="> 0", least=1e-9) if kind == "each for itself" else None
+            target = Target(text="> 0", least=1e-9) if window == WINDOW else None
             ahead = earned.honest - max(0.0, earned.cheat)
             name = f"{kind}: {share:.0%} cheat: honest earn over cheats and over nothing"
             made.figures.append(Figure(name=name, value=ahead, unit="costs/s", target=target))
@@ -252,4 +254,7 @@ def incentives(
                 draw(out, chart)
     console.print(targets_table(figures))
     if json is not None:
-        write_json(json, "tally-node sim incentives", {**seeds_json(seeds), "only": names}, figures)
+        parameters = {**seeds_json(seeds), "only": names}
+        files = {"engines": packaged_file(PROFILES)}
+        modules = "fluid", "incentives", "incentives_findings", "responses", "splitting"
+        write_json(json, "tally-node sim incentives", parameters, figures, files=files, modules=modules)

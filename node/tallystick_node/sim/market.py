@@ -107,6 +107,8 @@ class Setting:
     pool: Sequence[Hardware]
     trace: Path | None
     """None: the public chat trace."""
+    pool_file: Path | None = None
+    """That `pool` was read from; None: the twelve that come along."""
     seconds: float
     """For which requests come."""
 
@@ -163,7 +165,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Held:
     """What came of a piece."""
 
     runs: Mapping[float, Run]
@@ -199,7 +201,7 @@ def guess(pool: Sequence[Hardware]) -> float:
     return rate
 
 
-def measure(piece: Piece) -> Measured:
+def measure(piece: Piece) -> Held:
     arm, runs = arm_of(piece.arm), dict[float, Run]()
 
     def attained(rate: float) -> float:
@@ -218,4 +220,4 @@ def measure(piece: Piece) -> Measured:
         part: run(arm, piece.setting, part * at_99, piece.seed, liars=True)
         for part in (LIED_TO if believes else ())
     }
-    return Measured(at_95=at_95, at_99=at_99, lied_to=lied_to, runs=dict(sorted(runs.items())))
+    return Held(at_95=at_95, at_99=at_99, lied_to=lied_to, runs=dict(sorted(runs.items())))

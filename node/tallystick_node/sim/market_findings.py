@@ -12,6 +12,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from tallystick_node.sim.hardware import PROFILES
 from tallystick_node.sim.market import (
     ARMS,
     GREEDY,
@@ -21,7 +22,7 @@ from tallystick_node.sim.market import (
     OURS,
     PAPER,
     PAPERS_CENTRAL,
-    Measured,
+    Held,
     Piece,
     Setting,
     arm_of,
@@ -41,10 +42,11 @@ from tallystick_node.sim.report import (
     targets_table,
     write_json,
 )
+from tallystick_node.sim.rerun import chosen_file
 from tallystick_node.sim.spread import tracked
 from tallystick_node.sim.workload import AZURE
 
-Runs = Mapping[str, Sequence[Measured]]
+Runs = Mapping[str, Sequence[Held]]
 """By arm; one a seed, the same seeds for all."""
 
 GREEDIEST: Final = "best central greedy"
@@ -63,13 +65,13 @@ def capacities(runs: Runs) -> Table:
     rows = []
     for name in sorted(runs, key=lambda name: fmean(of.at_95 for of in runs[name])):
         of = runs[name]
-        near = [measured.near(measured.at_95) for measured in of]
+        near = [its.near(its.at_95) for its in of]
         ratios = [ours.at_95 / its.at_95 for ours, its in zip(runs.get(OURS, ()), of, strict=False)]
         rows.append(
             (
                 arm_of(name).name,
-                str(interval([measured.at_99 for measured in of])),
-                str(interval([measured.at_95 for measured in of])),
+                str(interval([its.at_99 for its in of])),
+                str(interval([its.at_95 for its in of])),
                 shown(fmean(ratios)) if ratios else "",
                 shown(fmean(run.latency_s for run in near)),
                 shown(fmean(run.probes for run in near)),
@@ -83,7 +85,7 @@ def capacities(runs: Runs) -> Table:
 def figures(runs: Runs) -> list[Figure]:
     made: list[Figure] = []
     for name, of in runs.items():
-        near = [measured.near(measured.at_95) for measured in of]
+        near = [its.near(its.at_95) for its in of]
         made.append(over_seeds(f"{name}: rate held at 99 %", [its.at_99 for its in of], "requests/s"))
         made.append(over_seeds(f"{name}: rate held at 95 %", [its.at_95 for its in of], "requests/s"))
         made.append(over_seeds(f"{name}: mean latency near it", [run.latency_s for run in near], "s"))
@@ -132,7 +134,7 @@ def attained(runs: Runs) -> Chart:
     )
 
 
-def _line(of: Sequence[Measured]) -> Line | None:
+def _line(of: Sequence[Held]) -> Line | None:
     low = max(min(its.runs) for its in of)
     high = min(max(its.runs) for its in of)
     if low >= high:
@@ -142,7 +144,7 @@ def _line(of: Sequence[Measured]) -> Line | None:
     return Line(rates, [fmean(each) for each in over])
 
 
-def _at(its: Measured, rate: float) -> float:
+def _at(its: Held, rate: float) -> float:
     """Straight between two rates that were asked."""
     rates = sorted(its.runs)
     right = min(max(1, bisect_left(rates, rate)), len(rates) - 1)
@@ -173,7 +175,7 @@ def market(
     if setting.trace is not None:
         next(iter(setting.workload(1.0, 0)), None)  # It says now what is wrong with it.
     work = [Piece(arm=name, seed=seed, setting=setting) for name in names for seed in seeds]
-    runs: dict[str, list[Measured]] = {}
+    runs: dict[str, list[Held]] = {}
     for piece, result in tracked(measure, work, console):
         runs.setdefault(piece.arm, []).append(result)
     made = figures(runs)
@@ -186,6 +188,10 @@ def market(
             "only": names,
             "seconds": setting.seconds,
             "pool": [each.name for each in setting.pool],
-            "trace": AZURE if setting.trace is None else setting.trace.name,
         }
-        write_json(json, "tally-node sim market", parameters, made)
+        files = {
+            "trace": chosen_file(setting.trace, AZURE),
+            "pool": chosen_file(setting.pool_file, PROFILES),
+        }
+        modules = "market", "world"
+        write_json(json, "tally-node sim market", parameters, made, files=files, modules=modules)

@@ -11,8 +11,10 @@ from tallystick_node.sim.findings import beside_the_paper, found
 from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import draw, prepare
 from tallystick_node.sim.report import require_writable, seeds_json, targets_table, write_json
+from tallystick_node.sim.rerun import chosen_file, named_file
 from tallystick_node.sim.spread import tracked
-from tallystick_node.sim.studies import STUDIES, Measured, Run, own
+from tallystick_node.sim.studies import STUDIES, Played, Run, own
+from tallystick_node.sim.workload import AZURE
 
 OWN: Final = "own"
 """The study of arrivals or machines that the caller names."""
@@ -29,7 +31,7 @@ class Piece:
     pool: Path | None = None
 
 
-def measure(piece: Piece) -> Measured:
+def measure(piece: Piece) -> Played:
     return _cases(piece.study, piece.trace, piece.pool)[piece.case](piece.seed)
 
 
@@ -61,7 +63,7 @@ def paper(
         for case in _cases(name, trace, pool)
         for seed in seeds
     ]
-    runs: dict[str, dict[str, list[Measured]]] = {}
+    runs: dict[str, dict[str, list[Played]]] = {}
     for piece, result in tracked(measure, work, console):
         runs.setdefault(piece.study, {}).setdefault(piece.case, []).append(result)
     figures = []
@@ -75,5 +77,9 @@ def paper(
                 draw(out, chart)
     console.print(beside_the_paper(runs), targets_table(figures))
     if json is not None:
-        files = {"trace": trace and str(trace), "pool": pool and str(pool)}
-        write_json(json, "tally-node sim paper", {**seeds_json(seeds), "only": names, **files}, figures)
+        files = {"trace": chosen_file(trace, AZURE)} if OWN in names else {}
+        if pool is not None:
+            files["pool"] = named_file(pool)
+        parameters = {**seeds_json(seeds), "only": names}
+        modules = "settings", "studies", "world"
+        write_json(json, "tally-node sim paper", parameters, figures, files=files, modules=modules)

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from math import inf, isfinite, isnan, nan, sqrt
 from pathlib import Path
 from statistics import fmean, stdev
+from types import MappingProxyType
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+
+from tallystick_node.sim.rerun import code, constants
 
 _T95: Final = (
     *(
@@ -154,13 +157,25 @@ def is_stdout(path: Path | None) -> bool:
     return path is not None and str(path) == _STDOUT
 
 
-def write_json(path: Path, command: str, parameters: Mapping[str, object], figures: Sequence[Figure]) -> None:
-    """`command` and `parameters` are what it takes to get the same again; `-` is standard output."""
+def write_json(
+    path: Path,
+    command: str,
+    parameters: Mapping[str, object],
+    figures: Sequence[Figure],
+    *,
+    files: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    modules: Sequence[str] = (),
+) -> None:
+    """With all that it takes to get the same again: `parameters` of the command, the `files` that it read, by
+    what they are, and the constants of these modules of the simulator; `-` is standard output."""
     names = [figure.name for figure in figures]
     assert len(names) == len(set(names)), "two figures of one name"
     document = {
         "command": command,
+        "code": dict(code()),
         "parameters": dict(parameters),
+        "files": {what: dict(file) for what, file in files.items()},
+        "constants": constants(modules),
         "figures": [figure.as_json() for figure in figures],
     }
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -107,7 +107,7 @@ def _parts(profile: cProfile.Profile) -> dict[str, float]:
     return {part: own_s / whole for part, own_s in sorted(found.items(), key=lambda item: -item[1])}
 
 
-def shown(scale: Scale) -> Table:
+def speed_table(scale: Scale) -> Table:
     table = Table(title=f"{scale.nodes:,} nodes, {scale.requests:,} requests", title_justify="left")
     table.add_column("what")
     table.add_column("figure", justify="right")

@@ -3,16 +3,18 @@ what gossip takes, what settling costs, how the index grows, and where a market'
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
+from tallystick_node.sim.benched import benched
 from tallystick_node.sim.found import Found
 from tallystick_node.sim.gossip import Network
 from tallystick_node.sim.gossip_traffic import first_spread, traffic
 from tallystick_node.sim.growth import growth
+from tallystick_node.sim.hardware import PROFILES
 from tallystick_node.sim.names import require
 from tallystick_node.sim.plot import draw, prepare
 from tallystick_node.sim.report import (
@@ -24,8 +26,8 @@ from tallystick_node.sim.report import (
     targets_table,
     write_json,
 )
-from tallystick_node.sim.scale import Scale, run
-from tallystick_node.sim.scale import shown as speed_table
+from tallystick_node.sim.rerun import named_file, packaged_file
+from tallystick_node.sim.scale import Scale, run, speed_table
 from tallystick_node.sim.settlements import DAY_S, settled
 from tallystick_node.sim.walls import Costs, Habits, chart, walls
 from tallystick_node.sim.world import SETTLING
@@ -46,6 +48,19 @@ class Asked:
     seed: int
     profiled: bool
     habits: Habits
+    bench: Sequence[Path] = ()
+    """Files of `scripts/bench`; see `benched`."""
+
+    def parameters(self) -> Mapping[str, object]:
+        """As they are written."""
+        return {
+            "nodes": self.nodes,
+            "requests": self.requests,
+            "seed": self.seed,
+            "profile": self.profiled,
+            "habits": asdict(self.habits),
+            "bench": asdict(benched(self.bench)),
+        }
 
 
 def _speed(asked: Asked) -> Found:
@@ -126,12 +141,12 @@ def _index(asked: Asked) -> Found:
 
 
 def _wall(asked: Asked) -> Found:
-    habits, found = asked.habits, Found()
+    habits, found, bench = asked.habits, Found(), benched(asked.bench)
     index = growth(_ROWS)
     for text, policy in (("15 minutes", SETTLING), ("a day", _DAILY)):
         made = settled(habits.a_channel, policy=policy, seed=asked.seed)
         costs = Costs(gas=made.gas, rows=made.rows, row_bytes=index.row_bytes)
-        each = walls(1e6, habits, costs)
+        each = walls(1e6, habits, costs, bench)
         found.figures += [
             Figure(name=f"wall: settled after {text}: {wall.name}", value=wall.used, unit="1")
             for wall in each
@@ -142,7 +157,7 @@ def _wall(asked: Asked) -> Found:
         ]
         heads = ("a million payers", "asked", "can", "", "full at so many payers")
         found.tables.append(table(f"Where channels are settled after {text}", heads, rows))
-        found.charts.append(chart(f"scale-{policy.interval_s}", text, habits, costs))
+        found.charts.append(chart(f"scale-{policy.interval_s}", text, habits, costs, bench))
     return found
 
 
@@ -158,10 +173,11 @@ PARTS: Final[Mapping[str, Callable[[Asked], Found]]] = {
 def scale(
     asked: Asked, only: Sequence[str], *, json: Path | None, out: Path | None, console: Console
 ) -> None:
-    """Raises NameUnknown, OSError, MatplotlibMissing."""
+    """Raises NameUnknown, BadBench, OSError, MatplotlibMissing."""
     for name in only:
         require("part", name, PARTS)
     require_writable(json)
+    benched(asked.bench)
     if out:
         prepare(out)
     figures: list[Figure] = []
@@ -176,5 +192,12 @@ def scale(
     if any(figure.target for figure in figures):
         console.print(targets_table(figures))
     if json:
-        given = {"nodes": asked.nodes, "requests": asked.requests, "seed": asked.seed, "only": ",".join(only)}
-        write_json(json, "tally-node sim scale", given, figures)
+        write_json(
+            json,
+            "tally-node sim scale",
+            {**asked.parameters(), "only": ",".join(only)},
+            figures,
+            files={"engines": packaged_file(PROFILES)}
+            | {f"bench {number}": named_file(file) for number, file in enumerate(asked.bench, start=1)},
+            modules=("scale", "scale_parts", "settlements", "walls", "world"),
+        )

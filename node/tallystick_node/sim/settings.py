@@ -12,7 +12,7 @@ from typing import Final
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.units import Tokens
 from tallystick_node.sim.hardware import Hardware
-from tallystick_node.sim.workload import Lengths, Piece
+from tallystick_node.sim.workload import Lengths, Stretch
 
 LENGTHS: Final = Lengths(
     input_median=100,
@@ -156,7 +156,7 @@ class Setting:
 
     name: str
     machines: Sequence[Hardware]
-    schedule: Sequence[Sequence[Piece]]
+    schedule: Sequence[Sequence[Stretch]]
     """Of each machine's own users."""
     seconds: float
     """Within which requests come."""
@@ -172,16 +172,16 @@ _LLAMA_L40S: Final = machine("Llama-3.1-8B", "L40S", VLLM)
 _LLAMA_ADA: Final = machine("Llama-3.1-8B", "RTX 6000 Ada", VLLM)
 
 _S1_SCHEDULE: Final = (
-    (Piece(4, 0, 300), Piece(20, 300, 750)),
-    (Piece(20, 0, 750),),
-    (Piece(20, 0, 750),),
-    (Piece(20, 0, 450), Piece(4, 450, 750)),
+    (Stretch(4, 0, 300), Stretch(20, 300, 750)),
+    (Stretch(20, 0, 750),),
+    (Stretch(20, 0, 750),),
+    (Stretch(20, 0, 450), Stretch(4, 450, 750)),
 )
 _S3_SCHEDULE: Final = (
-    (Piece(2, 0, 300), Piece(6, 300, 750)),
-    (Piece(15, 0, 750),),
-    (Piece(30, 0, 750),),
-    (Piece(15, 0, 450), Piece(5, 450, 750)),
+    (Stretch(2, 0, 300), Stretch(6, 300, 750)),
+    (Stretch(15, 0, 750),),
+    (Stretch(30, 0, 750),),
+    (Stretch(15, 0, 450), Stretch(5, 450, 750)),
 )
 
 SETTINGS: Final[Mapping[str, Setting]] = {

@@ -35,7 +35,7 @@ from tallystick_node.sim.settings import (
     STAKES,
     Setting,
 )
-from tallystick_node.sim.workload import Arrival, Piece, azure, scheduled, trace
+from tallystick_node.sim.workload import Arrival, Stretch, azure, scheduled, trace
 from tallystick_node.sim.world import MINIMUM_STAKE, Dispatch, NodeSpec, World
 
 DRAIN_S: Final = 3_600.0
@@ -46,7 +46,7 @@ AZURE_RATE, AZURE_SECONDS = 5.5, 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Played:
     """What is kept of one run: lists are by request, in order of arrival."""
 
     arrived: Sequence[float]
@@ -86,7 +86,7 @@ class Measured:
         return bought.count(node) / max(1, len(bought))
 
 
-Run = Callable[[int], Measured]
+Run = Callable[[int], Played]
 """Of a seed."""
 
 
@@ -115,11 +115,11 @@ WITHOUT_HOME: Final = ("centralised", "strong", *MARKETS)
 
 def run(
     nodes: Sequence[NodeSpec], dispatch: Dispatch, arrivals: Iterable[Arrival], *, seconds: float, seed: int
-) -> Measured:
+) -> Played:
     world = World(nodes, dispatch, seed=seed, sample_s=SAMPLE_S)
     result = world.run(arrivals, until=seconds + DRAIN_S)
     outcomes = result.outcomes
-    return Measured(
+    return Played(
         arrived=[outcome.arrival.at for outcome in outcomes],
         latencies=[outcome.latency_s for outcome in outcomes],
         homes=[outcome.arrival.home for outcome in outcomes],
@@ -139,9 +139,9 @@ def setting(name: str) -> Mapping[str, Run]:
     return {**arms, MOVED: partial(_moved, SETTINGS[name])}
 
 
-def _moved(its: Setting, seed: int) -> Measured:
+def _moved(its: Setting, seed: int) -> Played:
     arrivals = list(scheduled(its.schedule, LENGTHS, seed=seed))
-    return Measured(
+    return Played(
         arrived=[arrival.at for arrival in arrivals],
         latencies=moved_at_will([machine.speed for machine in its.machines], arrivals),
         homes=[arrival.home for arrival in arrivals],
@@ -151,7 +151,7 @@ def _moved(its: Setting, seed: int) -> Measured:
     )
 
 
-def _setting(its: Setting, arm: str, seed: int) -> Measured:
+def _setting(its: Setting, arm: str, seed: int) -> Played:
     nodes = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for machine in its.machines]
     arrivals = scheduled(its.schedule, LENGTHS, seed=seed)
     return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=its.seconds, seed=seed)
@@ -164,7 +164,7 @@ def own(trace: Path | None, pool: Path | None) -> Mapping[str, Run]:
     return {arm: partial(_own, trace, machines, arm) for arm in ARMS}
 
 
-def _own(path: Path | None, machines: Sequence[Hardware], arm: str, seed: int) -> Measured:
+def _own(path: Path | None, machines: Sequence[Hardware], arm: str, seed: int) -> Played:
     homes = range(len(machines))
     if path is None:
         arrivals = list(azure(AZURE_RATE, AZURE_SECONDS, homes=homes, seed=seed))
@@ -183,7 +183,7 @@ def churn(kind: str) -> Mapping[str, Run]:
     return {arm: partial(_churn, kind, arm) for arm in WITHOUT_HOME}
 
 
-def _churn(kind: str, arm: str, seed: int) -> Measured:
+def _churn(kind: str, arm: str, seed: int) -> Played:
     policy = ARMS[arm].policy
     if isinstance(policy, Paper):
         policy = replace(policy, offload_frequency=1.0, accept_frequency=0.0, queue_frequency=0.0)
@@ -195,7 +195,7 @@ def _churn(kind: str, arm: str, seed: int) -> Measured:
     else:
         goes = zip(serves[2:], reversed(CHURN_AT), strict=True)
         serves[2:] = [replace(node, leaves_at=at, dies=kind == "die") for node, at in goes]
-    arrivals = scheduled([[Piece(CHURN_GAP_S, 0, CHURN_SECONDS)]], LENGTHS, seed=seed)
+    arrivals = scheduled([[Stretch(CHURN_GAP_S, 0, CHURN_SECONDS)]], LENGTHS, seed=seed)
     return run([asks, *serves], ARMS[arm].dispatch(), arrivals, seconds=CHURN_SECONDS, seed=seed)
 
 
@@ -212,7 +212,7 @@ def offload() -> Mapping[str, Run]:
     return {**swept, "ours": partial(_offload, None)}
 
 
-def _offload(frequency: float | None, seed: int) -> Measured:
+def _offload(frequency: float | None, seed: int) -> Played:
     machine = SETTINGS["S1"].machines[0]
     hot: Policy = ByLoad()
     others: Policy = hot
@@ -223,7 +223,7 @@ def _offload(frequency: float | None, seed: int) -> Measured:
         arm = "paper"
     nodes = [NodeSpec(hardware=machine, policy=policy) for policy in (hot, others, others, others)]
     seconds = OFFLOAD_GAP_S * OFFLOAD_REQUESTS
-    arrivals = scheduled([[Piece(OFFLOAD_GAP_S, 0, 2 * seconds)]], LENGTHS, seed=seed)
+    arrivals = scheduled([[Stretch(OFFLOAD_GAP_S, 0, 2 * seconds)]], LENGTHS, seed=seed)
     return run(
         nodes, ARMS[arm].dispatch(), islice(arrivals, OFFLOAD_REQUESTS), seconds=2 * seconds, seed=seed
     )
@@ -246,14 +246,14 @@ def accept() -> Mapping[str, Run]:
     }
 
 
-def _selling(arm: str, times: int, first: Policy, seed: int) -> Measured:
+def _selling(arm: str, times: int, first: Policy, seed: int) -> Played:
     machine, policy = SETTINGS["S1"].machines[0], ARMS[arm].policy
     nodes = [
         NodeSpec(hardware=None, policy=policy),
         NodeSpec(hardware=machine, policy=first, stake=Atoms(times * MINIMUM_STAKE)),
         *(NodeSpec(hardware=machine, policy=policy) for _ in range(3)),
     ]
-    arrivals = scheduled([[Piece(CHURN_GAP_S, 0, CHURN_SECONDS)]], LENGTHS, seed=seed)
+    arrivals = scheduled([[Stretch(CHURN_GAP_S, 0, CHURN_SECONDS)]], LENGTHS, seed=seed)
     return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=CHURN_SECONDS, seed=seed)
 
 
@@ -265,7 +265,7 @@ def duels() -> Mapping[str, Run]:
     return {f"{arm} {rate:.2f}": partial(_duels, arm, rate) for arm in MARKETS for rate in DUEL_RATES}
 
 
-def _duels(arm: str, rate: float, seed: int) -> Measured:
+def _duels(arm: str, rate: float, seed: int) -> Played:
     its = SETTINGS["S1"]
     nodes = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for machine in its.machines]
     arrivals = scheduled(its.schedule, LENGTHS, seed=seed)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tallystick_node.sim.benched import Benched
 from tallystick_node.sim.plot import Chart, Line
 from tallystick_node.sim.settlements import CLOSE_GAS, DAY_S, MILLION, OPEN_GAS
 
@@ -13,22 +14,15 @@ ETHEREUM_GAS_S: Final = 60e6 / 12
 """60 million gas a block, a block each twelve seconds."""
 ROLLUP_GAS_S: Final = 75e6
 """Base's limit in late 2025: blog.base.dev, "Scaling Base: doubling capacity in 30 days"."""
-INDEX_EVENTS_S: Final = 4_456.0
-"""`scripts/bench index`, into SQLite, on two quiet cores."""
 INDEX_EVENTS_A_ROW: Final = 1.2
 """A settled row has one event, and a part of its transaction's."""
 DISK_A_DAY: Final = 1e12 / 365
 """Bytes: a terabyte a year."""
 GATEWAYS: Final = 1_000
-READ_S: Final = 1.3e6
-"""Bytes that a payer reads in a second while it asks, where 1,000 providers sell its model: `scripts/bench
-gossip`."""
 LOOKS_S: Final = 20.0
 """For which it looks after each request (`client.sight.IDLE_S`), where none follows."""
 UPLINK_S: Final = 125e6
 """Bytes a second of one gateway: a gigabit."""
-REQUESTS_S: Final = 1_215.0
-"""Of one core of a gateway: `scripts/bench`."""
 _SIZES: Final = tuple(10.0 ** (power / 2) for power in range(6, 17))
 
 
@@ -73,19 +67,19 @@ class Wall:
         return self.asked / self.can
 
 
-def walls(payers: float, habits: Habits, costs: Costs) -> Sequence[Wall]:
+def walls(payers: float, habits: Habits, costs: Costs, bench: Benched = Benched()) -> Sequence[Wall]:
     millions_s = payers * habits.a_day / DAY_S / MILLION
     opening = payers * habits.channels * (OPEN_GAS + CLOSE_GAS) / (habits.kept_days * DAY_S)
     gas = millions_s * costs.gas + opening
     rows_s = millions_s * costs.rows
-    reading = payers * habits.a_day * LOOKS_S / DAY_S * READ_S
+    reading = payers * habits.a_day * LOOKS_S / DAY_S * bench.read_s
     return (
         Wall(name="gas of Ethereum itself", asked=gas, can=ETHEREUM_GAS_S, unit="gas/s"),
         Wall(name="gas of a rollup", asked=gas, can=ROLLUP_GAS_S, unit="gas/s"),
         Wall(
             name="events that one index reads",
             asked=rows_s * INDEX_EVENTS_A_ROW,
-            can=INDEX_EVENTS_S,
+            can=bench.index_events_s,
             unit="events/s",
         ),
         Wall(
@@ -103,14 +97,14 @@ def walls(payers: float, habits: Habits, costs: Costs) -> Sequence[Wall]:
         Wall(
             name=f"a core of each of {GATEWAYS:,} gateways",
             asked=millions_s * MILLION,
-            can=GATEWAYS * REQUESTS_S,
+            can=GATEWAYS * bench.requests_s,
             unit="requests/s",
         ),
     )
 
 
-def chart(name: str, settled_after: str, habits: Habits, costs: Costs) -> Chart:
-    found = [walls(payers, habits, costs) for payers in _SIZES]
+def chart(name: str, settled_after: str, habits: Habits, costs: Costs, bench: Benched) -> Chart:
+    found = [walls(payers, habits, costs, bench) for payers in _SIZES]
     lines = {
         wall.name: Line(x=_SIZES, y=[some[place].used for some in found])
         for place, wall in enumerate(found[0])

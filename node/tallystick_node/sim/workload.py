@@ -68,7 +68,7 @@ CHAT: Final = Lengths(
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Stretch:
     """A Poisson process for a while: each piece of a schedule starts anew."""
 
     gap_s: float
@@ -81,7 +81,7 @@ class TraceUnreadable(Exception):
     """A file of arrivals does not say what it should."""
 
 
-def scheduled(schedule: Sequence[Sequence[Piece]], lengths: Lengths, *, seed: int) -> Iterator[Arrival]:
+def scheduled(schedule: Sequence[Sequence[Stretch]], lengths: Lengths, *, seed: int) -> Iterator[Arrival]:
     """The pieces of each node, which draw independently of all other nodes'."""
     return heapq.merge(
         *(
@@ -181,7 +181,7 @@ def trace_at(
     yield from _around(paced, rate, seconds, homes, Random(f"{seed} trace"))
 
 
-def _pieces(pieces: Sequence[Piece], home: int, lengths: Lengths, random: Random) -> Iterator[Arrival]:
+def _pieces(pieces: Sequence[Stretch], home: int, lengths: Lengths, random: Random) -> Iterator[Arrival]:
     for piece in pieces:
         at = piece.start_s + random.expovariate(1 / piece.gap_s)
         while at < piece.end_s:
@@ -203,7 +203,7 @@ def _bursts(
     start = 0.0
     while start < seconds:
         end = min(seconds, start + random.expovariate(1 / (burst_s if bursting else quiet_s)))
-        piece = Piece(1 / (rate * burst if bursting else rate), start, end)
+        piece = Stretch(1 / (rate * burst if bursting else rate), start, end)
         yield from _pieces([piece], home, lengths, random)
         start, bursting = end, not bursting
 
