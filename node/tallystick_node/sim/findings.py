@@ -65,7 +65,7 @@ def _of_each(study: str, runs: Runs) -> list[Figure]:
     return made
 
 
-def _ratio(
+def ratio(
     name: str, these: Sequence[Played], those: Sequence[Played], target: Target | None = None
 ) -> Figure:
     """Of the means over all seeds; the seeds are pairs."""
@@ -98,9 +98,9 @@ def _setting(study: str, runs: Runs, made: Found) -> None:
         if other in runs:
             target = Target(text=f"≤ {most:.2f}", most=most) if held and most is not None else None
             name = f"{study}: ours: mean over that of {other}"
-            made.figures.append(_ratio(name, runs["ours"], runs[other], target))
+            made.figures.append(ratio(name, runs["ours"], runs[other], target))
     if MOVED in runs and "paper" in runs:
-        made.figures.append(_ratio(f"{study}: {MOVED}: mean over that of paper", runs[MOVED], runs["paper"]))
+        made.figures.append(ratio(f"{study}: {MOVED}: mean over that of paper", runs[MOVED], runs["paper"]))
     if "paper" in runs:
         made.figures.append(_lead(study, runs["ours"], runs["paper"], held=held))
 
@@ -132,7 +132,7 @@ def _compared(study: str, runs: Runs) -> list[Figure]:
                     over_seeds(name + "work of the first node", [run.bought_of(1) for run in of], "1")
                 )
             elif of is not first:
-                made.append(_ratio(f"{name}mean over that at {points[0][0]}", of, first))
+                made.append(ratio(f"{name}mean over that at {points[0][0]}", of, first))
     return made
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from rich.console import Console
 
+from tallystick_node.sim import sensitivity
 from tallystick_node.sim.findings import beside_the_paper, found
 from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import draw, prepare
@@ -36,7 +37,9 @@ def measure(piece: Piece) -> Played:
 
 
 def _cases(study: str, trace: Path | None, pool: Path | None) -> Mapping[str, Run]:
-    return own(trace, pool) if study == OWN else STUDIES[study]()
+    if study == OWN:
+        return own(trace, pool)
+    return sensitivity.cases() if study == sensitivity.NAME else STUDIES[study]()
 
 
 def paper(
@@ -49,9 +52,9 @@ def paper(
     out: Path | None,
     console: Console,
 ) -> None:
-    """`only`: studies by name; all where empty. With a trace or a pool of the caller's, these alone. Raises
+    """`only`: studies by name; all but the sensitivity where empty. With a trace or a pool of the caller's, these alone. Raises
     NameUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError."""
-    names: Sequence[str] = named("study", only, STUDIES)
+    names: Sequence[str] = named("study", only, [*STUDIES, sensitivity.NAME]) if only else list(STUDIES)
     if trace is not None or pool is not None:
         names = [OWN]
     require_writable(json)
@@ -68,7 +71,7 @@ def paper(
         runs.setdefault(piece.study, {}).setdefault(piece.case, []).append(result)
     figures = []
     for name in names:
-        made = found(name, runs[name])
+        made = sensitivity.found(runs[name]) if name == sensitivity.NAME else found(name, runs[name])
         for its in made.tables:
             console.print(its)
         figures += made.figures
@@ -81,5 +84,5 @@ def paper(
         if pool is not None:
             files["pool"] = named_file(pool)
         parameters = {**seeds_json(seeds), "only": names}
-        modules = "settings", "studies", "world"
+        modules = "sensitivity", "settings", "studies", "world"
         write_json(json, "tally-node sim paper", parameters, figures, files=files, modules=modules)

@@ -82,11 +82,25 @@ CAPACITY: Final[Mapping[tuple[str, str], int]] = {
 }
 """Tokens of context that fit."""
 
-_MEMORY_EFFICIENCY: Final = 0.8
-"""Part of the bandwidth that reading weights and context reaches. Assumed: docs/simulator.md has what was
-seen of it and of those below, and what hangs on them."""
-_COMPUTE_EFFICIENCY: Final = 0.65
-"""As tallystick.protocol.speed's fits of vLLM and Vidur tables have it."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assumed:
+    """Of the paper's machines, what it does not say. docs/simulator.md has what was seen of each, and
+    `tally-node sim paper --only sensitivity` what hangs on it."""
+
+    memory: float = 0.8
+    """Part of the bandwidth that reading weights and context reaches."""
+    compute: float = 0.65
+    """Part of the dense bf16, as tallystick.protocol.speed's fits of vLLM and Vidur tables have it."""
+    vllm: float = 1.0
+    """Times `VLLM`."""
+    reduction_ms: float = 0.060
+    """Latency of one reduction among four cards."""
+    pcie: float = 13e9
+    """Bytes a second that such reductions reach."""
+
+
+CHOSEN: Final = Assumed()
 _CHUNK: Final = 2_048
 
 
@@ -105,26 +119,22 @@ VLLM: Final = Overhead(5.0, 0.055)
 
 # 4×A100 share each layer: two reductions of 64 layers each, over PCIe, of a host whose cards have no NVLink.
 _REDUCTIONS: Final = 2 * 64
-_REDUCTION_MS: Final = 0.060
-"""Latency of one among four cards."""
 _REDUCED_BYTES: Final = 1.5 * 2 * 5_120
 """That a card sends of each sequence: a ring's 2·(4 − 1)/4 of a bf16 vector."""
-_PCIE: Final = 13e9
-"""Bytes a second that such reductions reach."""
 
 
-def machine(model: str, gpu: str, overhead: Overhead = SGLANG) -> Hardware:
+def machine(model: str, gpu: str, overhead: Overhead = SGLANG, assumed: Assumed = CHOSEN) -> Hardware:
     """The engine that the paper ran there."""
     its, card = MODELS[model], GPUS[gpu]
-    memory = _MEMORY_EFFICIENCY * card.bandwidth * card.count
+    memory = assumed.memory * card.bandwidth * card.count
     shared = card.count > 1
     return Hardware(
         name=f"{model} on {gpu}",
         speed=Speed(
-            fixed=_ps(overhead.step_ms + shared * _REDUCTIONS * _REDUCTION_MS),
-            sequence=_ps(overhead.sequence_ms + shared * _REDUCTIONS * 1e3 * _REDUCED_BYTES / _PCIE),
+            fixed=_ps(overhead.step_ms + shared * _REDUCTIONS * assumed.reduction_ms),
+            sequence=_ps(overhead.sequence_ms + shared * _REDUCTIONS * 1e3 * _REDUCED_BYTES / assumed.pcie),
             weights=_ps(1e3 * its.weights / memory),
-            token=_ps(1e3 * 2 * its.parameters / (_COMPUTE_EFFICIENCY * card.flops * card.count)),
+            token=_ps(1e3 * 2 * its.parameters / (assumed.compute * card.flops * card.count)),
             context=_ps(1e3 * its.kv / memory),
             capacity=Tokens(CAPACITY[model, gpu]),
             chunk=Tokens(_CHUNK),
@@ -163,14 +173,6 @@ class Setting:
     reported: Means | None = None
 
 
-_ADA: Final = machine("Qwen3-8B", "RTX 6000 Ada")
-_QWEN_3090: Final = machine("Qwen3-4B", "RTX 3090")
-_QWEN_4090: Final = machine("Qwen3-4B", "RTX 4090")
-_DEEPSEEK_3090: Final = machine("DeepSeek-R1-Distill-Qwen-7B", "RTX 3090", VLLM)
-_DEEPSEEK_4090: Final = machine("DeepSeek-R1-Distill-Qwen-7B", "RTX 4090", VLLM)
-_LLAMA_L40S: Final = machine("Llama-3.1-8B", "L40S", VLLM)
-_LLAMA_ADA: Final = machine("Llama-3.1-8B", "RTX 6000 Ada", VLLM)
-
 _S1_SCHEDULE: Final = (
     (Stretch(4, 0, 300), Stretch(20, 300, 750)),
     (Stretch(20, 0, 750),),
@@ -184,44 +186,51 @@ _S3_SCHEDULE: Final = (
     (Stretch(15, 0, 450), Stretch(5, 450, 750)),
 )
 
-SETTINGS: Final[Mapping[str, Setting]] = {
-    "S1": Setting(
-        name="S1",
-        machines=(_ADA,) * 4,
-        schedule=_S1_SCHEDULE,
-        seconds=750,
-        reported=Means(single=200.380, centralised=188.419, paper=184.400),
-    ),
-    "S2": Setting(
-        name="S2",  # Which node has which machine, and its schedule, the paper does not say.
-        machines=(_ADA, _ADA, _QWEN_3090, _QWEN_3090),
-        schedule=_S1_SCHEDULE,
-        seconds=750,
-        reported=Means(single=226.578, centralised=168.221, paper=168.485),
-    ),
-    "S3": Setting(
-        name="S3",
-        machines=(machine("Qwen3-32B", "4×A100"), machine("Qwen3-8B", "L40S"), _DEEPSEEK_3090, _LLAMA_ADA),
-        schedule=_S3_SCHEDULE,
-        seconds=750,
-        reported=Means(single=237.925, centralised=206.123, paper=198.306),
-    ),
-    "S4": Setting(
-        name="S4",  # The models and cards are the paper's; which goes with which, and the schedule, are not.
-        machines=(
-            _LLAMA_L40S,
-            _DEEPSEEK_3090,
-            _QWEN_4090,
-            _LLAMA_ADA,
-            _LLAMA_L40S,
-            _DEEPSEEK_4090,
-            _QWEN_3090,
-            _LLAMA_ADA,
+
+def settings(assumed: Assumed = CHOSEN) -> Mapping[str, Setting]:
+    """S1 to S4."""
+    host = Overhead(assumed.vllm * VLLM.step_ms, assumed.vllm * VLLM.sequence_ms)
+    ada = machine("Qwen3-8B", "RTX 6000 Ada", assumed=assumed)
+    qwen_3090 = machine("Qwen3-4B", "RTX 3090", assumed=assumed)
+    qwen_4090 = machine("Qwen3-4B", "RTX 4090", assumed=assumed)
+    deepseek_3090 = machine("DeepSeek-R1-Distill-Qwen-7B", "RTX 3090", host, assumed)
+    deepseek_4090 = machine("DeepSeek-R1-Distill-Qwen-7B", "RTX 4090", host, assumed)
+    llama_l40s = machine("Llama-3.1-8B", "L40S", host, assumed)
+    llama_ada = machine("Llama-3.1-8B", "RTX 6000 Ada", host, assumed)
+    large = machine("Qwen3-32B", "4×A100", assumed=assumed)
+    l40s = machine("Qwen3-8B", "L40S", assumed=assumed)
+    # Of S2, which node has which machine, and its schedule, the paper does not say; of S4, which model goes
+    # with which card, and the schedule.
+    four = (llama_l40s, deepseek_3090, qwen_4090, llama_ada, llama_l40s, deepseek_4090, qwen_3090, llama_ada)
+    made = (
+        _setting("S1", (ada,) * 4, _S1_SCHEDULE, Means(single=200.380, centralised=188.419, paper=184.400)),
+        _setting(
+            "S2",
+            (ada, ada, qwen_3090, qwen_3090),
+            _S1_SCHEDULE,
+            Means(single=226.578, centralised=168.221, paper=168.485),
         ),
-        schedule=_S3_SCHEDULE * 2,
-        seconds=750,
-    ),
-}
+        _setting(
+            "S3",
+            (large, l40s, deepseek_3090, llama_ada),
+            _S3_SCHEDULE,
+            Means(single=237.925, centralised=206.123, paper=198.306),
+        ),
+        _setting("S4", four, _S3_SCHEDULE * 2, None),
+    )
+    return {its.name: its for its in made}
+
+
+def _setting(
+    name: str,
+    machines: Sequence[Hardware],
+    schedule: Sequence[Sequence[Stretch]],
+    reported: Means | None,
+) -> Setting:
+    return Setting(name=name, machines=machines, schedule=schedule, seconds=750, reported=reported)
+
+
+SETTINGS: Final = settings()
 
 CHURN_SECONDS: Final = 1_200.0
 CHURN_GAP_S: Final = 4.0

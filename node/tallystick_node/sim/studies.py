@@ -135,7 +135,7 @@ def run(
 
 def setting(name: str) -> Mapping[str, Run]:
     """Of S1 to S4, each arm, and equal shares that are moved at will."""
-    arms = {arm: partial(_setting, SETTINGS[name], arm) for arm in ARMS}
+    arms = {arm: partial(play, SETTINGS[name], arm) for arm in ARMS}
     return {**arms, MOVED: partial(_moved, SETTINGS[name])}
 
 
@@ -151,7 +151,8 @@ def _moved(its: Setting, seed: int) -> Played:
     )
 
 
-def _setting(its: Setting, arm: str, seed: int) -> Played:
+def play(its: Setting, arm: str, seed: int) -> Played:
+    """One of the paper's settings, by one way to find an engine."""
     nodes = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for machine in its.machines]
     arrivals = scheduled(its.schedule, LENGTHS, seed=seed)
     return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=its.seconds, seed=seed)
