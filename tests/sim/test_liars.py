@@ -24,11 +24,11 @@ def test_who_lies_says_that_it_stands_idle_and_who_does_not_says_what_it_has_to_
         assert told is not None
         said = told.status
         if of is liar:
-            assert of.said_load(world.now_ms) == IDLE
+            assert of.said(of.load(world.now_ms)) == IDLE
             assert (said.running, said.waiting, said.context, said.queued) == (0, 0, 0, 0)
             assert said.room == of.slots
         else:
-            assert of.said_load(world.now_ms) == load
+            assert of.said(of.load(world.now_ms)) == load
             assert said.running == 10
             assert said.context > 5_000
             assert said.room == of.slots - 10
@@ -40,7 +40,7 @@ def test_what_payers_found_of_a_liar_is_heard_by_those_that_never_asked_it(share
     live = Live(shares=shares)
     world = World(nodes, live, seed=1)
     world.run(poisson(5, 40, CHAT, homes=range(3, 7), seed=1), until=40)
-    ratios = world.news.ratio
+    ratios = [world.news.ratio(7, at) for at in range(3)]
     stranger = {at: seen.seen.ratio for at, seen in candidates(live, world, by=7).items()}
     assert stranger == {at: ratios[at] for at in range(3)}
     if shares:

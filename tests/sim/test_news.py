@@ -62,20 +62,20 @@ def test_by_default_news_are_old() -> None:
 def test_who_dies_is_suspected_after_a_while() -> None:
     news = News(12, 12, HEARING, seed=1)
     news.died(0, 10.0)
-    assert [news.is_suspected(0, now) for now in (13.9, 14.0)] == [False, True]
-    assert not news.is_suspected(1, 1e9)
+    assert [news.is_suspected(5, 0, now) for now in (13.9, 14.0)] == [False, True]
+    assert not news.is_suspected(5, 1, 1e9)
 
 
 def test_what_payers_say_of_a_provider_is_heard_and_what_they_say_soon_after_is_not() -> None:
     news = News(12, 12, HEARING, seed=1)
     for by in (1, 2, 3):
         news.rate(0, by, _rating(by, 4_000_000), 10.0)
-    assert news.ratio[0] > 2
-    assert news.ratio[1:] == [1.0] * 11
+    assert news.ratio(5, 0) > 2
+    assert [news.ratio(5, index) for index in range(1, 12)] == [1.0] * 11
     news.rate(0, 1, _rating(1, 1_000_000), 10.0 + 0.9 * RATED * news.interval_s)
-    assert news.ratio[0] > 2
+    assert news.ratio(5, 0) > 2
     news.rate(0, 1, _rating(1, 1_000_000), 10.0 + 1.1 * RATED * news.interval_s)
-    assert news.ratio[0] == 1.0
+    assert news.ratio(5, 0) == 1.0
 
 
 def _rating(by: int, ratio: int) -> Rating:

@@ -15,6 +15,18 @@ app = typer.Typer(
 
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="Runs of each case, over which means go.")]
 FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, help="Of those runs; each has the next seed.")]
+Loss = Annotated[
+    float, typer.Option("--loss", min=0, max=0.5, help="Part of all messages that is lost, and sent again.")
+]
+Gossip = Annotated[
+    bool, typer.Option("--gossip", help="Carry news by the nodes' own gossip: for a few dozen nodes.")
+]
+Lobby = Annotated[
+    bool, typer.Option("--lobby", help="Refuse own users that wait as live nodes do, after a minute.")
+]
+Credit = Annotated[
+    int, typer.Option("--credit", min=0, metavar="ATOMS", help="Of each payer at each provider; 0: no limit.")
+]
 Json = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write every figure there, with its target; -: to stdout."),
@@ -43,7 +55,11 @@ def paper(
     seeds: Seeds = 20,
     first_seed: FirstSeed = 0,
     only: Annotated[
-        str, typer.Option(metavar="NAMES", help="Of the studies these alone, as S1,S3,join; all where empty.")
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Of the studies these alone, as S1,S3,join; all where empty. sensitivity is none of them.",
+        ),
     ] = "",
     trace: Annotated[
         Path | None,
@@ -55,10 +71,15 @@ def paper(
         Path | None,
         typer.Option("--pool", metavar="FILE", help="Run on these machines: see docs/simulator.md."),
     ] = None,
+    loss: Loss = 0.0,
+    gossip: Gossip = False,
+    lobby: Lobby = False,
+    credit: Credit = 0,
     json: Json = None,
     out: Out = None,
 ) -> None:
     """Run the experiments of the WWW.Serve paper, and say what it reports beside what is found."""
+    from tallystick_node.sim.detail import Detail
     from tallystick_node.sim.hardware import BadPool
     from tallystick_node.sim.names import NameUnknown
     from tallystick_node.sim.paper import paper as run
@@ -79,6 +100,7 @@ def paper(
             json=json,
             out=out,
             console=console(json),
+            detail=Detail(loss=loss, gossip=gossip, lobby=lobby, credit=credit),
         )
 
 
@@ -210,23 +232,41 @@ def market(
         Path | None, typer.Option(metavar="FILE", help="CSV of time, prompt tokens, output tokens.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=8, help="For which requests come, in each run.")] = 60,
+    arrivals: Annotated[
+        str, typer.Option(metavar="NAME", help="How requests come: trace, poisson or bursty.")
+    ] = "trace",
+    loss: Loss = 0.0,
+    gossip: Gossip = False,
+    lobby: Lobby = False,
+    credit: Credit = 0,
     json: Json = None,
     out: Out = None,
 ) -> None:
     """Find how many requests a second unequal engines serve well, by dispatch: the first token within 3 s
     and 100 ms between tokens."""
+    from tallystick_node.sim.detail import Detail
     from tallystick_node.sim.hardware import BadPool, read_pool, twelve
-    from tallystick_node.sim.market import Setting
+    from tallystick_node.sim.market import ARRIVALS, TRACE, Setting
     from tallystick_node.sim.market_findings import market as run
-    from tallystick_node.sim.names import NameUnknown
+    from tallystick_node.sim.names import NameUnknown, require
     from tallystick_node.sim.plot import MatplotlibMissing
     from tallystick_node.sim.report import console
     from tallystick_node.sim.workload import TraceUnreadable
 
+    if trace and arrivals != TRACE:
+        raise typer.BadParameter("says how requests come: not with --trace.", param_hint="--arrivals")
     with _told(BadPool, NameUnknown, TraceUnreadable, MatplotlibMissing, OSError):
+        require("way to come", arrivals, ARRIVALS)
         engines = twelve() if pool is None else read_pool(pool)
         run(
-            Setting(pool=engines, pool_file=pool, trace=trace, seconds=seconds),
+            Setting(
+                pool=engines,
+                pool_file=pool,
+                trace=trace,
+                seconds=seconds,
+                arrivals=arrivals,
+                detail=Detail(loss=loss, gossip=gossip, lobby=lobby, credit=credit),
+            ),
             seeds=range(first_seed, first_seed + seeds),
             only=_names(only),
             json=json,

@@ -74,11 +74,12 @@ class Live:
         if home.engine is None:
             Search(self, job).run()
         else:
-            self._decide(home, job, waited=False)
+            self._decide(home, job, None)
 
     # ------------------------------------------------------------------------------- here or elsewhere
 
-    def _decide(self, home: Node, job: Job, *, waited: bool) -> None:
+    def _decide(self, home: Node, job: Job, since: float | None) -> None:
+        """`since`: its policy is undecided so long already."""
         if not home.there:
             return
         known = self.known(home)
@@ -87,28 +88,54 @@ class Live:
         request = self.request(job, own=True)
         state = self.state(home, request, elsewhere, len(choices[:COUNTED]))
         decision = home.spec.policy.offload(request, state)
-        if waited and decision is not None:
+        if since is not None and decision is not None:
             home.own_waiting -= 1
         if decision is None:
-            if not waited:
-                home.own_waiting += 1
-            self.world.events.after(AGAIN_S, self._decide_again, home, job)
+            self._wait_undecided(home, job, since)
         elif decision:
             Search(self, job, known).run()
         else:
             self.serve_here(home, job)
 
-    def _decide_again(self, home: Node, job: Job) -> None:
-        self._decide(home, job, waited=True)
+    def _wait_undecided(self, home: Node, job: Job, since: float | None) -> None:
+        """Until its policy is asked again."""
+        world = self.world
+        if since is None:
+            if not self._may_wait(home):
+                return
+            home.own_waiting += 1
+            since = world.now
+        elif world.limits is not None and world.now - since >= world.limits.waiting_s:
+            home.own_waiting -= 1
+            world.counts["crowded"] += 1
+            return
+        world.events.after(AGAIN_S, self._decide, home, job, since)
 
     def serve_here(self, home: Node, job: Job) -> None:
         """At its own engine, where its own users have as many places as it has."""
         if home.own_running < home.slots:
             home.own_running += 1
             self.world.serve(job, home.index, Here(self, home, job))
-        else:
+        elif self._may_wait(home):
             home.own_waiting += 1
             home.lobby.append(job)
+            if (limits := self.world.limits) is not None:
+                self.world.events.after(limits.waiting_s, self._give_up, home, job)
+
+    def _may_wait(self, home: Node) -> bool:
+        """As `network.lobby`. Who may not is refused: a miss."""
+        limits = self.world.limits
+        if limits is None or home.own_waiting < limits.waiting:
+            return True
+        self.world.counts["crowded"] += 1
+        return False
+
+    def _give_up(self, home: Node, job: Job) -> None:
+        """It has waited as long as it may, if it waits still."""
+        if job in home.lobby:
+            home.lobby.remove(job)
+            home.own_waiting -= 1
+            self.world.counts["crowded"] += 1
 
     def freed(self, home: Node) -> None:
         """One of its own users' requests has left its engine."""
@@ -180,7 +207,8 @@ class Live:
                 return None
             i = index[provider]
             told = news.heard(by, i, now)
-            ratio, suspected = news.ratio[i] if shares else 1.0, news.is_suspected(i, now)
+            ratio = news.ratio(by, i) if shares else 1.0
+            suspected = news.is_suspected(by, i, now)
             if told is None:
                 seen, since = Seen(None, 0, suspected, ratio), -1.0
             else:

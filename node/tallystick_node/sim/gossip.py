@@ -2,7 +2,8 @@
 chance and the wires between them. It signs nothing, and counts what would be sent."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from tallystick.protocol.gossip import size_of
@@ -65,6 +66,46 @@ def roster(count: int) -> Roster:
         for number in range(1, count + 1)
     }
     return Roster(peers, tuple(peers))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """To a message."""
+
+    known: Sequence[bool]
+    """Of what it told, which was no news."""
+    told: Sequence[Said]
+
+
+def answered(node: Talk, caller: Address, told: Sequence[Said], now: int) -> Answer:
+    """What a node that was told this by another makes of it, and says."""
+    behind = [said.key for said in told if node.is_behind(said.key, said.sequence)]
+    known = [_hear(node, said, now) for said in told]
+    same = {said.key for said in told}.difference(behind)
+    return Answer(known, node.message(caller, now, known=same, behind=behind))
+
+
+def hear_answer(node: Talk, called: Address, told: Sequence[Said], answer: Answer, now: int) -> None:
+    """To what that node told."""
+    node.answered(called, now)
+    for said, was_known in zip(told, answer.known, strict=True):
+        if was_known:
+            node.was_known(said.key)
+    for said in answer.told:
+        _hear(node, said, now)
+
+
+def _hear(node: Talk, said: Said, now: int) -> bool:
+    """Whether it was known."""
+    if not node.wants(said.key, said.sequence, said.packed, now):
+        node.was_known(said.key)
+        return True
+    return not node.take(said, now)
+
+
+def bytes_of(told: Sequence[Said]) -> int:
+    """Of a message or an answer, as it would be sent."""
+    return ENVELOPE + sum(map(size_of, told))
 
 
 class Network:
@@ -139,25 +180,10 @@ class Network:
     def _exchange(self, caller: int, called: int, now: int) -> None:
         one, other = self.nodes[caller], self.nodes[called]
         told = one.message(other.own, now)
-        self.sent[caller] += ENVELOPE + sum(map(size_of, told))
-        behind = [said.key for said in told if other.is_behind(said.key, said.sequence)]
-        known = [self._hear(other, said, now) for said in told]
-        same = {said.key for said in told}.difference(behind)
-        answer = other.message(one.own, now, known=same, behind=behind)
-        self.sent[called] += ENVELOPE + sum(map(size_of, answer))
-        one.answered(other.own, now)
-        for said, flag in zip(told, known, strict=True):
-            if flag:
-                one.was_known(said.key)
-        for said in answer:
-            self._hear(one, said, now)
-
-    def _hear(self, node: Talk, said: Said, now: int) -> bool:
-        """Whether it was known."""
-        if not node.wants(said.key, said.sequence, said.packed, now):
-            node.was_known(said.key)
-            return True
-        return not node.take(said, now)
+        self.sent[caller] += bytes_of(told)
+        answer = answered(other, one.own, told, now)
+        self.sent[called] += bytes_of(answer.told)
+        hear_answer(one, other.own, told, answer, now)
 
     def _fail(self, caller: int, called: int, now: int) -> None:
         node = self.nodes[caller]

@@ -20,11 +20,12 @@ from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick_node.network.policies import ByLoad, Paper, Policy
 from tallystick_node.sim import central
 from tallystick_node.sim.capacity import Curve
+from tallystick_node.sim.detail import PLAIN, Detail
 from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.hardware import Hardware
 from tallystick_node.sim.names import require
-from tallystick_node.sim.workload import Arrival, azure, trace_at
-from tallystick_node.sim.world import Dispatch, Job, Node, NodeSpec, World
+from tallystick_node.sim.workload import CHAT, Arrival, azure, bursty, poisson, trace_at
+from tallystick_node.sim.world import Dispatch, Job, Node, NodeSpec
 
 FIRST_S, TOKEN_S = 3.0, 0.1
 """The objective."""
@@ -41,6 +42,9 @@ AFTER_S: Final = 60.0
 """For which a run goes on once nothing comes any more."""
 LOWEST, HIGHEST = 0.1, 100_000.0
 """Requests a second: no capacity is looked for beyond."""
+TRACE: Final = "trace"
+ARRIVALS: Final = (TRACE, "poisson", "bursty")
+"""How requests come."""
 _TYPICAL_INPUT: Final = 1_000
 """Tokens, for a first guess alone."""
 
@@ -111,6 +115,9 @@ class Setting:
     """That `pool` was read from; None: the twelve that come along."""
     seconds: float
     """For which requests come."""
+    arrivals: str = TRACE
+    """Of `ARRIVALS`; the others than the trace are as long as those of the public one, in the mean."""
+    detail: Detail = PLAIN
 
     @property
     def since(self) -> float:
@@ -119,6 +126,9 @@ class Setting:
 
     def workload(self, rate: float, seed: int) -> Iterable[Arrival]:
         homes = range(len(self.pool))
+        if self.arrivals != TRACE:
+            made = poisson if self.arrivals == "poisson" else bursty
+            return made(rate, self.seconds, CHAT, homes=homes, seed=seed)
         if self.trace is None:
             return azure(rate, self.seconds, homes=homes, seed=seed)
         return trace_at(self.trace, rate, self.seconds, homes=homes, seed=seed)
@@ -143,7 +153,7 @@ def run(arm: Arm, setting: Setting, rate: float, seed: int, *, liars: bool = Fal
         NodeSpec(hardware=each, policy=arm.policy, lies=liars and index % ONE_LIES_OF == seed % ONE_LIES_OF)
         for index, each in enumerate(setting.pool)
     ]
-    world = World(nodes, arm.make(), seed=seed)
+    world = setting.detail.world(nodes, arm.make(), seed=seed)
     result = world.run(setting.workload(rate, seed), until=setting.seconds + AFTER_S)
     requests = max(1, len(result.outcomes))
     ended = [item.latency_s for item in result.served() if item.arrival.at >= setting.since]

@@ -5,6 +5,7 @@ Ratios are of the same seed: the place in the trace that a seed begins at is as 
 
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Final
@@ -187,6 +188,8 @@ def market(
             **seeds_json(seeds),
             "only": names,
             "seconds": setting.seconds,
+            "arrivals": setting.arrivals,
+            **asdict(setting.detail),
             "pool": [each.name for each in setting.pool],
         }
         files = {

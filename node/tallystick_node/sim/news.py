@@ -39,8 +39,7 @@ class News:
 
     def __init__(self, count: int, speakers: int, hearing: Hearing, seed: int):
         self.interval_s = interval_ms(speakers) / 1000
-        self.ratio = [1.0] * count
-        """Observed over quoted time, as payers have told each other."""
+        self._ratio = [1.0] * count
         self.next_sequence = [0] * count
         self._told: list[deque[Told]] = [
             deque(maxlen=1 + int(hearing.latest_s / self.interval_s) + 1) for _ in range(count)
@@ -86,7 +85,11 @@ class News:
             return 0.0
         return hearing.soonest_s + self._spread_s * pair_chance(self._seed, by, index)
 
-    def is_suspected(self, index: int, now: float) -> bool:
+    def ratio(self, _by: int, index: int) -> float:
+        """Observed over quoted time, as payers have told each other."""
+        return self._ratio[index]
+
+    def is_suspected(self, _by: int, index: int, now: float) -> bool:
         """It is said not to answer."""
         return now >= self._suspected_at[index]
 
@@ -104,4 +107,4 @@ class News:
         ratings[by] = now, rating
         if len(ratings) > RATINGS:
             del ratings[next(iter(ratings))]
-        self.ratio[index] = agreed(rating for _, rating in ratings.values())
+        self._ratio[index] = agreed(rating for _, rating in ratings.values())

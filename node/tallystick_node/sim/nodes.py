@@ -14,6 +14,7 @@ from tallystick_node.gateway.load import IDLE
 from tallystick_node.gateway.quoting import Pledges
 from tallystick_node.network.participation import Mean, usage_of
 from tallystick_node.network.policies import ByLoad, Policy, Prices, State
+from tallystick_node.sim.crediting import Credits
 from tallystick_node.sim.engine import Engine
 from tallystick_node.sim.hardware import Hardware
 from tallystick_node.sim.outcome import Outcome
@@ -25,6 +26,8 @@ PRICES: Final = Prices(
     input=AtomsPerMTok(200_000), cached_input=AtomsPerMTok(200_000), output=AtomsPerMTok(600_000)
 )
 MINIMUM_STAKE: Final = Atoms(10_000_000)
+_NO_LIMIT: Final = Atoms(10**9)
+"""Of a credit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,8 @@ class NodeSpec:
     stake: Atoms = MINIMUM_STAKE
     lies: bool = False
     """It says that it stands idle, whatever it has to do."""
+    credit: Atoms | None = None
+    """Of each payer; None: it never runs out."""
     model: str = MODEL
     joins_at: float = 0.0
     leaves_at: float = inf
@@ -75,6 +80,8 @@ class Node:
     prices: Prices
     """In force, or on their way there."""
     staked: Atoms
+    credits: Credits | None = None
+    """None: its payers' credit never runs out."""
     record: Record = field(default_factory=Record)
     there: bool = False
     """It answers."""
@@ -149,13 +156,17 @@ class Node:
     # ----------------------------------------------------------------------------------- on chain
 
     def offer(self, sequence: int) -> Offer:
-        return offer_of(self.address, self.prices, model=self.spec.model, sequence=sequence)
+        return offer_of(
+            self.address, self.prices, model=self.spec.model, sequence=sequence, credit=self.spec.credit
+        )
 
     def stake(self) -> Stake:
         return stake_of(self.address, self.staked)
 
 
-def offer_of(provider: Address, prices: Prices, *, model: str = MODEL, sequence: int = 0) -> Offer:
+def offer_of(
+    provider: Address, prices: Prices, *, model: str = MODEL, sequence: int = 0, credit: Atoms | None = None
+) -> Offer:
     return Offer(
         provider=provider,
         sequence=sequence,
@@ -167,7 +178,7 @@ def offer_of(provider: Address, prices: Prices, *, model: str = MODEL, sequence:
         cached_input_price=prices.cached_input,
         output_price=prices.output,
         context_length=Tokens(1 << 20),
-        credit=Atoms(10**9),
+        credit=_NO_LIMIT if credit is None else credit,
         valid_until=Timestamp(1 << 60),
     )
 

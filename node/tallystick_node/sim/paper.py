@@ -1,13 +1,14 @@
 """`tally-node sim paper`: the paper's experiments over many seeds, in tables, figures and charts."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
 from tallystick_node.sim import sensitivity
+from tallystick_node.sim.detail import PLAIN, Detail
 from tallystick_node.sim.findings import beside_the_paper, found
 from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import draw, prepare
@@ -30,10 +31,11 @@ class Piece:
     seed: int
     trace: Path | None = None
     pool: Path | None = None
+    detail: Detail = PLAIN
 
 
 def measure(piece: Piece) -> Played:
-    return _cases(piece.study, piece.trace, piece.pool)[piece.case](piece.seed)
+    return _cases(piece.study, piece.trace, piece.pool)[piece.case](piece.seed, piece.detail)
 
 
 def _cases(study: str, trace: Path | None, pool: Path | None) -> Mapping[str, Run]:
@@ -51,9 +53,10 @@ def paper(
     json: Path | None,
     out: Path | None,
     console: Console,
+    detail: Detail = PLAIN,
 ) -> None:
-    """`only`: studies by name; all but the sensitivity where empty. With a trace or a pool of the caller's, these alone. Raises
-    NameUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError."""
+    """`only`: studies by name; all but the sensitivity where empty. With a trace or a pool of the caller's,
+    these alone. Raises NameUnknown, TraceUnreadable, BadPool, MatplotlibMissing, OSError."""
     names: Sequence[str] = named("study", only, [*STUDIES, sensitivity.NAME]) if only else list(STUDIES)
     if trace is not None or pool is not None:
         names = [OWN]
@@ -61,7 +64,7 @@ def paper(
     if out is not None:
         prepare(out)
     work = [
-        Piece(name, case, seed, trace, pool)
+        Piece(name, case, seed, trace, pool, detail)
         for name in names
         for case in _cases(name, trace, pool)
         for seed in seeds
@@ -83,6 +86,6 @@ def paper(
         files = {"trace": chosen_file(trace, AZURE)} if OWN in names else {}
         if pool is not None:
             files["pool"] = named_file(pool)
-        parameters = {**seeds_json(seeds), "only": names}
+        parameters = {**seeds_json(seeds), "only": names, **asdict(detail)}
         modules = "sensitivity", "settings", "studies", "world"
         write_json(json, "tally-node sim paper", parameters, figures, files=files, modules=modules)

@@ -18,7 +18,10 @@ from tallystick.protocol.expect import Expected, Redeemed, Size
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Load, Pace, pace
 from tallystick.protocol.units import ChannelId, Hash32, Milliseconds, Tokens
+from tallystick_node.gateway.load import IDLE
 from tallystick_node.gateway.quoting import quote
+from tallystick_node.gateway.tab import Reservation
+from tallystick_node.sim.crediting import Credits
 from tallystick_node.sim.world import Job, Node
 
 if TYPE_CHECKING:
@@ -32,7 +35,8 @@ class Attempt:
     """A request under way at one provider."""
 
     __slots__ = (
-        "at", "first_s", "input", "job", "live", "posted", "promised", "quoted", "search", "sent_at",
+        "at", "first_s", "held", "input", "job", "live", "posted", "promised", "quoted", "reservation",
+        "search", "sent_at",
     )  # fmt: skip
 
     def __init__(self, search: "Search", at: int, posted: PostedOffer):
@@ -44,6 +48,10 @@ class Attempt:
         self.input = self.job.input
         self.sent_at = self.live.world.events.now
         self.first_s = 0.0
+        self.reservation: Reservation | None = None
+        """Of its payer's credit there, where that may run out."""
+        self.held = 0
+        """The number under which its provider holds credit for it; zero: none."""
         self.quoted: Pace | None = None
         """By its provider, as it took it."""
         self.promised: Pace | None = None
@@ -121,6 +129,10 @@ class Search:
 
     def leave(self, attempt: Attempt) -> None:
         """Nothing of it is under way there any more."""
+        if attempt.held:
+            credits = self._world.nodes[attempt.at].credits
+            assert credits is not None
+            credits.release(self.home.address, attempt.held)
         underway = self.home.underway
         mine = underway[attempt.at]
         if len(mine) == 1:
@@ -166,11 +178,17 @@ class Search:
         says: Expected | Redeemed | None,
         patience: int,
         bounce: Quote | None,
+        failing: bool = True,
     ) -> None:
         self.leave(attempt)
         posted = attempt.posted
         held_against = self._standing.refused(
-            posted, patience=patience, failing=True, bounce=bounce, expect=says, most=Tokens(self.job.input)
+            posted,
+            patience=patience,
+            failing=failing,
+            bounce=bounce,
+            expect=says,
+            most=Tokens(self.job.input),
         )
         if bounce is not None:
             self.job.outcome.bounces += 1
@@ -207,18 +225,43 @@ class Search:
         node = world.nodes[attempt.at]
         if not node.there:  # Its machine says that nobody listens.
             world.events.after(self._back(attempt), self._unreached, attempt, False)
-        elif node.leaving:
+            return
+        if node.leaving:
             world.events.after(self._back(attempt), self._refused, attempt, says, 0, None)
-        elif isinstance(says, Redeemed):
+            return
+        load = IDLE
+        if not isinstance(says, Redeemed):
+            taken = self._taken(node)
+            if taken is None:
+                world.events.after(self._back(attempt), self._refused, attempt, says, PASSING, None)
+                return
+            load = taken
+        if node.credits is not None and not self._has_credit(node, node.credits, attempt, says):
+            return
+        if isinstance(says, Redeemed):
             self._redeem(node, attempt, says)
-        elif (load := self._taken(node)) is None:
-            world.events.after(self._back(attempt), self._refused, attempt, says, PASSING, None)
         elif says is None or self._promises(node, attempt, says, load):
             self._serve(attempt)
+
+    def _has_credit(
+        self, node: Node, credits: Credits, attempt: Attempt, says: Expected | Redeemed | None
+    ) -> bool:
+        """As `gateway.admission`."""
+        weighed = credits.weighed(self.home.address, attempt.posted.offer, self.job.input)
+        if isinstance(weighed, Reservation):
+            attempt.reservation = weighed
+            return True
+        patience = weighed.error().patience
+        back = self._back(attempt)
+        self._world.events.after(back, self._refused, attempt, says, patience, None, False)
+        return False
 
     def _serve(self, attempt: Attempt) -> None:
         """It is taken. Should it break off, there is another order."""
         self._order = ()
+        credits = self._world.nodes[attempt.at].credits
+        if credits is not None and attempt.reservation is not None:
+            attempt.held = credits.hold(self.home.address, attempt.reservation)
         self._world.serve(self.job, attempt.at, attempt)
 
     def _redeem(self, node: Node, attempt: Attempt, says: Redeemed) -> None:
@@ -302,7 +345,9 @@ class Search:
         if load is None:
             return
         payer, size = self.home.address, self._standing.haggling.size
-        given = self._quote(node, posted, size, self._fresh(node, size, load), node.pledges.until(payer, now_ms))
+        given = self._quote(
+            node, posted, size, self._fresh(node, size, load), node.pledges.until(payer, now_ms)
+        )
         if given.valid_until:
             node.pledges.hold(payer, given, now_ms)
         quotes[posted.offer_hash] = given

@@ -8,6 +8,7 @@ from functools import partial
 from statistics import fmean
 from typing import Final
 
+from tallystick_node.sim.detail import Detail
 from tallystick_node.sim.findings import ratio
 from tallystick_node.sim.found import Found
 from tallystick_node.sim.report import over_seeds, shown, table
@@ -45,8 +46,8 @@ def _case(name: str, change: str, arm: str) -> str:
     return f"{name}, {change}: {arm}"
 
 
-def _played(name: str, change: str, arm: str, seed: int) -> Played:
-    return play(settings(CHANGES[change])[name], arm, seed)
+def _played(name: str, change: str, arm: str, seed: int, detail: Detail) -> Played:
+    return play(settings(CHANGES[change])[name], arm, seed, detail)
 
 
 def found(runs: Mapping[str, Sequence[Played]]) -> Found:

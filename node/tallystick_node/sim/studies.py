@@ -17,6 +17,7 @@ from tallystick.client.rules import quoted, stake_weighted
 from tallystick.protocol.units import Atoms
 from tallystick_node.network.policies import ByLoad, Paper, Policy
 from tallystick_node.sim.central import Central, papers, strong
+from tallystick_node.sim.detail import Detail
 from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.duelling import Duelling
 from tallystick_node.sim.hardware import Hardware, read_pool
@@ -36,7 +37,7 @@ from tallystick_node.sim.settings import (
     Setting,
 )
 from tallystick_node.sim.workload import Arrival, Stretch, azure, scheduled, trace
-from tallystick_node.sim.world import MINIMUM_STAKE, Dispatch, NodeSpec, World
+from tallystick_node.sim.world import MINIMUM_STAKE, Dispatch, NodeSpec
 
 DRAIN_S: Final = 3_600.0
 """After the last arrival: what has not ended by then is a miss."""
@@ -86,7 +87,7 @@ class Played:
         return bought.count(node) / max(1, len(bought))
 
 
-Run = Callable[[int], Played]
+Run = Callable[[int, Detail], Played]
 """Of a seed."""
 
 
@@ -114,9 +115,15 @@ WITHOUT_HOME: Final = ("centralised", "strong", *MARKETS)
 
 
 def run(
-    nodes: Sequence[NodeSpec], dispatch: Dispatch, arrivals: Iterable[Arrival], *, seconds: float, seed: int
+    nodes: Sequence[NodeSpec],
+    dispatch: Dispatch,
+    arrivals: Iterable[Arrival],
+    *,
+    seconds: float,
+    seed: int,
+    detail: Detail,
 ) -> Played:
-    world = World(nodes, dispatch, seed=seed, sample_s=SAMPLE_S)
+    world = detail.world(nodes, dispatch, seed=seed, sample_s=SAMPLE_S)
     result = world.run(arrivals, until=seconds + DRAIN_S)
     outcomes = result.outcomes
     return Played(
@@ -139,7 +146,7 @@ def setting(name: str) -> Mapping[str, Run]:
     return {**arms, MOVED: partial(_moved, SETTINGS[name])}
 
 
-def _moved(its: Setting, seed: int) -> Played:
+def _moved(its: Setting, seed: int, _: Detail) -> Played:
     arrivals = list(scheduled(its.schedule, LENGTHS, seed=seed))
     return Played(
         arrived=[arrival.at for arrival in arrivals],
@@ -151,11 +158,11 @@ def _moved(its: Setting, seed: int) -> Played:
     )
 
 
-def play(its: Setting, arm: str, seed: int) -> Played:
+def play(its: Setting, arm: str, seed: int, detail: Detail) -> Played:
     """One of the paper's settings, by one way to find an engine."""
     nodes = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for machine in its.machines]
     arrivals = scheduled(its.schedule, LENGTHS, seed=seed)
-    return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=its.seconds, seed=seed)
+    return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=its.seconds, seed=seed, detail=detail)
 
 
 def own(trace: Path | None, pool: Path | None) -> Mapping[str, Run]:
@@ -165,14 +172,14 @@ def own(trace: Path | None, pool: Path | None) -> Mapping[str, Run]:
     return {arm: partial(_own, trace, machines, arm) for arm in ARMS}
 
 
-def _own(path: Path | None, machines: Sequence[Hardware], arm: str, seed: int) -> Played:
+def _own(path: Path | None, machines: Sequence[Hardware], arm: str, seed: int, detail: Detail) -> Played:
     homes = range(len(machines))
     if path is None:
         arrivals = list(azure(AZURE_RATE, AZURE_SECONDS, homes=homes, seed=seed))
     else:
         arrivals = list(trace(path, homes=homes, seed=seed))
     nodes = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for machine in machines]
-    return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=arrivals[-1].at, seed=seed)
+    return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=arrivals[-1].at, seed=seed, detail=detail)
 
 
 # ------------------------------------------------------------------------------------------ churn
@@ -184,7 +191,7 @@ def churn(kind: str) -> Mapping[str, Run]:
     return {arm: partial(_churn, kind, arm) for arm in WITHOUT_HOME}
 
 
-def _churn(kind: str, arm: str, seed: int) -> Played:
+def _churn(kind: str, arm: str, seed: int, detail: Detail) -> Played:
     policy = ARMS[arm].policy
     if isinstance(policy, Paper):
         policy = replace(policy, offload_frequency=1.0, accept_frequency=0.0, queue_frequency=0.0)
@@ -197,7 +204,9 @@ def _churn(kind: str, arm: str, seed: int) -> Played:
         goes = zip(serves[2:], reversed(CHURN_AT), strict=True)
         serves[2:] = [replace(node, leaves_at=at, dies=kind == "die") for node, at in goes]
     arrivals = scheduled([[Stretch(CHURN_GAP_S, 0, CHURN_SECONDS)]], LENGTHS, seed=seed)
-    return run([asks, *serves], ARMS[arm].dispatch(), arrivals, seconds=CHURN_SECONDS, seed=seed)
+    return run(
+        [asks, *serves], ARMS[arm].dispatch(), arrivals, seconds=CHURN_SECONDS, seed=seed, detail=detail
+    )
 
 
 # ------------------------------------------------------------------------------------------ sweeps
@@ -213,7 +222,7 @@ def offload() -> Mapping[str, Run]:
     return {**swept, "ours": partial(_offload, None)}
 
 
-def _offload(frequency: float | None, seed: int) -> Played:
+def _offload(frequency: float | None, seed: int, detail: Detail) -> Played:
     machine = SETTINGS["S1"].machines[0]
     hot: Policy = ByLoad()
     others: Policy = hot
@@ -226,7 +235,12 @@ def _offload(frequency: float | None, seed: int) -> Played:
     seconds = OFFLOAD_GAP_S * OFFLOAD_REQUESTS
     arrivals = scheduled([[Stretch(OFFLOAD_GAP_S, 0, 2 * seconds)]], LENGTHS, seed=seed)
     return run(
-        nodes, ARMS[arm].dispatch(), islice(arrivals, OFFLOAD_REQUESTS), seconds=2 * seconds, seed=seed
+        nodes,
+        ARMS[arm].dispatch(),
+        islice(arrivals, OFFLOAD_REQUESTS),
+        seconds=2 * seconds,
+        seed=seed,
+        detail=detail,
     )
 
 
@@ -247,7 +261,7 @@ def accept() -> Mapping[str, Run]:
     }
 
 
-def _selling(arm: str, times: int, first: Policy, seed: int) -> Played:
+def _selling(arm: str, times: int, first: Policy, seed: int, detail: Detail) -> Played:
     machine, policy = SETTINGS["S1"].machines[0], ARMS[arm].policy
     nodes = [
         NodeSpec(hardware=None, policy=policy),
@@ -255,7 +269,7 @@ def _selling(arm: str, times: int, first: Policy, seed: int) -> Played:
         *(NodeSpec(hardware=machine, policy=policy) for _ in range(3)),
     ]
     arrivals = scheduled([[Stretch(CHURN_GAP_S, 0, CHURN_SECONDS)]], LENGTHS, seed=seed)
-    return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=CHURN_SECONDS, seed=seed)
+    return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=CHURN_SECONDS, seed=seed, detail=detail)
 
 
 # ------------------------------------------------------------------------------------------ duels
@@ -266,12 +280,12 @@ def duels() -> Mapping[str, Run]:
     return {f"{arm} {rate:.2f}": partial(_duels, arm, rate) for arm in MARKETS for rate in DUEL_RATES}
 
 
-def _duels(arm: str, rate: float, seed: int) -> Played:
+def _duels(arm: str, rate: float, seed: int, detail: Detail) -> Played:
     its = SETTINGS["S1"]
     nodes = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for machine in its.machines]
     arrivals = scheduled(its.schedule, LENGTHS, seed=seed)
     dispatch = Duelling(ARMS[arm].dispatch(), rate, seed=seed)
-    return run(nodes, dispatch, arrivals, seconds=its.seconds, seed=seed)
+    return run(nodes, dispatch, arrivals, seconds=its.seconds, seed=seed, detail=detail)
 
 
 STUDIES: Final[Mapping[str, Callable[[], Mapping[str, Run]]]] = {

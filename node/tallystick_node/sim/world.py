@@ -17,10 +17,13 @@ from tallystick.protocol.units import Address, Atoms, Milliseconds
 from tallystick_node.config import PolicyConfig, SettleConfig
 from tallystick_node.gateway.quoting import Pledges
 from tallystick_node.gateway.settling import SettlePolicy
+from tallystick_node.network.lobby import LobbyLimits
 from tallystick_node.sim import engine as engines
 from tallystick_node.sim.chain import Chain
+from tallystick_node.sim.crediting import Credits
 from tallystick_node.sim.engine import Engine
 from tallystick_node.sim.events import Events
+from tallystick_node.sim.gossiped import Gossiped
 from tallystick_node.sim.links import Links
 from tallystick_node.sim.news import Hearing, News
 from tallystick_node.sim.nodes import MINIMUM_STAKE, MODEL, PRICES, Job, Node, NodeSpec
@@ -85,8 +88,12 @@ class World:
         block_s: float = 2.0,
         sample_s: float = 0.0,
         stake_every_s: float = _POLICY.stake_every_s,
+        gossips: bool = False,
+        limits: LobbyLimits | None = None,
     ):
-        """`sample_s`: between two samples of all nodes; zero: none are taken."""
+        """`sample_s`: between two samples of all nodes; zero: none are taken. `gossips`: news go by the
+        nodes' own gossip, and `hearing` says nothing. `limits`: of own users that wait; None: they wait for
+        ever."""
         self.random = Random(f"{seed} world")
         self.seed = seed
         self.events = events = Events()
@@ -94,10 +101,19 @@ class World:
         self.counts: Counter[str] = Counter()
         self.chain = Chain(events.at, block_s=block_s)
         speakers = sum(spec.hardware is not None for spec in nodes)
-        self.news = News(len(nodes), speakers, hearing, seed)
+        addresses = [Address((index + 1).to_bytes(20, "big")) for index in range(len(nodes))]
+        self.news: News | Gossiped = (
+            Gossiped(addresses, speakers, events, self.chain, self.way_s, seed)
+            if gossips
+            else News(len(nodes), speakers, hearing, seed)
+        )
+        self.limits = limits
         self.result = Result(outcomes=[], counts=self.counts)
         self.dispatch = dispatch
-        self.nodes = [self._node(index, spec, settling) for index, spec in enumerate(nodes)]
+        self.nodes = [
+            self._node(index, address, spec, settling)
+            for index, (address, spec) in enumerate(zip(addresses, nodes, strict=True))
+        ]
         self.index = {node.address: node.index for node in self.nodes}
         self._sample_s = sample_s
         self._stake_every_s = stake_every_s
@@ -135,6 +151,8 @@ class World:
         finally:
             gc.set_threshold(*before)
         self.counts["events"] += events.happened
+        if isinstance(self.news, Gossiped):
+            self.counts["gossip bytes"] += self.news.sent
         self.counts.update({f"transactions.{kind}": count for kind, count in self.chain.counts.items()})
         result.busy_s = [0.0 if node.engine is None else node.engine.busy_s for node in self.nodes]
         result.tokens = [0 if node.engine is None else node.engine.tokens for node in self.nodes]
@@ -229,7 +247,7 @@ class World:
 
     # ---------------------------------------------------------------------------------------- nodes
 
-    def _node(self, index: int, spec: NodeSpec, settling: SettlePolicy) -> Node:
+    def _node(self, index: int, address: Address, spec: NodeSpec, settling: SettlePolicy) -> Node:
         engine, slots = None, 0
         if (hardware := spec.hardware) is not None:
             slots = hardware.slots
@@ -237,13 +255,14 @@ class World:
         return Node(
             index=index,
             spec=spec,
-            address=Address((index + 1).to_bytes(20, "big")),
+            address=address,
             engine=engine,
             slots=slots,
             till=Till(self.events, self.chain, settling),
             pledges=Pledges(slots),
             prices=spec.prices,
             staked=spec.stake,
+            credits=None if spec.credit is None else Credits(address),
         )
 
     def _join(self, node: Node) -> None:
