@@ -6,6 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from tallystick.starting import look_seldom
 from tallystick_node.sim.cli import app as sim
 
 app = typer.Typer(
@@ -178,6 +179,7 @@ def _refuse(error: object) -> NoReturn:
 
 
 def main() -> None:
+    look_seldom()
     app()
 
 

@@ -1,7 +1,6 @@
 """What every server of this package does the same way: listen, serve with uvicorn, write logs."""
 
 import contextlib
-import gc
 import socket
 import ssl
 import sys
@@ -45,13 +44,6 @@ def server(app: Any, context: ssl.SSLContext | None = None) -> Server:
             ssl_context_factory=None if context is None else lambda *_: context,
         )
     )
-
-
-def keep_what_is_made() -> None:
-    """What was made until now is never garbage. A full collection, which holds up every answer, took 90 ms to
-    walk a web application's classes."""
-    gc.collect()
-    gc.freeze()
 
 
 def listener(host: str, port: int) -> socket.socket:

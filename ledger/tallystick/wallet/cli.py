@@ -2,6 +2,7 @@
 
 import typer
 
+from tallystick.starting import look_seldom
 from tallystick.wallet import account, audit, channels, doctor, fraud, pay, provider, proxy, receipts, wallets
 
 app = typer.Typer(
@@ -25,4 +26,5 @@ doctor.register(app)
 
 
 def main() -> None:
+    look_seldom()
     app()

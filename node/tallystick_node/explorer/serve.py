@@ -18,6 +18,7 @@ from tallystick.chain.errors import ChainError
 from tallystick.chain.market import Market
 from tallystick.chain.rpc import Rpc
 from tallystick.home import Home
+from tallystick.starting import keep_what_is_made
 from tallystick_node import listening
 from tallystick_node.explorer.app import make_app
 from tallystick_node.explorer.database import free_bytes, reading, writing
@@ -123,7 +124,7 @@ async def _run(options: Options, site: Site, indexer: Indexer) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listener = listening.listener(options.host, options.port)
     server = listening.server(make_app(site, proxies=options.proxies))
-    listening.keep_what_is_made()
+    keep_what_is_made()
     print(f"explorer http://{listening.written(listener)}", flush=True)  # noqa: T201
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     indexing, stopping = asyncio.create_task(indexer.run()), asyncio.create_task(stop.wait())

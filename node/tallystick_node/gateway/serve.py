@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import ipaddress
 import signal
 import socket
@@ -21,6 +20,7 @@ from tallystick.crash import point
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.status import PARAMETERS, Status
 from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, Milliseconds, to_hex
+from tallystick.starting import keep_what_is_made
 from tallystick_node import listening
 from tallystick_node.config import Config, EngineConfig, LimitsConfig
 from tallystick_node.engine.upstream import EngineGone, Upstream
@@ -368,8 +368,7 @@ async def _serve(config: Config, provider: Provider, judges: Opens | None) -> in
         node = Node(config, provider, store, upstream, judges)
         endpoint = listen.endpoint or url
         await node.start(endpoint, endpoint_key)
-        gc.collect()
-        gc.freeze()  # Programs and offers live as long as the process: collections need not walk them.
+        keep_what_is_made()
         context = None if tls_key is None else tls.server_context(listen.tls_key, tls_key)
         server = listening.server(node.app, context)
         print(f"serving {url} as provider {to_hex(provider.address)}", flush=True)  # noqa: T201

@@ -20,6 +20,7 @@ import httpx2
 import uvloop
 
 from tallystick.chain.market import Asset
+from tallystick.starting import keep_what_is_made
 from tallystick_node import listening
 from tallystick_node.explorer.app import make_app
 from tallystick_node.explorer.database import reading
@@ -187,7 +188,7 @@ async def _serve(database: Path) -> None:
     listener = listening.listener("127.0.0.1", 0)
     print(f"http://{listening.written(listener)}", flush=True)  # noqa: T201
     server = listening.server(make_app(site, limit=None))
-    listening.keep_what_is_made()
+    keep_what_is_made()
     await server.serve(sockets=[listener])
 
 
