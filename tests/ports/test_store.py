@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
@@ -29,7 +28,6 @@ from tallystick.protocol.voucher import Acknowledgement, Tally, Voucher
 from tallystick.protocol.wire import receipt_text
 from tallystick_node.store.memory import MemoryStore
 from tallystick_node.store.migrate import DatabaseNewer
-from tallystick_node.store.models import Model
 from tallystick_node.store.records import (
     BallotCast,
     Born,
@@ -322,18 +320,6 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(DatabaseNewer, match="9999"):
         SqliteStore(tmp_path / "node.db")
-
-
-def test_the_migrations_make_what_the_models_say(tmp_path: Path) -> None:
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
-
-    SqliteStore(tmp_path / "node.db").close()
-    engine = create_engine(f"sqlite:///{tmp_path / 'node.db'}")
-    with engine.connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM channels")).scalar() == 0
-        assert compare_metadata(MigrationContext.configure(connection), Model.metadata) == []
-    engine.dispose()
 
 
 def cast(choice: Choice = Choice.FIRST, duel: bytes = b"\1" * 32) -> BallotCast:
