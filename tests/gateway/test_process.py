@@ -417,6 +417,14 @@ def test_the_help_is_quick() -> None:
     assert not {"fastapi", "sqlalchemy", "aiohttp", "web3", "uvicorn"} & set(imported)
 
 
+def test_who_only_sells_loads_nothing_of_a_payer() -> None:
+    program = (
+        "import sys, tallystick_node.gateway.serve, tallystick_node.quality.judge;"
+        "print([name for name in sys.modules if name.startswith('tallystick.client')])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "[]"
+
+
 def test_the_tls_key_is_made_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tallystick_node.cli", "tls-key", str(tmp_path / "tls.pem")]
     first, second = (

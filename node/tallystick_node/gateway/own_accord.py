@@ -4,7 +4,7 @@ prices and the stake that follow from it. Nothing is decided here."""
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -25,12 +25,14 @@ from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.start import Provider
 from tallystick_node.network.loading import load_policy
 from tallystick_node.network.lobby import Lobby, LobbyLimits
-from tallystick_node.network.origin import Means, Origin, read_wishes
 from tallystick_node.network.own import AtEngine, Own
 from tallystick_node.network.participation import Mean, Participation
 from tallystick_node.network.policies import Prices, Request
 from tallystick_node.network.treasury import refill, restake
 from tallystick_node.network.users import Users
+
+if TYPE_CHECKING:
+    from tallystick_node.network.origin import Origin
 
 _LOOK_S: Final = 1.0
 _MARKET_S: Final = 10.0
@@ -84,6 +86,9 @@ class OwnAccord:
         config, limits = self._config, self._config.limits
         if config.users is None or self._users is None:
             return None
+        # All that a payer has: not where nobody buys.
+        from tallystick_node.network.origin import Means, Origin, read_wishes
+
         if config.offload is not None:
             self.origin = Origin.open(
                 Means(
