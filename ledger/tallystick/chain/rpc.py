@@ -98,7 +98,11 @@ class Rpc:
 
     @cached_property
     def _context(self) -> "ssl.SSLContext":
-        """Of all lines: it takes a while."""
+        """Of all lines: to read whom one trusts takes a while, and a node on this machine is not asked."""
+        if self._is_near and urlsplit(self.url).scheme == "http":
+            import ssl
+
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         return httpx2.create_ssl_context(trust_env=not self._is_near)
 
     @contextmanager
