@@ -57,6 +57,40 @@ def local_chain() -> Iterator[LocalChain]:
         yield chain
 
 
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Who comes to a market."""
+
+    chain: LocalChain
+    deployment: Deployment
+
+    def party(self, atoms: int = 0, key: Key | None = None) -> Party:
+        """A new key that holds gas, and so many atoms of the asset."""
+        key, rpc = key or Key.generate(), self.chain.rpc
+        rpc.call("anvil_setBalance", "0x" + key.address.hex(), hex(10**20))
+        market = Market(rpc, self.deployment, Sender(rpc, self.deployment.chain_id, key))
+        if atoms:
+            market.mint(Atoms(atoms))
+        return Party(key, market)
+
+    def funded_payer(self, deposit: int = 1_000 * DOLLAR, key: Key | None = None) -> Party:
+        """With so many atoms free in its account."""
+        payer = self.party(deposit, key)
+        payer.market.deposit(Atoms(deposit))
+        return payer
+
+    def staked_provider(self, stake: int = 100 * DOLLAR, key: Key | None = None) -> Party:
+        """With so many atoms at stake, its own address as receipt key."""
+        provider = self.party(stake, key)
+        provider.market.add_stake(Atoms(stake))
+        return provider
+
+    def pass_time(self, seconds: int) -> None:
+        """By the chain's clock, for every test after this one too."""
+        self.chain.rpc.call("evm_increaseTime", seconds)
+        self.chain.rpc.call("evm_mine")
+
+
 @pytest.fixture
 def deployment(local_chain: LocalChain) -> Deployment:
     """A fresh market, with the shortest notices and a minimum stake of 100 dollars."""
@@ -64,50 +98,25 @@ def deployment(local_chain: LocalChain) -> Deployment:
 
 
 @pytest.fixture
-def party(local_chain: LocalChain, deployment: Deployment) -> Callable[..., Party]:
-    """`party(atoms)`: a new key that holds gas, and so many atoms of the asset."""
-
-    def make(atoms: int = 0, key: Key | None = None) -> Party:
-        key = key or Key.generate()
-        local_chain.rpc.call("anvil_setBalance", "0x" + key.address.hex(), hex(10**20))
-        market = Market(local_chain.rpc, deployment, Sender(local_chain.rpc, deployment.chain_id, key))
-        if atoms:
-            market.mint(Atoms(atoms))
-        return Party(key, market)
-
-    return make
+def parties(local_chain: LocalChain, deployment: Deployment) -> Parties:
+    return Parties(local_chain, deployment)
 
 
 @pytest.fixture
-def funded_payer(party: Callable[..., Party]) -> Callable[..., Party]:
-    """`funded_payer(deposit)`: a payer with so many atoms free in its account."""
-
-    def make(deposit: int = 1_000 * DOLLAR, key: Key | None = None) -> Party:
-        payer = party(deposit, key)
-        payer.market.deposit(Atoms(deposit))
-        return payer
-
-    return make
+def party(parties: Parties) -> Callable[..., Party]:
+    return parties.party
 
 
 @pytest.fixture
-def staked_provider(party: Callable[..., Party]) -> Callable[..., Party]:
-    """`staked_provider(stake)`: a provider with so many atoms at stake, its own address as receipt key."""
-
-    def make(stake: int = 100 * DOLLAR, key: Key | None = None) -> Party:
-        provider = party(stake, key)
-        provider.market.add_stake(Atoms(stake))
-        return provider
-
-    return make
+def funded_payer(parties: Parties) -> Callable[..., Party]:
+    return parties.funded_payer
 
 
 @pytest.fixture
-def pass_time(local_chain: LocalChain) -> Callable[[int], None]:
-    """`pass_time(seconds)`: the chain's clock, for every test after this one too."""
+def staked_provider(parties: Parties) -> Callable[..., Party]:
+    return parties.staked_provider
 
-    def forward(seconds: int) -> None:
-        local_chain.rpc.call("evm_increaseTime", seconds)
-        local_chain.rpc.call("evm_mine")
 
-    return forward
+@pytest.fixture
+def pass_time(parties: Parties) -> Callable[[int], None]:
+    return parties.pass_time

@@ -15,6 +15,7 @@ from sqlalchemy import Table, create_engine, insert, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from tallystick.chain.deployment import Deployment
+from tallystick.chain.local import LocalChain, deploy
 from tallystick.chain.market import Asset
 from tallystick.protocol.units import Address
 from tallystick_node.explorer.app import make_app
@@ -24,6 +25,7 @@ from tallystick_node.explorer.index.filling import fill
 from tallystick_node.explorer.schema import METADATA, VERSION, progress
 from tallystick_node.explorer.site import Site
 from tallystick_node.local.postgres import running
+from tests.conftest import Parties
 
 from .halves import Held, hold
 from .indexing import index
@@ -126,11 +128,11 @@ def market_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def traded_db(traded: Traded, tmp_path: Path) -> Path:
-    """The index of `traded`, as far as its chain went."""
-    path = tmp_path / "traded.db"
-    asyncio.run(index(traded, f"sqlite+aiosqlite:///{path}"))
+@pytest.fixture(scope="module")
+def traded_db(traded_once: Traded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The index of `traded`; to be read only."""
+    path = tmp_path_factory.mktemp("traded") / "traded.db"
+    asyncio.run(index(traded_once, f"sqlite+aiosqlite:///{path}"))
     return path
 
 
@@ -190,7 +192,16 @@ def auditor(held: Held, tmp_path: Path) -> Iterator[TestClient]:
         client.portal.call(site.writing.dispose)
 
 
+@pytest.fixture(scope="module")
+def traded_once(local_chain: LocalChain) -> Traded:
+    return trade(Parties(local_chain, deploy(local_chain.rpc, local_chain.keys[0])))
+
+
 @pytest.fixture
-def traded(local_chain, deployment, funded_payer, staked_provider, pass_time) -> Traded:
-    """A market on a real chain that ran every kind of trade once, failures included."""
-    return trade(local_chain, deployment, funded_payer, staked_provider, pass_time)
+def traded(traded_once: Traded) -> Iterator[Traded]:
+    """A market on a real chain that ran every kind of trade once, failures included. What a test adds to the
+    chain is taken back after it."""
+    rpc = traded_once.chain.rpc
+    before = rpc.call("evm_snapshot")
+    yield traded_once
+    rpc.call("evm_revert", before)

@@ -1,9 +1,7 @@
 """The index of a real chain says what the contract says."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -114,17 +112,15 @@ async def test_a_restart_reads_nothing_twice(traded: Traded, tables: Tables, tmp
             assert grown[name] == before[name]
 
 
-async def test_what_a_real_chain_takes_back_leaves_nothing(
-    traded: Traded, funded_payer: Callable[..., Any], tmp_path: Path
-) -> None:
+async def test_what_a_real_chain_takes_back_leaves_nothing(traded: Traded, tmp_path: Path) -> None:
     live, fresh = (f"sqlite+aiosqlite:///{tmp_path}/{name}.db" for name in ("live", "fresh"))
     rpc = traded.chain.rpc
     snapshot = rpc.call("evm_snapshot")
-    funded_payer(5)
+    traded.parties.funded_payer(5)
     traded.fail(traded.payers[0], "exit", traded.payers[0].address)
     await index(traded, live)
     rpc.call("evm_revert", snapshot)
-    stays = funded_payer(7)
+    stays = traded.parties.funded_payer(7)
     for _ in range(6):
         rpc.call("evm_mine")
     await index(traded, live)  # Restarted, too.

@@ -1,6 +1,5 @@
 """A market on a real chain that ran every kind of trade once, failures included."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from tallystick.protocol.units import ZERO_HASH, Atoms, Hash32, to_hex
 from tallystick.protocol.voucher import Close, Voucher
 from tests.chain.test_fraud import a_receipt
 from tests.chain.test_market import a_voucher, an_offer
+from tests.conftest import Parties, Party
 
 DOLLAR = 1_000_000
 MODEL = "small-model"
@@ -23,16 +23,23 @@ MODEL = "small-model"
 
 @dataclass
 class Traded:
-    """Who did it. Parties are `Party`s of `tests/conftest.py`."""
+    """Who did it."""
 
-    chain: LocalChain
-    deployment: Deployment
-    payers: list[Any]
-    provider: Any
-    cheat: Any
+    parties: Parties
+    payers: list[Party]
+    provider: Party
+    cheat: Party
     """Another provider, which was slashed."""
     receipt_key: Key
     channels: list[ChannelKey]
+
+    @property
+    def chain(self) -> LocalChain:
+        return self.parties.chain
+
+    @property
+    def deployment(self) -> Deployment:
+        return self.parties.deployment
 
     def voucher(self, number: int, session: Key, amount: int) -> tuple[ChannelKey, Signed[Voucher]]:
         key = self.channels[number]
@@ -48,14 +55,9 @@ class Traded:
         return Hash32(bytes.fromhex(answer[2:]))
 
 
-def trade(
-    chain: LocalChain,
-    deployment: Deployment,
-    funded_payer: Callable[..., Any],
-    staked_provider: Callable[..., Any],
-    pass_time: Callable[[int], None],
-) -> Traded:
-    payers, provider, cheat = [funded_payer(), funded_payer()], staked_provider(), staked_provider()
+def trade(parties: Parties) -> Traded:
+    payers = [parties.funded_payer(), parties.funded_payer()]
+    provider, cheat = parties.staked_provider(), parties.staked_provider()
     sessions = [Key.generate() for _ in range(4)]
     receipt_key = Key.generate()
     ends = [(payers[0], provider), (payers[0], cheat), (payers[1], provider), (payers[1], provider)]
@@ -63,7 +65,8 @@ def trade(
         ChannelKey(payer=payer.address, provider=party.address, session_key=session.address)
         for (payer, party), session in zip(ends, sessions, strict=True)
     ]
-    done = Traded(chain, deployment, payers, provider, cheat, receipt_key, channels)
+    done = Traded(parties, payers, provider, cheat, receipt_key, channels)
+    deployment = parties.deployment
     provider.market.set_receipt_key(receipt_key.address)
     for sequence, model in ((1, MODEL), (2, "<b>other\0</b>")):
         offer = an_offer(provider.address, sequence, model)
@@ -74,7 +77,7 @@ def trade(
         payer.market.open_own_channels(openings)
     payers[0].market.open_own_channels([opening(channels[0], 12 * DOLLAR)])
     _settle(done, sessions)
-    _end(done, sessions, pass_time)
+    _end(done, sessions)
     return done
 
 
@@ -95,7 +98,7 @@ def _settle(done: Traded, sessions: list[Key]) -> None:
     stranger.mint(Atoms(77), done.deployment.market)  # A gift, which is owed to nobody.
 
 
-def _end(done: Traded, sessions: list[Key], pass_time: Callable[[int], None]) -> None:
+def _end(done: Traded, sessions: list[Key]) -> None:
     channels, provider, cheat = done.channels, done.provider, done.cheat
     payers = done.payers
     close = Close(channel_id=channels[2].id, cumulative_amount=Atoms(4 * DOLLAR))
@@ -106,7 +109,7 @@ def _end(done: Traded, sessions: list[Key], pass_time: Callable[[int], None]) ->
     cheat.market.request_unstake(Atoms(30 * DOLLAR))
     _report(done)
     provider.market.request_unstake(Atoms(10 * DOLLAR))
-    pass_time(90_000)
+    done.parties.pass_time(90_000)
     payers[0].market.exit()
     provider.market.unstake()
     provider.market.finalize_close(payers[1].address, provider.address, sessions[3].address)
