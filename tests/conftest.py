@@ -4,6 +4,8 @@ parties with money.
 What runs in CI is derandomised: the same examples every time, so that a red build is the change's own fault.
 `scripts/test --long` looks further, and elsewhere every time (`--hypothesis-profile=long`).
 
+What is collected stays for the whole session: nobody looks for garbage in it.
+
 One anvil serves a test session, started with the first test that asks; each test deploys its own market.
 """
 
@@ -19,6 +21,7 @@ from tallystick.chain.market import Market
 from tallystick.chain.sender import Sender
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, Atoms
+from tallystick.starting import keep_what_is_made, look_seldom
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]  # The machines that run this are shared.
 settings.register_profile(
@@ -42,6 +45,13 @@ class Party:
     @property
     def address(self) -> Address:
         return self.key.address
+
+
+look_seldom()
+
+
+def pytest_collection_finish() -> None:
+    keep_what_is_made()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
