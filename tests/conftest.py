@@ -22,6 +22,7 @@ from tallystick.chain.sender import Sender
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, Atoms
 from tallystick.starting import keep_what_is_made, look_seldom
+from tests.warm import Warm
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]  # The machines that run this are shared.
 settings.register_profile(
@@ -59,6 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "local_chain" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.e2e)
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """What tests that start many processes start them with."""
+    with Warm() as warm:
+        yield warm
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 when all have come back."""
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -29,8 +28,8 @@ from tallystick_node.local.audit import charged_twice
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket, LocalProvider
 from tallystick_node.local.process import NotReady, answers
+from tests.warm import ROOT, Warm
 
-ROOT = Path(__file__).parents[2]
 DYING = Path(__file__).with_name("dying.py")
 CHEATING = ROOT / "tests" / "wallet" / "cheating_node.py"
 DEPOSIT = Atoms(10_000_000)
@@ -64,17 +63,23 @@ class Wallet:
 @dataclass
 class Arena:
     market: LocalMarket
+    warm: Warm
     _wallets: int = 0
     _credit: int = 8_000
 
     @classmethod
     @contextmanager
-    def open(cls, folder: Path) -> Iterator[Self]:
+    def open(cls, folder: Path, warm: Warm) -> Iterator[Self]:
         slow = ("--token-delay-ms", "1")
         with LocalMarket(
-            folder=folder, engine=EngineKind.ECHO, engine_options=slow, provider_count=1, credit=Atoms(8_000)
+            folder=folder,
+            engine=EngineKind.ECHO,
+            engine_options=slow,
+            provider_count=1,
+            credit=Atoms(8_000),
+            popen=warm.popen,
         ) as market:
-            arena = cls(market)
+            arena = cls(market, warm)
             market.stop_gateways()
             arena.provider.config.write_text(arena.provider.config.read_text() + _SETTLING)
             yield arena
@@ -161,13 +166,12 @@ class Arena:
         command = (
             [sys.executable, "-m"] if point is None else [sys.executable, str(DYING), point, str(passing)]
         )
-        return subprocess.Popen(
+        return self.warm.popen(
             [*command, "tests.crash.paying", json.dumps(told)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
 
     def pay(self, wallet: Wallet, jobs: Sequence[str]) -> None:

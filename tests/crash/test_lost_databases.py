@@ -15,13 +15,14 @@ import pytest
 from tallystick.protocol.receipt import Receipt
 from tests.crash.arena import Arena, Wallet, finish
 from tests.crash.test_points import BUYING
+from tests.warm import Warm
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    with Arena.open(tmp_path_factory.mktemp("arena")) as arena:
+def arena(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[Arena]:
+    with Arena.open(tmp_path_factory.mktemp("arena"), warm) as arena:
         yield arena
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.arena import PATIENCE_S, ROOT, Arena, Wallet, finish
+from tests.crash.arena import PATIENCE_S, Arena, Wallet, finish
+from tests.warm import ROOT, Warm
 
 pytestmark = pytest.mark.e2e
 
@@ -177,8 +178,8 @@ PAYER: dict[str, tuple[Scenario, int]] = {
 
 
 @pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    with Arena.open(tmp_path_factory.mktemp("arena")) as arena:
+def arena(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[Arena]:
+    with Arena.open(tmp_path_factory.mktemp("arena"), warm) as arena:
         yield arena
 
 

@@ -25,7 +25,7 @@ from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, Atoms, to_hex
 from tallystick_node.local.engines import MODEL, EngineKind, start_engine, wait_for_engine
 from tallystick_node.local.explorer import LocalExplorer
-from tallystick_node.local.process import Process, answers, free_ports
+from tallystick_node.local.process import Popen, Process, answers, free_ports
 
 DEPOSIT: Final = Atoms(50_000_000)
 CREDIT: Final = Atoms(50_000)
@@ -143,6 +143,8 @@ class LocalMarket:
     credit: Atoms = CREDIT
     settings: str = ""
     """More TOML for every gateway's configuration."""
+    popen: Popen = subprocess.Popen
+    """What starts its gateways."""
     lasting_chain: bool = False
     """The chain keeps its state and its port, so that it can be stopped and started again."""
     tell: Callable[[str], None] = lambda _: None
@@ -209,7 +211,11 @@ class LocalMarket:
         """Without waiting. `by`: what Python runs the module with, this once."""
         command = [sys.executable, *(by or provider.make.by), "tallystick_node.cli", "serve", provider.config]
         gateway = Process(
-            provider.name, command, log=provider.log, env={"TALLYSTICK_PASSWORD": self.password}
+            provider.name,
+            command,
+            log=provider.log,
+            env={"TALLYSTICK_PASSWORD": self.password},
+            popen=self.popen,
         )
         self._stack.callback(gateway.stop)
         provider.gateway = gateway

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 import httpx2
 
@@ -23,6 +23,9 @@ _PORTS: Final = (20_000, 32_768)
 """Under the ports that Linux gives to outgoing connections."""
 
 
+Popen: TypeAlias = Callable[..., "subprocess.Popen[bytes]"]
+
+
 class NotReady(Exception):
     """A process ended, or said nothing, before it was ready; the end of its log says why."""
 
@@ -31,13 +34,20 @@ class Process:
     """One child with a log file, in a session of its own so that Ctrl-C reaches us first."""
 
     def __init__(
-        self, name: str, command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        popen: Popen = subprocess.Popen,
     ):
+        """`popen`: what starts it, where that is not the operating system alone."""
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as sink:
-            self._child = subprocess.Popen(
+            self._child = popen(
                 [str(part) for part in command],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
