@@ -6,6 +6,7 @@ from tallystick.chain.duels import Ruling
 from tallystick.protocol.duel import Vote
 from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, Hash32
 from tallystick.protocol.vote import Choice
+from tallystick_node.local.quality import latency
 from tallystick_node.local.quality.challenger import Costs
 from tallystick_node.local.quality.contest import Bout, curve, last_after, tally
 from tallystick_node.local.quality.questions import Question, drawn
@@ -116,3 +117,11 @@ def test_where_nothing_comes_back_what_is_foretold_is_what_it_costs() -> None:
     assert found.factor == pytest.approx(found.foretold(found.judge_share))
     assert (found + found).factor == pytest.approx(found.factor)
     assert costs(fees=300).factor < found.factor
+
+
+def test_what_duels_of_words_cost_is_foretold_by_the_price_list_alone() -> None:
+    """And by docs/quality.md: with a fee of five times the judgement, six judgements for each judge."""
+    assert latency.fee() == latency.SEATS * 5 * latency.judgement()
+    request = latency.PROMPT * 2 + latency.ANSWER * 6
+    assert latency.judge_share() == pytest.approx(6 * latency.judgement() / request)
+    assert 8 < latency.judge_share() < 15

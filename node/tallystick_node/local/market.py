@@ -298,9 +298,8 @@ class LocalMarket:
         ]
 
     def _tell_that_it_serves(self, provider: LocalProvider) -> None:
-        self.tell(
-            f"{provider.name} staked {MINIMUM_STAKE:,} atoms, posted its offer and serves at {provider.url}"
-        )
+        staked = f"{provider.name} staked {provider.make.stake:,} atoms"
+        self.tell(f"{staked}, posted its offer and serves at {provider.url}")
 
     def _local_chain(self) -> LocalChain:
         if not self.lasting_chain:

@@ -74,7 +74,7 @@ def _parse() -> argparse.Namespace:
         "--quick", action="store_true", help=f"{_QUICK} duels, and as little of the rest: under a minute"
     )
     parser.add_argument(
-        "--vllm", action="store_true", help="real vLLM serves the grades of the model (three servers, 3 GB)"
+        "--vllm", action="store_true", help="real vLLM serves the grades of the model (four servers, 4 GB)"
     )
     parser.add_argument("--json", metavar="FILE", help="write every figure there; -: to stdout")
     parser.add_argument(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tallystick_node.local.network.comparing import Target
-from tallystick_node.local.quality.challenger import Costs, summed
+from tallystick_node.local.quality.challenger import Costs
 from tallystick_node.local.quality.latency import (
     ANSWER,
     CARD,
@@ -15,6 +15,7 @@ from tallystick_node.local.quality.latency import (
     SELLERS,
     Wait,
     Waited,
+    judge_share,
     p95_s,
 )
 from tallystick_node.local.quality.parts import Part, Table, percent
@@ -26,6 +27,8 @@ NEAR: Final = 0.05
 
 def waiting(waited: Waited) -> Part:
     shares = list(waited.rounds)
+    plain = [wait.total_s for waits in waited.rounds[shares[0]] for wait in waits]
+    at_once = waited.rate * sum(plain) / max(1, len(plain)) / SELLERS
     rows = [_row(waited, share) for share in shares]
     head = ("p", "requests", "duels", "failed", "p95", "against p = 0", "first token p95", "against p = 0")
     return Part(
@@ -36,7 +39,8 @@ def waiting(waited: Waited) -> Part:
         figures={"arms": {f"{share:g}": _figures(waited, share) for share in shares}},
         notes=[
             f"{waited.rate:g} requests a second of {PROMPT} tokens, answered in {ANSWER}, by {PAYERS} "
-            f"payers, at {SELLERS} sellers that keep the pace of an {CARD}, {JUDGES} more to judge; "
+            f"payers, at {SELLERS} sellers that keep the pace of an {CARD}, where {at_once:.1f} run at once "
+            f"at each without duels, of dozens that it has room for; {JUDGES} more to judge; "
             f"{len(waited.rounds[shares[0]])} rounds of {waited.seconds:g} s each, in turn; medians of rounds"
         ],
     )
@@ -54,8 +58,7 @@ def progress(rounds: Mapping[float, Sequence[Sequence[Wait]]]) -> Table:
 def costing(waited: Waited | None, graded: Sequence[Costs]) -> Part:
     """`graded`: of the contest in which every request was a duel."""
     measured = {} if waited is None else {share: costs for share, costs in waited.costs.items() if share}
-    judge_share = summed(list(measured.values())).judge_share if measured else 0.0
-    rows = [_Row(f"p = {percent(share)}", costs, judge_share) for share, costs in measured.items()]
+    rows = [_Row(f"p = {percent(share)}", costs, judge_share()) for share, costs in measured.items()]
     rows += [_Row(f"p = 100 %, (a), {costs.seats} judges", costs, costs.judge_share) for costs in graded]
     head = ("", "requests", "duels", "k", "j", "cost factor", "1 + p·(1 + k·j)", "off by")
     return Part(
@@ -66,8 +69,9 @@ def costing(waited: Waited | None, graded: Sequence[Costs]) -> Part:
         figures={row.name: row.costs.to_json() | {"foretold": row.foretold} for row in rows},
         notes=[
             "p in the formula is the share that chance drew, j what a judgement and its part of the fee cost "
-            "over what a request costs; what is measured is all that left the payers' hands: fees that no "
-            "judge earned came back"
+            "over what a request costs, by the price lists alone but for (a), where nobody knows beforehand "
+            "how long answers are; what is measured is all that left the payers' hands: fees that no judge "
+            "earned came back"
         ],
     )
 

@@ -229,6 +229,8 @@ class Contest:
             ended = all(one.done() for one in fighting)
             bouts = [Bout.of(ruling) for ruling in rulings(duels)]
             if len(bouts) > seen:
+                if len(bouts) * 10 // self.count > seen * 10 // self.count:
+                    self.tell(f"{len(bouts)} of {self.count} duels are decided")
                 seen = len(bouts)
                 self.on_bouts(names, bouts)
             if ended:

@@ -22,7 +22,8 @@ from tallystick.chain.duels import Duels
 from tallystick.client.client import AsyncClient
 from tallystick.client.duel import Duel
 from tallystick.protocol.errors import MarketError
-from tallystick.protocol.units import Atoms, to_hex
+from tallystick.protocol.judging import ORDERS, prompt
+from tallystick.protocol.units import MTOK, Atoms, to_hex
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket, Make
 from tallystick_node.local.network.fleet import CARDS
@@ -42,7 +43,8 @@ JUDGES: Final = 5
 PROMPT: Final = 64
 ANSWER: Final = 100
 """Tokens."""
-_FEE: Final = Atoms(SEATS * 10_000)
+_INPUT, _OUTPUT = 2, 6
+"""Atoms a token."""
 _CREDIT: Final = Atoms(1_000_000)
 _DRAIN_S: Final = 60.0
 _WORDS: Final = ("river", "stone", "maple", "cloud", "ember", "field", "harbor", "lantern")
@@ -67,6 +69,23 @@ class Arm:
     challengers: Sequence[Challenger]
     rounds: list[Sequence[Wait]] = field(default_factory=list)
     failed: int = 0
+
+
+def judgement() -> Atoms:
+    """What a judge charges for reading both answers in both orders, by its prices: a word is a token here."""
+    question, answer = " ".join(_WORDS[:1] * PROMPT), " ".join(_WORDS[:1] * ANSWER)
+    tokens = len(prompt(question, answer, answer).split())
+    return Atoms(ORDERS * (tokens * _INPUT + _OUTPUT))
+
+
+def fee() -> Atoms:
+    """Five times what the judgements cost, as docs/quality.md advises."""
+    return Atoms(SEATS * 5 * judgement())
+
+
+def judge_share() -> float:
+    """What one judge costs over what a request costs, by the prices alone: nothing of it is measured."""
+    return (judgement() + fee() / SEATS) / (PROMPT * _INPUT + ANSWER * _OUTPUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,13 +150,20 @@ class Bench:
         told = "\n".join(("\n[engine.speed]", *(f"{name} = {value}" for name, value in speed.items())))
 
         def make(name: str, more: str = "") -> Make:
-            return Make(name=name, stake=STAKE, engine_options=("--speed", str(path)), settings=told + more)
+            return Make(
+                name=name,
+                stake=STAKE,
+                input_price=_INPUT * MTOK,
+                output_price=_OUTPUT * MTOK,
+                engine_options=("--speed", str(path)),
+                settings=told + more,
+            )
 
         sellers = [make(f"seller-{number}") for number in range(SELLERS)]
         return sellers + [make(f"judge-{number}", "\n[quality]\njudge = true\n") for number in range(JUDGES)]
 
     def _arm(self, market: LocalMarket, share: float, stack: ExitStack) -> Arm:
-        wanted = Duel(share=share, budget=10**12, judges=SEATS, fee=_FEE)
+        wanted = Duel(share=share, budget=10**12, judges=SEATS, fee=fee())
         challengers = []
         for number in range(PAYERS):
             challenger = open_challenger(market, f"payer-{100 * share:.0f}-{number}", wanted)
