@@ -4,12 +4,16 @@ from dataclasses import replace
 
 import pytest
 
+from tallystick.protocol.lottery import WHOLE, share
 from tallystick_node.sim.fluid import Seller, Weights, by_default, by_stake, curve, flows
 from tallystick_node.sim.hardware import twelve
 from tallystick_node.sim.incentives import (
+    AUDITED,
+    CHANNELS,
     DEAREST,
     SLOT_PRICES,
     a100,
+    audit_rate,
     honesty,
     least_stake,
     prices,
@@ -82,8 +86,14 @@ def test_half_that_colludes_breaks_everything() -> None:
 
 def test_newcomers_are_found_out_sooner() -> None:
     assert requests_until_slashed(0, 0.9) < 30
-    assert requests_until_slashed(1_000, 0.9) == pytest.approx(3 / (0.01 * 0.9))
+    assert requests_until_slashed(1_000 * CHANNELS, 0.9) == pytest.approx(3 / (0.01 * 0.9))
     assert requests_until_slashed(0, 0.0) == float("inf")
+
+
+def test_who_has_served_much_on_many_channels_is_still_new_on_each() -> None:
+    """The draw counts each channel's requests: 400 of twenty are twenty of one."""
+    assert audit_rate(20 * CHANNELS) == share(20) / WHOLE > 10 * AUDITED
+    assert requests_until_slashed(20 * CHANNELS, 0.9) < requests_until_slashed(217 * CHANNELS, 0.9) / 5
 
 
 def test_few_wrong_strikes_among_ten_are_seldom_three() -> None:

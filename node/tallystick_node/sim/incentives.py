@@ -1,11 +1,13 @@
 """What pays: providers that seek their profit, under the payers' own rules and the rules of duels and audits.
 
 Flows are those of `fluid`; what one request brings and costs is in units of what an engine spends on one.
-Who is audited is the live draw, of a provider as one channel. An audit's power is an assumption, and named.
+Who is audited is the live draw, which counts each channel's requests by themselves. An audit's power is an
+assumption, and named.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import comb
 from random import Random
 from statistics import fmean
@@ -18,9 +20,11 @@ from tallystick_node.sim.fluid import Curve, Seller, Weights, by_default, by_sta
 from tallystick_node.sim.hardware import hardware, twelve
 
 AUDITED: Final = lottery.LEAST_SHARE / lottery.WHOLE
-"""Share of requests; of newcomers more: see `audit_rate`."""
+"""Share of requests; of a channel's first ones more: see `audit_rate`."""
 POWER: Final = 0.9
 """Chance that an audit of an answer by a cheaper model finds it."""
+CHANNELS: Final = 20
+"""Of a provider, all opened when it begins; its requests come on each in turn."""
 STRIKES: Final = 3
 """After which the stake is slashed."""
 WINDOW: Final = 30
@@ -82,9 +86,10 @@ def _profit(
 
 def audit_rate(served: int) -> float:
     """Of a provider's next request, after it served so many."""
-    return lottery.share(served) / lottery.WHOLE
+    return lottery.share(served // CHANNELS) / lottery.WHOLE
 
 
+@cache
 def requests_until_slashed(honest_first: int, power: float) -> float:
     """Requests that a provider cheats on until it is slashed, in the mean, if it serves so many honestly
     before. `power`: chance that an audit of one strikes and is upheld."""
@@ -153,7 +158,7 @@ def _best_kept(cheat: Seller, power: float, stake: float) -> float:
     """Of one request. It cheats from the start, or after enough honest requests to be audited seldom: what
     pays it best."""
     kept = []
-    for first in (0, 50, 100, 200, 400):
+    for first in (CHANNELS * each for each in (0, 50, 100, 200, 400)):
         lasts = requests_until_slashed(first, power)
         gained = first * (cheat.price - 1.0) + lasts * (cheat.price - cheat.cost) - stake
         kept.append(gained / (first + lasts))
