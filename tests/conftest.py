@@ -104,8 +104,10 @@ class Parties:
         return provider
 
     def pass_time(self, seconds: int) -> None:
-        """By the chain's clock, for every test after this one too."""
-        self.chain.rpc.call("evm_increaseTime", seconds)
+        """By the chain's clock, for every test after this one too. So many after the newest block: the
+        machine's own clock, by which anvil goes otherwise, may be set back at any time."""
+        newest = self.chain.rpc.call("eth_getBlockByNumber", "latest", False)
+        self.chain.rpc.call("evm_setNextBlockTimestamp", int(newest["timestamp"], 16) + seconds)
         self.chain.rpc.call("evm_mine")
 
 
