@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tallystick.client.choose import Candidate, Choice, Rule, Wanted, choose, eligible, expected_cost
 from tallystick.client.rules import (
+    Judged,
     Quoted,
     cheapest,
     fastest,
@@ -28,7 +29,8 @@ from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Timestamp, Toke
 
 NOW = Timestamp(1_000)
 WANTED = Wanted(model="m", input_tokens=Tokens(1_000), output_tokens=Tokens(200), seed=0)
-RULES: Sequence[Rule] = (cheapest, stake_weighted, fastest, soonest, most_fluent, quoted)
+JUDGED = Judged(strengths={Address(number.to_bytes(20, "big")): (number % 5 - 2) / 2 for number in range(12)})
+RULES: Sequence[Rule] = (cheapest, stake_weighted, fastest, soonest, most_fluent, quoted, JUDGED)
 BY_TIME: Sequence[Rule] = (fastest, soonest, most_fluent)
 STILL = Quoted(keenness=1e6)
 """Takes the best of those it compares."""
@@ -175,7 +177,7 @@ def test_those_said_not_to_answer_come_last(rule: Rule, candidates: list[Candida
     first = rule(answering, wanted)
     names = set(order([Choice(posted=candidate.posted) for candidate in answering]))
     assert names.issuperset(order(chosen[: len(first)]))
-    if rule not in (stake_weighted, quoted):  # They draw anew where others are there.
+    if rule not in (stake_weighted, quoted, JUDGED):  # They draw anew where others are there.
         assert list(chosen[: len(first)]) == list(first)
 
 
@@ -440,3 +442,51 @@ def _place(rule: Rule, candidates: list[Candidate], which: int, wanted: Wanted) 
     which %= len(candidates)
     name = int.from_bytes(candidates[which].posted.offer.provider)
     return order(rule(candidates, wanted)).index(name)
+
+
+# ------------------------------------------------------------------------------------------ by what is judged
+
+
+def judged(esteem: float = 0.5, keenness: float = 1e6, **strengths: float) -> Judged:
+    """Strengths of the providers of these numbers."""
+    by_address = {Address(int(name[1:]).to_bytes(20, "big")): value for name, value in strengths.items()}
+    return Judged(strengths=by_address, esteem=esteem, keenness=keenness)
+
+
+def firsts(rule: Rule, candidates: Sequence[Candidate], seeds: int = 200) -> Counter[int]:
+    return Counter(order(rule(candidates, replace(WANTED, seed=seed)))[0] for seed in range(seeds))
+
+
+@pytest.mark.parametrize("heard", [UNSEEN, seen()])
+def test_of_two_alike_the_better_one_is_taken(heard: Seen) -> None:
+    two = [one(1, heard), one(2, heard)]
+    assert firsts(judged(p1=0.7, p2=-0.2), two) == Counter({1: 200})
+
+
+@pytest.mark.parametrize("heard", [UNSEEN, seen()])
+@pytest.mark.parametrize(("price", "taken"), [(1_600_000, 1), (1_900_000, 2)])
+def test_three_duels_won_of_four_are_worth_seven_tenths_of_the_price(
+    heard: Seen, price: int, taken: int
+) -> None:
+    two = [one(1, heard, price=price), one(2, heard)]
+    assert firsts(judged(p1=1.1), two) == Counter({taken: 200})
+
+
+def test_no_strength_counts_for_more_than_that() -> None:
+    two = [one(1, price=1_900_000), one(2)]
+    assert firsts(judged(p1=50.0), two) == Counter({2: 200})
+    three = [one(1), one(2, price=1_600_000)]
+    assert firsts(judged(p1=-50.0), three) == Counter({2: 200})
+
+
+def test_of_whom_no_duel_says_anything_is_average() -> None:
+    two = [one(1, seen()), one(2, seen())]
+    assert firsts(judged(p1=0.3), two) == Counter({1: 200})
+    assert firsts(judged(p1=-0.3), two) == Counter({2: 200})
+
+
+@given(_candidates(12), _seeds)
+def test_without_esteem_it_is_the_default(candidates: list[Candidate], seed: int) -> None:
+    wanted = replace(WANTED, seed=seed)
+    plain = Judged(strengths=JUDGED.strengths, esteem=0.0)
+    assert order(plain(candidates, wanted)) == order(quoted(candidates, wanted))

@@ -6,7 +6,7 @@ candidates, and nothing that a provider may pick freely, changes what they say.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
 from math import exp, log
 from typing import Final
@@ -26,9 +26,11 @@ from tallystick.client.choose import (
 from tallystick.client.steering import Steering
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.speed import Pace, slowdown_s
-from tallystick.protocol.units import Atoms, Hash32
+from tallystick.protocol.units import Address, Atoms, Hash32
 from tallystick.protocol.value import value
 
+MOST_STRENGTH: Final = 1.1
+"""Three duels won of four: no strength counts for more, or for less than its opposite."""
 _SOON_S: Final = 1e-9
 """No time, and no score, is taken to be less."""
 
@@ -121,10 +123,14 @@ class Quoted(Drawing):
         slot = max(1, wanted.minimum_stake)
         compared = self._compared(candidates, slot, wanted)
         if not any(item.speaks for item, _ in compared) and not any(item.speaks for item in candidates):
-            return cheapest(candidates, wanted)
+            return self._unheard(candidates, wanted)
         ranked = self._ranked(candidates, compared, wanted)
         behind = self._behind(compared, candidates, slot, wanted)
         return Ordering(chain(ranked, behind)) if isinstance(candidates, Crowd) else [*ranked, *behind]
+
+    def _unheard(self, candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+        """Where nothing is known of anybody."""
+        return cheapest(candidates, wanted)
 
     def _compared(
         self, candidates: Sequence[Candidate], slot: int, wanted: Wanted
@@ -266,6 +272,49 @@ class _Weighed:
 
 
 quoted: Final[Rule] = Quoted()
+
+# ------------------------------------------------------------------------------------------------ by quality
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged(Quoted):
+    """As `Quoted`, and by what judges said of each provider's answers: a score is divided by e to the power
+    of strength times esteem. Of whom no duel says anything is average.
+
+    A strength is bounded, since it can be bought: whoever has its own providers duel pays the judges for each
+    verdict, and no more. See docs/quality.md.
+    """
+
+    strengths: Mapping[Address, float] = field(hash=False, compare=False)
+    """Of `tallystick.strengths`, or of a payer's own making."""
+    esteem: float = 0.5
+    """At 0.5 a provider that wins three duels of four may be 1.7 times as dear, or as slow, as an average
+    one."""
+
+    def _esteem(self, candidate: Candidate) -> float:
+        """By what the logarithm of its score falls."""
+        strength = self.strengths.get(candidate.posted.offer.provider, 0.0)
+        return self.esteem * min(max(strength, -MOST_STRENGTH), MOST_STRENGTH)
+
+    def _unheard(self, candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+        """By price and strength."""
+
+        def key(candidate: Candidate) -> tuple[float, bytes]:
+            cost = max(1, expected_cost(candidate.posted, wanted))
+            return log(cost) - self._esteem(candidate), _ticket(candidate, wanted)
+
+        return [Choice(posted=candidate.posted) for candidate in sorted(candidates, key=key)]
+
+    def _lateness(
+        self, compared: Sequence[tuple[Candidate, int]], weighed: Sequence["_Weighed"]
+    ) -> Sequence[float]:
+        # `super()` does not know a class with slots.
+        plain = Quoted._lateness(self, compared, weighed)
+        return [
+            late - self.keenness * self._esteem(candidate)
+            for late, (candidate, _) in zip(plain, compared, strict=True)
+        ]
+
 
 RULES: Final[Mapping[str, Rule]] = {
     "quoted": quoted,
