@@ -14,23 +14,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tallystick.client.answers import Answer, AsyncStream, Stream
+    from tallystick.client.audits import Audits
     from tallystick.client.budget import Budget
     from tallystick.client.choose import Candidate, Choice, Rule, Wanted
-    from tallystick.client.client import Answer, AsyncClient, AsyncStream, Client, Stream
+    from tallystick.client.client import AsyncClient, Client
     from tallystick.client.closing import ClosedChannel
-    from tallystick.client.duel import Duel
+    from tallystick.client.duel import Duel, Known
+    from tallystick.client.findings import HeldFinding
     from tallystick.client.outcome import Outcome, outcome_of
+    from tallystick.client.pairs import Pair
     from tallystick.client.purse import HeldReceipt
-    from tallystick.client.rules import Quoted, cheapest, fastest, quoted, stake_weighted
+    from tallystick.client.rules import Judged, Quoted, cheapest, fastest, quoted, stake_weighted
+    from tallystick.client.strengths import strengths
     from tallystick.client.transport import BASE_URL, Transport, open_wallet, transport
     from tallystick.ports import PostedOffer
     from tallystick.protocol.errors import MarketError
     from tallystick.protocol.signed import Key
 
 _HOMES = {
-    "Answer": "client.client",
+    "Answer": "client.answers",
     "AsyncClient": "client.client",
-    "AsyncStream": "client.client",
+    "AsyncStream": "client.answers",
+    "Audits": "client.audits",
     "BASE_URL": "client.transport",
     "Budget": "client.budget",
     "Candidate": "client.choose",
@@ -38,14 +44,18 @@ _HOMES = {
     "Client": "client.client",
     "ClosedChannel": "client.closing",
     "Duel": "client.duel",
+    "HeldFinding": "client.findings",
     "HeldReceipt": "client.purse",
+    "Judged": "client.rules",
     "Key": "protocol.signed",
+    "Known": "client.duel",
     "MarketError": "protocol.errors",
     "Outcome": "client.outcome",
+    "Pair": "client.pairs",
     "PostedOffer": "ports",
     "Quoted": "client.rules",
     "Rule": "client.choose",
-    "Stream": "client.client",
+    "Stream": "client.answers",
     "Transport": "client.transport",
     "Wanted": "client.choose",
     "cheapest": "client.rules",
@@ -54,6 +64,7 @@ _HOMES = {
     "outcome_of": "client.outcome",
     "quoted": "client.rules",
     "stake_weighted": "client.rules",
+    "strengths": "client.strengths",
     "transport": "client.transport",
 }
 
@@ -62,16 +73,21 @@ __all__ = [
     "Answer",
     "AsyncClient",
     "AsyncStream",
+    "Audits",
     "Budget",
     "Candidate",
     "Choice",
     "Client",
     "ClosedChannel",
     "Duel",
+    "HeldFinding",
     "HeldReceipt",
+    "Judged",
     "Key",
+    "Known",
     "MarketError",
     "Outcome",
+    "Pair",
     "PostedOffer",
     "Quoted",
     "Rule",
@@ -84,6 +100,7 @@ __all__ = [
     "outcome_of",
     "quoted",
     "stake_weighted",
+    "strengths",
     "transport",
 ]
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.grant import Grant
+from tallystick.protocol.lottery import Block
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.stake import Stake
@@ -187,3 +188,11 @@ class Panels(Protocol):
     def panel(self, duel: Hash32, first: Address, second: Address) -> Sequence[Address]:
         """In the order of the seats, zero where one could not be filled; empty where there is no such duel,
         or nobody is drawn yet. Raises `chain.errors.ChainError`."""
+
+
+class AuditPanels(Protocol):
+    """Who audits."""
+
+    def auditors(self, receipt_hash: Hash32, provider: Address, block: Block) -> Sequence[Address]:
+        """Drawn by the block that drew the provider's receipt; empty where nobody can be. Raises
+        `chain.errors.ChainError`."""

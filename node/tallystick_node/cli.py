@@ -28,13 +28,14 @@ def serve(config: ConfigPath) -> None:
     """Serve paid inference until SIGTERM, then drain, settle and end."""
     from tallystick_node.config import Config, ConfigInvalid
     from tallystick_node.gateway.serve import serve as run
-    from tallystick_node.gateway.start import StartRefused
+    from tallystick_node.gateway.start import Quality, StartRefused
     from tallystick_node.listening import configure_logs
+    from tallystick_node.quality.inspector import open_inspector
     from tallystick_node.quality.judge import open_judge
 
     configure_logs()
     try:
-        status = run(Config.load(config), open_judge)
+        status = run(Config.load(config), Quality(judge=open_judge, auditor=open_inspector))
     except (StartRefused, ConfigInvalid) as error:
         _refuse(error)
     raise typer.Exit(status)

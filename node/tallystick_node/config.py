@@ -239,6 +239,12 @@ class QualityConfig:
     __pydantic_config__ = _STRICT
     judge: bool = False
     """Judges the duels that it is drawn for, with its own engine. The provider enlists on chain."""
+    audit: bool = False
+    """Audits what others sold, with its own engine."""
+    scales: tuple[Path, ...] = ()
+    """What `scripts/calibrate` made of each model that it audits."""
+    sampler: str = ""
+    """Of its engine; seeds are replayed where the scales name the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,6 +316,7 @@ class Config:
             users=users,
             offload=replace(self.offload, home=folder / self.offload.home) if self.offload else None,
             policy=replace(self.policy, path=folder / self.policy.path),
+            quality=replace(self.quality, scales=tuple(folder / path for path in self.quality.scales)),
             deployment=folder / self.deployment,
             database=folder / self.database,
             keys=keys,

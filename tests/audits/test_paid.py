@@ -24,13 +24,15 @@ from tests.gateway.payer import Payer
 
 
 @contextlib.asynccontextmanager
-async def sold(model: Path, folder: Path) -> AsyncIterator[tuple[World, Payer]]:
-    """A gateway in front of a real model, and a payer of it."""
+async def sold(model: Path, folder: Path, **changes: Any) -> AsyncIterator[tuple[World, Payer]]:
+    """A gateway in front of a real model, and a payer of it; `changes` of the world."""
     folder.mkdir()  # noqa: ASYNC240
     async with engine_of(model) as engine:
         world = World(folder)
         engine_there: Any = SimpleNamespace(url=engine.url, started=0)
         world.engine, world.model = engine_there, "tiny-good"
+        for name, value in changes.items():
+            setattr(world, name, value)
         await world.start()
         try:
             yield world, await world.payer()

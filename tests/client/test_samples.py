@@ -5,10 +5,12 @@ from typing import Any
 
 import httpx2
 
+from tallystick.chain.errors import ChainUnavailable
 from tallystick.client.samples import Samples
 from tallystick.client.transport import BASE_URL
 from tallystick.protocol.eip712 import keccak
-from tallystick.protocol.lottery import is_drawn
+from tallystick.protocol.lottery import DELAY_S, Block, draws_at, is_drawn
+from tallystick.protocol.units import Milliseconds, Timestamp
 from tests.client.conftest import World
 from tests.client.fake_chain import DOMAIN
 
@@ -24,9 +26,8 @@ def test_an_answer_is_kept_as_its_receipt_binds_it(world: World, ask: Callable[.
     provider = world.provider()
     samples = Samples()
     bought(world, samples, [ask(f"{n} two", stream=n % 2 == 0) for n in range(30)])
-    samples.draw(10, keccak(b"early"), delay=2)
     receipt_key = world.chain.stake(provider.offer.provider).receipt_key
-    drawn = samples.draw(12, keccak(b"later"), delay=2)
+    drawn = samples.draw(lambda _: Block(number=1, hash=keccak(b"later")))
 
     assert drawn
     for sample in drawn:
@@ -34,20 +35,50 @@ def test_an_answer_is_kept_as_its_receipt_binds_it(world: World, ask: Callable[.
         assert sample.is_single
 
 
-def test_a_block_draws_what_came_before_it(world: World, ask: Callable[..., dict[str, Any]]) -> None:
+def test_the_first_block_after_it_draws_an_answer(world: World, ask: Callable[..., dict[str, Any]]) -> None:
     world.provider()
-    samples = Samples()
+    samples, moments = Samples(), list[Timestamp]()
     bought(world, samples, [ask(f"number {n}") for n in range(30)])
+    block: Block | None = None
 
-    assert samples.draw(10, keccak(b"ten"), delay=2) == []
-    assert samples.draw(11, keccak(b"eleven"), delay=2) == []
+    def block_at(moment: Timestamp) -> Block | None:
+        moments.append(moment)
+        return block
+
+    assert samples.draw(block_at) == []
     assert len(samples) == 30
-    block = keccak(b"twelve")
-    drawn = samples.draw(12, block, delay=2)
+    block = Block(number=12, hash=keccak(b"twelve"))
+    drawn = samples.draw(block_at)
     assert len(samples) == 0
     assert 0 < len(drawn) < 30
     for sample in drawn:
-        assert is_drawn(block, sample.receipt.message.struct_hash(), sample.receipt.message.sequence)
+        receipt = sample.receipt.message
+        assert is_drawn(block.hash, receipt.struct_hash(), receipt.sequence)
+        assert draws_at(receipt.finished_at) in moments
+
+
+def test_where_the_chain_is_away_nothing_is_lost(world: World, ask: Callable[..., dict[str, Any]]) -> None:
+    world.provider()
+    samples, asked = Samples(), []
+    bought(world, samples, [ask(f"number {n}") for n in range(5)])
+
+    def block_at(moment: Timestamp) -> Block:
+        asked.append(moment)
+        if len(asked) == 3:
+            raise ChainUnavailable("It is gone.")
+        return Block(number=1, hash=keccak(b"one"))
+
+    try:
+        samples.draw(block_at)
+    except ChainUnavailable:
+        assert len(samples) == 5
+    else:
+        raise AssertionError
+
+
+def test_the_moment_of_a_draw_is_seconds_after_the_answer_s_end() -> None:
+    assert draws_at(Milliseconds(5_000)) == 5 + DELAY_S
+    assert draws_at(Milliseconds(5_001)) == 6 + DELAY_S
 
 
 def test_old_answers_make_room_for_new_ones(world: World, ask: Callable[..., dict[str, Any]]) -> None:

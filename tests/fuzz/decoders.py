@@ -45,6 +45,7 @@ from tallystick.protocol.documents import (
     document_to_json,
     documents_from_json,
 )
+from tallystick.protocol.dossier import Dossier, drawn, signers
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import (
     DuelError,
@@ -55,12 +56,14 @@ from tallystick.protocol.errors import (
 )
 from tallystick.protocol.evidence import Scales
 from tallystick.protocol.expect import Inquiry, read_expect
+from tallystick.protocol.expense import Expense
 from tallystick.protocol.facts import Facts, Posted, Settlement, facts_from_json, facts_to_json
 from tallystick.protocol.gossip import Gossip, read_body, write_body
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.hearsay import said_suspicion
 from tallystick.protocol.judging import letter_of
 from tallystick.protocol.length import InputLength
+from tallystick.protocol.lottery import Block
 from tallystick.protocol.message import read_value
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.prefill import rank_distances, read_prefill, read_replay, replay_body
@@ -150,6 +153,7 @@ SAMPLE = Sample(
     offer=OFFER,
     receipt=Signed(RECEIPT, bytes(65)),
 )
+DOSSIER = Dossier(receipts=(SAMPLE.receipt,), samples=(SAMPLE,), others=(OFFER,))
 GRANT = Grant(
     payer=ZERO_ADDRESS, provider=ZERO_ADDRESS, session_key=ZERO_ADDRESS, epoch=0, cap=1, deadline=1 << 40
 )
@@ -276,6 +280,16 @@ def sample(data: Any) -> None:
     assert shown.is_greedy <= shown.is_seeded
     with suppress(SignatureError, ReceiptError):
         shown.require_bound(DOMAIN, ZERO_ADDRESS)
+
+
+def dossier(data: Any) -> None:
+    """As an auditor takes it."""
+    shown = Dossier.from_json(data)
+    assert Expense.of(shown.samples).each > 0
+    with suppress(SignatureError, ReceiptError, DuelError):
+        signers(shown, DOMAIN)
+    with suppress(DuelError):
+        drawn(shown, lambda _: Block(number=1, hash=ZERO_HASH))
 
 
 def auditors_engine(raw: bytes) -> None:
@@ -658,6 +672,12 @@ DECODERS = {
         (MalformedMessage,),
         (orjson.dumps(sample_to_json(SAMPLE)),),
         ("protocol.sample.sample_from_json",),
+    ),
+    "dossier": Decoder(
+        of_json(dossier),
+        (MalformedMessage,),
+        (orjson.dumps(DOSSIER.to_json()),),
+        ("protocol.dossier.from_json",),
     ),
     "scales": Decoder(
         Scales.read,

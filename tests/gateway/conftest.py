@@ -29,6 +29,7 @@ from tallystick.protocol.units import (
 from tallystick_node.engine.upstream import Upstream
 from tallystick_node.gateway import tls
 from tallystick_node.gateway.app import make_app
+from tallystick_node.gateway.auditing import Auditing
 from tallystick_node.gateway.bench import Bench
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.cashier import Cashier
@@ -96,6 +97,8 @@ class World:
         """What makes the routes of the node's own users."""
         self.bench: Callable[[World], Bench] | None = None
         """What makes its judge."""
+        self.auditing: Callable[[World], Auditing] | None = None
+        """What makes its auditor."""
 
     async def start(self) -> None:
         self.store = SqliteStore(self.folder / "node.db")
@@ -137,6 +140,7 @@ class World:
             network=NetworkRoutes(Gossiper(node, self.post)),
             own=None if self.own is None else self.own(self),
             bench=None if self.bench is None else self.bench(self),
+            auditing=None if self.auditing is None else self.auditing(self),
         )
         config = uvicorn.Config(
             app,

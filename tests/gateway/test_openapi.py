@@ -22,9 +22,11 @@ from schemathesis.specs.openapi.checks import (
 
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.units import ZERO_HASH, Tokens, to_hex
-from tallystick.protocol.wire import EXPECT, JUDGE_PATH, QUOTES_PATH, RECEIPT
+from tallystick.protocol.wire import AUDIT_PATH, EXPECT, JUDGE_PATH, QUOTES_PATH, RECEIPT
 from tallystick_node.gateway.openapi import OPENAPI_PATH, PAID_PATHS, document
 from tallystick_node.gateway.promises import Claims
+from tests.audits.drawing import always
+from tests.audits.test_inspector import inspecting
 from tests.gateway.conftest import World
 from tests.gateway.test_judging import Chain, judging
 
@@ -43,7 +45,7 @@ EXPECTATIONS = (
     "quote=0x" + "00" * 32,
     "soon",
 )
-PAID = (*PAID_PATHS, JUDGE_PATH)
+PAID = (*PAID_PATHS, JUDGE_PATH, AUDIT_PATH)
 OWNED = [label for label in OPERATIONS if label.startswith("POST")]
 
 
@@ -54,6 +56,7 @@ class Running:
         self.world = World(folder)
         self.world.claims = Claims(speed=SPEED)
         self.world.bench = lambda world: judging(world, Chain(()))
+        self.world.auditing = lambda world: inspecting(world, always(None))
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -149,7 +152,7 @@ def test_whatever_a_payer_signs_is_answered_as_documented(gateway: Running, labe
 
         holds()
     assert any(served) or label.endswith(
-        ("vouchers", "close", "restore", "gossip", "ratings", "judge", "ballots")
+        ("vouchers", "close", "restore", "gossip", "ratings", "judge", "ballots", "audit")
     )
 
 

@@ -1,13 +1,12 @@
 """What a caller asks for, read from its OpenAI body, and the body that is sent for it.
 
 The body is the caller's without `provider`, `models` and `tallystick`, and but for `return_token_ids` and
-`stream_options` (usage at the end and so far: counts can be checked by it, also where a stream is cut),
-`stream` where an answer has to be streamed underneath, and `max_tokens` where the caller set no limit and the
-budget does. Pure: it sends nothing and knows no channel.
-"""
+`stream_options` (usage at the end and so far: counts can be checked by it, also where a stream is cut), what
+the payer's audits add, `stream` where an answer has to be streamed underneath, and `max_tokens` where the
+caller set no limit and the budget does. Pure: it sends nothing and knows no channel."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeGuard
 
 import orjson
@@ -15,19 +14,21 @@ import orjson
 from tallystick.client.errors import MalformedRequest, NoEligibleOffer
 from tallystick.client.steering import MODELS, PROVIDER, Steering, read_models, read_steering
 from tallystick.protocol.case import Case, read_body
+from tallystick.protocol.dossier import Dossier
 from tallystick.protocol.errors import MarketError, RequestBudgetExceeded
+from tallystick.protocol.expense import Expense
 from tallystick.protocol.judging import ORDERS, answer_of, question_of, requests
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments, cost_up
 from tallystick.protocol.units import MTOK, Atoms, Tokens
-from tallystick.protocol.wire import JUDGE_PATH
+from tallystick.protocol.wire import AUDIT_PATH, JUDGE_PATH
 
 CHAT_PATH: Final = "/v1/chat/completions"
 COMPLETIONS_PATH: Final = "/v1/completions"
 
 OWN: Final = "tallystick"
 """The member of a body that is for the payer alone, and goes to nobody."""
-_MANNERS: Final = ("continue", "hedge", "duel")
+_MANNERS: Final = ("continue", "hedge", "duel", "audit")
 
 TEMPLATE_ALLOWANCE: Final = 512
 """Tokens that a chat template may add on its own: a default system text, the date, the roles."""
@@ -59,7 +60,7 @@ class Ask:
     """One request as the caller made it."""
 
     path: str
-    """`CHAT_PATH`, `COMPLETIONS_PATH`, or `JUDGE_PATH`."""
+    """`CHAT_PATH`, `COMPLETIONS_PATH`, `JUDGE_PATH`, or `AUDIT_PATH`."""
     fields: Mapping[str, object]
     model: str
     fallbacks: tuple[str, ...]
@@ -87,6 +88,10 @@ class Ask:
     """Somebody else answers too, behind, and judges read both; None: the caller did not say."""
     again: Again | None = None
     """Somebody has answered it already."""
+    audits: bool | None = None
+    """An auditor may be shown it; None: the caller did not say."""
+    added: Mapping[str, object] = field(default_factory=dict)
+    """To the fields, for audits: the caller does not see what comes of it."""
 
     @property
     def output_limit(self) -> Tokens | None:
@@ -101,9 +106,13 @@ class Ask:
         """The same with a limit of `limit` output tokens an answer."""
         return replace(self, fields={**self.fields, "max_tokens": limit}, limit=limit)
 
+    def audited(self, added: Mapping[str, object]) -> "Ask":
+        """The same as an auditor may be shown it, with what is added for that."""
+        return replace(self, audits=True, added=added)
+
     def body(self, *, stream: bool) -> bytes:
         """The bytes to send."""
-        fields = {**self.fields, "return_token_ids": True}
+        fields = {**self.fields, **self.added, "return_token_ids": True}
         if stream:
             options = self.fields.get("stream_options")
             fields["stream"] = True
@@ -132,6 +141,8 @@ def read_ask(path: str, body: bytes) -> Ask:
     model, *fallbacks = read_models(fields)
     if path == JUDGE_PATH:
         return _case_ask(fields, model)
+    if path == AUDIT_PATH:
+        return _dossier_ask(fields, model)
     steering, manner = read_steering(fields), read_manner(fields)
     fields = {name: value for name, value in fields.items() if name not in (PROVIDER, MODELS, OWN)}
     fields["model"] = model
@@ -156,6 +167,7 @@ def read_ask(path: str, body: bytes) -> Ask:
         continues=manner.get("continue"),
         hedges=manner.get("hedge"),
         duels=manner.get("duel"),
+        audits=manner.get("audit"),
     )
 
 
@@ -167,9 +179,25 @@ def _case_ask(fields: dict[str, object], model: str) -> Ask:
         bodies = requests(model, question_of(read_body(case.body)), *answers)
     except MarketError as error:
         raise MalformedRequest("The body holds no case that could be judged.") from error
-    size = sum(map(len, bodies))
+    return _opinion_ask(JUDGE_PATH, fields, model, size=sum(map(len, bodies)), limit=1, questions=ORDERS)
+
+
+def _dossier_ask(fields: dict[str, object], model: str) -> Ask:
+    """To audit a dossier: its body is for an auditor alone."""
+    try:
+        expense = Expense.of(Dossier.from_json(fields.get("dossier")).samples)
+    except MarketError as error:
+        raise MalformedRequest("The body holds no dossier that could be audited.") from error
+    size, limit, questions = expense.input_tokens, expense.each, expense.questions
+    return _opinion_ask(AUDIT_PATH, fields, model, size=size, limit=limit, questions=questions)
+
+
+def _opinion_ask(
+    path: str, fields: dict[str, object], model: str, *, size: int, limit: int, questions: int
+) -> Ask:
+    """Somebody is to ask its own engine `questions` questions of `size` bytes in all."""
     return Ask(
-        path=JUDGE_PATH,
+        path=path,
         fields=fields,
         model=model,
         fallbacks=(),
@@ -177,10 +205,10 @@ def _case_ask(fields: dict[str, object], model: str) -> Ask:
         stream=False,
         shows_usage=False,
         shows_running_usage=False,
-        limit=Tokens(1),
-        answers=ORDERS,
+        limit=Tokens(limit),
+        answers=questions,
         size=size,
-        input_bound=Tokens(size + ORDERS * TEMPLATE_ALLOWANCE),
+        input_bound=Tokens(size + questions * TEMPLATE_ALLOWANCE),
     )
 
 

@@ -5,8 +5,7 @@ with tallystick.Client(wallet, rpc=…, budget=…) as client:
     print(answer.text, answer.cost, answer.provider)
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
@@ -15,59 +14,30 @@ import anyio.to_thread
 import orjson
 
 from tallystick.chain.deployment import Deployment
+from tallystick.client.answers import Answer, AsyncStream, Stream, answer_in, outcome_in
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
 from tallystick.client.attempts import Call
+from tallystick.client.audits import Audits
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Rule
 from tallystick.client.closing import ClosedChannel, close_channels
 from tallystick.client.drivers import Asynchronous, Blocking, run_asynchronous, run_blocking
 from tallystick.client.duel import Duel
-from tallystick.client.events import Lines, Payload
-from tallystick.client.flow import Emit, Respond
-from tallystick.client.outcome import EXTENSION, Outcome, OutcomeListener
+from tallystick.client.findings import HeldFinding
+from tallystick.client.outcome import OutcomeListener
+from tallystick.client.pairs import Pair
 from tallystick.client.purse import HeldReceipt
 from tallystick.client.rules import quoted
 from tallystick.client.session import Session, open_session
 from tallystick.client.tables import Durability
 from tallystick.ports import PostedOffer, Signer
-from tallystick.protocol.receipt import Receipt
-from tallystick.protocol.signed import Verified
-from tallystick.protocol.units import Address, Atoms
+from tallystick.protocol.units import Atoms
 
 TIMEOUT: Final = {"connect": 10.0, "read": 600.0, "write": 60.0, "pool": 600.0}
 """Seconds, unless the caller says otherwise."""
 
 Messages = str | Sequence[Mapping[str, Any]]
 """What the user says, or a whole conversation in OpenAI's shape."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One whole answer, and what it came to."""
-
-    body: Mapping[str, Any]
-    """As OpenAI shapes it."""
-    outcome: Outcome
-
-    @property
-    def text(self) -> str:
-        """Of the first choice; empty where it says nothing (it calls a tool, say)."""
-        return _text(self.body)
-
-    @property
-    def cost(self) -> Atoms:
-        """Atoms."""
-        return self.outcome.cost
-
-    @property
-    def provider(self) -> Address:
-        """20 bytes."""
-        return self.outcome.provider
-
-    @property
-    def receipt(self) -> Verified[Receipt] | None:
-        """None where nothing was charged, or where a receipt was refused (see `outcome.refusal`)."""
-        return self.outcome.receipt
 
 
 class _Face:
@@ -89,6 +59,7 @@ class _Face:
         continues: bool = False,
         hedges: bool = False,
         duel: Duel | None = None,
+        audits: Audits | None = None,
     ):
         """Arguments and errors as of `tallystick.transport`."""
         self._session = open_session(
@@ -105,6 +76,7 @@ class _Face:
             continues=continues,
             hedges=hedges,
             duel=duel,
+            audits=audits,
         )
 
     @classmethod
@@ -127,6 +99,15 @@ class _Face:
     def receipts(self) -> list[HeldReceipt]:
         """All receipts accepted, oldest first."""
         return self._session.purse.held_receipts()
+
+    def duels(self) -> list[Pair]:
+        """Of its requests, oldest first: how each stands, both answers with their receipts, what the judges
+        said, and what it cost."""
+        return self._session.purse.pairs.held()
+
+    def findings(self) -> list[HeldFinding]:
+        """What auditors said of the providers that answered, oldest first."""
+        return self._session.purse.findings.all()
 
     def _call(self, path: str, fields: Mapping[str, Any], timeout: Mapping[str, float | None] | None) -> Call:
         return Call(path=path, body=orjson.dumps(fields), timeout=timeout or TIMEOUT)
@@ -217,45 +198,11 @@ class Client(_Face):
         driver = Blocking(self._session.pools, self._session.payer.call(call))
         head = driver.advance()
         assert driver.advance() is None
-        return _answer(head)
+        return answer_in(head)
 
     def _stream(self, call: Call) -> "Stream":
         driver = Blocking(self._session.pools, self._session.payer.call(call))
-        return Stream(driver, _outcome(driver.advance()))
-
-
-class Stream:
-    """An answer as it comes: iterate over it for OpenAI chunks. `outcome` is complete after the last one.
-
-    Leaving early pays for what was sent; close it then, or use it in a `with`.
-    """
-
-    def __init__(self, driver: Blocking, outcome: Outcome):
-        self._driver = driver
-        self.outcome = outcome
-        self._lines = Lines()
-
-    def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        while (effect := self._driver.advance()) is not None:
-            assert isinstance(effect, Emit)
-            yield from _chunks(self._lines, effect.data)
-
-    def texts(self) -> Iterator[str]:
-        """The pieces of the first choice's text."""
-        for chunk in self:
-            if text := _text(chunk):
-                yield text
-
-    def close(self) -> None:
-        self._driver.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
-        self.close()
+        return Stream(driver, outcome_in(driver.advance()))
 
 
 class AsyncClient(_Face):
@@ -330,70 +277,12 @@ class AsyncClient(_Face):
         driver = Asynchronous(self._session.pools, self._session.payer.call(call))
         head = await driver.advance()
         assert await driver.advance() is None
-        return _answer(head)
+        return answer_in(head)
 
     async def _stream(self, call: Call) -> "AsyncStream":
         driver = Asynchronous(self._session.pools, self._session.payer.call(call))
-        return AsyncStream(driver, _outcome(await driver.advance()))
-
-
-class AsyncStream:
-    """As `Stream`."""
-
-    def __init__(self, driver: Asynchronous, outcome: Outcome):
-        self._driver = driver
-        self.outcome = outcome
-        self._lines = Lines()
-
-    async def __aiter__(self) -> AsyncIterator[Mapping[str, Any]]:
-        while (effect := await self._driver.advance()) is not None:
-            assert isinstance(effect, Emit)
-            for chunk in _chunks(self._lines, effect.data):
-                yield chunk
-
-    async def texts(self) -> AsyncIterator[str]:
-        async for chunk in self:
-            if text := _text(chunk):
-                yield text
-
-    async def close(self) -> None:
-        await self._driver.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
-        await self.close()
+        return AsyncStream(driver, outcome_in(await driver.advance()))
 
 
 def _messages(messages: Messages) -> Sequence[Mapping[str, Any]]:
     return [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
-
-
-def _outcome(head: object) -> Outcome:
-    assert isinstance(head, Respond)
-    outcome = head.extensions[EXTENSION]
-    assert isinstance(outcome, Outcome)
-    return outcome
-
-
-def _answer(head: object) -> Answer:
-    assert isinstance(head, Respond)
-    return Answer(orjson.loads(head.body or b""), _outcome(head))
-
-
-def _chunks(lines: Lines, data: bytes) -> Iterator[Mapping[str, Any]]:
-    for event in lines.feed(data):
-        if isinstance(event, Payload):
-            chunk = orjson.loads(event.data)
-            if isinstance(chunk, dict):
-                yield chunk
-
-
-def _text(body: Mapping[str, Any]) -> str:
-    choices = body.get("choices") or [{}]
-    said = choices[0].get("message") or choices[0].get("delta") or {"content": choices[0].get("text")}
-    content = said.get("content")
-    return content if isinstance(content, str) else ""

@@ -96,7 +96,14 @@ class SoFar:
         self._before = before[0] + input_tokens, before[1] + received
         self._texts, self._ids = [], [] if self._ids is not None else None
         rest = read_ask(ask.path, orjson.dumps(fields))
-        return replace(rest, steering=ask.steering, continues=ask.continues, hedges=ask.hedges)
+        return replace(
+            rest,
+            steering=ask.steering,
+            continues=ask.continues,
+            hedges=ask.hedges,
+            audits=ask.audits,
+            added=ask.added,
+        )
 
     def _continued(self, ask: Ask) -> dict[str, Any] | None:
         fields, text = dict(ask.fields), "".join(self._texts)

@@ -28,7 +28,7 @@ from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.quotes import Quotes
 from tallystick.client.receiver import Receiver
 from tallystick.client.sending import BODY_LIMIT, UNSENT, ChannelGone, Sender
-from tallystick.client.sinks import Continuable, Gather, Relay, Sink, with_outcome
+from tallystick.client.sinks import Continuable, Gather, Relay, Sink, Unscored, unscored, with_outcome
 from tallystick.protocol.errors import FormatError, MarketError
 from tallystick.protocol.receipt import Finish
 from tallystick.protocol.units import Milliseconds, Tokens, to_hex
@@ -76,9 +76,16 @@ class Shown:
         else:
             self.sink = self.gathered = Gather(chat=ask.path == CHAT_PATH, limit=BODY_LIMIT)
         self.said = None
+        if self.hides_scores:
+            self.sink = Unscored(self.sink)
         if ask.continues:
             self.sink = continuable = Continuable(self.sink)
             self.said = continuable.said
+
+    @property
+    def hides_scores(self) -> bool:
+        """The caller did not ask for log-probabilities, and they come."""
+        return "logprobs" in self._ask.added
 
     def begin(self, attempt: Attempt, *, goes_on: bool) -> Outcome:
         """The attempt's outcome; `goes_on`: with the rest of what others began."""
@@ -258,6 +265,7 @@ class Delivery:
             if outcome.cut and not reception.delivered:
                 raise ProviderUnreachable("The provider's answer is none.")
             if not outcome.cut:
+                body = unscored(body) if shown.hides_scores else body
                 yield self._whole(exchange, outcome, with_outcome(body, outcome))
 
     def _promised(self, attempt: Attempt, exchange: Exchange) -> Flow[None]:

@@ -8,6 +8,7 @@ MarketError (protocol/errors.py)
    ├─ AnswerCut                (retryable) the provider ended the answer before its end
    ├─ AnswerLost               (retryable) the connection broke, or time ran out
    ├─ JudgeFailed              what a judge says is no vote on the case that it was shown
+   ├─ AuditorFailed            what an auditor says is no finding of what it was shown
    ├─ DepositTooSmall          the account on chain does not cover a channel
    ├─ MalformedRequest         the caller's body is not an OpenAI request
    ├─ TokenizerUnavailable     packages are missing, or the folder holds none that can be read
@@ -90,6 +91,10 @@ class AnswerLost(PayerError):
 
 class JudgeFailed(PayerError):
     code = "judge-failed"
+
+
+class AuditorFailed(PayerError):
+    code = "auditor-failed"
 
 
 class DepositTooSmall(PayerError):

@@ -1,6 +1,7 @@
 """What duels are made of, as the purse keeps it: one request, two answers, both receipts.
 
-asking ──▶ held ──▶ opened ──▶ over
+asking ──▶ held ──▶ opened ──▶ appealed ──▶ over
+   │                   └──────────────────────▲
    └────▶ void (nobody else answered)
 
 It shares the purse's file. Requests and answers are sealed; what a pair costs is not, and is written before
@@ -13,19 +14,19 @@ from typing import Any, Final
 
 import orjson
 from sqlalchemy import insert, select, update
-from sqlalchemy.engine import Connection
 
 from tallystick.client.books import Books
 from tallystick.client.errors import PurseError
+from tallystick.client.outlays import Outlay
 from tallystick.client.sealing import Seal
 from tallystick.client.tables import pairs
+from tallystick.crash import point
 from tallystick.protocol.case import Case
 from tallystick.protocol.channel import ChannelKey
-from tallystick.protocol.errors import TotalBudgetExceeded
 from tallystick.protocol.units import Atoms, Hash32, Milliseconds, address, hash32, to_hex
 from tallystick.protocol.vote import Choice, hidden_hash
 
-HELD: Final = ("held", "opened", "over")
+HELD: Final = ("held", "opened", "appealed", "over")
 """States in which both answers are here."""
 
 
@@ -45,6 +46,8 @@ class Pair:
     state: str
     cost: Atoms
     """Beside the caller's own request: of the second answer, of judges and fees."""
+    verdict: Choice = Choice.NONE
+    """That counts, once it is over; `NONE`: there is none yet, or the duel lapsed."""
 
     @property
     def duel(self) -> Hash32:
@@ -58,19 +61,18 @@ class Pairs:
         self._books = books
         self._seal = seal
         self._now = now
+        self._outlay = Outlay("duels", pairs)
 
     def begin(self, most: Atoms, budget: Atoms | int) -> int:
         """A pair's number, with `most` atoms taken out of the duels' budget; raises TotalBudgetExceeded."""
         with self._books.begin() as database:
-            left = budget - _cost(database)
-            if most > left:
-                raise TotalBudgetExceeded(
-                    "The budget for duels has no room for another one.", required=most, actual=left
-                )
+            self._outlay.take(database, most, budget)
             values = {"state": "asking", "cost": most, "asked_at": self._now()}
             key = database.execute(insert(pairs).values(**values)).inserted_primary_key
             assert key is not None
-            return int(key[0])
+            number = int(key[0])
+        point("pair.begun")
+        return number
 
     def hold(self, pair: Pair) -> None:
         """Both answers are here."""
@@ -82,11 +84,12 @@ class Pairs:
             "salt": to_hex(pair.salt),
         }
         sealed = self._seal.close_over(orjson.dumps(secret), name=_name(pair.number))
-        self._change(pair.number, state=pair.state, cost=pair.cost, sealed=sealed)
+        self._change(pair.number, pair.cost, state=pair.state, sealed=sealed)
+        point("pair.held")
 
     def void(self, number: int, cost: Atoms) -> None:
         """Nobody else answered it. What was begun may have cost something."""
-        self._change(number, state="void", cost=cost)
+        self._change(number, cost, state="void")
 
     def open(self, pair: Pair, most: Atoms, budget: Atoms | int) -> None:
         """Its duel is about to be opened, and may cost `most` atoms more.
@@ -102,17 +105,24 @@ class Pairs:
             state = database.execute(select(pairs.c.state).where(pairs.c.id == pair.number)).scalar_one()
             if state != "held":
                 raise PurseError("Another process has opened this duel.", required="held", actual=state)
-            left = budget - _cost(database)
-            if most > left:
-                raise TotalBudgetExceeded(
-                    "The budget for duels has no room for its judges.", required=most, actual=left
-                )
+            self._outlay.take(database, most, budget)
             opened = {"state": "opened", "cost": pair.cost + most, "duel": pair.duel}
             database.execute(update(pairs).where(pairs.c.id == pair.number).values(**opened))
+        point("duel.begun")
 
-    def end(self, pair: Pair, cost: Atoms) -> None:
+    def appeal(self, pair: Pair, cost: Atoms, most: Atoms, budget: Atoms | int) -> None:
+        """Its verdict is about to be appealed: it came to `cost` atoms so far, and the appeal may cost `most`
+        more. Raises TotalBudgetExceeded."""
+        with self._books.begin() as database:
+            self._outlay.correct(database, pair.number, cost)
+            self._outlay.take(database, most, budget)
+            appealed = {"state": "appealed", "cost": cost + most}
+            database.execute(update(pairs).where(pairs.c.id == pair.number).values(**appealed))
+        point("appeal.begun")
+
+    def end(self, pair: Pair, cost: Atoms, verdict: Choice = Choice.NONE) -> None:
         """Its duel is over, and came to `cost` atoms with all that it took."""
-        self._change(pair.number, state="over", cost=cost)
+        self._change(pair.number, cost, state="over", verdict=int(verdict))
 
     def held(self, *states: str) -> list[Pair]:
         """Those in one of these states, or all that are here, oldest first."""
@@ -124,7 +134,7 @@ class Pairs:
     def cost(self) -> Atoms:
         """Of all of them so far, at most."""
         with self._books.begin() as database:
-            return _cost(database)
+            return self._outlay.spent(database)
 
     def _pair(self, row: dict[str, Any]) -> Pair:
         secret = orjson.loads(self._seal.open(row["sealed"], name=_name(row["id"])))
@@ -143,15 +153,13 @@ class Pairs:
             salt=hash32(secret["salt"]),
             state=row["state"],
             cost=Atoms(row["cost"]),
+            verdict=Choice(row["verdict"] or 0),
         )
 
-    def _change(self, number: int, **values: object) -> None:
+    def _change(self, number: int, cost: Atoms, **values: object) -> None:
         with self._books.begin() as database:
-            database.execute(update(pairs).where(pairs.c.id == number).values(**values))
-
-
-def _cost(database: Connection) -> Atoms:
-    return Atoms(sum(database.execute(select(pairs.c.cost)).scalars()))
+            self._outlay.correct(database, number, cost)
+            database.execute(update(pairs).where(pairs.c.id == number).values(cost=cost, **values))
 
 
 def _name(number: int) -> bytes:

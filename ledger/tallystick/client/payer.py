@@ -13,6 +13,7 @@ from typing import Protocol
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.client.ask import Ask, affordable_limit, read_ask, worst_cost
 from tallystick.client.attempts import Attempt, Call, LostAttempts
+from tallystick.client.auditing import Auditing
 from tallystick.client.choose import Rule
 from tallystick.client.delivering import Delivery, Settler, Shown
 from tallystick.client.duelling import Duelling
@@ -61,10 +62,12 @@ class Payer:
         continues: bool = False,
         hedges: bool = False,
         duelling: Duelling | None = None,
+        auditing: Auditing | None = None,
         avoids: frozenset[Address] = frozenset(),
     ):
         """`continues` and `hedges`: as of `transport`; `avoids`: as of `open_session`."""
-        self._continues, self._hedges, self.duelling = continues, hedges, duelling
+        self._continues, self._hedges = continues, hedges
+        self.duelling, self.auditing = duelling, auditing
         self.purse = purse
         self.listing = listing
         self.sender = sender
@@ -127,6 +130,7 @@ class Payer:
             hedges=self._hedges if ask.hedges is None else ask.hedges,
             duels=self._duels(ask.duels),
         )
+        ask = self._audited(ask)
         lost = self._lost.take(call)
         if lost is not None:
             try:
@@ -143,6 +147,14 @@ class Payer:
         if said:
             raise MalformedRequest("`tallystick.duel`: this payer has no budget for duels.")
         return False
+
+    def _audited(self, ask: Ask) -> Ask:
+        """The same as it is to be bought, so that it can be audited unless its caller said that it is not."""
+        if self.auditing is not None:
+            return self.auditing.prepared(ask)
+        if ask.audits:
+            raise MalformedRequest("`tallystick.audit`: this payer has no budget for audits.")
+        return ask
 
     def deliver(self, attempt: Attempt, call: Call, shown: Shown) -> Flow[None]:
         """As `Delivery.deliver`; what came of it is remembered, and told. A caller that has the end of its
@@ -161,6 +173,8 @@ class Payer:
                 self.tell(shown.outcome)
                 if attempt.ask.duels and self.duelling is not None:
                     self.duelling.take(attempt, shown.outcome)
+                if attempt.ask.audits and self.auditing is not None:
+                    self.auditing.take(shown.outcome)
 
     def _see_first(self, attempt: Attempt) -> None:
         """A stream's first token says already whether its provider keeps its promise."""

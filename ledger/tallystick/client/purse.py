@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection
 from tallystick.client.books import Books, not_over, unsettled
 from tallystick.client.budget import Budget
 from tallystick.client.evidence import Evidence, contradiction
+from tallystick.client.findings import Findings
 from tallystick.client.holdings import OVER, PAYING, HeldReceipt, OpenChannel, Pending
 from tallystick.client.leases import Leases
 from tallystick.client.pairs import Pairs
@@ -81,8 +82,8 @@ class Purse:
         )
         self.evidence = Evidence(self._books, payer=self.payer, lock=self.lock, now=now)
         """What was refused."""
-        self.pairs = Pairs(self._books, seal, now=now)
-        """What duels are made of."""
+        self.pairs, self.findings = Pairs(self._books, seal, now=now), Findings(self._books, seal, now=now)
+        """What duels are made of, and what auditors said."""
 
     def close(self) -> None:
         """Gives the leases back. What is not settled stays for the next process."""

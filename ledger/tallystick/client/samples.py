@@ -9,9 +9,10 @@ from threading import Lock
 from typing import Final
 
 from tallystick.client.outcome import Outcome
-from tallystick.protocol.lottery import is_drawn
+from tallystick.protocol.dossier import auditable
+from tallystick.protocol.lottery import BlockAt, draws_at, is_drawn
 from tallystick.protocol.sample import Sample
-from tallystick.protocol.units import Hash32
+from tallystick.protocol.units import Hash32, Timestamp
 
 KEPT_BYTES: Final = 64 << 20
 """By default, of requests and tokens: some ten thousand answers of a page each."""
@@ -23,36 +24,43 @@ class Samples:
     def __init__(self, *, limit: int = KEPT_BYTES, then: Callable[[Outcome], None] | None = None):
         """`then`: also called with each outcome."""
         self._limit, self._then = limit, then
-        self._kept: OrderedDict[Hash32, tuple[int | None, Sample]] = OrderedDict()
-        """With a height of the chain's head at or after which they came; None: it was not looked at since."""
+        self._kept: OrderedDict[Hash32, Sample] = OrderedDict()
         self._size = 0
         self._lock = Lock()
 
     def keep(self, outcome: Outcome) -> None:
         """Its answer, if it can be audited. An `OutcomeListener`."""
-        if (sample := outcome.sample) is not None and sample.is_single:
+        if (sample := outcome.sample) is not None and auditable(sample.receipt.message):
             with self._lock:
-                self._kept[sample.receipt.message.struct_hash()] = None, sample
+                self._kept[sample.receipt.message.struct_hash()] = sample
                 self._size += sample.size
                 while self._size > self._limit:
-                    _, (_, oldest) = self._kept.popitem(last=False)
+                    _, oldest = self._kept.popitem(last=False)
                     self._size -= oldest.size
         if self._then is not None:
             self._then(outcome)
 
-    def draw(self, height: int, block_hash: Hash32, *, delay: int) -> Sequence[Sample]:
-        """Those to be audited, by the head of the chain, which is at that height. A block draws what was
-        there at least `delay` blocks before it; what was drawn or not is kept no longer."""
-        due: list[tuple[Hash32, Sample]] = []
+    def draw(self, block_at: BlockAt) -> Sequence[Sample]:
+        """Those to be audited, of which the block is there; what was drawn or not is kept no longer. Raises
+        what `block_at` does, and then all of them stay."""
         with self._lock:
-            for name, (came, sample) in list(self._kept.items()):
-                if came is None:
-                    self._kept[name] = height, sample
-                elif came + delay <= height:
-                    del self._kept[name]
-                    self._size -= sample.size
-                    due.append((name, sample))
-        return [sample for name, sample in due if is_drawn(block_hash, name, sample.receipt.message.sequence)]
+            waiting = list(self._kept.items())
+        asked = [(name, sample, block_at(_moment(sample))) for name, sample in waiting]
+        drawn: list[Sample] = []
+        for name, sample, block in asked:
+            if block is None:
+                continue
+            with self._lock:
+                if self._kept.pop(name, None) is None:
+                    continue
+                self._size -= sample.size
+            if is_drawn(block.hash, name, sample.receipt.message.sequence):
+                drawn.append(sample)
+        return drawn
 
     def __len__(self) -> int:
         return len(self._kept)
+
+
+def _moment(sample: Sample) -> Timestamp:
+    return draws_at(sample.receipt.message.finished_at)

@@ -15,6 +15,9 @@ from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.chain.market import Market
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender as TransactionSender
+from tallystick.chain.timeline import Timeline
+from tallystick.client.auditing import Auditing
+from tallystick.client.audits import Audits
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Candidate, Rule, Wanted
 from tallystick.client.clerk import Clerk, Closer
@@ -31,9 +34,10 @@ from tallystick.client.sight import Sight, Unsighted
 from tallystick.client.tables import Durability
 from tallystick.client.tokenizers import load_tokenizers
 from tallystick.home import Home
-from tallystick.ports import ChainReader, Directory, Outlook, PostedOffer, Recount, Signer
+from tallystick.ports import AuditPanels, ChainReader, Directory, Outlook, PostedOffer, Recount, Signer
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
+from tallystick.protocol.lottery import BlockAt
 from tallystick.protocol.units import Address, Milliseconds, Tokens
 
 
@@ -53,6 +57,7 @@ def open_session(
     continues: bool = False,
     hedges: bool = False,
     duel: Duel | None = None,
+    audits: Audits | None = None,
     avoids: frozenset[Address] = frozenset(),
 ) -> "Session":
     """What `transport` and the clients share; arguments and errors as of `transport`. `outlook`: what is
@@ -82,6 +87,8 @@ def open_session(
         hedges=hedges,
         duel=duel,
         duels=Duels(market) if transactions and deployment.duels is not None else None,
+        audits=audits,
+        block_at=Timeline(node).block_at,
         avoids=avoids,
         sighted=True,
     )
@@ -112,11 +119,15 @@ class Session:
         hedges: bool = False,
         duel: Duel | None = None,
         duels: Duels | None = None,
+        audits: Audits | None = None,
+        block_at: BlockAt | None = None,
+        panels: AuditPanels | None = None,
         outlook: Outlook | None = None,
         avoids: frozenset[Address] = frozenset(),
         sighted: bool = False,
     ):
-        """`sighted`: what gateways tell of one another is looked up, where no other `outlook` is given."""
+        """`sighted`: what gateways tell of one another is looked up, where no other `outlook` is given.
+        `block_at`: wherever there are `audits`; `panels`: who audits, None where no contract says it."""
         now = now or _now
         self.pools = pools or Pools()
         self.purse = Purse(
@@ -127,6 +138,10 @@ class Session:
         """All channels that the chain says this wallet ever opened."""
         self.clerk = Clerk(self.pools, closer=closer)
         self.duelling = None if duel is None else Duelling(self.pools, duel, duels)
+        self.auditing = None
+        if audits is not None:
+            assert block_at is not None
+            self.auditing = Auditing(self.pools, audits, block_at=block_at, panels=panels)
         listing = Listing(directory, now)
         self.sight = sight = self._sight(listing, chain, domain) if sighted and outlook is None else None
         self.payer = Payer(
@@ -142,13 +157,17 @@ class Session:
             continues=continues,
             hedges=hedges,
             duelling=self.duelling,
+            auditing=self.auditing,
             avoids=avoids,
         )
         self.clerk.attend(self.payer)
         if self.duelling is not None:
             self.duelling.attend(self.payer)
+        if self.auditing is not None:
+            self.auditing.attend(self.payer)
+        behind = [item for item in (self.duelling, self.auditing) if item is not None]
         self._finalizer = weakref.finalize(
-            self, _close, self.duelling, self.clerk, self.purse, self.pools, closing, sight
+            self, _close, behind, self.clerk, self.purse, self.pools, closing, sight
         )
 
     def _sight(self, listing: Listing, chain: ChainReader, domain: Domain) -> Sight:
@@ -183,15 +202,15 @@ def _now() -> Milliseconds:
 
 
 def _close(
-    duelling: Duelling | None,
+    behind: Sequence[Duelling | Auditing],
     clerk: Clerk,
     purse: Purse,
     pools: Pools,
     closing: Callable[[], None] | None,
     sight: Sight | None,
 ) -> None:
-    if duelling is not None:
-        duelling.close()
+    for item in behind:
+        item.close()
     clerk.close()
     if sight is not None:
         sight.close()

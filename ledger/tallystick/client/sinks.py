@@ -3,7 +3,7 @@
 Each says what bytes the caller gets now. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -86,6 +86,27 @@ class Gather:
         return b""
 
 
+class Unscored:
+    """For whoever did not ask for the log-probabilities that came."""
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: Sink):
+        self._inner = inner
+
+    def payload(self, data: bytes, chunk: Mapping[str, Any]) -> bytes:
+        if any(_is_scored(choice) for choice in _choices(chunk)):
+            chunk = _unscored(chunk)
+            data = orjson.dumps(chunk)
+        return self._inner.payload(data, chunk)
+
+    def other(self, line: bytes) -> bytes:
+        return self._inner.other(line)
+
+    def end(self, outcome: Outcome) -> bytes:
+        return self._inner.end(outcome)
+
+
 class Continuable:
     """Of one answer that several may say, one after another: what its caller sees is one."""
 
@@ -126,6 +147,29 @@ def with_outcome(answer: bytes, outcome: Outcome) -> bytes:
     if not head.endswith(b"}") or len(head) < 3:
         return answer
     return head[:-1] + b',"' + EXTENSION.encode() + b'":' + orjson.dumps(summary(outcome)) + b"}"
+
+
+def unscored(body: bytes) -> bytes:
+    """A whole answer without the log-probabilities in it."""
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    return orjson.dumps(_unscored(answer)) if isinstance(answer, dict) else body
+
+
+def _unscored(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
+    plain = [choice | {"logprobs": None} if _is_scored(choice) else choice for choice in _choices(chunk)]
+    return {**chunk, "choices": plain} if plain else chunk
+
+
+def _choices(chunk: Mapping[str, Any]) -> Sequence[Any]:
+    choices = chunk.get("choices")
+    return choices if isinstance(choices, list) else ()
+
+
+def _is_scored(choice: object) -> bool:
+    return isinstance(choice, dict) and choice.get("logprobs") is not None
 
 
 def summary(outcome: Outcome) -> dict[str, object]:

@@ -24,13 +24,20 @@ from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-VERSION = 3
+VERSION = 4
 """Of this layout; in SQLite's `user_version`."""
 MIGRATIONS = {
     1: ("ALTER TABLE evidence ADD COLUMN offer VARCHAR", "ALTER TABLE evidence ADD COLUMN other VARCHAR"),
     2: (
         "CREATE TABLE pairs (id INTEGER NOT NULL PRIMARY KEY, state VARCHAR NOT NULL, cost VARCHAR NOT NULL, "
         "sealed BLOB, duel BLOB, asked_at INTEGER NOT NULL)",
+    ),
+    3: (
+        "CREATE TABLE outlays (purpose VARCHAR NOT NULL PRIMARY KEY, spent VARCHAR NOT NULL)",
+        "CREATE TABLE audits (id INTEGER NOT NULL PRIMARY KEY, state VARCHAR NOT NULL, "
+        "cost VARCHAR NOT NULL, channel_id BLOB NOT NULL, auditor BLOB NOT NULL, receipt BLOB NOT NULL, "
+        "finding VARCHAR, sealed BLOB, asked_at INTEGER NOT NULL)",
+        "ALTER TABLE pairs ADD COLUMN verdict INTEGER",
     ),
 }
 """From each version to the next."""
@@ -129,6 +136,28 @@ pairs = Table(
     Column("sealed", LargeBinary),  # JSON: the request and both answers
     Column("duel", LargeBinary),  # its id, once it is opened
     Column("asked_at", Integer, nullable=False),  # unix milliseconds, ours
+    Column("verdict", Integer),  # that counts, once it is over
+)
+
+audits = Table(
+    "audits",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("state", String, nullable=False),  # asking, void, said, filed
+    Column("cost", AtomsText, nullable=False),  # at most, while it may grow
+    Column("channel_id", LargeBinary, nullable=False),
+    Column("auditor", LargeBinary, nullable=False),
+    Column("receipt", LargeBinary, nullable=False),  # hash of the last one that was shown
+    Column("finding", String),  # JSON, signed
+    Column("sealed", LargeBinary),  # JSON: the dossier, where the finding is a strike
+    Column("asked_at", Integer, nullable=False),  # unix milliseconds, ours
+)
+
+outlays = Table(
+    "outlays",
+    metadata,
+    Column("purpose", String, primary_key=True),  # duels, audits
+    Column("spent", AtomsText, nullable=False),  # Σ costs of the rows of that purpose
 )
 
 

@@ -16,6 +16,7 @@ from tallystick.chain.deployment import Deployment
 from tallystick.chain.keys import Keystore
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
 from tallystick.client.attempts import Call
+from tallystick.client.audits import Audits
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Rule
 from tallystick.client.drivers import Asynchronous, Blocking
@@ -51,6 +52,7 @@ def transport(
     continues: bool = False,
     hedges: bool = False,
     duel: Duel | None = None,
+    audits: Audits | None = None,
 ) -> "Transport":
     """An HTTP transport that pays on the market: for `httpx2.Client(transport=…)`, `OpenAI(http_client=…)`.
 
@@ -93,6 +95,10 @@ def transport(
         Which share of the requests a second provider answers too, behind the caller's back, for judges to say
         which answer is better; None: none. Judges read them: one that says `{"duel": false}` there stays
         private.
+    audits :
+        That answers are held against the promised model, behind the caller's back, and what that may cost;
+        None: none are. Auditors read what the lottery draws: one that says `{"audit": false}` there stays
+        private.
 
     Raises
     ------
@@ -118,6 +124,7 @@ def transport(
             continues=continues,
             hedges=hedges,
             duel=duel,
+            audits=audits,
         )
     )
 

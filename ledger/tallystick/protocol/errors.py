@@ -27,7 +27,8 @@ MarketError
 │  ├─ PeerUnknown             ├─ NumberNotGreater      └─ TurnSpent
 ├─ DuelError
 │  ├─ Unjudgeable             ├─ ExhibitMismatch       ├─ NotDrawn
-│  ├─ BallotUnknown           └─ BallotSealed
+│  ├─ BallotUnknown           ├─ BallotSealed          ├─ DossierMismatch
+│  └─ DrawPending
 └─ BudgetError
    ├─ RequestBudgetExceeded   └─ TotalBudgetExceeded
 
@@ -333,7 +334,7 @@ class TurnSpent(GossipError):
 
 
 class DuelError(MarketError):
-    """Two answers that a judge will not judge."""
+    """Answers that a judge will not judge, or an auditor not audit."""
 
     code = "duel-error"
 
@@ -351,7 +352,7 @@ class ExhibitMismatch(DuelError):
 
 
 class NotDrawn(DuelError):
-    """This provider is no judge of the duel, or nobody is yet."""
+    """This provider is no judge of the duel, or no auditor of the receipt, or nobody is yet."""
 
     code = "not-drawn"
 
@@ -366,6 +367,19 @@ class BallotSealed(DuelError):
     """A ballot is revealed to whoever shows the commitments of all judges of the duel, and not before."""
 
     code = "ballot-sealed"
+
+
+class DossierMismatch(DuelError):
+    """Receipts or answers are no unbroken stretch of one channel's, or not what the lottery drew of it."""
+
+    code = "dossier-mismatch"
+
+
+class DrawPending(DuelError):
+    """The block that draws a receipt is not there yet, or not deep enough."""
+
+    code = "draw-pending"
+    retryable = True
 
 
 class BudgetError(MarketError):

@@ -6,8 +6,9 @@ Pure: engines' replies come in as bytes, an opinion comes out. Whose signature i
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil, comb, log
 
-from tallystick.protocol.evidence import Evidence, Scales
+from tallystick.protocol.evidence import MILLION, Evidence, Scales
 from tallystick.protocol.finding import Check, Finding, Verdict
 from tallystick.protocol.merkle import root
 from tallystick.protocol.prefill import (
@@ -65,6 +66,9 @@ class Opinion:
     date."""
     scores: tuple[tuple[float, ...], ...] = ()
     """By sampled answer, the model's log-probabilities of its tokens."""
+    answers: int = 0
+    withheld: int = 0
+    """Answers that were drawn as well, and not shown."""
 
     def after(self, examined: Examined) -> "Opinion":
         """With one more answer."""
@@ -82,6 +86,8 @@ class Opinion:
             or sample.miscounted(prompt_tokens=prompt_tokens, ends=self.scales.ends),
             padded=self.padded or sample.receipt.message.input_tokens > prompt_tokens,
             scores=self.scores + sampled,
+            answers=self.answers + 1,
+            withheld=self.withheld,
         )
 
     @property
@@ -97,12 +103,20 @@ class Opinion:
         )
 
     @property
+    def surcharge(self) -> int:
+        """What a strike needs more, in millionths, because whoever shows the answers may have chosen which:
+        the logarithm of the number of choices, and of how many choices of how many there are. So the chance
+        that an honest provider is struck stays within twice what the scales say."""
+        choices = comb(self.answers + self.withheld, self.withheld) * (self.withheld + 1) ** 2
+        return ceil(MILLION * log(choices))
+
+    @property
     def verdict(self) -> Verdict:
         if self.miscounted is not None:
             return Verdict.STRIKE
         check = self.strongest
         if check is not Check.NONE:
-            highest, strike = self.evidence[check].highest, self.scales.checks[check].strike
+            highest, strike = self.evidence[check].highest, self.scales.checks[check].strike + self.surcharge
             if highest >= strike:
                 return Verdict.STRIKE
             if ALARM_PART * highest >= strike:

@@ -34,6 +34,7 @@ CREDENTIAL_LIMIT: Final = 8192
 """Characters of the whole header value."""
 
 JUDGE_PATH: Final = "/v1/judge"
+AUDIT_PATH: Final = "/v1/audit"
 BALLOTS_PATH: Final = "/tallystick/v1/ballots"
 VOUCHERS_PATH: Final = "/tallystick/v1/vouchers"
 RESYNC_PATH: Final = "/tallystick/v1/resync"

@@ -3,7 +3,19 @@
 import typer
 
 from tallystick.starting import look_seldom
-from tallystick.wallet import account, audit, channels, doctor, fraud, pay, provider, proxy, receipts, wallets
+from tallystick.wallet import (
+    account,
+    audit,
+    channels,
+    doctor,
+    fraud,
+    pay,
+    provider,
+    proxy,
+    quality,
+    receipts,
+    wallets,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +32,7 @@ channels.register(app)
 receipts.register(app)
 audit.register(app)
 fraud.register(app)
+quality.register(app)
 pay.register(app)
 proxy.register(app)
 doctor.register(app)

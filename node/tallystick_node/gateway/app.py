@@ -5,7 +5,7 @@ Paid routes go past FastAPI's routing and middleware: they are on every request'
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import orjson
 import structlog
@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from tallystick.protocol.case import read_body
+from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import (
     AnswerUnknown,
     ChannelUnknown,
@@ -28,6 +29,7 @@ from tallystick.protocol.errors import (
 from tallystick.protocol.expect import read_expect
 from tallystick.protocol.message import read_value
 from tallystick.protocol.wire import (
+    AUDIT_PATH,
     AUTHORIZATION,
     BALLOTS_PATH,
     CHALLENGE,
@@ -52,6 +54,7 @@ from tallystick.protocol.wire import (
 from tallystick_node.engine.upstream import EngineGone
 from tallystick_node.gateway import listed
 from tallystick_node.gateway.ask import Ask
+from tallystick_node.gateway.auditing import Auditing, DossierAsk
 from tallystick_node.gateway.bench import Bench, CaseAsk
 from tallystick_node.gateway.direct import Direct, Endpoint
 from tallystick_node.gateway.errors import (
@@ -89,6 +92,9 @@ _SUSPECT: Final = (
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _JSON: Final = "application/json"
 _Serve = Callable[[Running, str], Awaitable[Answer | AsyncGenerator[bytes]]]
+_A = TypeVar("_A", bound=Ask)
+_Reads = Callable[[bytes, Domain], _A]
+_Says = Callable[[_A, str], Awaitable[bytes]]
 
 log = structlog.get_logger("tallystick.gateway")
 
@@ -104,10 +110,11 @@ def make_app(
     network: NetworkRoutes | None = None,
     own: OwnRoutes | None = None,
     bench: Bench | None = None,
+    auditing: Auditing | None = None,
 ) -> ASGIApp:
     """`engine_models`: the engine's name of each model that is offered under another one. `network`: where
-    the node gossips. `own`: for whoever comes as a user of the node. `bench`: where it judges duels."""
-    routes = Routes(gateway, relay, metrics, intake, engine_models, bench)
+    the node gossips; `own`: for whoever comes as its user; `bench`: where it judges; `auditing`: audits."""
+    routes = Routes(gateway, relay, metrics, intake, engine_models, bench, auditing)
 
     def guarded(endpoint: Endpoint) -> Endpoint:
         return Guarded(endpoint, gateway, metrics, guard)
@@ -136,6 +143,7 @@ def make_app(
         gets |= {NETWORK_PATH: network.network}
     if bench is not None:
         posts |= {JUDGE_PATH: guarded(routes.judge), BALLOTS_PATH: guarded(routes.ballot)}
+    posts |= {AUDIT_PATH: guarded(routes.audit)} if auditing is not None else {}
     # The document is ours: FastAPI would make one of functions that these are not.
     app = FastAPI(title="Tallystick gateway", docs_url=None, redoc_url=None, openapi_url=None)
     for path, endpoint in posts.items():
@@ -175,13 +183,12 @@ class Routes:
         intake: Intake,
         engine_models: Mapping[str, str],
         bench: Bench | None = None,
+        auditing: Auditing | None = None,
     ):
-        self._gateway = gateway
-        self._relay = relay
-        self._metrics = metrics
-        self._intake = intake
+        self._gateway, self._relay = gateway, relay
+        self._metrics, self._intake = metrics, intake
         self._engine_models = engine_models
-        self._bench = bench
+        self._bench, self._auditing = bench, auditing
 
     def _credential(self, request: Request) -> Credential:
         return self._gateway.credential(request.headers.get(AUTHORIZATION))
@@ -193,18 +200,28 @@ class Routes:
         return await self._sold(request, Ask.read, serve)
 
     async def judge(self, request: Request) -> Response:
-        bench, domain = self._bench, self._gateway.books.domain
+        bench = self._bench
         assert bench is not None
+        return await self._said(request, CaseAsk.of, lambda ask, name: bench.judge(ask.case, ask.model, name))
+
+    async def audit(self, request: Request) -> Response:
+        its = self._auditing
+        assert its is not None
+        return await self._said(
+            request, DossierAsk.of, lambda ask, name: its.audit(ask.dossier, ask.signers, name)
+        )
+
+    async def _said(self, request: Request, reads: _Reads[_A], says: _Says[_A]) -> Response:
+        """What somebody on this node says, billed by what its engine counted."""
 
         async def serve(running: Running, engine_model: str) -> Answer:
-            assert isinstance(running.ask, CaseAsk)
             try:
-                content = await bench.judge(running.ask.case, running.ask.model, engine_model)
+                content = await says(cast(_A, running.ask), engine_model)
             except EngineGone as error:
                 raise EngineUnreachable(str(error)) from error
             return await self._relay.billed(running, Answer(status=200, media_type=_JSON, content=content))
 
-        return await self._sold(request, lambda body: CaseAsk.of(body, domain), serve)
+        return await self._sold(request, lambda body: reads(body, self._gateway.books.domain), serve)
 
     async def _sold(self, request: Request, reads: Callable[[bytes], Ask], serve: _Serve) -> Response:
         """The answer to a request that is paid for; `serve` makes it where there is none yet."""

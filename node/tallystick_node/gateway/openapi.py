@@ -10,7 +10,7 @@ from typing import Final
 from tallystick.protocol import errors as protocol
 from tallystick.protocol.documents import CHANNEL
 from tallystick.protocol.errors import MarketError
-from tallystick.protocol.message import Message, fields_of
+from tallystick.protocol.message import Message
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.receipt import Receipt
@@ -18,6 +18,7 @@ from tallystick.protocol.speed import Speed
 from tallystick.protocol.status import Rating, Status, Suspicion
 from tallystick.protocol.voucher import Acknowledgement, Close, Voucher
 from tallystick.protocol.wire import (
+    AUDIT_PATH,
     BALLOTS_PATH,
     CLOSE_PATH,
     EXPECT,
@@ -43,9 +44,11 @@ from tallystick_node.gateway.shapes import (
     json_of,
     kind_of,
     list_of,
+    message_of,
     nullable,
     object_of,
     ref,
+    signed_of,
     text_of,
 )
 from tallystick_node.network import errors as users
@@ -144,7 +147,7 @@ def _paths() -> Json:
     return {
         PAID_PATHS[0]: {"post": _paid("OpenAI's chat completion", "ChatRequest")},
         PAID_PATHS[1]: {"post": _paid("OpenAI's text completion", "CompletionRequest")},
-        **_judging(),
+        **_opining(),
         VOUCHERS_PATH: {
             "post": _post("Takes a bare voucher; what is held afterwards", "Held", vouchers, body=None)
         },
@@ -209,13 +212,19 @@ def _paid(summary: str, body: str) -> Json:
     }
 
 
-def _judging() -> Json:
-    """Where the provider judges duels; else there are no such routes."""
+def _opining() -> Json:
+    """Where the provider judges duels, or audits; else there are no such routes."""
     judge = _paid("Which of two answers is better, as a commitment", "CaseRequest")
     judge |= {"security": [{"Payment": []}], "responses": judge["responses"] | errors_of(bench.REFUSALS)}
+    audit = _paid("Whether answers are the promised model's, as a signed finding", "DossierRequest")
+    audit |= {"security": [{"Payment": []}], "responses": audit["responses"] | errors_of(bench.UNAUDITED)}
     sealed = (gateway.RateLimited, gateway.InternalFailure, *_BODY, *bench.SEALED)
     ballot = _post("The judge's ballot, once all have committed", "ShownBallot", sealed, body="BallotRequest")
-    return {JUDGE_PATH: {"post": judge}, BALLOTS_PATH: {"post": ballot | {"security": []}}}
+    return {
+        JUDGE_PATH: {"post": judge},
+        BALLOTS_PATH: {"post": ballot | {"security": []}},
+        AUDIT_PATH: {"post": audit},
+    }
 
 
 def _post(summary: str, answer: str, errors: Iterable[type[MarketError]], *, body: str | None) -> Json:
@@ -293,8 +302,10 @@ def _payment() -> Json:
 
 
 def _schemas() -> Json:
-    messages = {kind.__name__: _message(kind) for kind in (Acknowledgement, Speed, *_SIGNED, *bench.MESSAGES)}
-    signed = {f"Signed{kind.__name__}": _signed(kind) for kind in (*_SIGNED, *bench.MESSAGES)}
+    messages = {
+        kind.__name__: message_of(kind) for kind in (Acknowledgement, Speed, *_SIGNED, *bench.MESSAGES)
+    }
+    signed = {f"Signed{kind.__name__}": signed_of(kind) for kind in (*_SIGNED, *bench.MESSAGES)}
     return {**messages, **signed, **_requests(), **_answers(), **bench.schemas()}
 
 
@@ -387,14 +398,3 @@ def _channel_document() -> Json:
     }
     optional = {"voucher": ref("SignedVoucher"), "following": kind_of("uint64")}
     return object_of(members | optional, required=list(members))
-
-
-def _message(kind: type[Message]) -> Json:
-    nested = kind.NESTED
-    fields = fields_of(kind.TYPE)
-    return object_of({name: ref(of) if of in nested else kind_of(of) for of, name in fields})
-
-
-def _signed(kind: type[Message]) -> Json:
-    members = {kind.__name__.lower(): ref(kind.__name__), "signature": kind_of("bytes")}
-    return object_of(members, open_=True)  # A receipt on the wire says a little more.

@@ -1,14 +1,23 @@
-"""The part of the OpenAPI document that is about judging duels."""
+"""The part of the OpenAPI document that is about judging duels, and audits."""
 
 from typing import Final
 
 from tallystick.protocol import errors as protocol
+from tallystick.protocol.finding import Finding
+from tallystick.protocol.sample import PATHS, SAMPLE
 from tallystick.protocol.vote import Ballot, VoteCommitment
 from tallystick_node.gateway.shapes import Json, kind_of, list_of, object_of, ref
 
-MESSAGES: Final = (Ballot, VoteCommitment)
+MESSAGES: Final = (Ballot, VoteCommitment, Finding)
 REFUSALS: Final = (protocol.Unjudgeable, protocol.ExhibitMismatch, protocol.NotDrawn)
 """Why a case is not judged."""
+UNAUDITED: Final = (
+    protocol.DossierMismatch,
+    protocol.DrawPending,
+    protocol.NotDrawn,
+    protocol.ReceiptMismatch,
+)
+"""Why a dossier is not audited."""
 SEALED: Final = (protocol.MalformedMessage, protocol.BallotUnknown, protocol.BallotSealed)
 """Why a ballot is not shown."""
 
@@ -28,11 +37,29 @@ def schemas() -> Json:
         "hidden": kind_of("bytes32"),
         "appeal": {"type": "boolean"},
     }
+    sample = {
+        "tallystick": {"type": "string", "const": SAMPLE},
+        "path": {"type": "string", "enum": list(PATHS)},
+        "body": {"type": "string"},
+        "ids": {"type": "array", "minItems": 1, "items": {"type": "integer"}},
+        "logprobs": {"type": "array", "items": {"type": "number"}},
+        "offer": ref("Offer"),
+        "receipt": ref("Receipt"),
+        "signature": kind_of("bytes"),
+    }
+    dossier = {
+        "receipts": list_of("SignedReceipt"),
+        "samples": list_of("Sample"),
+        "others": list_of("Offer"),
+    }
     asked = {"duel": kind_of("bytes32"), "commitments": list_of("SignedVoteCommitment")}
     return {
         "Exhibit": object_of(exhibit, open_=True),
         "Case": object_of(case, open_=True),
         "CaseRequest": object_of({"model": {"type": "string"}, "case": ref("Case")}, open_=True),
+        "Sample": object_of(sample, open_=True),
+        "Dossier": object_of(dossier, open_=True),
+        "DossierRequest": object_of({"model": {"type": "string"}, "dossier": ref("Dossier")}, open_=True),
         "BallotRequest": object_of(asked, open_=True),
         "ShownBallot": object_of({"ballot": ref("Ballot")}),
     }

@@ -26,7 +26,6 @@ from tallystick_node.config import Config, EngineConfig, LimitsConfig
 from tallystick_node.engine.upstream import EngineGone, Upstream
 from tallystick_node.gateway import tls
 from tallystick_node.gateway.app import make_app
-from tallystick_node.gateway.bench import Opens
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.cashier import Cashier
 from tallystick_node.gateway.gateway import Gateway, Limits
@@ -41,9 +40,11 @@ from tallystick_node.gateway.promises import Claims
 from tallystick_node.gateway.relay import Relay, RelayPolicy
 from tallystick_node.gateway.start import (
     Provider,
+    Quality,
     StartRefused,
     check_engine,
     checked,
+    open_auditing,
     open_bench,
     open_engine,
     settle_policy,
@@ -104,7 +105,7 @@ class Node:
         provider: Provider,
         store: SqliteStore,
         upstream: Upstream,
-        judges: Opens | None = None,
+        quality: Quality | None = None,
     ):
         limits, clock = config.limits, SystemClock()
         self.config = config
@@ -143,7 +144,7 @@ class Node:
         )
         self.post = Post()
         self.gossiper = self._gossiper(local=on_demand)
-        self.bench = open_bench(config, judges, provider, store, upstream)
+        self.bench = open_bench(config, quality, provider, store, upstream)
         self.app = make_app(
             self.gateway,
             relay,
@@ -154,6 +155,7 @@ class Node:
             network=NetworkRoutes(self.gossiper) if config.network.gossip else None,
             own=self.own_accord.open(self.gossiper.talk.hearsay if config.network.gossip else None),
             bench=self.bench,
+            auditing=open_auditing(config, quality, provider, upstream, clock),
         )
 
     def _gossiper(self, *, local: bool) -> Gossiper:
@@ -336,16 +338,16 @@ async def settle_last(
         await asyncio.sleep(every_s)
 
 
-def serve(config: Config, judges: Opens | None = None) -> int:
-    """Runs a node until it is told to stop; the exit status. `judges`: what makes its judge, where it is to
-    be one. Raises StartRefused."""
+def serve(config: Config, quality: Quality | None = None) -> int:
+    """Runs a node until it is told to stop; the exit status. `quality`: what makes its judge and its auditor.
+    Raises StartRefused."""
     import uvloop  # Not everywhere, and not needed to check a configuration.
 
     with checked(config) as provider:
-        return uvloop.run(_serve(config, provider, judges))
+        return uvloop.run(_serve(config, provider, quality))
 
 
-async def _serve(config: Config, provider: Provider, judges: Opens | None) -> int:
+async def _serve(config: Config, provider: Provider, quality: Quality | None) -> int:
     listen = config.listen
     if listen.plain_http and not _is_loopback(listen.host):
         raise StartRefused(f"Plain HTTP is for loopback addresses only, and {listen.host} is none. Use TLS.")
@@ -365,7 +367,7 @@ async def _serve(config: Config, provider: Provider, judges: Opens | None) -> in
         raise StartRefused(str(error)) from error
     node: Node | None = None
     try:
-        node = Node(config, provider, store, upstream, judges)
+        node = Node(config, provider, store, upstream, quality)
         endpoint = listen.endpoint or url
         await node.start(endpoint, endpoint_key)
         keep_what_is_made()

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tallystick.protocol.errors import MarketError
+from tallystick.protocol.message import Message, fields_of
 from tallystick.protocol.wire import CHALLENGE
 from tallystick_node.gateway.errors import status_of
 
@@ -63,3 +64,15 @@ def nullable(kind: str) -> Json:
 
 def ref(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def message_of(kind: type[Message]) -> Json:
+    """One of the protocol's, from its type string."""
+    nested = kind.NESTED
+    fields = fields_of(kind.TYPE)
+    return object_of({name: ref(of) if of in nested else kind_of(of) for of, name in fields})
+
+
+def signed_of(kind: type[Message]) -> Json:
+    members = {kind.__name__.lower(): ref(kind.__name__), "signature": kind_of("bytes")}
+    return object_of(members, open_=True)  # A receipt on the wire says a little more.

@@ -14,7 +14,7 @@ from tallystick.chain.market import Market
 from tallystick.chain.rpc import Rpc
 from tallystick.chain.sender import Sender
 from tallystick.chain.witnessed import Witnessed
-from tallystick.ports import ChainReader
+from tallystick.ports import ChainReader, Clock
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Address, Atoms, to_hex
@@ -28,6 +28,7 @@ from tallystick_node.config import (
     provider_address,
 )
 from tallystick_node.engine.upstream import EngineGone, Upstream
+from tallystick_node.gateway.auditing import Auditing, OpensAuditor
 from tallystick_node.gateway.bench import Bench, Opens
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.network.loading import load_policy
@@ -182,14 +183,22 @@ def open_engine(config: Config) -> Upstream:
         raise StartRefused(str(error)) from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """What makes a node's judge and its auditor, where it is to have them."""
+
+    judge: Opens
+    auditor: OpensAuditor
+
+
 def open_bench(
-    config: Config, judges: Opens | None, provider: Provider, store: Store, upstream: Upstream
+    config: Config, quality: Quality | None, provider: Provider, store: Store, upstream: Upstream
 ) -> Bench | None:
     """None: this node judges nothing. Raises StartRefused."""
-    if judges is None or not config.quality.judge:
+    if quality is None or not config.quality.judge:
         return None
     try:
-        return judges(
+        return quality.judge(
             market=provider.market,
             reader=provider.reader,
             provider=provider.address,
@@ -199,6 +208,29 @@ def open_bench(
         )
     except NoContract as error:
         raise StartRefused(f"quality.judge: {error}") from error
+
+
+def open_auditing(
+    config: Config, quality: Quality | None, provider: Provider, upstream: Upstream, clock: Clock
+) -> Auditing | None:
+    """None: this node audits nothing. Raises StartRefused."""
+    if quality is None or not config.quality.audit:
+        return None
+    if not config.quality.scales:
+        raise StartRefused("quality.audit: an auditor weighs by scales; name the files in quality.scales.")
+    try:
+        return quality.auditor(
+            market=provider.market,
+            reader=provider.reader,
+            provider=provider.address,
+            key=provider.key,
+            upstream=upstream,
+            scales=config.quality.scales,
+            sampler=config.quality.sampler,
+            clock=clock,
+        )
+    except (OSError, MarketError) as error:
+        raise StartRefused(f"quality.scales: {error}") from error
 
 
 def settle_policy(config: SettleConfig) -> SettlePolicy:

@@ -60,9 +60,16 @@ class Auditor:
         self._require_series(samples)
         for sample in samples:
             sample.require_bound(self._domain, receipt_key)
-        opinion = Opinion(scales=self._scales)
-        for sample in samples:
-            opinion = opinion.after(await self.examine(sample))
+        return self.conclude([await self.examine(sample) for sample in samples])
+
+    def conclude(
+        self, examined: Sequence[Examined], *, withheld: int = 0
+    ) -> tuple[Opinion, Verified[Finding]]:
+        """What is to be said of these; `withheld`: answers that were drawn too, and are not shown."""
+        opinion = Opinion(scales=self._scales, withheld=withheld)
+        for one in examined:
+            opinion = opinion.after(one)
+        samples = [one.sample for one in examined]
         found = finding(opinion, samples, auditor=self._address, found_at=self._clock.milliseconds())
         return opinion, sign(found, self._domain, self._key)
 
@@ -72,7 +79,8 @@ class Auditor:
         asked = prefill_body(read_replay(replay).prompt_ids, sample.ids, self._engine_model)
         return Examined.of(sample, replay=replay, prefill=await self._ask(PREFILL_PATH, asked))
 
-    def _require_series(self, samples: Sequence[Sample]) -> None:
+    def require_auditable(self, samples: Sequence[Sample]) -> None:
+        """Raises ReceiptMismatch."""
         if not samples:
             raise ReceiptMismatch("There is nothing to audit.")
         if not all(sample.is_single for sample in samples):
@@ -81,6 +89,9 @@ class Auditor:
             raise ReceiptMismatch("Nobody audits its own answers.")
         if any(sample.offer.model != self._scales.model for sample in samples):
             raise ReceiptMismatch("The scales are another model's.", required=self._scales.model)
+
+    def _require_series(self, samples: Sequence[Sample]) -> None:
+        self.require_auditable(samples)
         sequences = [sample.receipt.message.sequence for sample in samples]
         channels = {sample.receipt.message.channel_id for sample in samples}
         if len(channels) > 1 or sequences != sorted(set(sequences)):

@@ -1,0 +1,212 @@
+"""Audits behind the caller's back: what the lottery draws of a payer's answers is shown to auditors, in a
+thread.
+
+Callers have their answers by then, and wait for none of this. Each few seconds the thread looks which of the
+answers kept have their block, and takes a channel to an auditor once enough of it was drawn (`audits`). What
+one finds to be another model's, others are asked about. What an audit may cost is taken out of the audits'
+budget before anything is signed.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from random import SystemRandom
+from threading import Condition, Thread
+from typing import TYPE_CHECKING, Final
+
+import httpx2
+
+from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH, Ask
+from tallystick.client.auditors import ask_auditor, offers_of, worst
+from tallystick.client.audits import SEEDS, Audits
+from tallystick.client.drivers import run_blocking
+from tallystick.client.outcome import Outcome
+from tallystick.client.pools import Pools
+from tallystick.client.samples import Samples
+from tallystick.client.stretches import Stretch, is_timely
+from tallystick.ports import AuditPanels, PostedOffer
+from tallystick.protocol.dossier import Dossier, drawn
+from tallystick.protocol.errors import DrawPending, MarketError
+from tallystick.protocol.finding import Finding, Verdict
+from tallystick.protocol.lottery import BlockAt, by_stake, draws_at
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.units import Address, Atoms, ChannelId, to_hex
+
+if TYPE_CHECKING:
+    from tallystick.client.payer import Payer
+
+LOOK_S: Final = 3.0
+_CLOSING_S: Final = 5.0
+"""Seconds that the end of a process waits for what is under way."""
+_LOG: Final = logging.getLogger("tallystick.client")
+
+
+class Auditing:
+    """Of one payer."""
+
+    def __init__(
+        self,
+        pools: Pools,
+        wanted: Audits,
+        *,
+        block_at: BlockAt,
+        panels: AuditPanels | None = None,
+        look_s: float = LOOK_S,
+    ):
+        """`panels`: who audits; None: whoever sells the model, drawn by stake."""
+        self.wanted = wanted
+        self.samples = Samples()
+        self._pools, self._block_at, self._panels, self._look_s = pools, block_at, panels, look_s
+        self._random = SystemRandom()
+        self._stretches: dict[tuple[ChannelId, str], Stretch] = {}
+        self._changed = Condition()
+        self._thread: Thread | None = None
+        self._closing = False
+        self.over = False
+        """There is no time left, even for what is under way."""
+        self._payer: Payer
+
+    def attend(self, payer: "Payer") -> None:
+        """Whose audits these are; once."""
+        self._payer = payer
+
+    def prepared(self, ask: Ask) -> Ask:
+        """The same as it is to be bought, where its caller does not say that it is private."""
+        if ask.audits is False or ask.path not in (CHAT_PATH, COMPLETIONS_PATH):
+            return ask
+        added = {}
+        if ask.answers == 1:
+            added = self.wanted.adds(ask.path, ask.fields, self._random.randrange(SEEDS))
+        return ask.audited(added)
+
+    def take(self, outcome: Outcome) -> None:
+        """It is answered, and may be shown. Returns at once."""
+        for part in (*outcome.earlier, outcome):
+            self.samples.keep(part)
+            if part.sample is not None:
+                receipt, model = part.sample.receipt.message, part.offer.model
+                with self._changed:
+                    stretch = self._stretches.setdefault(
+                        (receipt.channel_id, model), Stretch(receipt.channel_id, model, receipt.sequence)
+                    )
+                    if not is_timely(receipt, self._payer.now()):
+                        stretch.begin_after(receipt.sequence)
+                        _LOG.warning("audit.mistimed provider=%s", to_hex(part.provider))
+        with self._changed:
+            if self._thread is None and not self._closing:
+                self._thread = Thread(target=self._run, name="tallystick-audits", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """What is under way has a few seconds, is broken off then, and paid for what came of it."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(_CLOSING_S)
+        self.over = True
+
+    def _run(self) -> None:
+        while True:
+            with self._quietly():
+                self.look()
+            with self._changed:
+                if self._changed.wait_for(lambda: self._closing, self._look_s):
+                    return
+
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """One audit's trouble must not end the others."""
+        try:
+            yield
+        except (MarketError, httpx2.TransportError) as error:
+            _LOG.info("audit.failed error=%s", type(error).__name__)
+        except Exception:  # noqa: BLE001  # whatever it is
+            if not self.over:  # else it is too late for the purse, which is closed
+                _LOG.exception("audit.failed")
+
+    # ------------------------------------------------------------------------------------------- the draw
+
+    def look(self) -> None:
+        """Draws what can be drawn now, and has audited what is due. Raises ChainError."""
+        for sample in self.samples.draw(self._block_at):
+            with self._changed:
+                self._stretches[sample.receipt.message.channel_id, sample.offer.model].add(sample)
+        for stretch in list(self._stretches.values()):
+            if not self._closing and self.wanted.is_due(stretch.fresh, stretch.shown):
+                with self._quietly():
+                    self._audit(stretch)
+
+    def _audit(self, stretch: Stretch) -> None:
+        dossier = self._dossier(stretch)
+        if dossier is None:
+            return
+        with self._changed:
+            stretch.ask()
+        told: list[Signed[Finding]] = []
+        for posted in self._auditors(dossier):
+            with self._quietly():
+                finding = self._ask(stretch, posted)
+                if finding is not None:
+                    told.append(finding)
+            if told and (told[0].message.verdict != Verdict.STRIKE or len(told) == self.wanted.opinions):
+                return
+
+    def _dossier(self, stretch: Stretch) -> Dossier | None:
+        """As an auditor will find it in order; None: not yet."""
+        findings = self._payer.purse.findings
+        with self._changed:
+            stretch.shorten()
+            if not stretch.drawn:
+                return None
+        receipts = findings.stretch(stretch.channel_id, stretch.start, stretch.last)
+        dossier = stretch.dossier(receipts, findings.offers(stretch.channel_id))
+        if dossier is None:
+            return None
+        try:
+            drawn(dossier, self._block_at)
+        except DrawPending:
+            return None
+        return dossier
+
+    def _auditors(self, dossier: Dossier) -> Sequence[PostedOffer]:
+        """Whom the block drew that drew the last of the receipts, by their offers of the model."""
+        listed = run_blocking(self._pools, self._payer.listing.offers())
+        offers = offers_of(listed, dossier.model, dossier.provider)
+        block = self._block_at(draws_at(dossier.last.finished_at))
+        assert block is not None  # or there were no dossier
+        name = dossier.last.struct_hash()
+        if self._panels is not None:
+            chosen: Sequence[Address] = self._panels.auditors(name, dossier.provider, block)
+        else:
+            stakes = {provider: posted.stake.staked for provider, posted in offers.items()}
+            chosen = by_stake(block.hash, name, stakes, len(stakes))
+        return [offers[auditor] for auditor in chosen if auditor in offers]
+
+    # ------------------------------------------------------------------------------------------- the audit
+
+    def _ask(self, stretch: Stretch, posted: PostedOffer) -> Signed[Finding] | None:
+        """What one auditor finds of as much as it takes at a time; None: nothing can be put to it. Raises
+        TotalBudgetExceeded where there is no budget for it, and what keeps it from answering."""
+        findings, auditor = self._payer.purse.findings, posted.offer.provider
+        while (dossier := self._dossier(stretch)) is not None and (most := worst(dossier, posted)) is None:
+            if len(stretch.drawn) == 1:
+                return None
+            with self._changed:
+                stretch.begin_after(stretch.drawn[len(stretch.drawn) // 2 - 1].receipt.message.sequence)
+        if dossier is None or most is None:
+            return None
+        number = findings.begin(auditor, dossier, most, self.wanted.budget)
+        outcomes: list[Outcome] = []
+        signed = None
+        try:
+            asking = ask_auditor(self._payer, dossier, posted, outcomes)
+            signed = run_blocking(self._pools, asking, over=lambda: self.over)
+        finally:
+            cost = Atoms(sum(outcome.cost + outcome.outstanding for outcome in outcomes))
+            if signed is None:
+                findings.void(number, cost)
+        findings.hold(number, signed, dossier, cost)
+        verdict = Verdict(signed.message.verdict).name.lower()
+        _LOG.info("audit.found provider=%s verdict=%s", to_hex(dossier.provider), verdict)
+        return signed

@@ -1,0 +1,102 @@
+"""How a payer has an auditor look at what the lottery drew: a paid request like any other, and a signed
+finding.
+
+Nothing that it says is believed unsigned, nor of other receipts than those it was shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from tallystick.client.ask import Ask, read_ask, worst_cost
+from tallystick.client.attempts import Call
+from tallystick.client.errors import AuditorFailed
+from tallystick.client.flow import Flow
+from tallystick.client.judges import heard
+from tallystick.client.outcome import Outcome
+from tallystick.client.searching import Search
+from tallystick.ports import PostedOffer
+from tallystick.protocol.dossier import Dossier
+from tallystick.protocol.finding import Finding, Verdict
+from tallystick.protocol.merkle import root
+from tallystick.protocol.signed import Signed
+from tallystick.protocol.units import Address, Atoms, to_hex
+from tallystick.protocol.wire import AUDIT_PATH, signed_from_json
+
+if TYPE_CHECKING:
+    from tallystick.client.payer import Payer
+
+_TIMEOUT: Final[Mapping[str, float | None]] = {"connect": 5.0, "read": 300.0, "write": 60.0, "pool": 60.0}
+"""Seconds, for an auditor's engine: nobody waits for it."""
+
+
+def offers_of(offers: Sequence[PostedOffer], model: str, audited: Address) -> dict[Address, PostedOffer]:
+    """Under which others than the audited provider sell the model, and so may audit."""
+    return {
+        posted.offer.provider: posted
+        for posted in offers
+        if posted.offer.model == model and posted.offer.provider != audited
+    }
+
+
+def worst(dossier: Dossier, posted: PostedOffer) -> Atoms | None:
+    """That the audit may cost there; None: it is more than that provider does for one request."""
+    ask, offer = _ask(dossier, posted), posted.offer
+    cost = worst_cost(ask, offer)
+    fits = cost <= offer.credit and (ask.output_limit or 0) < offer.context_length
+    return cost if fits else None
+
+
+def ask_auditor(
+    payer: "Payer", dossier: Dossier, posted: PostedOffer, outcomes: list[Outcome]
+) -> Flow[Signed[Finding]]:
+    """Its finding on just this. Raises MarketError or httpx2.TransportError; what it cost is in `outcomes`
+    then too."""
+    auditor = posted.offer.provider
+    call = Call(path=AUDIT_PATH, body=_body(dossier), timeout=_TIMEOUT)
+    search = Search(payer, _ask(dossier, posted), call)
+    try:
+        body = yield from heard(search.run())
+    finally:
+        if search.shown.outcome is not None:
+            outcomes.append(search.shown.outcome)
+    signed = signed_from_json(Finding, _object(body))
+    _require_of(signed.message, dossier, auditor)
+    yield from payer.listing.proven(payer.purse.domain, auditor, signed)
+    return signed
+
+
+def _require_of(finding: Finding, dossier: Dossier, auditor: Address) -> None:
+    hashes = [sample.receipt.message.struct_hash() for sample in dossier.samples if sample.is_single]
+    speaks = (
+        finding.auditor,
+        finding.provider,
+        finding.receipt_hash,
+        finding.receipts_root,
+        finding.receipt_count,
+    )
+    if speaks != (auditor, dossier.provider, hashes[-1], root(hashes), len(hashes)):
+        raise AuditorFailed("The finding is not of what the auditor was shown.", actual=to_hex(auditor))
+    if finding.verdict not in tuple(Verdict):
+        raise AuditorFailed("The finding says no verdict.", actual=finding.verdict)
+
+
+def _body(dossier: Dossier) -> bytes:
+    return orjson.dumps({"model": dossier.model, "dossier": dossier.to_json()})
+
+
+def _ask(dossier: Dossier, posted: PostedOffer) -> Ask:
+    """To that provider and to nobody else."""
+    ask = read_ask(AUDIT_PATH, _body(dossier))
+    wishes = replace(ask.steering, only=frozenset({to_hex(posted.offer.provider)}))
+    return replace(ask, steering=wishes, continues=False, hedges=False, duels=False, audits=False)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,39 @@
+"""What this wallet's purse holds of quality: its duels, and what auditors found."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tallystick.wallet.command import command
+
+if TYPE_CHECKING:
+    from tallystick.wallet.desk import Desk
+    from tallystick.wallet.view import View
+
+
+def register(app: typer.Typer) -> None:
+    """In the order in which help shows them."""
+    command(app)(duels)
+    command(app)(findings)
+
+
+def duels(
+    desk: "Desk", last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20
+) -> "View":
+    """List the duels of this wallet's requests: how they stand, what judges said, what they cost."""
+    from tallystick.wallet.purses import open_purse
+    from tallystick.wallet.quality_view import duels as shown
+
+    with open_purse(desk) as purse:
+        return shown(purse.pairs.held()[-last:], purse.pairs.cost(), desk.asset)
+
+
+def findings(
+    desk: "Desk", last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20
+) -> "View":
+    """List what auditors found of the providers that answered this wallet."""
+    from tallystick.wallet.purses import open_purse
+    from tallystick.wallet.quality_view import findings as shown
+
+    with open_purse(desk) as purse:
+        return shown(purse.findings.all()[-last:], purse.findings.cost(), desk.asset)

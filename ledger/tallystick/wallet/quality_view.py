@@ -1,0 +1,92 @@
+"""How duels and findings read. It prints nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tallystick.chain.market import Asset
+from tallystick.client.findings import HeldFinding
+from tallystick.client.pairs import Pair
+from tallystick.protocol.case import Exhibit
+from tallystick.protocol.finding import Check
+from tallystick.protocol.units import Atoms, to_hex
+from tallystick.protocol.vote import Choice
+from tallystick.protocol.wire import signed_to_json
+from tallystick.wallet.money import show_briefly
+from tallystick.wallet.view import View, short, table
+
+
+def duels(pairs: Sequence[Pair], spent: Atoms, asset: Asset) -> View:
+    """Of one purse; `spent` on all of them, at most."""
+    data = {"spent": str(spent), "duels": [duel_to_json(pair) for pair in pairs]}
+    rows = [
+        [
+            str(pair.number),
+            pair.state,
+            short(pair.case.first.provider),
+            short(pair.case.second.provider),
+            _said(pair),
+            show_briefly(pair.cost, asset),
+        ]
+        for pair in pairs
+    ]
+    columns = ("duel>", "state", "first", "second", "verdict", "cost>")
+    note = f"{show_briefly(spent, asset)} in all, at most."
+    return table(data, columns, rows, empty="No duels.", note=note)
+
+
+def duel_to_json(pair: Pair) -> dict[str, Any]:
+    return {
+        "number": pair.number,
+        "id": to_hex(pair.duel),
+        "state": pair.state,
+        "first": _exhibit(pair.case.first),
+        "second": _exhibit(pair.case.second),
+        "known": _word(pair.known),
+        "verdict": _word(pair.verdict),
+        "cost": str(pair.cost),
+    }
+
+
+def findings(held: Sequence[HeldFinding], spent: Atoms, asset: Asset) -> View:
+    """Of one purse; `spent` on all audits, at most."""
+    data = {"spent": str(spent), "findings": [_finding(one) for one in held]}
+    rows = [
+        [
+            str(one.number),
+            short(one.finding.message.provider),
+            short(one.finding.message.auditor),
+            one.verdict.name.lower(),
+            _check(one),
+            str(one.finding.message.tokens),
+            one.state,
+            show_briefly(one.cost, asset),
+        ]
+        for one in held
+    ]
+    columns = ("audit>", "provider", "auditor", "verdict", "check", "tokens>", "state", "cost>")
+    note = f"{show_briefly(spent, asset)} in all, at most."
+    return table(data, columns, rows, empty="No auditor has said anything.", note=note)
+
+
+def _finding(one: HeldFinding) -> dict[str, Any]:
+    said = {"verdict": one.verdict.name.lower(), "check": _check(one)}
+    about = {"number": one.number, "state": one.state, "channelId": to_hex(one.channel_id)}
+    return {**about, "cost": str(one.cost), "said": said, **signed_to_json(one.finding)}
+
+
+def _check(one: HeldFinding) -> str:
+    check = one.finding.message.check
+    return Check(check).name.lower() if check in tuple(Check) else str(check)
+
+
+def _exhibit(exhibit: Exhibit) -> dict[str, Any]:
+    return {"provider": to_hex(exhibit.provider), **signed_to_json(exhibit.receipt)}
+
+
+def _said(pair: Pair) -> str:
+    known = "" if pair.known is Choice.NONE else f" (known: {_word(pair.known)})"
+    return f"{_word(pair.verdict) or '–'}{known}"
+
+
+def _word(choice: Choice) -> str | None:
+    return None if choice is Choice.NONE else choice.name.lower()

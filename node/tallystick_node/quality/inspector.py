@@ -1,0 +1,165 @@
+"""An auditor that sells its findings: it sees to it that it was drawn, that the lottery drew what it is
+shown, and how much else, before it asks its own engine.
+
+It knows no money: that an audit is paid is the gateway's business.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import orjson
+
+from tallystick.chain.errors import ChainError
+from tallystick.chain.market import Market
+from tallystick.chain.timeline import Timeline
+from tallystick.ports import AuditPanels, ChainReader, Clock
+from tallystick.protocol.dossier import Dossier, Drawn, drawn
+from tallystick.protocol.eip712 import Domain
+from tallystick.protocol.errors import DossierMismatch, DrawPending, NotDrawn, WrongSigner
+from tallystick.protocol.evidence import Scales
+from tallystick.protocol.examining import Examined
+from tallystick.protocol.finding import Finding
+from tallystick.protocol.lottery import BlockAt, draws_at
+from tallystick.protocol.signed import Key, Signed
+from tallystick.protocol.transcript import Counts
+from tallystick.protocol.units import Address, to_hex
+from tallystick.protocol.wire import signed_to_json
+from tallystick_node.engine.upstream import Upstream
+from tallystick_node.quality.asking import own_engine
+from tallystick_node.quality.auditor import Ask, Auditor
+
+
+class Inspector:
+    """Of one provider, with the scales of each model that it audits."""
+
+    def __init__(
+        self,
+        *,
+        provider: Address,
+        key: Key,
+        domain: Domain,
+        scales: Mapping[str, Scales],
+        sampler: str,
+        reader: ChainReader,
+        block_at: BlockAt,
+        panels: AuditPanels | None,
+        ask: Ask,
+        clock: Clock,
+    ):
+        """`scales`: by model; `panels`: None where no contract draws auditors, and anybody may be asked."""
+        self._provider, self._key, self._domain = provider, key, domain
+        self._scales, self._sampler = scales, sampler
+        self._reader, self._block_at, self._panels = reader, block_at, panels
+        self._ask, self._clock = ask, clock
+
+    async def audit(self, dossier: Dossier, signers: frozenset[Address], engine_model: str) -> bytes:
+        """As the gateway's `Auditing` says."""
+        scales = self._scales.get(dossier.model)
+        if scales is None:
+            raise DossierMismatch("This auditor has no scales of the model.", actual=dossier.model)
+        used = Used(self._ask)
+        auditor = Auditor(
+            key=self._key,
+            address=self._provider,
+            domain=self._domain,
+            ask=used.ask,
+            engine_model=engine_model,
+            scales=scales,
+            sampler=self._sampler,
+            clock=self._clock,
+        )
+        try:
+            found = await asyncio.to_thread(self._drawn, dossier, signers)
+        except ChainError as error:
+            raise DrawPending("The chain does not say what was drawn.") from error
+        auditor.require_auditable(found.samples)
+        examined = [await auditor.examine(sample) for sample in found.samples]
+        _, finding = auditor.conclude(examined, withheld=found.withheld)
+        return _completion(finding.signed, dossier.model, examined, found.withheld, used.counts)
+
+    def _drawn(self, dossier: Dossier, signers: frozenset[Address]) -> Drawn:
+        """What the chain makes of it; slow."""
+        for signer in signers:
+            if not self._reader.is_receipt_key(dossier.provider, signer):
+                raise WrongSigner(
+                    "A receipt is signed with no key of its provider's.",
+                    required=to_hex(dossier.provider),
+                    actual=to_hex(signer),
+                )
+        found = drawn(dossier, self._block_at)
+        block = self._block_at(draws_at(dossier.last.finished_at))
+        assert block is not None  # or `drawn` had raised
+        if self._panels is not None and self._provider not in self._panels.auditors(
+            dossier.last.struct_hash(), dossier.provider, block
+        ):
+            raise NotDrawn(
+                "This provider is no auditor of the receipt.", actual=to_hex(dossier.last.struct_hash())
+            )
+        return found
+
+
+class Used:
+    """An engine, and the tokens that it counted."""
+
+    def __init__(self, ask: Ask):
+        self._ask = ask
+        self.counts: list[Counts] = []
+        """One a question."""
+
+    async def ask(self, path: str, body: bytes) -> bytes:
+        reply = await self._ask(path, body)
+        counts = Counts()
+        with suppress(orjson.JSONDecodeError):  # Whoever reads the reply says so.
+            counts.add(orjson.loads(reply))
+        self.counts.append(counts)
+        return reply
+
+
+def _completion(
+    signed: Signed[Finding], model: str, examined: Sequence[Examined], withheld: int, used: Sequence[Counts]
+) -> bytes:
+    """In OpenAI's shape. Its text is the distances of each answer by check, by which whoever has the scales
+    finds the same evidence."""
+    said = [
+        {check.name.lower(): distances for check, distances in one.distances().items()} for one in examined
+    ]
+    output = sum(counts.output_tokens for counts in used)
+    usage = {
+        "prompt_tokens": sum(counts.input_tokens for counts in used),
+        "completion_tokens": output,
+        "total_tokens": sum(counts.input_tokens for counts in used) + output,
+        "prompt_tokens_details": {"cached_tokens": sum(counts.cached_input_tokens for counts in used)},
+    }
+    text = orjson.dumps({"withheld": withheld, "distances": said}).decode()
+    choice = {"index": 0, "text": text, "finish_reason": "stop"}
+    head = {"id": to_hex(signed.message.struct_hash()), "object": "tallystick.audit", "model": model}
+    return orjson.dumps({**head, "choices": [choice], "usage": usage, **signed_to_json(signed)})
+
+
+def open_inspector(
+    *,
+    market: Market,
+    reader: ChainReader,
+    provider: Address,
+    key: Key,
+    upstream: Upstream,
+    scales: Sequence[Path],
+    sampler: str,
+    clock: Clock,
+) -> Inspector:
+    """By what the chain's node says; raises OSError or MalformedMessage where scales cannot be read."""
+    known = [Scales.read(path.read_bytes()) for path in scales]
+    return Inspector(
+        provider=provider,
+        key=key,
+        domain=market.deployment.domain,
+        scales={one.model: one for one in known},
+        sampler=sampler,
+        reader=reader,
+        block_at=Timeline(market.rpc).block_at,
+        panels=None,
+        ask=own_engine(upstream),
+        clock=clock,
+    )

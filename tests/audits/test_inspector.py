@@ -1,0 +1,221 @@
+"""An auditor behind its gateway: what a payer bought of one real provider is audited by another, for its
+price, once the auditor has found that the lottery drew it."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tallystick.chain.errors import ChainUnavailable
+from tallystick.ports import AuditPanels
+from tallystick.protocol.dossier import Dossier
+from tallystick.protocol.finding import Finding, Verdict
+from tallystick.protocol.lottery import Block, BlockAt
+from tallystick.protocol.sample import Sample
+from tallystick.protocol.signed import Key, sign, verify
+from tallystick.protocol.units import Address, Hash32
+from tallystick.protocol.wire import AUDIT_PATH, signed_from_json
+from tallystick_node.local.calibrate.copies import quantised
+from tallystick_node.quality.asking import own_engine
+from tallystick_node.quality.inspector import Inspector
+from tests.audits.drawing import drawing
+from tests.audits.serving import QUESTIONS, SHIPPED, Now
+from tests.audits.test_paid import bought, sold
+from tests.engine.conftest import MODEL
+from tests.gateway.conftest import DOMAIN, World
+from tests.gateway.payer import Payer
+
+
+class Reader:
+    """Every provider signs for itself."""
+
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        return provider == key
+
+
+def inspecting(
+    world: World, block_at: BlockAt, panels: AuditPanels | None = None, *, reader: Any = None
+) -> Inspector:
+    return Inspector(
+        provider=world.key.address,
+        key=world.key,
+        domain=DOMAIN,
+        scales={SHIPPED.model: SHIPPED},
+        sampler="embedded",
+        reader=reader or Reader(),
+        block_at=block_at,
+        panels=panels,
+        ask=own_engine(world.upstream),
+        clock=Now(),
+    )
+
+
+def of(samples: Sequence[Sample], *shown: int) -> Dossier:
+    return Dossier(
+        receipts=tuple(one.receipt for one in samples),
+        samples=tuple(samples[number] for number in shown),
+    )
+
+
+def block_of(samples: Sequence[Sample], *wanted: int) -> Block:
+    return drawing([one.receipt.message for one in samples], wanted)
+
+
+@dataclass
+class Office:
+    """An auditor's gateway, and a payer of it."""
+
+    world: World
+    payer: Payer
+    block: Block | None = None
+    panel: Sequence[Address] | None = None
+    away: bool = False
+
+    def auditors(self, receipt_hash: Hash32, provider: Address, block: Block) -> Sequence[Address]:
+        return [self.world.key.address] if self.panel is None else self.panel
+
+    def block_at(self, _: object) -> Block | None:
+        if self.away:
+            raise ChainUnavailable("It is gone.")
+        return self.block
+
+    def body(self, dossier: Dossier, **more: Any) -> bytes:
+        return orjson.dumps({"model": "tiny-good", "dossier": dossier.to_json()} | more)
+
+    async def audited(self, dossier: Dossier) -> tuple[Finding, dict[str, Any]]:
+        """Paid for, its receipt checked."""
+        answer = await self.payer.complete(self.body(dossier), path=AUDIT_PATH)
+        signed = signed_from_json(Finding, answer)
+        verified = verify(signed, DOMAIN, signer=self.world.key.address)
+        return verified.message, orjson.loads(answer["choices"][0]["text"])
+
+    async def refused(self, dossier: Dossier, **more: Any) -> tuple[int, str]:
+        response = await self.payer.post(self.body(dossier, **more), AUDIT_PATH)
+        return response.status_code, response.json()["error"]["code"]
+
+
+@pytest.fixture
+async def office(tmp_path: Path) -> AsyncIterator[Office]:
+    made: list[Office] = []
+
+    def auditing(world: World) -> Inspector:
+        return inspecting(world, lambda moment: made[0].block_at(moment), Panel(made))
+
+    async with sold(MODEL, tmp_path / "office", auditing=auditing) as (world, payer):
+        made.append(Office(world, payer))
+        yield made[0]
+
+
+class Panel:
+    def __init__(self, made: list[Office]):
+        self._made = made
+
+    def auditors(self, receipt_hash: Hash32, provider: Address, block: Block) -> Sequence[Address]:
+        return self._made[0].auditors(receipt_hash, provider, block)
+
+
+async def answers(tmp_path: Path, model: Path = MODEL, questions: Sequence[str] = QUESTIONS) -> list[Sample]:
+    async with sold(model, tmp_path / "seller") as (_, payer):
+        return [await bought(payer, question) for question in questions]
+
+
+async def test_an_honest_provider_is_clear_and_the_auditor_is_paid(tmp_path: Path, office: Office) -> None:
+    samples = await answers(tmp_path)
+    office.block = block_of(samples, 1, 4, 7)
+    finding, said = await office.audited(of(samples, 1, 4, 7))
+
+    assert (finding.verdict, finding.receipt_count) == (Verdict.CLEAR, 3)
+    assert finding.receipt_hash == samples[7].receipt.message.struct_hash()
+    assert said["withheld"] == 0
+    assert [len(one["rank"]) for one in said["distances"]] == [len(samples[n].ids) for n in (1, 4, 7)]
+    (receipt,) = office.payer.receipts.values()
+    ids = sum(len(samples[number].ids) for number in (1, 4, 7))
+    assert receipt.output_tokens == ids + 3  # what was repeated, and one of each prefill
+    assert receipt.input_tokens > ids
+
+
+async def test_a_rounded_copy_is_struck(tmp_path: Path, office: Office) -> None:
+    samples = await answers(tmp_path, quantised(MODEL, tmp_path / "copy", bits=4, group=32))
+    office.block = block_of(samples, 1, 4, 7)
+    finding, _ = await office.audited(of(samples, 1, 4, 7))
+    assert finding.verdict == Verdict.STRIKE
+
+
+async def test_who_withholds_what_was_drawn_needs_more_for_a_strike(tmp_path: Path, office: Office) -> None:
+    samples = await answers(tmp_path)
+    office.block = block_of(samples, 0, 2, 5, 7)
+    _, said = await office.audited(of(samples, 7))
+    assert said["withheld"] == 3
+
+
+# ------------------------------------------------------------------------------------- what it does not audit
+
+
+async def test_it_sees_to_the_draw_itself(tmp_path: Path, office: Office) -> None:
+    samples = await answers(tmp_path, questions=QUESTIONS[:4])
+    office.block = block_of(samples, 1)
+    assert await office.refused(of(samples, 1, 3)) == (422, "dossier-mismatch")
+    office.block = None
+    assert await office.refused(of(samples, 1, 3)) == (409, "draw-pending")
+    office.away = True
+    assert await office.refused(of(samples, 1, 3)) == (409, "draw-pending")
+    assert office.world.gateway.running == {}
+
+
+async def test_it_audits_nothing_that_it_was_not_drawn_for(tmp_path: Path, office: Office) -> None:
+    samples = await answers(tmp_path, questions=QUESTIONS[:4])
+    office.block, office.panel = block_of(samples, 1, 3), [Key(b"\5" * 32).address]
+    assert await office.refused(of(samples, 1, 3)) == (403, "not-drawn")
+
+
+async def test_what_does_not_hold_together_is_refused_before_anything_is_reserved(
+    tmp_path: Path, office: Office
+) -> None:
+    samples = await answers(tmp_path, questions=QUESTIONS[:4])
+    office.block = block_of(samples, 1, 3)
+    whole = of(samples, 1, 3)
+    assert await office.refused(replace(whole, receipts=whole.receipts[1:2] + whole.receipts[3:])) == (
+        422,
+        "dossier-mismatch",
+    )
+    doctored = replace(samples[1], ids=samples[1].ids[::-1])
+    assert await office.refused(replace(whole, samples=(doctored, samples[3]))) == (422, "receipt-mismatch")
+    assert await office.refused(whole, model="another") == (422, "dossier-mismatch")
+
+
+async def test_a_receipt_of_somebody_else_s_key_is_refused(tmp_path: Path, office: Office) -> None:
+    samples = await answers(tmp_path, questions=QUESTIONS[:4])
+    forged = sign(samples[0].receipt.message, DOMAIN, Key(b"\5" * 32)).signed
+    office.block = block_of(samples, 1, 3)
+    whole = of(samples, 1, 3)
+    assert await office.refused(replace(whole, receipts=(forged, *whole.receipts[1:]))) == (
+        401,
+        "wrong-signer",
+    )
+
+
+async def test_nobody_audits_its_own_answers(office: Office) -> None:
+    samples = [await bought(office.payer, question) for question in QUESTIONS[:4]]
+    office.block = block_of(samples, 1, 3)
+    assert await office.refused(of(samples, 1, 3)) == (422, "receipt-mismatch")
+
+
+@pytest.mark.parametrize("dossier", [None, 1, {}, {"receipts": [], "samples": [], "others": []}])
+async def test_what_is_none_is_refused(office: Office, dossier: object) -> None:
+    body = orjson.dumps({"model": "tiny-good", "dossier": dossier})
+    response = await office.payer.post(body, AUDIT_PATH)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "malformed-message")
+
+
+async def test_nobody_is_audited_for_without_paying(tmp_path: Path, office: Office) -> None:
+    samples = await answers(tmp_path, questions=QUESTIONS[:4])
+    response = await office.world.http.post(AUDIT_PATH, content=office.body(of(samples, 1, 3)))
+    assert response.status_code == 402
+
+
+async def test_a_gateway_without_an_auditor_has_no_such_route(tmp_path: Path) -> None:
+    async with sold(MODEL, tmp_path / "plain") as (world, _):
+        assert (await world.http.post(AUDIT_PATH, content=b"{}")).status_code == 404

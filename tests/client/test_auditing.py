@@ -1,0 +1,348 @@
+"""Audits by themselves: what the lottery draws is shown to auditors behind the caller's back, within a
+budget."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+
+from tallystick.client.audits import Audits
+from tallystick.client.findings import HeldFinding
+from tallystick.client.session import Session
+from tallystick.client.transport import Transport
+from tallystick.protocol.dossier import Dossier, drawn, signers
+from tallystick.protocol.finding import Finding, Verdict
+from tallystick.protocol.lottery import Block
+from tallystick.protocol.merkle import root
+from tallystick.protocol.receipt import Receipt
+from tallystick.protocol.signed import Key, Signed, sign
+from tallystick.protocol.units import ZERO_HASH, Milliseconds, Tokens
+from tallystick.protocol.wire import AUDIT_PATH, signed_to_json
+from tests.audits.drawing import drawing
+from tests.client.conftest import World, chat_body
+from tests.client.echo import whole
+from tests.client.fake_chain import DOMAIN
+from tests.client.provider import FakeProvider
+
+URL = "https://market/v1/chat/completions"
+
+
+class Timely(FakeProvider):
+    """Dates its receipts, and says log-probabilities where it is asked for them."""
+
+    def told(self, receipt: Receipt) -> list[Signed[Receipt]]:
+        now = Milliseconds(time.time_ns() // 1_000_000)
+        return [self.signed(replace(receipt, finished_at=now))]
+
+    def said_whole(self, body: dict[str, Any]) -> bytes:
+        if not body.get("logprobs"):
+            return whole(body)
+        answer = json.loads(whole(body))
+        for choice in answer["choices"]:
+            scores = [{"token": "x", "logprob": -0.5} for _ in choice["token_ids"]]
+            choice["logprobs"] = {"content": scores}
+        return json.dumps(answer).encode()
+
+
+class Auditor(Timely):
+    """Says of whatever it is shown what it is told to, at a price; else it sells the model dearly."""
+
+    verdict = Verdict.CLEAR
+    auditing_key: Key | None = None
+
+    def __init__(self, *arguments: Any, **options: Any):
+        self.shown: list[Dossier] = []
+        super().__init__(*arguments, **{"price": 3_000_000, "context": 5_000, **options})
+
+    def said_whole(self, body: dict[str, Any]) -> bytes:
+        if "dossier" not in body:
+            return super().said_whole(body)
+        dossier = Dossier.from_json(body["dossier"])
+        self.shown.append(dossier)
+        hashes = [one.receipt.message.struct_hash() for one in dossier.samples]
+        finding = self.found(dossier, hashes)
+        signed = sign(finding, DOMAIN, self.auditing_key or self.key).signed
+        count = sum(len(one.ids) + 1 for one in dossier.samples)
+        usage = {"prompt_tokens": 40, "completion_tokens": count, "total_tokens": 40 + count}
+        choice = {"index": 0, "text": "of which this is the text", "finish_reason": "stop"}
+        return orjson.dumps({"choices": [choice], "usage": usage, **signed_to_json(signed)})
+
+    def found(self, dossier: Dossier, hashes: list[Any]) -> Finding:
+        return Finding(
+            auditor=self.key.address,
+            provider=dossier.provider,
+            receipt_hash=hashes[-1],
+            receipts_root=root(hashes),
+            receipt_count=len(hashes),
+            scales_hash=ZERO_HASH,
+            check=2,
+            verdict=int(self.verdict),
+            tokens=Tokens(9),
+            evidence=1,
+            found_at=Milliseconds(1),
+        )
+
+
+class Market:
+    """A provider, two auditors, and a payer whose blocks the test makes."""
+
+    def __init__(self, world: World, **wanted: Any):
+        self.world = world
+        self.block: Block | None = None
+        self.seller = world.provider(Timely)
+        self.auditors = [world.provider(Auditor), world.provider(Auditor)]
+        self.session = self.opened(**wanted)
+
+    def opened(self, **wanted: Any) -> Session:
+        audits = Audits(**{"budget": 10**8, "answers": 2} | wanted)
+        session = self.world.session(audits=audits, block_at=lambda _: self.block)
+        assert session.auditing is not None
+        session.auditing._look_s = 0.02
+        self.client = httpx2.Client(transport=Transport(session))
+        return session
+
+    def buys(self, count: int = 6, **more: Any) -> list[dict[str, Any]]:
+        only = {"only": [f"0x{self.seller.key.address.hex()}"]}
+        found = []
+        for number in range(count):
+            reply = self.client.post(URL, json=chat_body(f"number {number}", provider=only, **more))
+            assert reply.status_code == 200, reply.text
+            found.append(reply.json())
+        return found
+
+    @property
+    def receipts(self) -> list[Receipt]:
+        held = self.session.purse.held_receipts()
+        return [one.receipt.message for one in held if one.provider == self.seller.key.address]
+
+    def draws(self, *sequences: int) -> None:
+        self.block = drawing(self.receipts, sequences)
+
+    def findings(self, count: int) -> list[HeldFinding]:
+        self.world.until(lambda: len(self.session.purse.findings.all()) >= count)
+        return self.session.purse.findings.all()
+
+
+@pytest.fixture
+def market(world: World) -> Callable[..., Market]:
+    return lambda **wanted: Market(world, **wanted)
+
+
+def test_what_is_drawn_is_audited_by_itself(market: Any) -> None:
+    made = market()
+    made.buys()
+    made.draws(1, 4)
+    (found,) = made.findings(1)
+
+    (dossier,) = [shown for auditor in made.auditors for shown in auditor.shown]
+    assert signers(dossier, DOMAIN) == {made.seller.key.address}
+    assert drawn(dossier, lambda _: made.block).withheld == 0
+    assert [one.receipt.message.sequence for one in dossier.samples] == [1, 4]
+    assert [one.message.sequence for one in dossier.receipts] == [0, 1, 2, 3, 4]
+    assert all(one.logprobs and one.is_seeded for one in dossier.samples)
+    assert (found.verdict, found.finding.message.provider) == (Verdict.CLEAR, made.seller.key.address)
+
+
+def test_it_is_paid_and_counted(market: Any) -> None:
+    made = market()
+    made.buys()
+    spent = made.session.purse.spending()[0]
+    made.draws(1, 4)
+    (found,) = made.findings(1)
+    purse = made.session.purse
+    assert found.cost == purse.findings.cost() == purse.spending()[0] - spent > 0
+
+
+def test_the_budget_bounds_it_before_anything_is_signed(market: Any) -> None:
+    made = market(budget=10)
+    made.buys()
+    made.draws(1, 4)
+    made.world.until(lambda: made.session.auditing._stretches and not made.session.auditing.samples)
+    time.sleep(0.2)
+    assert made.session.purse.findings.cost() == 0
+    assert all(auditor.seen[AUDIT_PATH] == 0 for auditor in made.auditors)
+
+
+def test_no_auditor_is_asked_before_enough_is_drawn(market: Any) -> None:
+    made = market(answers=3)
+    made.buys()
+    made.draws(1, 4)
+    made.world.until(lambda: len(made.session.auditing.samples) == 0)
+    time.sleep(0.2)
+    assert made.session.purse.findings.all() == []
+
+
+def test_what_one_finds_others_are_asked_about(market: Any) -> None:
+    made = market()
+    for auditor in made.auditors:
+        auditor.verdict = Verdict.STRIKE
+    made.buys()
+    made.draws(1, 4)
+    found = made.findings(2)
+    assert {one.finding.message.auditor for one in found} == {one.key.address for one in made.auditors}
+    dossiers = [made.session.purse.findings.shown(one.number) for one in found]
+    assert dossiers == [made.auditors[0].shown[0]] * 2
+
+
+def test_what_a_caller_calls_private_is_never_shown(market: Any) -> None:
+    made = market()
+    made.buys(3, tallystick={"audit": False})
+    made.buys(3)
+    made.draws(1, 3, 5)
+    made.findings(1)
+    (dossier,) = [shown for auditor in made.auditors for shown in auditor.shown]
+    assert [one.receipt.message.sequence for one in dossier.samples] == [3, 5]
+
+
+def test_only_who_pays_for_audits_has_them(world: World) -> None:
+    world.provider()
+    client = httpx2.Client(transport=world.transport())
+    refused = client.post(URL, json=chat_body(tallystick={"audit": True}))
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "malformed-request")
+    assert client.post(URL, json=chat_body(tallystick={"audit": False})).status_code == 200
+
+
+# ------------------------------------------------------------------------------------------ what callers see
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_did_not_ask_for_log_probabilities_sees_none(market: Any, stream: bool) -> None:
+    made = market()
+    body = chat_body("some words", stream=stream)
+    reply = made.client.post(URL, json=body)
+    assert '"logprob"' not in reply.text
+    if not stream:
+        assert reply.json()["choices"][0]["logprobs"] is None
+
+
+def test_who_asked_for_them_sees_them(market: Any) -> None:
+    (answer,) = market().buys(1, logprobs=True)
+    assert answer["choices"][0]["logprobs"]["content"]
+
+
+def test_a_seed_of_the_caller_s_is_kept(market: Any) -> None:
+    made = market()
+    made.buys(2, seed=7, temperature=1)
+    made.draws(0, 1)
+    made.findings(1)
+    (dossier,) = [shown for auditor in made.auditors for shown in auditor.shown]
+    assert [one.fields["seed"] for one in dossier.samples] == [7, 7]
+
+
+def test_nothing_is_added_where_it_is_turned_off(market: Any) -> None:
+    made = market(logprobs=False)
+    made.buys(2, temperature=0)
+    made.draws(0, 1)
+    made.findings(1)
+    (dossier,) = [shown for auditor in made.auditors for shown in auditor.shown]
+    assert not any("logprobs" in one.fields or "seed" in one.fields for one in dossier.samples)
+
+
+# ---------------------------------------------------------------------------------------- auditors that cheat
+
+
+@pytest.mark.parametrize("false", ["provider", "receipt_hash", "receipts_root", "auditor", "verdict"])
+def test_a_finding_of_something_else_is_none(market: Any, false: str) -> None:
+    made = market()
+    lies = {"provider": bytes(20), "auditor": bytes(20), "verdict": 7}
+    for auditor in made.auditors:
+        honest = auditor.found
+        auditor.found = lambda dossier, hashes, honest=honest: replace(
+            honest(dossier, hashes), **{false: lies.get(false, bytes(32))}
+        )
+    made.buys()
+    made.draws(1, 4)
+    made.world.until(lambda: all(auditor.shown for auditor in made.auditors))
+    made.world.until(lambda: made.session.purse.spending()[1] == 0)
+    time.sleep(0.1)
+    assert made.session.purse.findings.all() == []
+    assert made.session.purse.findings.cost() > 0  # It was paid all the same: the answer came.
+
+
+def test_a_finding_that_another_key_signed_is_none(market: Any) -> None:
+    made = market()
+    for auditor in made.auditors:
+        auditor.auditing_key = Key(b"\6" * 32)
+    made.buys()
+    made.draws(1, 4)
+    made.world.until(lambda: all(auditor.shown for auditor in made.auditors))
+    time.sleep(0.1)
+    assert made.session.purse.findings.all() == []
+
+
+def test_where_one_is_away_another_is_asked(market: Any) -> None:
+    made = market()
+    made.buys()
+    made.auditors[0].close()
+    made.draws(1, 4)
+    (found,) = made.findings(1)
+    assert found.finding.message.auditor == made.auditors[1].key.address
+
+
+def test_a_provider_that_dates_its_receipts_back_has_them_left_out(market: Any) -> None:
+    """It would know the block that draws them."""
+    made = market()
+    honest = made.seller.told
+    made.seller.told = lambda receipt: [made.seller.signed(replace(receipt, finished_at=Milliseconds(5)))]
+    made.buys(3)
+    made.seller.told = honest
+    made.buys(4)
+    made.draws(1, 4, 6)
+    made.findings(1)
+    (dossier,) = [shown for auditor in made.auditors for shown in auditor.shown]
+    assert dossier.receipts[0].message.sequence == 3
+
+
+# ------------------------------------------------------------------------------------------------- the purse
+
+
+def test_findings_outlive_the_process_and_what_was_shown_is_sealed(market: Any) -> None:
+    made = market()
+    for auditor in made.auditors:
+        auditor.verdict = Verdict.STRIKE
+    made.buys()
+    made.draws(1, 4)
+    found = made.findings(2)
+    made.session.close()
+
+    files = b"".join(path.read_bytes() for path in made.world.home.rglob("purse.db*"))
+    assert b'"messages"' not in files
+    again = made.world.session().purse.findings
+    assert again.all() == found
+    assert again.shown(found[0].number).provider == made.seller.key.address
+
+
+def test_an_audit_under_way_as_its_process_dies_stays_counted_at_its_most(market: Any) -> None:
+    """Saved before anything of it is signed."""
+    made = market()
+    for auditor in made.auditors:
+        auditor.hold.clear()
+    made.buys()
+    made.draws(1, 4)
+    made.world.until(lambda: any(auditor.seen[AUDIT_PATH] for auditor in made.auditors))
+    cost = made.session.purse.findings.cost()
+    assert cost > 0
+    again = made.world.session().purse.findings
+    assert again.cost() == cost
+    for auditor in made.auditors:
+        auditor.hold.set()
+
+
+def test_a_wish_says_what_it_cannot_be() -> None:
+    for wrong in ({"budget": -1}, {"budget": 1, "answers": 0}, {"budget": 1, "opinions": 0}):
+        with pytest.raises(ValueError, match="audit"):
+            Audits(**wrong)
+    with pytest.raises(TypeError):
+        Audits(budget=1.5)  # type: ignore[arg-type]
+
+
+def test_the_next_audit_waits_for_as_many_again() -> None:
+    wanted = Audits(budget=1)
+    assert [wanted.is_due(fresh, 0) for fresh in (3, 4)] == [False, True]
+    assert [wanted.is_due(fresh, 10) for fresh in (9, 10)] == [False, True]
+    assert [wanted.is_due(fresh, 64) for fresh in (31, 32)] == [False, True]

@@ -1,0 +1,70 @@
+"""What duels and audits cost is one running figure each, and the sum of its rows at any time."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from tallystick.client.books import Books
+from tallystick.client.outlays import Outlay
+from tallystick.client.sealing import Seal
+from tallystick.client.tables import outlays, pairs
+from tallystick.protocol.errors import TotalBudgetExceeded
+from tallystick.protocol.signed import Key
+from tallystick.protocol.units import Atoms
+from tests.client.fake_chain import DOMAIN
+
+HUGE = 10**30
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Books:
+    key = Key(b"\3" * 32)
+    return Books(tmp_path / "purse.db", payer=key.address, seal=Seal(key, DOMAIN))
+
+
+def row(database: Connection, cost: int) -> int:
+    database.execute(pairs.insert().values(state="asking", cost=cost, asked_at=0))
+    return int(database.execute(select(pairs.c.id).order_by(pairs.c.id.desc())).scalars().first() or 0)
+
+
+def test_it_is_the_sum_of_its_rows(books: Books) -> None:
+    outlay = Outlay("duels", pairs)
+    with books.begin() as database:
+        numbers = []
+        for cost in (5, HUGE, 7):
+            outlay.take(database, Atoms(cost), 2 * HUGE)
+            numbers.append(row(database, cost))
+        assert outlay.spent(database) == HUGE + 12
+        outlay.correct(database, numbers[1], Atoms(3))
+        assert outlay.spent(database) == 15
+
+
+def test_no_more_is_taken_than_the_budget_has(books: Books) -> None:
+    outlay = Outlay("duels", pairs)
+    with books.begin() as database:
+        outlay.take(database, Atoms(60), 100)
+        row(database, 60)
+        with pytest.raises(TotalBudgetExceeded):
+            outlay.take(database, Atoms(41), 100)
+        outlay.take(database, Atoms(40), 100)
+        assert outlay.spent(database) == 100
+
+
+def test_rows_of_an_older_program_count(books: Books) -> None:
+    outlay = Outlay("duels", pairs)
+    with books.begin() as database:
+        number = row(database, HUGE)
+        assert database.execute(select(outlays)).first() is None
+        assert outlay.spent(database) == HUGE
+        outlay.correct(database, number, Atoms(4))
+        assert outlay.spent(database) == 4
+
+
+def test_each_purpose_has_its_own(books: Books) -> None:
+    with books.begin() as database:
+        Outlay("duels", pairs).take(database, Atoms(9), 10)
+        row(database, 9)
+        Outlay("audits", outlays.metadata.tables["audits"]).take(database, Atoms(9), 10)
+        assert database.execute(select(outlays.c.purpose)).scalars().all() == ["audits", "duels"]
