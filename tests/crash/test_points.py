@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.chain.test_trials import ON_CHAIN
 from tests.crash.arena import PATIENCE_S, Arena, Wallet, finish
+from tests.crash.test_behind import BEHIND
 from tests.warm import ROOT, Warm
 
 pytestmark = pytest.mark.e2e
@@ -242,7 +244,7 @@ def test_every_point_is_listed_and_tested() -> None:
     found = [name for path in sources for name in re.findall(r'\bpoint\("([^"]+)"\)', path.read_text())]
     assert len(found) == len(set(found)), "a name stands for one place"
     listed = re.findall(r"^\| `([a-z.-]+)` \|", (ROOT / "docs" / "trust.md").read_text(), re.MULTILINE)
-    assert set(found) == {*GATEWAY, *PAYER}
+    assert set(found) == {*GATEWAY, *PAYER, *BEHIND, *ON_CHAIN}
     assert sorted(listed) == sorted(found)
 
 

@@ -8,7 +8,7 @@ here.
 
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import SystemRandom
@@ -16,12 +16,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx2
+import orjson
 
 from tallystick.chain.duels import Duels
 from tallystick.client.ask import Again, Ask, read_ask
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.drivers import run_blocking
-from tallystick.client.duel import SECOND_PARTS, Duel
+from tallystick.client.duel import SECOND_PARTS, Duel, Known
 from tallystick.client.flow import Flow
 from tallystick.client.judges import unheard
 from tallystick.client.outcome import Outcome
@@ -77,7 +78,7 @@ class Duelling:
         self._payer = payer
         if self._trials is not None:
             self._trials.attend(payer)
-            for pair in payer.purse.pairs.held("opened", "held"):
+            for pair in payer.purse.pairs.held("opened", "appealed", "held"):
                 self._trying.take(pair)
 
     def draws(self, said: bool | None) -> bool:
@@ -104,18 +105,20 @@ class Duelling:
 
     def _ask_again(self, answered: Answered) -> None:
         with self._quietly(self._seconds):
-            pair = run_blocking(self._pools, self.second(answered), over=lambda: self._seconds.over)
+            known = self.wanted.draws_known(self._random.random(), self._random.random())
+            flow = self.second(answered, known)
+            pair = run_blocking(self._pools, flow, over=lambda: self._seconds.over)
             if pair is not None and self._trials is not None:
                 self._trying.take(pair)
 
     def _try(self, pair: Pair) -> None:
         with self._quietly(self._trying):
             assert self._trials is not None
-            if pair.state == "opened":
+            if pair.state != "held":
                 self._trials.go_on(pair)
                 return
             self._trials.run(pair)
-            for other in self._payer.purse.pairs.held("opened"):
+            for other in self._payer.purse.pairs.held("opened", "appealed"):
                 self._trials.go_on(other)
 
     @contextmanager
@@ -131,9 +134,9 @@ class Duelling:
 
     # ------------------------------------------------------------------------------------------- the second
 
-    def second(self, first: Answered) -> Flow[Pair | None]:
+    def second(self, first: Answered, known: Known | None = None) -> Flow[Pair | None]:
         """The same request, put to another provider, and both answers held; None: there is no budget for it,
-        or no judge could read them.
+        or no judge could read them. Where a question is `known`, it is put to two in the request's place.
 
         Raises
         ------
@@ -141,46 +144,62 @@ class Duelling:
             Nobody else takes these very bytes, or answers them.
         """
         pending, pairs = first.attempt.pending, self._payer.purse.pairs
+        most, asked = Atoms(SECOND_PARTS * pending.worst), 1 if known is None else 2
         try:
             question_of(read_body(pending.body))
             answer_of(first.exhibit.payloads)
-            number = pairs.begin(most := Atoms(SECOND_PARTS * pending.worst), self.wanted.budget)
+            number = pairs.begin(Atoms(asked * most), self.wanted.budget)
         except (Unjudgeable, TotalBudgetExceeded):
             return None
-        ask = again(first.attempt, most)
-        search = Search(self._payer, ask, Call(path=pending.path, body=pending.body, timeout=_TIMEOUT))
-        second = None
+        outcomes: list[Outcome] = []
+        pair = None
         try:
-            yield from unheard(search.run())
-            outcome, attempt = search.shown.outcome, search.shown.attempt
-            if outcome is not None and attempt is not None:
-                second = answered_by(attempt, outcome)
-            pair = None if second is None else self._paired(number, first, second)
+            one: Answered | None = first
+            if known is not None:
+                one = yield from self._answered(instead(first.attempt, known, most), outcomes)
+            other = None
+            if one is not None:
+                other = yield from self._answered(again(one.attempt, most), outcomes)
+            if one is not None and other is not None:
+                pair = self._paired(number, one, other, known, _cost(outcomes))
         finally:
-            if second is None:
-                outcome = search.shown.outcome
-                pairs.void(number, Atoms(0) if outcome is None else Atoms(outcome.cost + outcome.outstanding))
+            if pair is None:
+                pairs.void(number, _cost(outcomes))
         return pair
 
-    def _paired(self, number: int, first: Answered, second: Answered) -> Pair | None:
-        salt = Hash32(secrets.token_bytes(32))
-        case = case_of(self._payer.purse.payer, first, second, hidden_hash(Choice.NONE, salt))
-        pairs = self._payer.purse.pairs
+    def _answered(self, ask: Ask, outcomes: list[Outcome]) -> Flow[Answered | None]:
+        """What somebody says to just these bytes; what it cost is in `outcomes` whatever comes of it."""
+        assert ask.again is not None
+        search = Search(self._payer, ask, Call(path=ask.path, body=ask.again.body, timeout=_TIMEOUT))
         try:
+            yield from unheard(search.run())
+        finally:
+            if search.shown.outcome is not None:
+                outcomes.append(search.shown.outcome)
+        outcome, attempt = search.shown.outcome, search.shown.attempt
+        return None if outcome is None or attempt is None else answered_by(attempt, outcome)
+
+    def _paired(
+        self, number: int, first: Answered, second: Answered, known: Known | None, cost: Atoms
+    ) -> Pair | None:
+        salt, verdict = Hash32(secrets.token_bytes(32)), Choice.NONE
+        try:
+            if known is not None:
+                verdict = known.verdict(answer_of(first.exhibit.payloads), answer_of(second.exhibit.payloads))
+            case = case_of(self._payer.purse.payer, first, second, hidden_hash(verdict, salt))
             checked(case, self._payer.purse.domain)
         except MarketError:
-            pairs.void(number, second.cost)
             return None
         pair = Pair(
             number=number,
             case=case,
             channels=(first.attempt.pending.channel.key, second.attempt.pending.channel.key),
-            known=Choice.NONE,
+            known=verdict,
             salt=salt,
             state="held",
-            cost=second.cost,
+            cost=cost,
         )
-        pairs.hold(pair)
+        self._payer.purse.pairs.hold(pair)
         return pair
 
 
@@ -201,17 +220,37 @@ def answered_by(attempt: Attempt, outcome: Outcome) -> Answered | None:
 
 def again(first: Attempt, most: Atoms) -> Ask:
     """The request as the first provider got it, for anybody else whom its caller would have it from."""
-    pending, provider = first.pending, to_hex(first.provider)
-    wishes = replace(
-        first.ask.steering,
-        order=(),
-        allow_fallbacks=True,
-        ignore=first.ask.steering.ignore | {provider},
+    return _anew(
+        first, first.pending.body, most, ignored=first.ask.steering.ignore | {to_hex(first.provider)}
     )
-    ask = read_ask(pending.path, pending.body)
+
+
+def instead(first: Attempt, known: Known, most: Atoms) -> Ask:
+    """A known question in the form of the request that it takes the place of."""
+    fields = dict(read_body(first.pending.body))
+    if "messages" in fields:
+        fields["messages"] = [{"role": "user", "content": known.question}]
+    else:
+        fields["prompt"] = known.question
+    return _anew(first, orjson.dumps(fields), most, ignored=first.ask.steering.ignore)
+
+
+def _anew(first: Attempt, body: bytes, most: Atoms, *, ignored: frozenset[str]) -> Ask:
+    wishes = replace(first.ask.steering, order=(), allow_fallbacks=True, ignore=ignored)
     return replace(
-        ask, steering=wishes, continues=False, hedges=False, duels=False, again=Again(pending.body, most)
+        read_ask(first.pending.path, body),
+        steering=wishes,
+        continues=False,
+        hedges=False,
+        duels=False,
+        again=Again(body, most),
+        audits=first.ask.audits,
     )
+
+
+def _cost(outcomes: Sequence[Outcome]) -> Atoms:
+    """What may still be billed included."""
+    return Atoms(sum(outcome.cost + outcome.outstanding for outcome in outcomes))
 
 
 def case_of(challenger: Address, first: Answered, second: Answered, hidden: Hash32) -> Case:

@@ -1,26 +1,32 @@
-"""A duel from two answers to its decision: opened on chain, put to the judges drawn, decided by their votes.
+"""A duel from two answers to its decision: opened on chain, put to the judges drawn, decided by their votes,
+and appealed where its payer thinks the verdict wrong and wants that.
 
-Two transactions of the payer's wallet, which pays their gas and the judges' fee. What may be spent is taken
-out of the duels' budget before the duel is opened. Where a judge is silent the panel is summoned on chain,
-and whoever comes after decides by what is revealed there. It runs in the duels' own thread, and blocks.
-"""
+Two transactions of the payer's wallet, and two more for an appeal; the wallet pays their gas and the judges'
+fees. What may be spent is taken out of the duels' budget before the duel is opened, or appealed. Where a
+judge is silent the panel is summoned on chain, and whoever comes after decides by what is revealed there. It
+runs in the duels' own thread, and blocks."""
 
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from tallystick.chain.duels import EMPTY_SEAT, Answer, CastVote, Committed, Duels, Status
+from tallystick.chain.duels import EMPTY_SEAT, Answer, CastVote, Committed, Duels, Ruling, Status
 from tallystick.chain.duels import Case as Shown
+from tallystick.chain.verdicts import rulings
 from tallystick.client.drivers import run_blocking
 from tallystick.client.duel import Duel
 from tallystick.client.judges import Heard, Judges, Vote
 from tallystick.client.pairs import Pair
 from tallystick.client.pools import Pools
-from tallystick.protocol.case import Exhibit
+from tallystick.protocol.case import Case, Exhibit, read_body
 from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.duel import verdict as verdict_of
+from tallystick.protocol.errors import TotalBudgetExceeded
+from tallystick.protocol.judging import answer_of, question_of
 from tallystick.protocol.units import Address, Atoms, to_hex
-from tallystick.protocol.vote import Choice, duel_commitment
+from tallystick.protocol.vote import Choice, choice_of, duel_commitment, vote_of_choice
 
 if TYPE_CHECKING:
     from tallystick.client.payer import Payer
@@ -30,6 +36,8 @@ _DRAWN_S: Final = 120.0
 """Seconds in which the block that draws the judges should have come; a duel whose judges nobody knows by then
 is left to lapse."""
 _LOG: Final = logging.getLogger("tallystick.client")
+_Decides = Callable[[Shown, Sequence[CastVote]], object]
+"""Puts votes on chain; without any, those that were revealed there count."""
 
 
 class Trials:
@@ -64,12 +72,15 @@ class Trials:
         most = run_blocking(self._pools, self._judges.worst(pair.case, seats))
         pairs.open(pair, Atoms(fee + most), self._wanted.budget)
         self._open(pair, seats, fee)
-        judged = self._judged(pair, most)
+        judged = self._judged(pair, pair.case, most, self._decides(pair))
         if judged is not None:
-            pairs.end(pair, Atoms(pair.cost + fee + judged))
+            self._conclude(pair, Atoms(pair.cost + fee + judged))
 
     def go_on(self, pair: Pair) -> None:
         """With one that was opened before; errors as of `run`. What it has cost stays what it may."""
+        if pair.state == "appealed":
+            self._go_on_appealing(pair)
+            return
         match self._duels.duel(pair.duel).status:
             case Status.NONE:  # Its transaction was never mined.
                 seats, terms = self._wanted.judges, self._duels.terms()
@@ -77,41 +88,120 @@ class Trials:
                 return
             case Status.OPEN:
                 most = run_blocking(self._pools, self._judges.worst(pair.case, self._wanted.judges))
-                if self._judged(pair, most) is None:
+                if self._judged(pair, pair.case, most, self._decides(pair)) is None:
                     return
             case Status.COMMITTING | Status.REVEALING:
                 return
             case Status.COUNTING:
-                self._duels.decide(pair.duel, shown_of(pair), [], known=pair.known, salt=pair.salt)
-        self._payer.purse.pairs.end(pair, pair.cost)
+                self._decides(pair)(shown_of(pair), [])
+        self._conclude(pair, pair.cost)
 
     def _open(self, pair: Pair, seats: int, fee: Atoms) -> None:
         self._duels.approve(fee)
         first, second = (one.receipt.message.struct_hash() for one in (pair.case.first, pair.case.second))
         self._duels.open(duel_commitment(first, second, pair.case.hidden), seats=seats, fee=fee)
 
-    def _judged(self, pair: Pair, most: Atoms) -> Atoms | None:
+    def _decides(self, pair: Pair) -> _Decides:
+        def decide(shown: Shown, votes: Sequence[CastVote]) -> object:
+            return self._duels.decide(pair.duel, shown, votes, known=pair.known, salt=pair.salt)
+
+        return decide
+
+    # ------------------------------------------------------------------------------------------- the appeal
+
+    def _conclude(self, pair: Pair, cost: Atoms) -> None:
+        """It is decided, or lapsed, and came to `cost` so far."""
+        ruling = self._ruling(pair)
+        if ruling is None:
+            self._payer.purse.pairs.end(pair, cost)
+            return
+        verdict = _verdict(ruling)
+        if self._duels.duel(pair.duel).status is Status.APPEALABLE and self._thinks_wrong(pair, verdict):
+            self._appeal(pair, ruling, cost)
+        else:
+            self._payer.purse.pairs.end(pair, cost, verdict)
+
+    def _thinks_wrong(self, pair: Pair, verdict: Choice) -> bool:
+        question = question_of(read_body(pair.case.body))
+        first, second = (answer_of(one.payloads) for one in (pair.case.first, pair.case.second))
+        return self._wanted.thinks_wrong(question, first, second, verdict=verdict, known=pair.known)
+
+    def _appeal(self, pair: Pair, ruling: Ruling, cost: Atoms) -> None:
+        """Raises TotalBudgetExceeded where there is no room for it; the verdict stands then."""
+        pairs = self._payer.purse.pairs
+        fee, most = self._appeal_costs(pair)
+        try:
+            pairs.appeal(pair, cost, Atoms(fee + most), self._wanted.budget)
+        except TotalBudgetExceeded:
+            pairs.end(pair, cost, _verdict(ruling))
+            return
+        self._duels.approve(fee)
+        self._duels.appeal(ruling, fee)
+        judged = self._judged(pair, _appealed(pair), most, self._decides_appeal(ruling))
+        if judged is not None:
+            pairs.end(pair, Atoms(cost + fee + judged), self._final(pair, ruling))
+
+    def _appeal_costs(self, pair: Pair) -> tuple[Atoms, Atoms]:
+        """The fee, each seat's part of it the same as before, and what the judgements may cost."""
+        duel = self._duels.duel(pair.duel)
+        seats = 2 * duel.seats + 1
+        most = run_blocking(self._pools, self._judges.worst(pair.case, seats))
+        return Atoms(seats * (duel.fee // duel.seats)), most
+
+    def _go_on_appealing(self, pair: Pair) -> None:
+        ruling, case = self._ruling(pair), _appealed(pair)
+        assert ruling is not None  # or there were nothing to appeal
+        status = self._duels.duel(case.duel).status
+        if status is Status.NONE and self._duels.duel(pair.duel).status is Status.APPEALABLE:
+            fee, _ = self._appeal_costs(pair)  # Its transaction was never mined.
+            self._duels.approve(fee)
+            self._duels.appeal(ruling, fee)
+            return
+        if status in (Status.COMMITTING, Status.REVEALING):
+            return
+        decides = self._decides_appeal(ruling)
+        if status is Status.OPEN:
+            if self._judged(pair, case, self._appeal_costs(pair)[1], decides) is None:
+                return
+        elif status is Status.COUNTING:
+            decides(shown_of(pair), [])
+        self._payer.purse.pairs.end(pair, pair.cost, self._final(pair, ruling))
+
+    def _decides_appeal(self, before: Ruling) -> _Decides:
+        return lambda shown, votes: self._duels.decide_appeal(shown, votes, before)
+
+    def _ruling(self, pair: Pair) -> Ruling | None:
+        """Of its first panel; None: it has not said anything."""
+        found = rulings(self._duels, pair.duel)
+        return found[-1] if found else None
+
+    def _final(self, pair: Pair, before: Ruling) -> Choice:
+        """What counts: the appeal's verdict, or the first one where the appeal lapsed."""
+        found = rulings(self._duels, _appealed(pair).duel)
+        return _verdict(found[-1] if found else before)
+
+    # ------------------------------------------------------------------------------------------- the judges
+
+    def _judged(self, pair: Pair, case: Case, most: Atoms, decides: _Decides) -> Atoms | None:
         """Once it is decided: what the judgements cost. None: its judges are not known in time, or not all
         have voted, and are summoned."""
-        panel = self._panel(pair)
+        panel = self._panel(case)
         if not panel:
             return None
-        said = run_blocking(self._pools, self._judges.hear(pair.case, panel, most), over=self._over)
+        said = run_blocking(self._pools, self._judges.hear(case, panel, most), over=self._over)
         shown, votes = shown_of(pair), said.all_of(panel)
         if votes is None:
-            self._duels.summon(pair.duel, shown, _committed(said))
-            _LOG.info("duel.summoned duel=%s", to_hex(pair.duel))
+            self._duels.summon(case.duel, shown, _committed(said))
+            _LOG.info("duel.summoned duel=%s", to_hex(case.duel))
             return None
-        cast = [EMPTY_SEAT if vote is None else _cast(vote) for vote in votes]
-        self._duels.decide(pair.duel, shown, cast, known=pair.known, salt=pair.salt)
-        _LOG.info("duel.decided duel=%s", to_hex(pair.duel))
+        decides(shown, [EMPTY_SEAT if vote is None else _cast(vote) for vote in votes])
+        _LOG.info("duel.decided duel=%s", to_hex(case.duel))
         return said.cost
 
-    def _panel(self, pair: Pair) -> Sequence[Address]:
+    def _panel(self, case: Case) -> Sequence[Address]:
         """Once it is drawn; empty: it was not in time."""
         until = time.monotonic() + _DRAWN_S
-        first, second = pair.case.first.provider, pair.case.second.provider
-        while not (panel := self._duels.panel(pair.duel, first, second)):
+        while not (panel := self._duels.panel(case.duel, case.first.provider, case.second.provider)):
             if self._over() or time.monotonic() > until:
                 break
             time.sleep(_LOOK_S)
@@ -125,6 +215,15 @@ def shown_of(pair: Pair) -> Shown:
         for exhibit, key in zip((pair.case.first, pair.case.second), pair.channels, strict=True)
     )
     return Shown(first=first, second=second, body_hash=pair.case.body_hash, hidden=pair.case.hidden)
+
+
+def _appealed(pair: Pair) -> Case:
+    """The same case before the judges of its appeal."""
+    return replace(pair.case, appeal=True)
+
+
+def _verdict(ruling: Ruling) -> Choice:
+    return choice_of(verdict_of([vote_of_choice(choice) for choice in ruling.choices]))
 
 
 def _answer(exhibit: Exhibit, key: ChannelKey) -> Answer:

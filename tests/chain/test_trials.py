@@ -1,0 +1,294 @@
+"""A payer's duels on a real chain: known verdicts are revealed, and what a payer thinks wrong is appealed,
+within its budget and whatever dies in between. The judges vote as a test says; only the way to them is
+short."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tallystick.chain.duels import Duels, Status
+from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.verdicts import rulings
+from tallystick.client.budget import Budget
+from tallystick.client.duel import Duel
+from tallystick.client.flow import Flow
+from tallystick.client.judges import Heard, Vote
+from tallystick.client.pairs import Pair
+from tallystick.client.pools import Pools
+from tallystick.client.purse import Purse
+from tallystick.client.trials import Trials
+from tallystick.protocol.case import Case, checked
+from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.signed import Key, sign
+from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, Hash32, Milliseconds
+from tallystick.protocol.vote import Choice, appeal_id, hidden_hash
+from tests.quality.making import case, exhibit, streamed
+
+DOLLAR = 1_000_000
+STAKE = 400 * DOLLAR
+FEE = Atoms(150_000)
+JUDGEMENT = Atoms(10)
+"""What each costs."""
+SALT = Hash32(b"\x05" * 32)
+ON_CHAIN = ("duel.begun", "appeal.begun")
+"""Points of `tallystick.crash`."""
+SECOND, FIRST, TIE = Choice.SECOND, Choice.FIRST, Choice.TIE
+
+
+class Panels:
+    """`Judges` of the client, of whom every one is at hand."""
+
+    def __init__(self, court: "Court"):
+        self._court = court
+        self.says: list[Choice] = []
+        """In the order of the seats; the rest say the last one."""
+
+    def worst(self, case: Case, seats: int) -> Flow[Atoms]:
+        return Atoms(2 * JUDGEMENT * seats)
+        yield
+
+    def hear(self, case: Case, panel: Sequence[Address], most: Atoms) -> Flow[Heard]:
+        assert most >= JUDGEMENT * len(panel)
+        found = checked(case, self._court.domain)
+        votes = {}
+        for seat, judge in enumerate(panel):
+            if judge != ZERO_ADDRESS:
+                choice = self.says[min(seat, len(self.says) - 1)]
+                ballot = found.ballot(judge, choice, SALT)
+                signed = sign(ballot.commitment, self._court.domain, self._court.judges[judge].key).signed
+                votes[judge] = Vote(commitment=signed, ballot=ballot)
+        commitments = {judge: vote.commitment for judge, vote in votes.items()}
+        return Heard(commitments=commitments, votes=votes, cost=Atoms(JUDGEMENT * len(votes)))
+        yield
+
+
+class Court:
+    """A challenger, two duellists, and judges enough for an appeal."""
+
+    def __init__(self, party: Any, staked_provider: Any, mine: Callable[[int], None], folder: Path):
+        self.challenger = party(10 * DOLLAR)
+        self.first, self.second = staked_provider(STAKE), staked_provider(STAKE)
+        self.judges = {one.address: one for one in (staked_provider(STAKE) for _ in range(12))}
+        for judge in self.judges.values():
+            Duels(judge.market).enlist()
+        self.domain = self.challenger.market.deployment.domain
+        self.duels = Duels(self.challenger.market)
+        self.mine = mine
+        self.folder = folder
+        self.purses: list[Purse] = []
+        self.panels = Panels(self)
+        self.start()
+
+    def start(self, **wanted: Any) -> None:
+        """A payer's process, over the purse that the last one left."""
+        for purse in self.purses:
+            purse.close()
+        self.purse = Purse(
+            self.folder,
+            wallet=self.challenger.key,
+            domain=self.domain,
+            budget=Budget(total=10**9, per_request=10**9),
+            now=lambda: Milliseconds(1),
+        )
+        self.purses = [self.purse]
+        self.wanted = Duel(**{"share": 1, "budget": 10**9, "fee": FEE, "appeals": True} | wanted)
+        self.trials = Trials(Pools(), self.duels, self.wanted)
+        payer: Any = SimpleNamespace(purse=self.purse)
+        self.trials._payer = payer
+        judges: Any = self.panels
+        self.trials._judges = judges
+
+    def pair(self, known: Choice = Choice.NONE, budget: int = 10**9) -> Pair:
+        """Held, of two answers that cost nothing beside."""
+        keys = [
+            ChannelKey(
+                payer=self.challenger.address, provider=one.address, session_key=Key.generate().address
+            )
+            for one in (self.first, self.second)
+        ]
+        first, second = (
+            exhibit(one.key, streamed(text), domain=self.domain, channel_id=key.id)
+            for one, text, key in zip((self.first, self.second), ("Yes.", "No."), keys, strict=True)
+        )
+        number = self.purse.pairs.begin(Atoms(0), budget)
+        pair = Pair(
+            number=number,
+            case=replace(
+                case(),
+                challenger=self.challenger.address,
+                hidden=hidden_hash(known, SALT),
+                first=first,
+                second=second,
+            ),
+            channels=(keys[0], keys[1]),
+            known=known,
+            salt=SALT,
+            state="held",
+            cost=Atoms(0),
+        )
+        self.purse.pairs.hold(pair)
+        return pair
+
+    def held(self, number: int) -> Pair:
+        return next(pair for pair in self.purse.pairs.held() if pair.number == number)
+
+    def status(self, pair: Pair, *, appeal: bool = False) -> Status:
+        return self.duels.duel(appeal_id(pair.duel) if appeal else pair.duel).status
+
+
+@pytest.fixture
+def mine(local_chain: Any) -> Callable[[int], None]:
+    return lambda blocks: local_chain.rpc.call("anvil_mine", hex(blocks))
+
+
+@pytest.fixture
+def court(
+    party: Any,
+    staked_provider: Any,
+    mine: Callable[[int], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Court]:
+    def passes(_: float) -> None:
+        mine(3)
+
+    monkeypatch.setattr("tallystick.client.trials.time.sleep", passes)
+    made = Court(party, staked_provider, mine, tmp_path)
+    yield made
+    made.purse.close()
+
+
+def test_a_known_verdict_is_revealed_with_the_decision(court: Court) -> None:
+    pair = court.pair(SECOND)
+    court.panels.says = [SECOND]
+    court.trials.run(pair)
+
+    (ruling,) = rulings(court.duels, pair.duel)
+    over = court.held(pair.number)
+    assert ruling.known is SECOND
+    assert (over.state, over.verdict, over.cost) == ("over", SECOND, FEE + 3 * JUDGEMENT)
+    assert court.purse.pairs.cost() == over.cost
+
+
+def test_judges_who_contradict_what_is_known_are_appealed(court: Court) -> None:
+    pair = court.pair(SECOND)
+    court.panels.says = [FIRST, FIRST, SECOND, SECOND]  # Of seven, two say the first.
+    court.trials.run(pair)
+
+    (before,) = rulings(court.duels, pair.duel)
+    (after,) = rulings(court.duels, appeal_id(pair.duel))
+    over = court.held(pair.number)
+    assert (len(before.judges), len(after.judges)) == (3, 7)
+    assert court.status(pair) is Status.ENDED
+    assert (over.state, over.verdict) == ("over", SECOND)
+    assert over.cost == FEE + 3 * JUDGEMENT + 7 * (FEE // 3) + 7 * JUDGEMENT == court.purse.pairs.cost()
+
+
+def test_nobody_appeals_what_it_does_not_think_wrong(court: Court) -> None:
+    pair = court.pair(FIRST)
+    court.panels.says = [FIRST, FIRST, SECOND]
+    court.trials.run(pair)
+    assert court.status(pair) is Status.APPEALABLE
+    assert court.held(pair.number).verdict is FIRST
+
+
+def test_a_payer_s_own_judgement_appeals_too(court: Court) -> None:
+    asked = []
+
+    def thinks(question: str, first: str, second: str, verdict: Choice) -> bool:
+        asked.append((question, first, second, verdict))
+        return True
+
+    court.start(appeals=thinks)
+    pair = court.pair()
+    court.panels.says = [FIRST, FIRST, TIE, TIE]
+    court.trials.run(pair)
+    assert asked == [("Why?", "Yes.", "No.", FIRST)]
+    assert court.held(pair.number).verdict is TIE
+
+
+def test_an_appeal_stays_within_the_budget(court: Court) -> None:
+    court.start(budget=FEE + 2 * 3 * JUDGEMENT)
+    pair = court.pair(SECOND)
+    court.panels.says = [FIRST, FIRST, SECOND]
+    court.trials.run(pair)
+    assert court.status(pair) is Status.APPEALABLE
+    over = court.held(pair.number)
+    assert (over.state, over.verdict, over.cost) == ("over", FIRST, FEE + 3 * JUDGEMENT)
+
+
+def test_one_mind_is_not_appealed(court: Court) -> None:
+    """Its money has moved."""
+    pair = court.pair(SECOND)
+    court.panels.says = [FIRST]
+    court.trials.run(pair)
+    assert court.status(pair) is Status.ENDED
+    assert court.held(pair.number).verdict is FIRST
+
+
+# ------------------------------------------------------------------------------------------- where it dies
+
+
+class Dies:
+    """The chain, for one transaction."""
+
+    def __init__(self, duels: Duels, name: str, *, after: bool):
+        self._name, self._inner, self._after = name, getattr(duels, name), after
+
+    def __call__(self, *values: Any, **named: Any) -> Any:
+        if self._after:
+            self._inner(*values, **named)
+        raise ChainUnavailable(f"Dead at {self._name}.")
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", ["open", "decide", "appeal", "decide_appeal"])
+def test_whatever_dies_the_next_process_goes_on_and_nothing_is_spent_twice(
+    court: Court, monkeypatch: pytest.MonkeyPatch, at: str, after: bool
+) -> None:
+    pair = court.pair(SECOND)
+    court.panels.says = [FIRST, FIRST, SECOND, SECOND]
+    with monkeypatch.context() as patched:
+        patched.setattr(court.duels, at, Dies(court.duels, at, after=after))
+        with pytest.raises(ChainUnavailable):
+            court.trials.run(pair)
+    goes_on(court, pair)
+
+
+@pytest.mark.parametrize("name", ON_CHAIN)
+def test_what_is_begun_and_never_sent_is_sent_by_the_next_process(
+    court: Court, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def dies(at: str) -> None:
+        if at == name:
+            raise KeyboardInterrupt
+
+    pair = court.pair(SECOND)
+    court.panels.says = [FIRST, FIRST, SECOND, SECOND]
+    with monkeypatch.context() as patched:
+        patched.setattr("tallystick.client.pairs.point", dies)
+        with pytest.raises(KeyboardInterrupt):
+            court.trials.run(pair)
+    goes_on(court, pair)
+
+
+def goes_on(court: Court, pair: Pair) -> None:
+    """To its end, in processes that come after, and costs no more than was taken for it before."""
+    reserved = court.purse.pairs.cost()
+    for _ in range(4):
+        court.start()
+        state = court.held(pair.number).state
+        if state == "over":
+            break
+        court.trials.go_on(court.held(pair.number))
+
+    over = court.held(pair.number)
+    assert (over.state, over.verdict) == ("over", SECOND)
+    most = FEE + 2 * 3 * JUDGEMENT + 7 * (FEE // 3) + 2 * 7 * JUDGEMENT
+    assert 0 < reserved <= court.purse.pairs.cost() <= most
+    spent = 10 * DOLLAR - court.duels.market.asset_balance(court.challenger.address)
+    assert spent == FEE + 7 * (FEE // 3)
