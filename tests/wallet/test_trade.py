@@ -46,6 +46,9 @@ def test_a_sale_from_the_first_token_to_the_last_atom(shop: Shop, tmp_path: Path
     assert listed[-1]["receipt"]["cost"] == bought["cost"]
     assert "echo" in tally("receipts", "--wallet", "alice").out
     assert tally.json("receipts", "--refused", "--wallet", "alice") == []
+    assert tally.json("duels", "--wallet", "alice") == {"spent": "0", "duels": []}
+    assert tally.json("findings", "--wallet", "alice") == {"spent": "0", "findings": []}
+    assert tally("duels", "--wallet", "alice").out.strip() == "No duels."
     verified = tally.json("receipt", "verify", saved)
     assert verified["ok"]
     assert len(verified["receipts"]) == 2

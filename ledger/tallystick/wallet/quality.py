@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 def duels(
     desk: "Desk", last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20
 ) -> "View":
-    """List the duels of this wallet's requests: how they stand, what judges said, what they cost."""
+    """List the duels of this wallet's requests."""
     from tallystick.wallet.purses import open_purse
     from tallystick.wallet.quality_view import duels as shown
 
@@ -31,7 +31,7 @@ def duels(
 def findings(
     desk: "Desk", last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20
 ) -> "View":
-    """List what auditors found of the providers that answered this wallet."""
+    """List what auditors found of its providers."""
     from tallystick.wallet.purses import open_purse
     from tallystick.wallet.quality_view import findings as shown
 

@@ -1,0 +1,88 @@
+"""How duels and findings read, to people and to programs."""
+
+from io import StringIO
+
+from rich.console import Console
+
+from tallystick.chain.market import Asset
+from tallystick.client.findings import HeldFinding
+from tallystick.client.pairs import Pair
+from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.finding import Check, Finding, Verdict
+from tallystick.protocol.signed import Key, sign
+from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Hash32, Milliseconds, Tokens, to_hex
+from tallystick.protocol.vote import Choice
+from tallystick.wallet.quality_view import duels, findings
+from tallystick.wallet.view import View
+from tests.quality.making import CHALLENGER, DOMAIN, FIRST, SECOND, case
+
+ASSET = Asset(symbol="TEST", decimals=6)
+
+
+def shown(view: View) -> str:
+    text = StringIO()
+    Console(file=text, width=200).print(view.shown)
+    return text.getvalue()
+
+
+def test_a_duel_says_who_what_and_how_much() -> None:
+    keys = [
+        ChannelKey(payer=CHALLENGER.address, provider=one.address, session_key=one.address)
+        for one in (FIRST, SECOND)
+    ]
+    pair = Pair(
+        number=3,
+        case=case(),
+        channels=(keys[0], keys[1]),
+        known=Choice.SECOND,
+        salt=Hash32(bytes(32)),
+        state="over",
+        cost=Atoms(1_500_000),
+        verdict=Choice.FIRST,
+    )
+    view = duels([pair], Atoms(2_000_000), ASSET)
+
+    (told,) = view.data["duels"]
+    assert (told["state"], told["verdict"], told["known"], told["cost"]) == (
+        "over",
+        "first",
+        "second",
+        "1500000",
+    )
+    assert told["first"]["provider"] == to_hex(FIRST.address)
+    assert told["second"]["receipt"]["cost"] == "1"
+    assert view.data["spent"] == "2000000"
+    text = shown(view)
+    assert "first (known: second)" in text
+    assert "1.5" in text
+
+
+def test_a_finding_says_who_found_what_of_whom() -> None:
+    finding = Finding(
+        auditor=FIRST.address,
+        provider=SECOND.address,
+        receipt_hash=ZERO_HASH,
+        receipts_root=ZERO_HASH,
+        receipt_count=4,
+        scales_hash=ZERO_HASH,
+        check=int(Check.LOGPROB),
+        verdict=int(Verdict.STRIKE),
+        tokens=Tokens(44),
+        evidence=19_000_000,
+        found_at=Milliseconds(1),
+    )
+    held = HeldFinding(
+        number=1,
+        finding=sign(finding, DOMAIN, Key(b"\1" * 32)).signed,
+        channel_id=ChannelId(bytes(32)),
+        state="said",
+        cost=Atoms(10),
+        asked_at=Milliseconds(1),
+    )
+    view = findings([held], Atoms(10), ASSET)
+
+    (told,) = view.data["findings"]
+    assert told["said"] == {"verdict": "strike", "check": "logprob"}
+    assert told["finding"]["provider"] == to_hex(SECOND.address)
+    assert told["signature"].startswith("0x")
+    assert all(word in shown(view) for word in ("strike", "logprob", "44", "said"))
