@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.chain import contracts
+from tallystick.chain.duel_events import DUEL_EVENTS
 from tallystick.chain.errors import ChainUnavailable
 from tallystick.chain.events import EVENTS, ChainEvent, Deposited, Skip, read_event
 
@@ -27,6 +28,14 @@ def test_every_event_of_the_market_has_a_class() -> None:
 def test_a_class_has_the_fields_of_its_event_in_their_order(name: str) -> None:
     fields = [field.name for field in dataclasses.fields(EVENTS[name]) if field.name not in PLACE]
     assert fields == [snake(item) for item in ABI[name].names]
+
+
+def test_the_duels_have_classes_too() -> None:
+    theirs = {entry.name: entry for entry in contracts.duels().interface.events.values()}
+    assert set(DUEL_EVENTS) == set(theirs)
+    for name, kind in DUEL_EVENTS.items():
+        fields = [field.name for field in dataclasses.fields(kind) if field.name not in PLACE]
+        assert fields == [snake(item) for item in theirs[name].names]
 
 
 def log(topics: list[bytes], data: bytes) -> dict[str, object]:

@@ -30,6 +30,8 @@ EVE = Address(b"\xee" * 20)
 HOSTILE_MODEL: Final = '<script>alert("m")</script>\u202e=1+1\n"quoted\' onerror=x'
 HOSTILE_ENDPOINT: Final = 'https://evil.example/"><img src=x onerror=alert(1)>' + "é" * 100
 MODEL: Final = "small-model"
+DUELS: Final = ("duels_won", "duels_lost", "duels_tied", "prizes_won", "prizes_lost", "penalties")
+"""Columns of providers, of whom none ever duelled here."""
 
 
 def key(payer: bytes, provider: bytes, session: int, epoch: int = 0) -> ChannelKey:
@@ -111,6 +113,8 @@ class Small:
             transfers=0,
             held=10**9,
             owed=10**9,
+            duels_held=0,
+            duels_owed=0,
         )
 
     def sent(self, block: int, position: int, call: str, sender: bytes, **more: Any) -> None:
@@ -194,6 +198,7 @@ class Small:
                 channels=2,
                 settlements=3,
                 slashes=slashes,
+                **dict.fromkeys(DUELS, 0),
                 **ends,
             )
         for number, made in enumerate((CARL, ALICE)):

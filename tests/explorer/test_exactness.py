@@ -18,18 +18,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tallystick.chain.duel_events import DUEL_EVENTS
 from tallystick.chain.errors import ChainError
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.database import writing
 from tallystick_node.explorer.index.indexer import Indexer
-from tallystick_node.explorer.index.made import MadeMarket
 from tallystick_node.explorer.index.made_block import DEPLOYMENT
+from tallystick_node.explorer.index.made_duels import DuellingMarket
 from tallystick_node.explorer.index.writer import Writer
 from tallystick_node.explorer.live import Head
 from tallystick_node.local.made_node import MadeNode
 from tests.chain.fake_node import Balanced
 
-PROVIDERS = 3
+PROVIDERS = 5
 
 
 class Killed(BaseException):
@@ -40,7 +41,7 @@ class Chain:
     """Blocks, and the market as each left it."""
 
     def __init__(self, seed: int):
-        self.maker = MadeMarket(seed, providers=PROVIDERS)
+        self.maker = DuellingMarket(seed, providers=PROVIDERS)
         self.node = MadeNode()
         self._left = [pickle.dumps(self.maker)]
         self.longest = 0
@@ -148,7 +149,9 @@ async def require_same(index: Index, chain: Chain, fresh_url: str) -> None:
         assert ours[name] == rows, name
     progress = ours["progress"][0]
     assert progress[4] == chain.node.blocks[-1].number
-    assert all(row[-2] == row[-1] for row in ours["blocks"]), "held is not owed"
+    for held, owed, duels_held, duels_owed in (row[-4:] for row in ours["blocks"]):
+        assert held == owed, "held is not owed"
+        assert duels_held == duels_owed, "the duels do not hold what they owe"
 
 
 @pytest.mark.parametrize("depth", [1, 2, 15, 63, 64, 70])
@@ -164,6 +167,14 @@ async def test_blocks_that_were_taken_back_leave_nothing(depth: int, tmp_path: P
     await index.catch_up()
     await require_same(index, chain, f"sqlite+aiosqlite:///{tmp_path}/fresh.db")
     await index.stop()
+
+
+async def test_every_event_of_duels_happens_in_these_chains(tmp_path: Path) -> None:
+    chain = Chain(9)
+    for _ in range(400):
+        chain.mine()
+    seen = {type(event) for block in chain.node.blocks for event in block.events}
+    assert seen >= set(DUEL_EVENTS.values())
 
 
 async def test_it_goes_on_where_it_was_killed_whatever_the_statement(tmp_path: Path) -> None:

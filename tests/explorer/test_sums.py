@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, delete, insert, select
 from sqlalchemy.pool import StaticPool
 
+from tallystick_node.explorer.columns import Amount
 from tallystick_node.explorer.queries.sums import parts_of, together
-from tallystick_node.explorer.schema import Amount
 
 TABLE = Table("amounts", MetaData(), Column("id", Integer, primary_key=True), Column("amount", Amount()))
 ENGINE = create_engine("sqlite://", poolclass=StaticPool)

@@ -152,9 +152,12 @@ def test_events_are_asked_for_of_one_thing_at_a_time(market: TestClient) -> None
 def test_every_function_that_changes_the_market_is_said_to_be_for_something(market: TestClient) -> None:
     templates = market.app.state.templates  # type: ignore[attr-defined]
     told = templates.get_template("things.html").module.CALLS
-    entries = contracts.market().interface.entries
-    functions = [entry for entry in entries if entry["type"] == "function"]
-    changing = {entry["name"] for entry in functions if entry["stateMutability"] not in ("view", "pure")}
+    changing = {
+        stem + entry["name"]
+        for stem, contract in (("", contracts.market()), ("Duels.", contracts.duels()))
+        for entry in contract.interface.entries
+        if entry["type"] == "function" and entry["stateMutability"] not in ("view", "pure")
+    }
     assert set(told) == changing
 
 

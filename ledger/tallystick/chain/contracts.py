@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from tallystick.chain.abi import AbiError, Entry, Interface, decode, encode, named
+from tallystick.chain.deployment import Deployment
 from tallystick.chain.errors import ContractError
 from tallystick.protocol.units import Address, to_hex
 
@@ -75,6 +76,13 @@ def lens() -> Contract:
 def asset() -> Contract:
     """An ERC-20 with permits; only a local chain's also mints."""
     return Contract("TestAsset")
+
+
+def at(address: bytes | None, deployment: Deployment) -> Contract | None:
+    """What stands there of one market: the market itself, or its duels; None: neither."""
+    if address == deployment.market:
+        return market()
+    return duels() if address is not None and address == deployment.duels else None
 
 
 def _builtin(name: str, parameter: str, kind: str) -> Entry:

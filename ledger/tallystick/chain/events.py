@@ -1,4 +1,5 @@
-"""What the market's contract has logged, as values named after the contract's own events.
+"""What the market's contract has logged, as values named after the contract's own events. The duels' are in
+`duel_events`.
 
 Amounts are atoms and carry totals, times are unix seconds. A test holds these classes to the ABI, field by
 field. They know no node.
@@ -8,9 +9,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from tallystick.chain import contracts
+from tallystick.chain.contracts import Contract
 from tallystick.chain.errors import ChainUnavailable
 from tallystick.protocol.message import fields_of
 from tallystick.protocol.offer import Offer
@@ -30,8 +32,9 @@ class Skip(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChainEvent:
-    """One log of the market's contract, and where it stands on the chain."""
+    """One log of the market's contract, or of one beside it, and where it stands on the chain."""
 
+    CONTRACT: ClassVar[str] = "Market"
     block: int
     log_index: int
     """Dense in a block, all contracts together."""
@@ -232,6 +235,17 @@ EVENTS: Final[Mapping[str, type[ChainEvent]]] = {
 }
 
 
+def name_of(kind: type[ChainEvent]) -> str:
+    """Of an event: the market's own by its name alone, another contract's behind that one's name, since both
+    may have one of the same name."""
+    return kind.__name__ if kind.CONTRACT == "Market" else f"{kind.CONTRACT}.{kind.__name__}"
+
+
+def is_next(before: ChainEvent, event: ChainEvent) -> bool:
+    """Of one transaction, with no log between them."""
+    return before.transaction == event.transaction and before.log_index + 1 == event.log_index
+
+
 def read_event(log: Mapping[str, Any]) -> ChainEvent | None:
     """A log as the node gives it; None where it is no event of the market's contract.
 
@@ -240,29 +254,59 @@ def read_event(log: Mapping[str, Any]) -> ChainEvent | None:
     ChainUnavailable :
         The log is not what the ABI says: the node, or the deployment, cannot be relied on.
     """
+    return read_log(log, contracts.market(), EVENTS, READ)
+
+
+def read_log(
+    log: Mapping[str, Any],
+    contract: Contract,
+    kinds: Mapping[str, type[ChainEvent]],
+    read: Mapping[str, Callable[[Any], Any]],
+) -> ChainEvent | None:
+    """The same of any contract: `kinds` are its events by name, `read` what makes their values of the
+    ABI's, by the names of arguments. Raises ChainUnavailable."""
     try:
         topics = [bytes.fromhex(topic[2:]) for topic in log["topics"]]
         data = bytes.fromhex(log["data"][2:])
-        block, log_index = int(log["blockNumber"], 16), int(log["logIndex"], 16)
+        place = {"block": int(log["blockNumber"], 16), "log_index": int(log["logIndex"], 16)}
         transaction = Hash32(bytes.fromhex(log["transactionHash"][2:]))
     except (KeyError, ValueError, TypeError) as error:
         raise _unreadable(error) from error
-    return event_of(topics, data, block=block, log_index=log_index, transaction=transaction)
+    found = _found(topics, data, contract, kinds, read)
+    return None if found is None else found[0](transaction=transaction, **place, **found[1])
 
 
 def event_of(
     topics: Sequence[bytes], data: bytes, *, block: int, log_index: int, transaction: Hash32
 ) -> ChainEvent | None:
-    """The same of a log that is bytes and numbers already; raises ChainUnavailable too."""
+    """An event of the market's, of a log that is bytes and numbers already; raises ChainUnavailable too."""
+    found = _found(topics, data, contracts.market(), EVENTS, READ)
+    if found is None:
+        return None
+    kind, values = found
+    return kind(block=block, log_index=log_index, transaction=transaction, **values)
+
+
+def _found(
+    topics: Sequence[bytes],
+    data: bytes,
+    contract: Contract,
+    kinds: Mapping[str, type[ChainEvent]],
+    read: Mapping[str, Callable[[Any], Any]],
+) -> tuple[type[ChainEvent], dict[str, Any]] | None:
     try:
-        found = contracts.market().interface.log(topics, data)
-        if found is None or found[0] not in EVENTS:
+        found = contract.interface.log(topics, data)
+        if found is None or found[0] not in kinds:
             return None
         name, values = found
-        fields = {_snake(key): _READ.get(key, _same)(value) for key, value in values.items()}
+        return kinds[name], fields_from(values, read)
     except ValueError as error:
         raise _unreadable(error) from error
-    return EVENTS[name](block=block, log_index=log_index, transaction=transaction, **fields)
+
+
+def fields_from(values: Mapping[str, Any], read: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    """An event's fields, of its arguments by the ABI's names; raises ValueError where one is none."""
+    return {_snake(key): read.get(key, _same)(value) for key, value in values.items()}
 
 
 def _unreadable(error: Exception) -> ChainUnavailable:
@@ -279,7 +323,8 @@ def _same(value: Any) -> Any:
     return value
 
 
-_READ: Final[Mapping[str, Callable[[Any], Any]]] = {"offer": _offer, "reason": Skip}
+READ: Final[Mapping[str, Callable[[Any], Any]]] = {"offer": _offer, "reason": Skip}
+"""What makes fields of the ABI's values, by the names of arguments."""
 
 
 def _snake(name: str) -> str:

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from tallystick.chain import contracts
 from tallystick.chain.abi import AbiError
+from tallystick.chain.duel_events import ruling_of
 from tallystick.chain.duels import Duels, Ruling
 from tallystick.chain.errors import ChainUnavailable
 from tallystick.protocol.strength import Decided
-from tallystick.protocol.units import Atoms, Hash32, to_hex
+from tallystick.protocol.units import Hash32, to_hex
 from tallystick.protocol.vote import Choice, vote_of_choice
 
 _BLOCKS: Final = 10_000
@@ -29,20 +30,7 @@ def decided(duels: Duels) -> list[Decided]:
 def rulings(duels: Duels, duel: Hash32 | None = None) -> list[Ruling]:
     """What the panel of a duel, or of an appeal, said; none while it is not decided. Without a duel: of all,
     oldest first."""
-    found = []
-    for said in _told(duels, "Decided", duel):
-        name, first, second, price, known, judges, choices = said["ruling"]
-        ruling = Ruling(
-            duel=name,
-            first=first,
-            second=second,
-            price=Atoms(price),
-            known=Choice(known),
-            judges=list(judges),
-            choices=[Choice(choice) for choice in choices],
-        )
-        found.append(ruling)
-    return found
+    return [ruling_of(said["ruling"]) for said in _told(duels, "Decided", duel)]
 
 
 def _told(duels: Duels, name: str, duel: Hash32 | None) -> Iterator[Mapping[str, Any]]:

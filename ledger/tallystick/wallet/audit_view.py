@@ -13,7 +13,7 @@ from tallystick.wallet.render import moment
 from tallystick.wallet.view import View, short
 
 MARKS: Final = {True: "ok  ", False: "NO  ", None: "--  "}
-_COLOURS: Final = {True: "green", False: "bold red", None: "yellow"}
+COLOURS: Final = {True: "green", False: "bold red", None: "yellow"}
 _WORDS: Final = {Verdict.PAID: "paid", Verdict.UNPAID: "not shown to be paid", Verdict.BAD: "BAD"}
 _ADDS_UP: Final = {True: "It adds up.", False: "It does NOT add up.", None: "Not all was given."}
 _FIGURES: Final = {
@@ -42,7 +42,7 @@ def checked(found: Sequence[Checked], asset: Asset) -> View:
         text.append(_head(item, asset) + "\n", style="bold" if len(found) == 1 else "")
         for step in item.steps:
             if len(found) == 1 or step.holds is False:
-                text.append("  " + MARKS[step.holds], style=_COLOURS[step.holds])
+                text.append("  " + MARKS[step.holds], style=COLOURS[step.holds])
                 text.append(f"{step.name:<11} {step.reason}\n")
                 if len(found) == 1:
                     text.append_text(Text("".join(_inputs(step)), style="dim"))

@@ -8,6 +8,7 @@ from tallystick.wallet import (
     audit,
     channels,
     doctor,
+    duels,
     fraud,
     pay,
     provider,
@@ -31,6 +32,7 @@ provider.register(app)
 channels.register(app)
 receipts.register(app)
 audit.register(app)
+duels.register(app)
 fraud.register(app)
 quality.register(app)
 pay.register(app)

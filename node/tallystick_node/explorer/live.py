@@ -33,6 +33,8 @@ class Head:
     """Why the index does not go on; what it holds is so all the same."""
     balance: int | None = None
     """Atoms of the asset that the market holds at `block`, as the asset itself says; None: not asked yet."""
+    duels_balance: int | None = None
+    """The same of the duels' contract."""
 
     @property
     def behind(self) -> int:

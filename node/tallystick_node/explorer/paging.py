@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import Depends, Query, Request
 from sqlalchemy import ColumnElement, Integer, LargeBinary, literal, tuple_
 
+from tallystick_node.explorer.columns import Amount
 from tallystick_node.explorer.errors import Malformed
-from tallystick_node.explorer.schema import Amount
 from tallystick_node.explorer.values import Listing
 
 T = TypeVar("T")

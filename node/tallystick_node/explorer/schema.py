@@ -7,96 +7,45 @@ Hashes, ids and addresses are bytes. Where something is on the chain is (block, 
 from there downwards, by key.
 """
 
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Dialect,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     String,
     Table,
     Text,
     text,
 )
-from sqlalchemy.types import TypeDecorator
 
-VERSION: Final = 1
+from tallystick_node.explorer.columns import METADATA as METADATA
+from tallystick_node.explorer.columns import Amount, address_, amount, count, hash_, place, when
+from tallystick_node.explorer.duel_tables import draws as draws
+from tallystick_node.explorer.duel_tables import duel_accounts as duel_accounts
+from tallystick_node.explorer.duel_tables import duel_parties as duel_parties
+from tallystick_node.explorer.duel_tables import duels as duels
+from tallystick_node.explorer.duel_tables import judges as judges
+from tallystick_node.explorer.duel_tables import weights as weights
+
+VERSION: Final = 2
 """Of these tables. A database of another version is filled anew."""
-DIGITS: Final = 39
-"""Of 2**128 − 1."""
-_WIDE_DIGITS: Final = 78
-"""Of 2**256 − 1."""
-
-
-class Amount(TypeDecorator[int]):
-    """Atoms or wei: a natural number below 2**128, as text of one width. A wide one is below 2**256: what
-    anybody may send the market, which an asset that anybody mints has no other limit for."""
-
-    impl = String
-    cache_ok = True
-
-    def __init__(self, *, wide: bool = False):
-        self.wide = wide
-        super().__init__(_WIDE_DIGITS if wide else DIGITS)
-
-    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        assert 0 <= value < 1 << (256 if self.wide else 128), value
-        return f"{value:0{_WIDE_DIGITS if self.wide else DIGITS}d}"
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:
-        return None if value is None else int(value)
-
-
-METADATA: Final = MetaData()
-
-
-def _hash(name: str, *, nullable: bool = False) -> Column[bytes]:
-    return Column(name, LargeBinary(32), nullable=nullable)
-
-
-def _address(name: str, *, nullable: bool = False) -> Column[bytes]:
-    return Column(name, LargeBinary(20), nullable=nullable)
-
-
-def _amount(name: str) -> Column[int]:
-    return Column(name, Amount(), nullable=False)
-
-
-def _count(name: str) -> Column[int]:
-    return Column(name, BigInteger, nullable=False)
-
-
-def _when(name: str, *, nullable: bool = False) -> Column[int]:
-    """Unix seconds."""
-    return Column(name, BigInteger, nullable=nullable)
-
-
-def _place() -> Iterable[Column[int]]:
-    """Where a log stands."""
-    yield Column("block", BigInteger, nullable=False)
-    yield Column("log_index", Integer, nullable=False)
-
 
 progress: Final = Table(
     "progress",
     METADATA,
     Column("id", Integer, primary_key=True),
-    _count("version"),
-    _count("chain_id"),
-    _address("market"),
+    count("version"),
+    count("chain_id"),
+    address_("market"),
     Column("block", BigInteger, nullable=False),
-    _hash("hash"),
-    _when("timestamp"),
-    _count("final"),
+    hash_("hash"),
+    when("timestamp"),
+    count("final"),
 )
 """One row: how far the chain was read. The newest block read, whether it holds anything of the market or
 not. What was read up to block `final` is not taken back, but by reading everything anew."""
@@ -105,23 +54,26 @@ blocks: Final = Table(
     "blocks",
     METADATA,
     Column("number", BigInteger, primary_key=True, autoincrement=False),
-    _hash("hash"),
-    _hash("parent"),
-    _when("timestamp"),
-    _amount("base_fee"),
-    _count("gas_used"),
-    _count("transactions"),
-    _count("events"),
-    _count("transfers"),
+    hash_("hash"),
+    hash_("parent"),
+    when("timestamp"),
+    amount("base_fee"),
+    count("gas_used"),
+    count("transactions"),
+    count("events"),
+    count("transfers"),
     Column("held", Amount(wide=True), nullable=False),
-    _amount("owed"),
+    amount("owed"),
+    Column("duels_held", Amount(wide=True), nullable=False),
+    amount("duels_owed"),
     Index("blocks_hash", "hash"),
     Index("blocks_timestamp", "timestamp"),
 )
 """Those with a transaction to the market, an event of it, or a transfer of the asset to or from it; and the
 newest 64, for reorganisations. `transactions` and `events` are the market's, `transfers` the asset's to or
-from the market. `held` is what those have left with the market after the block, `owed` what the market's
-events have it owe (INV-1). Anybody may send the market more than it owes."""
+from the market, or the duels. `held` is what those have left with the market after the block, `owed` what
+the market's events have it owe (INV-1). Anybody may send the market more than it owes. `duels_held` and
+`duels_owed` are the same of the duels' contract: fees that wait, and balances (INV-11)."""
 
 
 def _of_failed(name: str, *columns: str) -> Index:
@@ -134,58 +86,62 @@ transactions: Final = Table(
     METADATA,
     Column("block", BigInteger, nullable=False),
     Column("position", Integer, nullable=False),
-    _hash("hash"),
-    _address("sender"),
-    _address("recipient", nullable=True),
+    hash_("hash"),
+    address_("sender"),
+    address_("recipient", nullable=True),
     Column("call", String(64), nullable=False),
     Column("input", LargeBinary, nullable=False),
     Column("succeeded", Boolean, nullable=False),
     Column("error", Text, nullable=True),
-    _count("gas_used"),
-    _amount("gas_price"),
-    _amount("cost"),
-    _count("events"),
-    _when("timestamp"),
+    count("gas_used"),
+    amount("gas_price"),
+    amount("cost"),
+    count("events"),
+    when("timestamp"),
     PrimaryKeyConstraint("block", "position"),
     Index("transactions_hash", "hash", unique=True),
     Index("transactions_sender", "sender", "block", "position"),
     _of_failed("transactions_failed", "block", "position"),
     _of_failed("transactions_failed_calls", "call", "block", "position"),
 )
-"""Those that were sent to the market or that made it log something. `call` is the function's name, empty
-where it is none of the market's; `error` why it failed, empty where the node cannot say; `gas_price` and
-`cost` are in wei."""
+"""Those that were sent to the market or the duels, or that made one log something. `call` is the function's
+name, the duels' as `Duels.decide`, empty where it is none of theirs; `error` why it failed, empty where the
+node cannot say; `gas_price` and `cost` are in wei."""
 
 events: Final = Table(
     "events",
     METADATA,
-    *_place(),
+    *place(),
     Column("position", Integer, nullable=False),
-    _hash("transaction_hash"),
+    hash_("transaction_hash"),
     Column("name", String(32), nullable=False),
     Column("arguments", Text, nullable=False),
-    _address("payer", nullable=True),
-    _address("provider", nullable=True),
-    _hash("channel_id", nullable=True),
-    _when("timestamp"),
+    address_("payer", nullable=True),
+    address_("provider", nullable=True),
+    hash_("channel_id", nullable=True),
+    hash_("duel", nullable=True),
+    when("timestamp"),
     PrimaryKeyConstraint("block", "log_index"),
     Index("events_name", "name", "block", "log_index"),
     Index("events_payer", "payer", "block", "log_index"),
     Index("events_provider", "provider", "block", "log_index"),
     Index("events_channel", "channel_id", "block", "log_index"),
+    Index("events_duel", "duel", "block", "log_index"),
 )
-"""Every one. `arguments` is JSON of the contract's own names; numbers are decimal text there, bytes are
-hex, a reason is its name. Payer and provider are also known of an event that names only its channel."""
+"""Every one, the duels' named as `Duels.Opened`. Of an appeal, `duel` is what it appeals; of money that
+moved in the market, the duel that moved it. `arguments` is JSON of the contract's own names; numbers are
+decimal text there, bytes are hex, a reason is its name. Payer and provider are also known of an event that
+names only its channel."""
 
 accounts: Final = Table(
     "accounts",
     METADATA,
     Column("address", LargeBinary(20), primary_key=True),
-    *(_amount(name) for name in ("free", "exiting", "deposited", "exited", "paid")),
-    _when("exits_at"),
-    _count("channels"),
-    _count("first_block"),
-    _count("last_block"),
+    *(amount(name) for name in ("free", "exiting", "deposited", "exited", "paid")),
+    when("exits_at"),
+    count("channels"),
+    count("first_block"),
+    count("last_block"),
     Index("accounts_paid", "paid"),
 )
 """Payers. `paid`: settled, in all. `exits_at` is zero while nothing is exiting."""
@@ -194,27 +150,30 @@ providers: Final = Table(
     "providers",
     METADATA,
     Column("address", LargeBinary(20), primary_key=True),
-    *(_amount(name) for name in ("staked", "exiting", "balance", "earned", "withdrawn", "slashed")),
-    _when("exits_at"),
-    _address("receipt_key", nullable=True),
+    *(amount(name) for name in ("staked", "exiting", "balance", "earned", "withdrawn", "slashed")),
+    when("exits_at"),
+    address_("receipt_key", nullable=True),
     Column("minimum_sequence", Amount(), nullable=False),
-    *(_count(name) for name in ("offers", "channels", "settlements", "slashes")),
-    _count("first_block"),
-    _count("last_block"),
+    *(count(name) for name in ("offers", "channels", "settlements", "slashes")),
+    *(count(name) for name in ("duels_won", "duels_lost", "duels_tied")),
+    *(amount(name) for name in ("prizes_won", "prizes_lost", "penalties")),
+    count("first_block"),
+    count("last_block"),
     Index("providers_staked", "staked"),
     Index("providers_earned", "earned"),
 )
 """Whoever staked, named a receipt key, posted an offer, had a channel opened to it, or earned, be it by
-reporting a fraud. `earned` is all that ever came into its balance, `withdrawn` what left it; `slashed` is all
-that was taken of its stake."""
+reporting a fraud. `earned` is all that ever came into its balance, `withdrawn` what left it; `slashed` is
+what frauds and verdicts took of its stake, `prizes_lost` what duels did, and `penalties` what it lost as a
+judge."""
 
 receipt_keys: Final = Table(
     "receipt_keys",
     METADATA,
-    *_place(),
-    _address("provider"),
-    _address("receipt_key"),
-    _when("timestamp"),
+    *place(),
+    address_("provider"),
+    address_("receipt_key"),
+    when("timestamp"),
     PrimaryKeyConstraint("block", "log_index"),
     Index("receipt_keys_provider", "provider", "block", "log_index"),
 )
@@ -223,18 +182,18 @@ receipt_keys: Final = Table(
 offers: Final = Table(
     "offers",
     METADATA,
-    *_place(),
-    _hash("offer_hash"),
-    _address("provider"),
+    *place(),
+    hash_("offer_hash"),
+    address_("provider"),
     Column("sequence", Amount(), nullable=False),
     Column("endpoint", Text, nullable=False),
-    _hash("endpoint_key"),
+    hash_("endpoint_key"),
     Column("model", Text, nullable=False),
-    _hash("model_hash"),
-    *(_amount(name) for name in ("input_price", "cached_input_price", "output_price", "credit")),
-    _count("context_length"),
+    hash_("model_hash"),
+    *(amount(name) for name in ("input_price", "cached_input_price", "output_price", "credit")),
+    count("context_length"),
     Column("valid_until", Amount(), nullable=False),
-    _when("timestamp"),
+    when("timestamp"),
     PrimaryKeyConstraint("block", "log_index"),
     Index("offers_hash", "offer_hash"),
     Index("offers_provider", "provider", "block", "log_index"),
@@ -249,18 +208,18 @@ channels: Final = Table(
     "channels",
     METADATA,
     Column("channel_id", LargeBinary(32), primary_key=True),
-    _address("payer"),
-    _address("provider"),
-    _address("session_key"),
-    _count("epoch"),
-    *(_amount(name) for name in ("cap", "settled", "returned")),
-    _count("settlements"),
-    _count("opened_block"),
-    _when("opened_at"),
-    _when("closes_at"),
-    _count("closed_block"),
-    _when("closed_at"),
-    _count("last_block"),
+    address_("payer"),
+    address_("provider"),
+    address_("session_key"),
+    count("epoch"),
+    *(amount(name) for name in ("cap", "settled", "returned")),
+    count("settlements"),
+    count("opened_block"),
+    when("opened_at"),
+    when("closes_at"),
+    count("closed_block"),
+    when("closed_at"),
+    count("last_block"),
     Index("channels_payer", "payer", "opened_block"),
     Index("channels_provider", "provider", "opened_block"),
     Index("channels_opened", "opened_block"),
@@ -271,15 +230,15 @@ channels: Final = Table(
 settlements: Final = Table(
     "settlements",
     METADATA,
-    *_place(),
+    *place(),
     Column("position", Integer, nullable=False),
-    _hash("transaction_hash"),
-    _hash("channel_id"),
-    _address("payer"),
-    _address("provider"),
-    *(_amount(name) for name in ("paid", "settled")),
-    _hash("acknowledgement_hash"),
-    _when("timestamp"),
+    hash_("transaction_hash"),
+    hash_("channel_id"),
+    address_("payer"),
+    address_("provider"),
+    *(amount(name) for name in ("paid", "settled")),
+    hash_("acknowledgement_hash"),
+    when("timestamp"),
     PrimaryKeyConstraint("block", "log_index"),
     Index("settlements_channel", "channel_id", "block", "log_index"),
     Index("settlements_payer", "payer", "block", "log_index"),
@@ -291,14 +250,14 @@ settlements: Final = Table(
 frauds: Final = Table(
     "frauds",
     METADATA,
-    *_place(),
-    _hash("transaction_hash"),
-    _address("provider"),
+    *place(),
+    hash_("transaction_hash"),
+    address_("provider"),
     Column("kind", String(32), nullable=False),
-    _address("reporter", nullable=True),
+    address_("reporter", nullable=True),
     Column("evidence", Text, nullable=False),
-    *(_amount(name) for name in ("reward", "burnt")),
-    _when("timestamp"),
+    *(amount(name) for name in ("reward", "burnt")),
+    when("timestamp"),
     PrimaryKeyConstraint("block", "log_index"),
     Index("frauds_provider", "provider", "block", "log_index"),
 )
@@ -309,9 +268,9 @@ hours: Final = Table(
     "hours",
     METADATA,
     Column("hour", BigInteger, primary_key=True, autoincrement=False),
-    *(_count(name) for name in ("transactions", "gas_used", "settle_gas", "settlements", "opened", "closed")),
-    *(_amount(name) for name in ("fees", "settled", "deposited", "locked", "staked")),
-    _count("offers"),
+    *(count(name) for name in ("transactions", "gas_used", "settle_gas", "settlements", "opened", "closed")),
+    *(amount(name) for name in ("fees", "settled", "deposited", "locked", "staked")),
+    count("offers"),
 )
 """What charts are drawn from. `hour` is the unix time at which it begins; an hour without anything has no
 row. `settle_gas` is what settle transactions took, `fees` wei; `locked` (caps not settled) and `staked` are
@@ -320,10 +279,10 @@ what there was at the hour's end, the others what came in it. What a close pays 
 provider_hours: Final = Table(
     "provider_hours",
     METADATA,
-    _address("provider"),
+    address_("provider"),
     Column("hour", BigInteger, nullable=False),
-    _count("settlements"),
-    _amount("paid"),
+    count("settlements"),
+    amount("paid"),
     PrimaryKeyConstraint("provider", "hour"),
 )
 """What settlements and closes paid a provider in the hour that begins at `hour`, and how many settlements
@@ -346,15 +305,15 @@ receipts: Final = Table(
     METADATA,
     Column("channel_id", LargeBinary(32), nullable=False),
     Column("sequence", BigInteger, nullable=False),
-    _hash("struct_hash"),
-    _hash("offer_hash"),
+    hash_("struct_hash"),
+    hash_("offer_hash"),
     Column("model", Text, nullable=False),
-    _address("provider"),
-    _address("payer"),
-    *(_count(name) for name in ("input_tokens", "cached_input_tokens", "output_tokens", "finish")),
-    *(_count(name) for name in ("received_at", "first_token_at", "finished_at")),
-    *(_amount(name) for name in ("cost", "cumulative_cost")),
-    _hash("acknowledgement_hash"),
+    address_("provider"),
+    address_("payer"),
+    *(count(name) for name in ("input_tokens", "cached_input_tokens", "output_tokens", "finish")),
+    *(count(name) for name in ("received_at", "first_token_at", "finished_at")),
+    *(amount(name) for name in ("cost", "cumulative_cost")),
+    hash_("acknowledgement_hash"),
     Column("text", Text, nullable=False),
     PrimaryKeyConstraint("channel_id", "sequence"),
     Index("receipts_provider", "provider", "finished_at"),
@@ -371,12 +330,12 @@ published: Final = Table(
     "published",
     METADATA,
     Column("channel_id", LargeBinary(32), primary_key=True),
-    _address("provider"),
+    address_("provider"),
     *(
-        _count(name)
+        count(name)
         for name in ("receipts", "requests", "input_tokens", "cached_input_tokens", "output_tokens")
     ),
-    _amount("cost"),
+    amount("cost"),
     Index("published_provider", "provider"),
 )
 """Totals of a channel's rows in `receipts`, changed with them. `requests` are the receipts that end one."""

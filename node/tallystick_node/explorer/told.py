@@ -1,14 +1,16 @@
-"""Calls and events of the market told argument by argument, each with what kind of thing it is: a page can
-show an amount as one and link an address.
+"""Calls and events of the market and of its duels told argument by argument, each with what kind of thing
+it is: a page can show an amount as one and link an address.
 
 It knows no page and asks nobody.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from tallystick.chain import contracts
-from tallystick.chain.abi import AbiError, Parameter, named, type_of
+from tallystick.chain.abi import AbiError, Entry, Parameter, named, type_of
+from tallystick.chain.contracts import Contract
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.units import to_hex
 from tallystick_node.explorer.values import Address, Amount, Hash, shown
@@ -18,13 +20,16 @@ ARGUMENTS: Final = 400
 ROWS: Final = 1_000
 """Of one settle call, told at most: no block holds as many."""
 
-_TIMES: Final = frozenset({"exitsAt", "closesAt", "validUntil", "deadline"})
+_TIMES: Final = frozenset(
+    {"exitsAt", "closesAt", "validUntil", "deadline", "decideBy", "revealFrom", "appealBy"}
+)
 _MOMENTS: Final = frozenset({"receivedAt", "firstTokenAt", "finishedAt"})
 _PRICES: Final = frozenset({"inputPrice", "cachedInputPrice", "outputPrice"})
-_ROLES: Final = {
-    **{"provider": "provider", "payer": "payer", "channelId": "channel", "offerHash": "offer"},
-    **{"sessionKey": "key", "receiptKey": "key"},
+_WHO: Final = {
+    **{"provider": "provider", "payer": "payer", "sessionKey": "key", "receiptKey": "key"},
+    **dict.fromkeys(("judge", "judges", "first", "second", "loser", "winner"), "provider"),
 }
+_WHAT: Final = {"channelId": "channel", "offerHash": "offer", "duel": "duel", "appeal": "duel", "id": "duel"}
 
 
 @shown
@@ -33,8 +38,8 @@ class Argument:
 
     path: str
     kind: str
-    """What it is: a provider, payer, key, address, channel, offer, hash, bytes, atoms, price, time (seconds),
-    moment (milliseconds), words or number."""
+    """What it is: a provider, payer, key, address, channel, offer, duel, hash, bytes, atoms, price, time
+    (seconds), moment (milliseconds), words or number."""
     value: str
     """As JSON has it: integers in decimal, bytes in hex."""
 
@@ -48,8 +53,8 @@ class Argument:
 
     @property
     def empty(self) -> bool:
-        """A hash of nothing: the contract has zero where there is none."""
-        return self.kind == "hash" and not any(self.bytes)
+        """A hash or an address of nothing: the contract has zero where there is none."""
+        return self.kind in ("hash", "provider", "address") and not any(self.bytes)
 
 
 @shown
@@ -76,21 +81,22 @@ class Told:
     """There are more arguments than these."""
 
 
-def call_told(data: bytes) -> Told | None:
-    """None: no function of the market, or not as its ABI has it."""
-    market = contracts.market().interface
+def call_told(data: bytes, contract: Contract) -> Told | None:
+    """None: no function of the contract, or not as its ABI has it."""
+    interface = contract.interface
     try:
-        called = market.calldata(data)
+        called = interface.calldata(data)
     except AbiError:
         return None
     if called is None:
         return None
     name, values = called
-    rows = _settle_rows(values) if name == "settle" else ()
-    given = {key: value for key, value in values.items() if (name, key) != ("settle", "rows")}
-    arguments = tuple(_limited(_flat(market.functions[name][1].inputs, given)))
+    settles = contract is contracts.market() and name == "settle"
+    rows = _settle_rows(values) if settles else ()
+    given = {key: value for key, value in values.items() if not (settles and key == "rows")}
+    arguments = tuple(_limited(_flat(interface.functions[name][1].inputs, given)))
     return Told(
-        function=name,
+        function=name if contract is contracts.market() else f"{contract.name}.{name}",
         arguments=arguments[:ARGUMENTS],
         rows=rows[:ROWS],
         cut=len(arguments) > ARGUMENTS or len(rows) > ROWS,
@@ -98,22 +104,34 @@ def call_told(data: bytes) -> Told | None:
 
 
 def event_told(name: str, values: Mapping[str, Any]) -> tuple[Argument, ...]:
-    """The arguments of an event as the index keeps them."""
-    entry = next((e for e in contracts.market().interface.events.values() if e.name == name), None)
+    """The arguments of an event as the index names it and keeps them."""
+    entry = _events().get(name)
     return () if entry is None else tuple(_limited(_flat(entry.inputs, values)))
 
 
-def log_told(topics: Sequence[bytes], data: bytes) -> tuple[str, tuple[Argument, ...]] | None:
-    """A log of the market's as the node tells it: name and arguments. None: none of its events."""
+def log_told(
+    topics: Sequence[bytes], data: bytes, contract: Contract
+) -> tuple[str, tuple[Argument, ...]] | None:
+    """A log of the contract's as the node tells it: name and arguments. None: none of its events."""
     try:
-        found = contracts.market().interface.log(topics, data)
+        found = contract.interface.log(topics, data)
     except AbiError:
         return None
     if found is None:
         return None
     name, values = found
-    inputs = contracts.market().interface.events[topics[0]].inputs
-    return name, tuple(_limited(_flat(inputs, {i["name"]: named(i, values[i["name"]]) for i in inputs})))
+    inputs = contract.interface.events[topics[0]].inputs
+    told = {i["name"]: named(i, values[i["name"]]) for i in inputs}
+    stem = "" if contract is contracts.market() else f"{contract.name}."
+    return stem + name, tuple(_limited(_flat(inputs, told)))
+
+
+@cache
+def _events() -> Mapping[str, Entry]:
+    """By the names that the index has."""
+    found = {entry.name: entry for entry in contracts.market().interface.events.values()}
+    theirs = contracts.duels().interface.events.values()
+    return found | {f"Duels.{entry.name}": entry for entry in theirs}
 
 
 def _limited(arguments: Iterator[Argument]) -> Iterator[Argument]:
@@ -160,8 +178,10 @@ def _of(parameter: Parameter, value: Any, path: str) -> Iterator[Argument]:
 
 
 def _kind(kind: str, name: str) -> str:
-    if kind in ("address", "bytes32"):
-        return _ROLES.get(name, "address" if kind == "address" else "hash")
+    if kind == "address":
+        return _WHO.get(name, "address")
+    if kind == "bytes32":
+        return _WHAT.get(name, "hash")
     if kind == "bytes":
         return "bytes"
     if not kind.startswith("uint") or kind == "uint8":
@@ -169,7 +189,7 @@ def _kind(kind: str, name: str) -> str:
     for names, found in ((_TIMES, "time"), (_MOMENTS, "moment"), (_PRICES, "price")):
         if name in names:
             return found
-    return "atoms" if kind in ("uint96", "uint128") or name == "price" else "number"
+    return "atoms" if kind in ("uint96", "uint128") or name in ("price", "total") else "number"
 
 
 def _is(kind: str, value: str) -> bool:

@@ -14,6 +14,9 @@ import orjson
 
 from tallystick.chain import contracts
 from tallystick.chain.abi import encode, type_of
+from tallystick.chain.duel_events import DuelsEvent, Ended, Lapsed, Opened
+from tallystick.chain.duel_events import Withdrawn as FeesWithdrawn
+from tallystick.chain.duels import Ruling
 from tallystick.chain.errors import ChainUnavailable, RpcError
 from tallystick.chain.events import (
     Awarded,
@@ -25,17 +28,22 @@ from tallystick.chain.events import (
     Staked,
     Unstaked,
     Withdrawn,
+    name_of,
 )
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import to_hex
 from tallystick_node.explorer.index.facts import MarketBlock, Transaction, named_values
 from tallystick_node.explorer.index.made import made_blocks
-from tallystick_node.explorer.index.made_block import DEPLOYMENT, MARKET
+from tallystick_node.explorer.index.made_block import DEPLOYMENT, DUELS, MARKET
 
 _TRANSFER: Final = keccak(b"Transfer(address,address,uint256)")
-_ELSEWHERE: Final = bytes(31) + b"\1"
-"""Where the asset comes from and goes to, as a word."""
-_EVENTS: Final = {entry.name: (topic, entry) for topic, entry in contracts.market().interface.events.items()}
+_ELSEWHERE: Final = bytes(19) + b"\1"
+"""Where the asset comes from and goes to."""
+_EVENTS: Final = {
+    stem + entry.name: (topic, entry)
+    for stem, contract in (("", contracts.market()), ("Duels.", contracts.duels()))
+    for topic, entry in contract.interface.events.items()
+}
 
 
 class MadeNode:
@@ -160,7 +168,7 @@ class MadeNode:
             {
                 "hash": to_hex(item.hash),
                 "from": to_hex(item.sender),
-                "to": to_hex(MARKET),
+                "to": to_hex(item.recipient or b""),
                 "input": to_hex(item.input),
                 "gas": hex(2 * item.gas_used),
                 "value": "0x0",
@@ -196,34 +204,43 @@ def _receipt_of(block: MarketBlock, item: Transaction, logs: list[dict[str, Any]
 
 
 def _logs_of(block: MarketBlock, events: Sequence[ChainEvent]) -> Iterable[dict[str, Any]]:
-    """The market's, then what they moved of the asset."""
+    """The contracts' own, then what they moved of the asset."""
     for event in events:
         topics, data = log_of(event)
-        yield _log(block, event, MARKET, topics, data, event.log_index)
-    for atoms in filter(None, map(_moved, events)):
-        ends = (_ELSEWHERE, MARKET.rjust(32, b"\0"))
-        topics = [_TRANSFER, *(ends if atoms > 0 else ends[::-1])]
+        owner = DUELS if isinstance(event, DuelsEvent) else MARKET
+        yield _log(block, event, owner, topics, data, event.log_index)
+    moved = (transfer for event in events for transfer in _moved(event))
+    for number, (source, target, atoms) in enumerate(moved, start=1):
+        topics = [_TRANSFER, source.rjust(32, b"\0"), target.rjust(32, b"\0")]
         last = events[-1]
-        yield _log(block, last, DEPLOYMENT.asset, topics, abs(atoms).to_bytes(32, "big"), last.log_index + 1)
+        data = atoms.to_bytes(32, "big")
+        yield _log(block, last, DEPLOYMENT.asset, topics, data, last.log_index + number)
 
 
-def _moved(event: ChainEvent) -> int:
+def _moved(event: ChainEvent) -> Iterable[tuple[bytes, bytes, int]]:
+    """From whom, to whom, and atoms."""
     match event:
         case Deposited() | Staked():
-            return event.amount
+            yield _ELSEWHERE, MARKET, event.amount
         case Exited() | Unstaked() | Withdrawn():
-            return -event.amount
-        case Slashed():
-            return -event.burnt
-        case Awarded():
-            return -event.to_arbiter
+            yield MARKET, _ELSEWHERE, event.amount
+        case Slashed() if event.burnt:
+            yield MARKET, _ELSEWHERE, event.burnt
+        case Awarded() if event.to_arbiter:
+            yield MARKET, DUELS, event.to_arbiter
+        case Opened():
+            yield _ELSEWHERE, DUELS, event.fee
+        case FeesWithdrawn():
+            yield DUELS, _ELSEWHERE, event.amount
+        case Ended() | Lapsed() if event.burnt:
+            yield DUELS, _ELSEWHERE, event.burnt
         case _:
-            return 0
+            pass
 
 
 def log_of(event: ChainEvent) -> tuple[list[bytes], bytes]:
-    """Topics and data of an event of the market's."""
-    topic, entry = _EVENTS[type(event).__name__]
+    """Topics and data of an event of the market's, or the duels'."""
+    topic, entry = _EVENTS[name_of(type(event))]
     values = {name: _value(event, value) for name, value in named_values(event).items()}
     indexed = [parameter for parameter in entry.inputs if parameter["indexed"]]
     plain = [parameter for parameter in entry.inputs if not parameter["indexed"]]
@@ -235,6 +252,8 @@ def log_of(event: ChainEvent) -> tuple[list[bytes], bytes]:
 def _value(event: ChainEvent, value: Any) -> Any:
     if isinstance(event, OfferPosted) and value is event.offer:
         return event.offer.values()
+    if isinstance(value, Ruling):
+        return value.values()
     return int(value) if isinstance(value, int) else value
 
 

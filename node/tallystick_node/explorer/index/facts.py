@@ -11,11 +11,16 @@ from typing import Any, Final
 
 import orjson
 
-from tallystick.chain import contracts
-from tallystick.chain.abi import AbiError
+from tallystick.chain import contracts, duel_events
+from tallystick.chain.abi import Entry, Parameter
+from tallystick.chain.contracts import Contract
+from tallystick.chain.deployment import Deployment
+from tallystick.chain.duel_events import DUEL_EVENTS
+from tallystick.chain.duels import Ruling
 from tallystick.chain.errors import ContractError
 from tallystick.chain.events import (
     EVENTS,
+    READ,
     ChainEvent,
     OfferEquivocationProven,
     OfferPosted,
@@ -25,9 +30,13 @@ from tallystick.chain.events import (
     Settled,
     Skip,
     Slashed,
+    fields_from,
+    is_next,
+    name_of,
 )
 from tallystick.protocol.message import Message
-from tallystick.protocol.units import to_hex
+from tallystick.protocol.units import Hash32, to_hex
+from tallystick.protocol.vote import Choice
 
 Row = dict[str, Any]
 """By column."""
@@ -53,7 +62,7 @@ class Transaction:
     sender: bytes
     recipient: bytes | None
     call: str
-    """The market's function; empty where it is none."""
+    """The function of the market, or of the duels as `Duels.decide`; empty where it is none."""
     input: bytes
     succeeded: bool
     error: str | None
@@ -78,10 +87,12 @@ class MarketBlock:
     events: tuple[ChainEvent, ...] = ()
     """In the chain's order, each of one of `transactions`."""
     transfers: int = 0
-    """How often the asset went to the market, or left it."""
+    """How often the asset went to the market or the duels, or left one."""
     received: int = 0
-    """Atoms."""
+    """Atoms, by the market."""
     sent: int = 0
+    duels_received: int = 0
+    duels_sent: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -92,7 +103,16 @@ class MarketBlock:
         return self.timestamp - self.timestamp % 3600
 
 
-def block_row(block: MarketBlock, *, held: int, owed: int) -> Row:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """Whom an event is about, as far as it is about such."""
+
+    payer: bytes | None
+    provider: bytes | None
+    duel: bytes | None
+
+
+def block_row(block: MarketBlock, *, held: int, owed: int, duels_held: int, duels_owed: int) -> Row:
     return {
         "number": block.number,
         "hash": block.hash,
@@ -105,6 +125,8 @@ def block_row(block: MarketBlock, *, held: int, owed: int) -> Row:
         "transfers": block.transfers,
         "held": held,
         "owed": owed,
+        "duels_held": duels_held,
+        "duels_owed": duels_owed,
     }
 
 
@@ -127,17 +149,16 @@ def transaction_row(block: MarketBlock, transaction: Transaction, *, events: int
     }
 
 
-def event_row(
-    event: ChainEvent, timestamp: int, position: int, payer: bytes | None, provider: bytes | None
-) -> Row:
+def event_row(event: ChainEvent, timestamp: int, position: int, whose: Whose) -> Row:
     return _place(event, timestamp) | {
         "position": position,
         "transaction_hash": event.transaction,
-        "name": type(event).__name__,
+        "name": name_of(type(event)),
         "arguments": orjson.dumps(arguments(event)).decode(),
-        "payer": payer,
-        "provider": provider,
+        "payer": whose.payer,
+        "provider": whose.provider,
         "channel_id": getattr(event, "channel_id", None),
+        "duel": whose.duel,
     }
 
 
@@ -194,11 +215,7 @@ def fraud_row(event: Slashed, timestamp: int, before: ChainEvent | None) -> Row:
 
 
 def _is_proof_for(before: ChainEvent, event: Slashed) -> bool:
-    return (
-        type(before) in PROOFS
-        and before.transaction == event.transaction
-        and before.log_index + 1 == event.log_index
-    )
+    return type(before) in PROOFS and is_next(before, event)
 
 
 def _place(event: ChainEvent, timestamp: int) -> Row:
@@ -212,7 +229,7 @@ def arguments(event: ChainEvent) -> dict[str, Any]:
 
 def named_values(event: ChainEvent) -> dict[str, Any]:
     """As the contract names them, and as they are."""
-    return {camel: getattr(event, name) for name, camel in _ARGUMENTS[type(event).__name__]}
+    return {camel: getattr(event, name) for name, camel in _ARGUMENTS[type(event)]}
 
 
 def _named(kind: type[ChainEvent]) -> tuple[tuple[str, str], ...]:
@@ -226,19 +243,23 @@ def _camel(name: str) -> str:
     return re.sub(r"_([a-z])", lambda letter: letter[1].upper(), name)
 
 
-_ARGUMENTS: Final = {name: _named(kind) for name, kind in EVENTS.items()}
+_ARGUMENTS: Final[Mapping[type[ChainEvent], tuple[tuple[str, str], ...]]] = {
+    kind: _named(kind) for kind in (*EVENTS.values(), *DUEL_EVENTS.values())
+}
 
 
 def _written(value: Any) -> Any:
     match value:
         case bytes():
             return to_hex(value)
-        case Skip():
+        case Skip() | Choice():
             return value.name
         case int():
             return str(value)
         case Message():
             return value.to_json()
+        case Ruling():
+            return {field.name: _written(getattr(value, field.name)) for field in fields(Ruling)}
         case list() | tuple():
             return [_written(item) for item in value]
         case Mapping():
@@ -247,29 +268,57 @@ def _written(value: Any) -> Any:
             return value
 
 
+def event_again(
+    name: str, given: Mapping[str, Any], *, block: int, log_index: int, transaction: Hash32
+) -> ChainEvent:
+    """The event that `arguments` wrote; raises KeyError where none has that name."""
+    kind = _KINDS[name]
+    entry = _entries(kind.CONTRACT)[kind.__name__]
+    values = {parameter["name"]: _again(parameter, given[parameter["name"]]) for parameter in entry.inputs}
+    read = duel_events.READ if kind.CONTRACT == "Duels" else READ
+    return kind(block=block, log_index=log_index, transaction=transaction, **fields_from(values, read))
+
+
+_KINDS: Final[Mapping[str, type[ChainEvent]]] = {name_of(kind): kind for kind in _ARGUMENTS}
+_NAMED: Final = {member.name: int(member) for enumeration in (Skip, Choice) for member in enumeration}
+
+
+@cache
+def _entries(contract: str) -> Mapping[str, Entry]:
+    its = contracts.duels() if contract == "Duels" else contracts.market()
+    return {entry.name: entry for entry in its.interface.events.values()}
+
+
+def _again(parameter: Parameter, value: Any) -> Any:
+    """What `_written` wrote, as the ABI gives it."""
+    text: str = parameter["type"]
+    if text.endswith("[]"):
+        item = {**parameter, "type": text.removesuffix("[]")}
+        return [_again(item, part) for part in value]
+    if text == "tuple":
+        return tuple(_again(part, value[part["name"]]) for part in parameter["components"])
+    if text == "string":
+        return value
+    if value.startswith("0x"):
+        return bytes.fromhex(value[2:])
+    return _NAMED[value] if value in _NAMED else int(value)
+
+
 def plain(text: str) -> str:
     """A stranger's words as any database keeps them: PostgreSQL has no NUL in a text."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-def call_name(recipient: bytes | None, market: bytes, data: bytes) -> str:
-    """The market's function that a transaction calls; empty where it is none."""
-    return _names().get(data[:4], "") if recipient == market else ""
-
-
-def decoded_call(data: bytes) -> tuple[str, dict[str, Any]] | None:
-    """The market's function that `data` calls, and its arguments as `arguments` has an event's; None where
-    it is none of the market's, or not what its selector promises."""
-    try:
-        found = contracts.market().interface.calldata(data)
-    except AbiError:
-        return None
-    return None if found is None else (found[0], _written(found[1]))
+def call_name(recipient: bytes | None, deployment: Deployment, data: bytes) -> str:
+    """The function of the market, or of the duels, that a transaction calls; empty where it is none."""
+    contract = contracts.at(recipient, deployment)
+    return "" if contract is None else _names(contract).get(data[:4], "")
 
 
 @cache
-def _names() -> dict[bytes, str]:
-    return {selector: name for name, (selector, _) in contracts.market().interface.functions.items()}
+def _names(contract: Contract) -> dict[bytes, str]:
+    stem = "" if contract is contracts.market() else f"{contract.name}."
+    return {selector: stem + name for name, (selector, _) in contract.interface.functions.items()}
 
 
 def reason(error: ContractError) -> str:

@@ -7,10 +7,10 @@ from what was before are the node's fault, and said to be.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import replace
+from typing import Any
 
-from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.duel_events import DuelsEvent, Penalised
 from tallystick.chain.events import (
     Awarded,
     CapRaised,
@@ -31,62 +31,23 @@ from tallystick.chain.events import (
     Unstaked,
     UnstakeRequested,
     Withdrawn,
+    is_next,
 )
 from tallystick_node.explorer.index import facts
-from tallystick_node.explorer.index.facts import MarketBlock, Row
+from tallystick_node.explorer.index.duelling import DuelFolding, needs_of_duel
+from tallystick_node.explorer.index.facts import MarketBlock, Row, Whose
 from tallystick_node.explorer.index.rows import (
     Account,
     Channel,
+    Duel,
     Hour,
-    Key,
     Provider,
     ProviderHour,
     State,
     hour_key,
     provider_hour_key,
 )
-
-S = TypeVar("S", bound=State)
-Place: TypeAlias = tuple[str, Key]
-"""Table and key."""
-
-
-@dataclass(slots=True)
-class Totals:
-    """Sums over all rows, as far as blocks were folded."""
-
-    held: int = 0
-    """Atoms that the asset's transfers have left with the market."""
-    owed: int = 0
-    """Atoms that the market's events have it owe."""
-    locked: int = 0
-    """Of `owed`: caps not settled."""
-    staked: int = 0
-    """Of `owed`: stake that is not on its way out."""
-
-
-@dataclass(slots=True)
-class Standing:
-    """Rows as they are. It holds those that the blocks to come need, and perhaps more."""
-
-    rows: dict[Place, State | None] = field(default_factory=dict)
-    """None: there is no such row. What is missing was not looked up."""
-    totals: Totals = field(default_factory=Totals)
-
-    def find(self, kind: type[S], key: Key) -> S | None:
-        found = self.rows[kind.TABLE, key]
-        assert found is None or isinstance(found, kind)
-        return found
-
-
-@dataclass(slots=True)
-class Changes:
-    """What one block brings."""
-
-    added: dict[str, list[Row]] = field(default_factory=dict)
-    """By table."""
-    found: dict[Place, State | None] = field(default_factory=dict)
-    """What was in each row that changed, before; None: there was no such row."""
+from tallystick_node.explorer.index.standing import Changes, Changing, Place, Standing, incoherent
 
 
 def needs(blocks: Iterable[MarketBlock]) -> set[Place]:
@@ -98,10 +59,12 @@ def needs(blocks: Iterable[MarketBlock]) -> set[Place]:
     return places
 
 
-def needs_of(channels: Iterable[Channel | ChannelOpened], blocks: Iterable[MarketBlock]) -> set[Place]:
+def needs_of(
+    channels: Iterable[Channel | ChannelOpened], duels: Iterable[Duel], blocks: Iterable[MarketBlock]
+) -> set[Place]:
     """The rest of them. Channels that the blocks open are told of by their events."""
     hours = {block.hour for block in blocks if block.events}
-    places: set[Place] = set()
+    places: set[Place] = {("duels", duel.root) for duel in duels}
     for channel in channels:
         places |= {("accounts", channel.payer), ("providers", channel.provider)}
         places |= {("provider_hours", provider_hour_key(channel.provider, hour)) for hour in hours}
@@ -109,6 +72,11 @@ def needs_of(channels: Iterable[Channel | ChannelOpened], blocks: Iterable[Marke
 
 
 def _needs(event: ChainEvent) -> Iterator[Place]:
+    if isinstance(event, DuelsEvent):
+        yield from needs_of_duel(event)
+        return
+    if isinstance(event, Awarded):
+        yield from (("providers", event.loser), ("providers", event.winner))
     for table, name in (("channels", "channel_id"), ("accounts", "payer"), ("providers", "provider")):
         if (key := getattr(event, name, None)) is not None:
             yield table, key
@@ -126,45 +94,31 @@ def fold(standing: Standing, block: MarketBlock) -> Changes:
     return folding.changes
 
 
-def _incoherent(what: str) -> ChainUnavailable:
-    return ChainUnavailable(f"What the node tells does not add up: {what}.")
-
-
 class _Folding:
     """One block's."""
 
     def __init__(self, standing: Standing, block: MarketBlock):
-        self.changes = Changes()
+        self._rows = Changing(standing, block.number, block.timestamp)
         self._standing = standing
         self._block = block
         self._sums: Counter[str] = Counter()
         self._positions = {item.hash: item.position for item in block.transactions}
+        self._duels = DuelFolding(self._rows, block.events)
+
+    @property
+    def changes(self) -> Changes:
+        return self._rows.changes
 
     # ------------------------------------------------------------------------------------------- rows
 
     def _put(self, row: State) -> None:
-        table, key = row.TABLE, row.key
-        before = self._standing.rows[table, key]
-        if not row.is_sound:
-            raise _incoherent(f"{table} {key.hex()} in block {self._block.number}")
-        self.changes.found.setdefault((table, key), before)
-        self._standing.rows[table, key] = row
-        totals = self._standing.totals
-        if isinstance(row, Account | Provider | Channel):
-            assert before is None or isinstance(before, Account | Provider | Channel)
-            owed = row.owed - (0 if before is None else before.owed)
-            totals.owed += owed
-            if isinstance(row, Channel):
-                totals.locked += owed
-        if isinstance(row, Provider):
-            assert before is None or isinstance(before, Provider)
-            totals.staked += row.staked - (0 if before is None else before.staked)
+        self._rows.put(row)
 
     def _change(self, row: Account | Provider | Channel, **changed: Any) -> None:
         self._put(replace(row, last_block=self._block.number, **changed))
 
     def _add(self, table: str, row: Row) -> None:
-        self.changes.added.setdefault(table, []).append(row)
+        self._rows.add(table, row)
 
     def _account(self, address: bytes) -> Account:
         number = self._block.number
@@ -172,27 +126,29 @@ class _Folding:
         return found or Account(address=address, first_block=number, last_block=number)
 
     def _provider(self, address: bytes) -> Provider:
-        number = self._block.number
-        found = self._standing.find(Provider, address)
-        return found or Provider(address=address, first_block=number, last_block=number)
+        return self._rows.provider(address)
 
     def _channel(self, channel_id: bytes) -> Channel:
         found = self._standing.find(Channel, channel_id)
         if found is None:
-            raise _incoherent(f"channel {channel_id.hex()} was never opened")
+            raise incoherent(f"channel {channel_id.hex()} was never opened")
         return found
 
     def end(self) -> None:
         """The block itself, its part of the hour, and what there is at the end of it."""
         block, totals = self._block, self._standing.totals
         totals.held += block.received - block.sent
-        if totals.held < 0:
-            raise _incoherent(f"more of the asset left the market than came to it, in block {block.number}")
+        totals.duels_held += block.duels_received - block.duels_sent
+        if min(totals.held, totals.duels_held) < 0:
+            raise incoherent(f"more of the asset left the market than came to it, in block {block.number}")
+        self._duels.end(block.hash)
         if not block.is_empty:
             hour = self._standing.find(Hour, hour_key(block.hour)) or Hour(hour=block.hour)
-            sums = {name: getattr(hour, name) + more for name, more in self._sums.items()}
-            self._put(replace(hour, **sums, locked=totals.locked, staked=totals.staked))
-        self._add("blocks", facts.block_row(block, held=totals.held, owed=totals.owed))
+            counted = {name: getattr(hour, name) + more for name, more in self._sums.items()}
+            self._put(replace(hour, **counted, locked=totals.locked, staked=totals.staked))
+        sums = {"held": totals.held, "owed": totals.owed}
+        sums |= {"duels_held": totals.duels_held, "duels_owed": totals.duels_owed}
+        self._add("blocks", facts.block_row(block, **sums))
 
     def _count(self, **more: int) -> None:
         """Adds to the hour's figures."""
@@ -223,12 +179,18 @@ class _Folding:
         payer, provider = getattr(event, "payer", None), getattr(event, "provider", None)
         if isinstance(event, Awarded):
             provider = event.loser
+        if isinstance(event, DuelsEvent):
+            provider = getattr(event, "judge", None)
         channel_id = getattr(event, "channel_id", None)
         if channel_id is not None and (channel := self._standing.find(Channel, channel_id)) is not None:
             payer, provider = payer or channel.payer, provider or channel.provider
         position, timestamp = self._positions[event.transaction], self._block.timestamp
-        self._add("events", facts.event_row(event, timestamp, position, payer, provider))
-        self._apply(event, before)
+        whose = Whose(payer=payer, provider=provider, duel=self._duels.duel_of(event))
+        self._add("events", facts.event_row(event, timestamp, position, whose))
+        if isinstance(event, DuelsEvent):
+            self._duels.event(event)
+        else:
+            self._apply(event, before)
 
     def _apply(self, event: ChainEvent, before: ChainEvent | None) -> None:
         match event:
@@ -237,19 +199,26 @@ class _Folding:
             case Staked() | UnstakeRequested() | Unstaked() | Slashed():
                 self._stake_event(event, before)
             case Awarded():
-                self._change(
-                    self._provider(event.loser),
-                    staked=event.staked,
-                    exiting=event.exiting,
-                    exits_at=self._provider(event.loser).exits_at if event.exiting else 0,
-                )
-                self._change(self._provider(event.winner), staked=event.winner_staked)
+                self._award(event)
             case ReceiptKeySet() | OfferPosted() | OffersWithdrawn() | Earned() | Withdrawn():
                 self._book_event(event)
             case ChannelOpened() | CapRaised() | Settled() | CloseRequested() | ChannelClosed():
                 self._channel_event(event)
             case _:
                 pass  # What was skipped changes nothing, and a proof is told with the slash that follows it.
+
+    def _award(self, event: Awarded) -> None:
+        loser = self._provider(event.loser)
+        self._change(
+            loser,
+            staked=event.staked,
+            exiting=event.exiting,
+            exits_at=loser.exits_at if event.exiting else 0,
+            prizes_lost=loser.prizes_lost + event.to_winner + event.to_arbiter,
+        )
+        winner = self._provider(event.winner)
+        won = winner.prizes_won + event.to_winner
+        self._change(winner, staked=event.winner_staked, prizes_won=won)
 
     def _account_event(self, event: Deposited | ExitRequested | Exited) -> None:
         account = self._account(event.payer)
@@ -275,15 +244,23 @@ class _Folding:
             case Unstaked():
                 self._change(provider, exiting=provider.exiting - event.amount, exits_at=0)
             case Slashed():
-                self._change(
-                    provider,
-                    staked=event.staked,
-                    exiting=event.exiting,
-                    exits_at=provider.exits_at if event.exiting else 0,
-                    slashed=provider.slashed + event.reward + event.burnt,
-                    slashes=provider.slashes + 1,
-                )
-                self._add("frauds", facts.fraud_row(event, self._block.timestamp, before))
+                self._slash(provider, event, before)
+
+    def _slash(self, provider: Provider, event: Slashed, before: ChainEvent | None) -> None:
+        """What a judge loses by a duel is a small part of its stake, and no fraud."""
+        taken = event.reward + event.burnt
+        if isinstance(before, Penalised) and is_next(before, event):
+            counted = {"penalties": provider.penalties + taken}
+        else:
+            counted = {"slashed": provider.slashed + taken, "slashes": provider.slashes + 1}
+            self._add("frauds", facts.fraud_row(event, self._block.timestamp, before))
+        self._change(
+            provider,
+            staked=event.staked,
+            exiting=event.exiting,
+            exits_at=provider.exits_at if event.exiting else 0,
+            **counted,
+        )
 
     def _book_event(self, event: ReceiptKeySet | OfferPosted | OffersWithdrawn | Earned | Withdrawn) -> None:
         provider, timestamp = self._provider(event.provider), self._block.timestamp

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.errors import ChainError
 from tallystick.chain.rpc import Rpc
-from tallystick_node.explorer.index.reading import MarketReader, Stretch, balance_at
+from tallystick_node.explorer.index.reading import MarketReader, Stretch, balances_at
 from tallystick_node.explorer.index.writer import Writer
 from tallystick_node.explorer.live import Head
 
@@ -96,18 +96,19 @@ class Indexer:
         last = self._reader.last if self._reader else None
         if last is None or last.hash == self._compared:
             return
-        balance = await asyncio.to_thread(balance_at, self._rpc, self._deployment, last)
+        balances = await asyncio.to_thread(balances_at, self._rpc, self._deployment, last)
         self._compared = last.hash
-        if balance is None:  # The node does not say.
+        if balances is None:  # The node does not say.
             return
-        if balance != (held := await self._writer.held()):
-            log.warning("index.balance-differs", block=last.number, asset=balance, transfers=held)
+        if balances != (held := await self._writer.held()):
+            log.warning("index.balance-differs", block=last.number, asset=balances, transfers=held)
         if self._head is not None:
-            await self._tell(replace(self._head, balance=balance))
+            await self._tell(replace(self._head, balance=balances[0], duels_balance=balances[1]))
 
     async def _tell(self, head: Head) -> None:
         if head.balance is None and self._head is not None and self._head.block == head.block:
-            head = replace(head, balance=self._head.balance)
+            balance, duels_balance = self._head.balance, self._head.duels_balance
+            head = replace(head, balance=balance, duels_balance=duels_balance)
         if head != self._head:
             self._head = head
             await self._publish(head)

@@ -82,7 +82,7 @@ class _Channel:
 
 
 @dataclass(slots=True)
-class _Provider:
+class Provider:
     address: Address
     sender: Address
     models: tuple[str, ...]
@@ -146,15 +146,15 @@ class MadeMarket(BlockMaker):
 
     # ------------------------------------------------------------------------------------------- providers
 
-    def _new_provider(self) -> _Provider:
+    def _new_provider(self) -> Provider:
         models = tuple(self.rng.sample(_MODELS, self.rng.randint(1, 4)))
-        return _Provider(self.address(), self.address(), models)
+        return Provider(self.address(), self.address(), models)
 
-    def _some_provider(self) -> _Provider:
+    def _some_provider(self) -> Provider:
         """A few have most of the trade."""
         return self.rng.choices(self._providers, self._popularity)[0]
 
-    def _found(self, provider: _Provider) -> None:
+    def _found(self, provider: Provider) -> None:
         atoms = self.rng.randint(100, 5_000) * DOLLAR
         provider.staked = atoms
         told = {"provider": provider.address, "amount": Atoms(atoms), "staked": Atoms(atoms)}
@@ -164,7 +164,7 @@ class MadeMarket(BlockMaker):
         data = _call("setReceiptKey", provider.sender)
         self.transact(provider.address, data, [(ReceiptKeySet, named)], gas=48_000)
 
-    def offer(self, provider: _Provider | None = None) -> None:
+    def offer(self, provider: Provider | None = None) -> None:
         """A price changes, or one is named for the first time."""
         provider = provider or self._some_provider()
         provider.sequence += 1
@@ -260,7 +260,7 @@ class MadeMarket(BlockMaker):
         if openings:
             self.transact(payer.address, _call("openChannels", openings), events, gas=30_000 * len(openings))
 
-    def _opened(self, payer: _Payer, provider: _Provider, session: Address, cap: int) -> Told:
+    def _opened(self, payer: _Payer, provider: Provider, session: Address, cap: int) -> Told:
         payer.free -= cap
         key = ChannelKey(payer=payer.address, provider=provider.address, session_key=session)
         provider.channels.append(_Channel(key, key.id, cap))
@@ -338,11 +338,11 @@ class MadeMarket(BlockMaker):
         )
         self.settlements += len(open_ones)
 
-    def _sample(self, provider: _Provider) -> list[_Channel]:
+    def _sample(self, provider: Provider) -> list[_Channel]:
         size = min(len(provider.channels), self.rng.randint(*_ROWS))
         return self.rng.sample(provider.channels, size)
 
-    def _settle_data(self, provider: _Provider, rows: Sequence[tuple[ChannelKey, int, bytes]]) -> bytes:
+    def _settle_data(self, provider: Provider, rows: Sequence[tuple[ChannelKey, int, bytes]]) -> bytes:
         """By hand: a million rows are many for an encoder of anything."""
         selector = contracts.market().interface.functions["settle"][0]
         words = [provider.address, b"\x40", len(rows).to_bytes(2, "big")]

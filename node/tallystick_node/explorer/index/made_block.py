@@ -13,8 +13,14 @@ from tallystick_node.explorer.index.facts import MarketBlock, Transaction, call_
 START: Final = 1_750_000_000
 """Unix seconds of the first block."""
 MARKET: Final = Address(b"\xaa" * 20)
+DUELS: Final = Address(b"\xad" * 20)
 DEPLOYMENT: Final = Deployment(
-    chain_id=31337, market=MARKET, asset=Address(b"\xab" * 20), lens=Address(b"\xac" * 20), block=1
+    chain_id=31337,
+    market=MARKET,
+    asset=Address(b"\xab" * 20),
+    lens=Address(b"\xac" * 20),
+    block=1,
+    duels=DUELS,
 )
 
 Told: TypeAlias = tuple[type[ChainEvent], dict[str, Any]]
@@ -45,6 +51,7 @@ class BlockMaker:
         self._events: list[ChainEvent] = []
         self._transactions: list[Transaction] = []
         self._received = self._sent = self._transfers = self._logs = 0
+        self._duels_received = self._duels_sent = 0
 
     @property
     def sent(self) -> int:
@@ -68,6 +75,8 @@ class BlockMaker:
             transfers=self._transfers,
             received=self._received,
             sent=self._sent,
+            duels_received=self._duels_received,
+            duels_sent=self._duels_sent,
         )
         self._begin()
         return block
@@ -80,9 +89,16 @@ class BlockMaker:
         return Address(self.hash()[:20])
 
     def transact(
-        self, sender: Address, data: bytes, events: Sequence[Told] = (), *, gas: int, error: str | None = None
+        self,
+        sender: Address,
+        data: bytes,
+        events: Sequence[Told] = (),
+        *,
+        gas: int,
+        error: str | None = None,
+        to: Address = MARKET,
     ) -> None:
-        """One transaction to the market, and what it logs."""
+        """One transaction to the market or the duels, and what it logs."""
         transaction = self.hash()
         for kind, values in events:
             number = self._number + 1
@@ -93,8 +109,8 @@ class BlockMaker:
                 position=len(self._transactions),
                 hash=transaction,
                 sender=sender,
-                recipient=MARKET,
-                call=call_name(MARKET, MARKET, data),
+                recipient=to,
+                call=call_name(to, DEPLOYMENT, data),
                 input=data,
                 succeeded=error is None,
                 error=error,
@@ -109,3 +125,17 @@ class BlockMaker:
         self._logs += 1
         self._received += max(0, atoms)
         self._sent += max(0, -atoms)
+
+    def duels_move(self, atoms: int) -> None:
+        """The same of the duels."""
+        self._transfers += 1
+        self._logs += 1
+        self._duels_received += max(0, atoms)
+        self._duels_sent += max(0, -atoms)
+
+    def awarded(self, atoms: int) -> None:
+        """From the market to the duels."""
+        self._transfers += 1
+        self._logs += 1
+        self._sent += atoms
+        self._duels_received += atoms

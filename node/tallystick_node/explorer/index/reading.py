@@ -12,13 +12,15 @@ from typing import Any, Final
 
 from tallystick.chain import contracts
 from tallystick.chain.blocks import KEPT, MOVED, Block, LogFilter, NodeBlocks, read_block
+from tallystick.chain.contracts import Contract
 from tallystick.chain.deployment import Deployment
+from tallystick.chain.duel_events import read_duel_event
 from tallystick.chain.errors import ChainUnavailable, RpcError
 from tallystick.chain.events import ChainEvent, read_event
 from tallystick.chain.rpc import Rpc, quantity
 from tallystick.chain.trail import Trail
 from tallystick.protocol.eip712 import keccak
-from tallystick.protocol.units import Timestamp, address, hash32, to_hex
+from tallystick.protocol.units import Address, Timestamp, address, hash32, to_hex
 from tallystick_node.explorer.index.facts import MarketBlock, Transaction, call_name
 from tallystick_node.explorer.index.reasons import Reasons
 
@@ -71,15 +73,19 @@ class MarketReader:
 
     def __init__(self, rpc: Rpc, deployment: Deployment, known: Sequence[Block] = ()):
         """`known`: the newest blocks that were read and written, each the parent of the next."""
-        topics = tuple(to_hex(topic) for topic in contracts.market().interface.events)
-        asset, self._word = to_hex(deployment.asset), to_hex(deployment.market.rjust(32, b"\0"))
+        asset, owners = to_hex(deployment.asset), _owners(deployment)
+        words = tuple(to_hex(owner.rjust(32, b"\0")) for owner in owners)
         filters = [
-            LogFilter(to_hex(deployment.market), (topics,)),
-            LogFilter(asset, ((_TRANSFER,), (self._word,))),
-            LogFilter(asset, ((_TRANSFER,), None, (self._word,))),
+            *(
+                LogFilter(to_hex(owner), (tuple(map(to_hex, contract.interface.events)),))
+                for owner, contract in owners.items()
+            ),
+            LogFilter(asset, ((_TRANSFER,), words)),
+            LogFilter(asset, ((_TRANSFER,), None, words)),
         ]
         self._rpc = rpc
         self._deployment = deployment
+        self._ours = frozenset(owners)
         self._node = NodeBlocks(rpc, deployment.chain_id, filters)
         self._trail = Trail(self._node, known)
         self._reasons = Reasons(rpc)
@@ -170,7 +176,8 @@ class MarketReader:
 
     def _market_block(self, part: "_Part", receipts: Mapping[str, Mapping[str, Any]]) -> MarketBlock:
         whole, block = part.whole, part.whole.block
-        received, sent = _moved(part.transfers, self._word)
+        received, sent = _moved(part.transfers, self._deployment.market)
+        duels_received, duels_sent = _moved(part.transfers, self._deployment.duels)
         return MarketBlock(
             number=block.number,
             hash=hash32(block.hash),
@@ -186,6 +193,8 @@ class MarketReader:
             transfers=len(part.transfers),
             received=received,
             sent=sent,
+            duels_received=duels_received,
+            duels_sent=duels_sent,
         )
 
     # ------------------------------------------------------------------------------------------- transactions
@@ -203,15 +212,12 @@ class MarketReader:
                     raise ChainUnavailable(MOVED)
                 if receipt["transactionHash"] != name:
                     raise ChainUnavailable("The node gave another receipt than the one asked for.")
-                logs = (log for log in receipt["logs"] if self._is_market(log["address"]))
+                logs = (log for log in receipt["logs"] if address(log["address"]) in self._ours)
                 told = {quantity(log["logIndex"]) for log in logs}
                 if told != part.logged.get(name, set()):
                     raise ChainUnavailable("The node's receipts tell of other logs than its blocks do.")
                 found[name] = receipt
         return found
-
-    def _is_market(self, text: str) -> bool:
-        return address(text) == self._deployment.market
 
     def _transaction(
         self, block: Block, position: int, asked: Mapping[str, Any], receipt: Mapping[str, Any]
@@ -224,7 +230,7 @@ class MarketReader:
             hash=hash32(asked["hash"]),
             sender=address(asked["from"]),
             recipient=recipient,
-            call=call_name(recipient, self._deployment.market, data),
+            call=call_name(recipient, self._deployment, data),
             input=data,
             succeeded=succeeded,
             error=None if succeeded else self._reasons.of(asked, receipt, block),
@@ -235,7 +241,7 @@ class MarketReader:
 
 @dataclass(slots=True)
 class _Part:
-    """What of a block is the market's."""
+    """What of a block is the market's, or the duels'."""
 
     whole: _Whole
     transactions: list[tuple[int, Mapping[str, Any]]]
@@ -247,34 +253,43 @@ class _Part:
 
     @classmethod
     def of(cls, whole: _Whole, logs: Iterable[dict[str, Any]], deployment: Deployment) -> "_Part":
-        market = to_hex(deployment.market)
+        market, duels = to_hex(deployment.market), to_hex(deployment.duels or b"")
         events: list[ChainEvent] = []
         logged: dict[str, set[int]] = {}
         transfers: list[Mapping[str, Any]] = []
         for log in logs:
-            if log["address"].lower() != market:
+            if (owner := log["address"].lower()) not in (market, duels):
                 if int(log["data"], 16):  # Anybody can move nothing, as often as it likes.
                     transfers.append(log)
-            elif (event := read_event(log)) is not None:
+            elif (event := (read_event if owner == market else read_duel_event)(log)) is not None:
                 events.append(event)
                 logged.setdefault(to_hex(event.transaction), set()).add(event.log_index)
         transactions = [
             (position, item)
             for position, item in enumerate(whole.transactions)
-            if (item.get("to") or "").lower() == market or item["hash"] in logged
+            if (item.get("to") or "").lower() in (market, duels) or item["hash"] in logged
         ]
         if logged.keys() - {item["hash"] for _, item in transactions}:
             raise ChainUnavailable("The node's logs are of transactions that their block does not hold.")
         return cls(whole, transactions, events, logged, transfers)
 
 
-def _moved(transfers: Iterable[Mapping[str, Any]], market: str) -> tuple[int, int]:
+def _owners(deployment: Deployment) -> dict[Address, Contract]:
+    """The contracts whose logs and atoms are read."""
+    found = {deployment.market: contracts.market()}
+    return found if deployment.duels is None else found | {deployment.duels: contracts.duels()}
+
+
+def _moved(transfers: Iterable[Mapping[str, Any]], owner: Address | None) -> tuple[int, int]:
     """Atoms that came to it, and that left it. What it sends itself does both."""
+    if owner is None:
+        return 0, 0
+    word = to_hex(owner.rjust(32, b"\0"))
     received = sent = 0
     for log in transfers:
         atoms, (_, source, target, *_) = int(log["data"], 16), log["topics"]
-        received += atoms if target == market else 0
-        sent += atoms if source == market else 0
+        received += atoms if target == word else 0
+        sent += atoms if source == word else 0
     return received, sent
 
 
@@ -287,15 +302,19 @@ def _whole(answer: Any, number: int) -> _Whole:
     return _Whole(block, base_fee, quantity(answer["gasUsed"], bits=63), tuple(transactions))
 
 
-def balance_at(rpc: Rpc, deployment: Deployment, block: Block) -> int | None:
-    """Atoms of the asset that the market holds after `block`, as the asset says; None where the node cannot
-    tell, of this block or at all. Raises ChainUnavailable."""
+def balances_at(rpc: Rpc, deployment: Deployment, block: Block) -> tuple[int, int] | None:
+    """Atoms of the asset that the market holds after `block`, and its duels, as the asset says; None where
+    the node cannot tell, of this block or at all. Raises ChainUnavailable."""
     asset = contracts.asset().interface
-    call = {"to": to_hex(deployment.asset), "data": to_hex(asset.call("balanceOf", [deployment.market]))}
-    (answer,) = rpc.outcomes([("eth_call", (call, {"blockHash": block.hash}))])
-    if isinstance(answer, RpcError):
+    owners = [owner for owner in (deployment.market, deployment.duels) if owner is not None]
+    calls = [
+        {"to": to_hex(deployment.asset), "data": to_hex(asset.call("balanceOf", [owner]))} for owner in owners
+    ]
+    answers = rpc.outcomes([("eth_call", (call, {"blockHash": block.hash})) for call in calls])
+    if any(isinstance(answer, RpcError) for answer in answers):
         return None
-    return quantity(answer)
+    market, *duels = map(quantity, answers)
+    return market, duels[0] if duels else 0
 
 
 def final_of(blocks: Sequence[MarketBlock], latest: Block) -> int:

@@ -57,6 +57,12 @@ class Provider:
     channels: int = 0
     settlements: int = 0
     slashes: int = 0
+    duels_won: int = 0
+    duels_lost: int = 0
+    duels_tied: int = 0
+    prizes_won: int = 0
+    prizes_lost: int = 0
+    penalties: int = 0
     first_block: int
     last_block: int
 
@@ -149,10 +155,109 @@ class ProviderHour:
         return self.paid >= 0
 
 
-State: TypeAlias = Account | Provider | Channel | Hour | ProviderHour
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duel:
+    """One panel: a duel's first, or its appeal's."""
+
+    TABLE: ClassVar[str] = "duels"
+    duel: bytes
+    root: bytes
+    challenger: bytes
+    fee: int
+    seats: int
+    draw_block: int
+    decide_by: int
+    opened_block: int
+    opened_log_index: int
+    opened_at: int
+    seed: bytes | None = None
+    reveal_from: int = 0
+    first_receipt: bytes | None = None
+    second_receipt: bytes | None = None
+    first: bytes | None = None
+    second: bytes | None = None
+    price: int = 0
+    known: int = 0
+    judges: bytes = b""
+    choices: bytes = b""
+    verdict: int = 0
+    decided_block: int = 0
+    decided_at: int = 0
+    appeal_by: int = 0
+    appealed: int = 0
+    final_verdict: int = 0
+    prize: int = 0
+    to_winner: int = 0
+    burnt: int = 0
+    ended_block: int = 0
+    ended_at: int = 0
+
+    @property
+    def key(self) -> Key:
+        return self.duel
+
+    @property
+    def owed(self) -> int:
+        """Its fee, until that has moved."""
+        return 0 if self.ended_block else self.fee
+
+    @property
+    def is_sound(self) -> bool:
+        return len(self.judges) == 20 * len(self.choices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuelAccount:
+    TABLE: ClassVar[str] = "duel_accounts"
+    address: bytes
+    balance: int = 0
+    posted: int = 0
+    credited: int = 0
+    withdrawn: int = 0
+    last_block: int
+
+    @property
+    def key(self) -> Key:
+        return self.address
+
+    @property
+    def owed(self) -> int:
+        return self.balance
+
+    @property
+    def is_sound(self) -> bool:
+        return self.balance >= 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    TABLE: ClassVar[str] = "judges"
+    address: bytes
+    owner: bytes
+    slot: int
+    enlisted_block: int
+    weight: int = 0
+    seats: int = 0
+    agreed: int = 0
+    silent: int = 0
+    declined: int = 0
+    earned: int = 0
+    penalties: int = 0
+    last_block: int
+
+    @property
+    def key(self) -> Key:
+        return self.address
+
+    @property
+    def is_sound(self) -> bool:
+        return self.slot > 0
+
+
+State: TypeAlias = Account | Provider | Channel | Hour | ProviderHour | Duel | DuelAccount | Judge
 
 KINDS: Final[Mapping[str, type[State]]] = {
-    kind.TABLE: kind for kind in (Account, Provider, Channel, Hour, ProviderHour)
+    kind.TABLE: kind for kind in (Account, Provider, Channel, Hour, ProviderHour, Duel, DuelAccount, Judge)
 }
 """By table."""
 

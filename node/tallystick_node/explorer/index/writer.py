@@ -20,9 +20,10 @@ from tallystick.protocol.units import Timestamp, to_hex
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.index import tables
 from tallystick_node.explorer.index.facts import MarketBlock, Row
-from tallystick_node.explorer.index.folding import Place, Standing, Totals, fold, needs, needs_of
+from tallystick_node.explorer.index.folding import fold, needs, needs_of
 from tallystick_node.explorer.index.reading import Stretch
-from tallystick_node.explorer.index.rows import Channel, State, packed, unpacked
+from tallystick_node.explorer.index.rows import Channel, Duel, State, packed, unpacked
+from tallystick_node.explorer.index.standing import Place, Standing, Totals
 
 _KEPT_ROWS = 100_000
 """Rows that are not looked up again; above, all are forgotten."""
@@ -49,10 +50,12 @@ class Writer:
         self._standing: Standing | None = None
         """What is known of the tables without asking them; None: nothing is."""
 
-    async def held(self) -> int:
-        """Atoms that the asset's transfers have left with the market, as far as was written."""
+    async def held(self) -> tuple[int, int]:
+        """Atoms that the asset's transfers have left with the market, and with its duels, as far as was
+        written."""
         async with self._engine.connect() as db:
-            return (await _totals(db)).held
+            totals = await _totals(db)
+        return totals.held, totals.duels_held
 
     async def open(self) -> tuple[Block, ...]:
         """Makes the tables where they are missing, or of another version. The newest blocks that are written
@@ -91,7 +94,7 @@ class Writer:
             self._standing = None
             await _take_back(db, stretch.base)
         if self._standing is None:
-            self._standing = Standing(totals=await _totals(db))
+            self._standing = Standing(totals=await _totals(db), draws=await _draws(db, stretch.base))
         blocks, final = stretch.blocks, stretch.final
         if blocks:
             await _load(db, self._standing, blocks)
@@ -150,11 +153,26 @@ async def _known(db: AsyncConnection, progress: _Progress) -> tuple[Block, ...]:
 async def _totals(db: AsyncConnection) -> Totals:
     """As the newest rows have them."""
     blocks, hours = schema.blocks.c, schema.hours.c
-    held_owed = select(blocks.held, blocks.owed).order_by(blocks.number.desc()).limit(1)
+    columns = (blocks.held, blocks.owed, blocks.duels_held, blocks.duels_owed)
+    newest = select(*columns).order_by(blocks.number.desc()).limit(1)
     locked_staked = select(hours.locked, hours.staked).order_by(hours.hour.desc()).limit(1)
-    held, owed = (await db.execute(held_owed)).one_or_none() or (0, 0)
+    held, owed, duels_held, duels_owed = (await db.execute(newest)).one_or_none() or (0, 0, 0, 0)
     locked, staked = (await db.execute(locked_staked)).one_or_none() or (0, 0)
-    return Totals(held=held, owed=owed, locked=locked, staked=staked)
+    return Totals(
+        held=held,
+        owed=owed,
+        locked=locked,
+        staked=staked,
+        duels_held=duels_held,
+        duels_owed=duels_owed,
+    )
+
+
+async def _draws(db: AsyncConnection, base: Block | None) -> set[int]:
+    """Blocks after `base` whose hashes will draw judges."""
+    draw_block = schema.duels.c.draw_block
+    read = -1 if base is None else base.number
+    return set((await db.execute(select(draw_block).where(draw_block > read))).scalars())
 
 
 async def _load(db: AsyncConnection, standing: Standing, blocks: Sequence[MarketBlock]) -> None:
@@ -166,7 +184,9 @@ async def _load(db: AsyncConnection, standing: Standing, blocks: Sequence[Market
     named = (standing.rows[place] for place in places if place[0] == "channels")
     channels: list[Channel | ChannelOpened] = [row for row in named if isinstance(row, Channel)]
     channels += [event for block in blocks for event in block.events if isinstance(event, ChannelOpened)]
-    await tables.load(db, standing, needs_of(channels, blocks))
+    found = (standing.rows[place] for place in places if place[0] == "duels")
+    duels = [row for row in found if isinstance(row, Duel)]
+    await tables.load(db, standing, needs_of(channels, duels, blocks))
 
 
 async def _fold_all(

@@ -12,8 +12,10 @@ from tallystick_node.explorer.queries.rows import Event
 from tallystick_node.explorer.values import Address, Hash, Listing
 
 pages = Pages()
-Name = Annotated[str | None, Query(pattern="^[A-Za-z]{1,32}$", description="The contract's, such as Settled")]
-_ONE: Final = "Events are asked for of one block, channel, payer, provider or name at a time."
+Name = Annotated[
+    str | None, Query(pattern="^[A-Za-z.]{1,32}$", description="Such as Settled, or Duels.Ended")
+]
+_ONE: Final = "Events are asked for of one block, channel, payer, provider, duel or name at a time."
 
 
 @pages.table("/events", "events.html")
@@ -24,10 +26,11 @@ async def events(
     channel: Annotated[Hash | None, Query()] = None,
     payer: Annotated[Address | None, Query()] = None,
     provider: Annotated[Address | None, Query()] = None,
+    duel: Annotated[Hash | None, Query()] = None,
     name: Name = None,
 ) -> Listing[Event]:
-    """Events of the contract, newest first: all, or those of one block, channel, payer, provider or name."""
-    if sum(asked is not None for asked in (block, channel, payer, provider, name)) > 1:
+    """Events, newest first: all, or those of one block, channel, payer, provider, duel or name."""
+    if sum(asked is not None for asked in (block, channel, payer, provider, duel, name)) > 1:
         raise Malformed(_ONE)
     if block is not None:
         return await queries.of_block(db, cut, block)
@@ -37,4 +40,6 @@ async def events(
         return await queries.of_payer(db, cut, payer)
     if provider is not None:
         return await queries.of_provider(db, cut, provider)
+    if duel is not None:
+        return await queries.of_duel(db, cut, duel)
     return await (queries.every(db, cut) if name is None else queries.named(db, cut, name))

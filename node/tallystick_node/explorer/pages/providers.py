@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Query, Request
 
+from tallystick.protocol.units import Address as AddressBytes
 from tallystick_node.explorer.charts import Chart
 from tallystick_node.explorer.errors import NotFound
 from tallystick_node.explorer.pages.asking import FEW
@@ -19,9 +20,10 @@ from tallystick_node.explorer.pages.provider_charts import (
     price_columns,
 )
 from tallystick_node.explorer.paging import Cutting
-from tallystick_node.explorer.queries import channels, disputes, settlements
+from tallystick_node.explorer.queries import channels, disputes, duels, settlements, strengths
 from tallystick_node.explorer.queries import offers as offer_queries
 from tallystick_node.explorer.queries import providers as queries
+from tallystick_node.explorer.queries.duels import Duel, Judge
 from tallystick_node.explorer.queries.explained import Explained, explained
 from tallystick_node.explorer.queries.offers import Offered
 from tallystick_node.explorer.queries.rows import (
@@ -60,6 +62,14 @@ class ProviderPage:
     settlements: Listing[Settlement]
     """The last; `/settlements?provider=…` has all."""
     slashes: Listing[Fraud]
+    duels: Listing[Duel]
+    """The last; `/duels?provider=…` has all."""
+    strength: float | None
+    """Of its answers, by every duel that ended: zero is average, and 1.1 more wins three of four. None: it
+    never duelled."""
+    judge: Judge | None
+    judged: Listing[Duel]
+    """The last that it judged; `/duels?judge=…` has all."""
 
     asked_at: int
     """Unix seconds."""
@@ -101,6 +111,10 @@ async def provider(request: Request, address: Address, db: Db, cut: Cutting, sit
         channels=await channels.channels(db, FEW, provider=address),
         settlements=await settlements.settlements(db, FEW, settlements.Only(provider=address)),
         slashes=await disputes.frauds(db, FEW, provider=address),
+        duels=await duels.duels(db, FEW, duels.Only(provider=address), now),
+        strength=(await strengths.strengths(db, site.kept)).get(AddressBytes(address)),
+        judge=await duels.judge(db, address),
+        judged=await duels.duels(db, FEW, duels.Only(judge=address), now),
         asked_at=now,
     )
 

@@ -3,7 +3,7 @@ settlement that paid it."""
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 import orjson
 from fastapi import Query
@@ -133,14 +133,33 @@ def ends(finish: int) -> str:
         return "unknown"
 
 
-def working(receipt: PublishedReceipt, offer: Offer) -> Working:
+class Counted(Protocol):
+    """What of a receipt its price and its speed come from."""
+
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def cached_input_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+    @property
+    def cost(self) -> int: ...
+    @property
+    def received_at(self) -> int: ...
+    @property
+    def first_token_at(self) -> int: ...
+    @property
+    def finished_at(self) -> int: ...
+
+
+def working(receipt: Counted, offer: Offer) -> Working:
     lines = tuple(_lines(receipt, offer))
     total = sum(line.product for line in lines)
     cost = -(-total // MTOK)
     return Working(lines=lines, sum=total, cost=cost, agrees=cost == receipt.cost)
 
 
-def _lines(receipt: PublishedReceipt, offer: Offer) -> Iterator[PriceLine]:
+def _lines(receipt: Counted, offer: Offer) -> Iterator[PriceLine]:
     cached = min(receipt.cached_input_tokens, receipt.input_tokens)
     for tokens, count, price in (
         ("new input", receipt.input_tokens - cached, offer.input_price),
@@ -150,7 +169,7 @@ def _lines(receipt: PublishedReceipt, offer: Offer) -> Iterator[PriceLine]:
         yield PriceLine(tokens=tokens, count=count, price=price, product=count * price)
 
 
-def speed(receipt: PublishedReceipt) -> Speed | None:
+def speed(receipt: Counted) -> Speed | None:
     if not receipt.first_token_at:
         return None
     flowed = max(0, receipt.finished_at - receipt.first_token_at)

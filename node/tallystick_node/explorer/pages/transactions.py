@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from fastapi import Query
 
 from tallystick.chain import contracts
+from tallystick.chain.deployment import Deployment
 from tallystick_node.explorer.answers import Found, Frame
 from tallystick_node.explorer.errors import NotFound
 from tallystick_node.explorer.pages.asking import told_by_node
@@ -39,7 +40,7 @@ class PresentedRow:
 
 @shown
 class ToldLog:
-    """A log as the node tells it, by name and argument where it is the market's."""
+    """A log as the node tells it, by name and argument where it is the market's, or the duels'."""
 
     log_index: int
     address: Address
@@ -56,7 +57,7 @@ class TransactionPage:
     told: Found | None
     input: Bytes
     call: Told | None
-    """What the market was called with, where it was called."""
+    """What the market, or the duels, were called with, where they were called."""
     rows: tuple[PresentedRow, ...]
     events: tuple[Event, ...]
     logs: tuple[ToldLog, ...]
@@ -71,7 +72,7 @@ class TracedCall:
 
     frame: Frame
     contract: str | None
-    """market, asset or chain (one that every chain has built in), where it is one of these."""
+    """market, duels, asset or chain (one that every chain has built in), where it is one of these."""
     function: str | None
     """Its name, where the ABI has it."""
 
@@ -104,8 +105,8 @@ async def transaction(hash: Hash, db: Db, site: TheSite) -> TransactionPage:
         return await _told(site, hash)
     place = sent.transaction.block, sent.transaction.position
     events = await queries.logged(db, *place, limit=ROWS + 1)
-    direct = sent.transaction.recipient == site.deployment.market
-    call = call_told(sent.input) if direct else None
+    contract = contracts.at(sent.transaction.recipient, site.deployment)
+    call = None if contract is None else call_told(sent.input, contract)
     paid = await settlements.of_transaction(db, *place) if call and call.rows else {}
     return TransactionPage(
         hash=hash,
@@ -144,23 +145,25 @@ async def _told(site: Site, hash: Hash) -> TransactionPage:
     found = await told_by_node(site.node.transaction(hash))
     if found is None:
         raise NotFound("The chain has no transaction of this hash, as far as this explorer's node knows.")
-    market = site.deployment.market
+    contract = contracts.at(found.recipient, site.deployment)
     return TransactionPage(
         hash=hash,
         indexed=None,
         told=found,
         input=found.input,
-        call=call_told(found.input) if found.recipient == market else None,
+        call=None if contract is None else call_told(found.input, contract),
         rows=(),
         events=(),
-        logs=tuple(_logs(found, market)),
+        logs=tuple(_logs(found, site.deployment)),
         traced=found.block is not None and site.node.traces,
     )
 
 
-def _logs(found: Found, market: bytes) -> Iterator[ToldLog]:
+def _logs(found: Found, deployment: Deployment) -> Iterator[ToldLog]:
     for log in found.logs[:EVENTS]:
-        name, arguments = (log_told(log.topics, log.data) if log.address == market else None) or (None, ())
+        contract = contracts.at(log.address, deployment)
+        told = None if contract is None else log_told(log.topics, log.data, contract)
+        name, arguments = told or (None, ())
         yield ToldLog(log_index=log.log_index, address=log.address, name=name, arguments=arguments)
 
 
@@ -174,8 +177,9 @@ async def trace(hash: Hash, site: TheSite) -> Trace:
 
 
 def _named(frame: Frame, site: Site) -> TracedCall:
-    if frame.callee == site.deployment.market:
-        name, functions = "market", contracts.market().interface.functions
+    contract = contracts.at(frame.callee, site.deployment)
+    if contract is not None:
+        name, functions = contract.name.lower(), contract.interface.functions
     elif frame.callee == site.deployment.asset:
         name, functions = "asset", contracts.asset().interface.functions
     else:

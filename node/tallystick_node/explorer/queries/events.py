@@ -28,6 +28,10 @@ async def of_channel(connection: AsyncConnection, cut: Cut, channel_id: Hash) ->
     return await _events(connection, cut, _TABLE.channel_id == channel_id)
 
 
+async def of_duel(connection: AsyncConnection, cut: Cut, duel: Hash) -> Listing[Event]:
+    return await _events(connection, cut, _TABLE.duel == duel)
+
+
 async def of_block(connection: AsyncConnection, cut: Cut, number: int) -> Listing[Event]:
     return await _events(connection, cut, _TABLE.block == number)
 

@@ -119,7 +119,7 @@ async def _facts(
         block=block,
         channel=None if row is None else _key(row),
         offers=offers,
-        receipt_keys=await _receipt_keys(db, providers),
+        receipt_keys=await receipt_keys(db, providers),
         settlements=settlements,
     )
 
@@ -220,7 +220,7 @@ async def _withdrawn_at(db: AsyncConnection, offer: Row[Any]) -> Timestamp | Non
     return None
 
 
-async def _receipt_keys(
+async def receipt_keys(
     db: AsyncConnection, providers: Iterable[Address]
 ) -> dict[Address, frozenset[Address]]:
     """All of them, or a receipt would look forged that is not; raises TooLarge."""

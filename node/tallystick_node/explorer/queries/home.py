@@ -43,15 +43,22 @@ class Totals:
 
 @shown
 class Conservation:
-    """INV-1 at a block: what the asset's transfers left with the market, and what its events have it owe."""
+    """INV-1 and INV-11 at a block: what the asset's transfers left with the market and with its duels, and
+    what their events have them owe."""
 
     block: int
     held: Amount
     owed: Amount
     balance: Amount | None
     """What the asset itself says that the market holds; none: it was not asked at that block."""
+    duels_held: Amount
+    duels_owed: Amount
+    """Fees whose duels are not over, and balances."""
+    duels_balance: Amount | None
+    duels_burnt: Amount
+    """Of fees and prizes, so far: what nobody earned. It left the contract."""
     conserved: bool
-    """It holds at least what it owes, by either: anybody may send it more."""
+    """Both hold at least what they owe, by either: anybody may send them more."""
 
 
 async def totals(connection: AsyncConnection) -> Totals:
@@ -81,12 +88,32 @@ async def totals(connection: AsyncConnection) -> Totals:
 async def conservation(connection: AsyncConnection, at: int, head: Head | None) -> Conservation:
     """At a block that was read. `head` may know what the asset says of the newest."""
     table = schema.blocks.c
-    statement = select(table.held, table.owed).where(table.number <= at)
+    statement = select(table.held, table.owed, table.duels_held, table.duels_owed).where(table.number <= at)
     row = (await connection.execute(statement.order_by(table.number.desc()).limit(1))).first()
-    held, owed = (0, 0) if row is None else (row.held, row.owed)
-    balance = head.balance if head is not None and head.block == at else None
-    least = held if balance is None else min(held, balance)
-    return Conservation(block=at, held=held, owed=owed, balance=balance, conserved=least >= owed)
+    held, owed, duels_held, duels_owed = row or (0, 0, 0, 0)
+    known = head if head is not None and head.block == at else None
+    balance, duels_balance = (None, None) if known is None else (known.balance, known.duels_balance)
+    return Conservation(
+        block=at,
+        held=held,
+        owed=owed,
+        balance=balance,
+        duels_held=duels_held,
+        duels_owed=duels_owed,
+        duels_balance=duels_balance,
+        duels_burnt=await _burnt(connection, at),
+        conserved=_least(held, balance) >= owed and _least(duels_held, duels_balance) >= duels_owed,
+    )
+
+
+def _least(held: int, balance: int | None) -> int:
+    return held if balance is None else min(held, balance)
+
+
+async def _burnt(connection: AsyncConnection, at: int) -> int:
+    table = schema.duels.c
+    over = select(*parts_of(table.burnt)).where(table.ended_block > 0, table.ended_block <= at)
+    return together((await connection.execute(over)).one())
 
 
 async def newest_blocks(connection: AsyncConnection) -> Sequence[Block]:

@@ -78,6 +78,9 @@ class Block(Record):
     """By the market, as the asset's own transfers have it."""
     owed: Amount
     """By the market, as its events have it."""
+    duels_held: Amount
+    """By the duels' contract, as `held`."""
+    duels_owed: Amount
 
 
 @shown
@@ -91,7 +94,7 @@ class Transaction(Record):
     sender: Address
     recipient: Address | None
     call: str
-    """Name of the market's function; empty: none of its."""
+    """Name of the market's function, or of the duels' as `Duels.decide`; empty: none of theirs."""
     succeeded: bool
     error: str | None
     gas_used: int
@@ -115,6 +118,8 @@ class Event(Record):
     payer: Address | None
     provider: Address | None
     channel_id: Hash | None
+    duel: Hash | None
+    """Of an appeal, what it appeals; of money that moved, what moved it."""
     timestamp: int
 
     @property
@@ -164,6 +169,13 @@ class Provider(Record):
     channels: int
     settlements: int
     slashes: int
+    duels_won: int
+    duels_lost: int
+    duels_tied: int
+    prizes_won: Amount
+    prizes_lost: Amount
+    penalties: Amount
+    """Lost as a judge."""
     first_block: int
     last_block: int
 

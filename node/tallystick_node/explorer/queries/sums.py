@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, ColumnElement, String, cast, func, type_coerce
 
-from tallystick_node.explorer.schema import DIGITS
+from tallystick_node.explorer.columns import DIGITS
 
 _PART: Final = 10
 """Digits: a thousand million rows of them fit 63 bits."""

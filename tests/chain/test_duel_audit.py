@@ -1,0 +1,127 @@
+"""A duel that a node tells is checked step by step, and each step sees what it is there for."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tallystick.chain.duel_audit import DuelFacts, PanelFacts, check
+from tallystick.chain.duel_record import DuelRecord
+from tallystick.chain.duel_telling import facts_of
+from tallystick.protocol.duel import Vote
+from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.units import Atoms, to_hex
+from tallystick.protocol.vote import Choice
+from tallystick.wallet.duel_view import checked
+from tests.chain.test_duels import SALT, World
+
+Spoil = Callable[[DuelFacts], DuelFacts]
+
+
+@pytest.fixture(scope="module")
+def told() -> dict[str, DuelFacts]:
+    """Kept for all tests of this file."""
+    return {}
+
+
+@pytest.fixture
+def facts(told: dict[str, DuelFacts], request: pytest.FixtureRequest) -> DuelFacts:
+    """Of a duel whose judges agreed."""
+    if not told:
+        rpc = request.getfixturevalue("local_chain").rpc
+        party, staked = (request.getfixturevalue(name) for name in ("party", "staked_provider"))
+        world = World(party, staked, lambda blocks: rpc.call("anvil_mine", hex(blocks)))
+        votes = [world.cast(judge, Vote.FIRST) for judge in world.panel()]
+        world.duels.decide(world.id, world.case, votes, salt=SALT)
+        view = checked(world.duels.market, to_hex(world.id))
+        assert view.data["ok"]
+        found = facts_of(DuelRecord(world.duels).told(world.id))
+        assert found is not None
+        assert view.data["steps"] == [step.to_json() for step in check(found)]
+        told["all"] = found
+    return told["all"]
+
+
+def panel(**changed: Any) -> Spoil:
+    def spoil(facts: DuelFacts) -> DuelFacts:
+        return replace(facts, panels=[replace(facts.panels[0], **changed)])
+
+    return spoil
+
+
+def each_panel(change: Callable[[PanelFacts], PanelFacts]) -> Spoil:
+    return lambda facts: replace(facts, panels=[change(facts.panels[0])])
+
+
+def money(**changed: Any) -> Spoil:
+    def spoil(facts: DuelFacts) -> DuelFacts:
+        assert facts.money is not None
+        return replace(facts, money=replace(facts.money, **changed))
+
+    return spoil
+
+
+def case(change: Callable[[Any], Any]) -> Spoil:
+    return lambda facts: replace(facts, case=change(facts.case))
+
+
+def other_cost(shown: Any) -> Any:
+    receipt = shown.first.receipt
+    dearer = replace(receipt.message, cost=receipt.message.cost + 1)
+    return replace(shown, first=replace(shown.first, receipt=replace(receipt, message=dearer)))
+
+
+def paid_more(facts: DuelFacts) -> DuelFacts:
+    assert facts.money is not None
+    first, *rest = facts.money.payments
+    return money(payments=[replace(first, gained=first.gained + 1), *rest])(facts)
+
+
+def swapped(panel: PanelFacts) -> PanelFacts:
+    return replace(panel, judges=[*panel.judges[1:], panel.judges[0]])
+
+
+def heavier(panel: PanelFacts) -> PanelFacts:
+    first, *rest = panel.candidates
+    return replace(panel, candidates=[replace(first, weight=Atoms(100 * first.weight)), *rest])
+
+
+def another_key(panel: PanelFacts) -> PanelFacts:
+    return replace(panel, keys=dict.fromkeys(panel.keys, panel.judges[0]))
+
+
+def test_what_a_node_tells_holds(facts: DuelFacts) -> None:
+    assert [step.name for step in check(facts) if not step.holds] == []
+    assert len(check(facts)) == 8
+
+
+@pytest.mark.parametrize(
+    ("spoil", "wrong"),
+    [
+        (lambda facts: replace(facts, challenger=facts.panels[0].judges[0]), "commitment"),
+        (case(other_cost), "commitment"),
+        (case(lambda shown: replace(shown, hidden=keccak(b"other"))), "hidden verdict"),
+        (case(lambda shown: replace(shown, body_hash=keccak(b"other"))), "second receipt"),
+        (case(lambda shown: replace(shown, first=replace(shown.first, epoch=1))), "first receipt"),
+        (lambda facts: replace(facts, first_receipt=keccak(b"other")), "commitment"),
+        (lambda facts: replace(facts, known=Choice.SECOND), "hidden verdict"),
+        (panel(draw_hash=keccak(b"other")), "judges"),
+        (panel(seed=keccak(b"other")), "judges"),
+        (each_panel(heavier), "judges"),
+        (each_panel(swapped), "judges"),
+        (each_panel(swapped), "ballots"),
+        (each_panel(another_key), "ballots"),
+        (panel(choices=[Choice.FIRST, Choice.FIRST, Choice.SECOND]), "ballots"),
+        (panel(verdict=Choice.SECOND), "verdict"),
+        (panel(price=Atoms(1)), "verdict"),
+        (panel(fee=Atoms(150_003)), "money"),
+        (money(prize=Atoms(1)), "money"),
+        (money(burnt=Atoms(5)), "money"),
+        (money(verdict=Choice.SECOND), "money"),
+        (money(loser_stake=Atoms(4_000)), "money"),
+        (paid_more, "money"),
+    ],
+)
+def test_each_step_sees_what_is_wrong(facts: DuelFacts, spoil: Spoil, wrong: str) -> None:
+    assert wrong in {step.name for step in check(spoil(facts)) if step.holds is False}
