@@ -95,7 +95,7 @@ class DuelFacts:
     """As a call showed it; None: none did, or it came through another contract."""
     known: Choice
     salt: Hash32 | None
-    """Of the call that decided it."""
+    """Both of the call that decided it."""
     receipt_keys: Mapping[Address, frozenset[Address]]
     """Every one that each duellist ever named."""
     first_receipt: Hash32 | None
@@ -318,11 +318,10 @@ def _verdict(name: str, panel: PanelFacts, facts: DuelFacts) -> Step:
         costs = (facts.case.first.receipt.message.cost, facts.case.second.receipt.message.cost)
         if max(costs) != panel.price:
             return _step(name, False, "The price it is worth is not that of the dearer answer.", **inputs)
-    if said is Choice.TIE:
-        return _step(name, True, "No side has more than half of all seats: it is a tie.", **inputs)
-    return _step(
-        name, True, f"More than half of all seats say that the {said.name.lower()} is better.", **inputs
-    )
+    reason = "No side has more than half of all seats: it is a tie."
+    if said is not Choice.TIE:
+        reason = f"More than half of all seats say that the {said.name.lower()} is better."
+    return _step(name, True, reason, **inputs)
 
 
 # ------------------------------------------------------------------------------------------------ money
