@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tallystick_node.local.engines import vllm_is_installed
+
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -32,15 +34,24 @@ def test_a_few_duels_find_who_babbles_and_every_atom_is_accounted_for(tmp_path: 
     assert missed(told["parts"]["d"]) == []
 
 
+@pytest.mark.e2e
+@pytest.mark.vllm
+@pytest.mark.skipif(not vllm_is_installed(), reason="needs scripts/install vllm")
+def test_real_vllm_serves_the_grades(tmp_path: Path) -> None:
+    told = demo(tmp_path, "--vllm", "--only", "a")
+    assert told["vllm"]
+    assert missed(told["parts"]["a"]) == []
+
+
 def missed(part: Any) -> list[Any]:
     return [target for target in part["targets"] if not target["met"]]
 
 
-def demo(folder: Path) -> Any:
+def demo(folder: Path, *more: str) -> Any:
     """What its quick form came to."""
     found, picture, page = folder / "quality.json", folder / "quality.png", folder / "quality.md"
     page.write_text("Before.\n<!-- figures: generated -->\nold\n<!-- end of figures -->\nAfter.\n")
-    command = [REPOSITORY / "scripts" / "demo", "quality", "--quick"]
+    command = [REPOSITORY / "scripts" / "demo", "quality", "--quick", *more]
     options = ["--json", found, "--plot", picture, "--docs", page]
     ended = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
     assert found.exists(), ended.stdout[-3000:] + ended.stderr[-3000:]

@@ -159,7 +159,7 @@ def _graded(options: argparse.Namespace, folder: Path, console: Console) -> Grad
 def _waited(options: argparse.Namespace, folder: Path, console: Console) -> Waited:
     few: dict[str, Any] = {}
     if options.quick:
-        few = {"seconds": 5.0, "rounds": 1, "shares": (0.0, 0.5)}
+        few = {"seconds": 4.0, "rounds": 1, "shares": (0.0, 0.5), "sellers": 2, "judges": 3}
     with Live(console=console, refresh_per_second=2) as live:
         bench = Bench(
             folder=folder,

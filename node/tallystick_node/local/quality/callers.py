@@ -9,10 +9,8 @@ from tallystick_node.local.quality.challenger import Costs
 from tallystick_node.local.quality.latency import (
     ANSWER,
     CARD,
-    JUDGES,
     PAYERS,
     PROMPT,
-    SELLERS,
     Wait,
     Waited,
     judge_share,
@@ -28,7 +26,7 @@ NEAR: Final = 0.05
 def waiting(waited: Waited) -> Part:
     shares = list(waited.rounds)
     plain = [wait.total_s for waits in waited.rounds[shares[0]] for wait in waits]
-    at_once = waited.rate * sum(plain) / max(1, len(plain)) / SELLERS
+    at_once = waited.rate * sum(plain) / max(1, len(plain)) / waited.sellers
     rows = [_row(waited, share) for share in shares]
     head = ("p", "requests", "duels", "failed", "p95", "against p = 0", "first token p95", "against p = 0")
     return Part(
@@ -39,8 +37,8 @@ def waiting(waited: Waited) -> Part:
         figures={"arms": {f"{share:g}": _figures(waited, share) for share in shares}},
         notes=[
             f"{waited.rate:g} requests a second of {PROMPT} tokens, answered in {ANSWER}, by {PAYERS} "
-            f"payers, at {SELLERS} sellers that keep the pace of an {CARD}, where {at_once:.1f} run at once "
-            f"at each without duels, of dozens that it has room for; {JUDGES} more to judge; "
+            f"payers, at {waited.sellers} sellers that keep the pace of an {CARD}, where {at_once:.1f} run "
+            f"at once at each without duels, of hundreds that fit; {waited.judges} more to judge; "
             f"{len(waited.rounds[shares[0]])} rounds of {waited.seconds:g} s each, in turn; medians of rounds"
         ],
     )

@@ -38,8 +38,6 @@ CARD: Final = "L40S"
 SEATS: Final = 3
 PAYERS: Final = 3
 """Of each arm."""
-SELLERS: Final = 4
-JUDGES: Final = 5
 PROMPT: Final = 64
 ANSWER: Final = 100
 """Tokens."""
@@ -95,6 +93,8 @@ class Waited:
     rate: float
     seconds: float
     """Of load, in each round of each arm."""
+    sellers: int
+    judges: int
     rounds: Mapping[float, Sequence[Sequence[Wait]]]
     """By share."""
     failed: Mapping[float, int]
@@ -120,6 +120,8 @@ class Bench:
     seconds: float = 16.0
     rounds: int = 3
     shares: Sequence[float] = SHARES
+    sellers: int = 4
+    judges: int = 5
     tell: Callable[[str], None] = lambda _: None
     on_round: Callable[[Mapping[float, Sequence[Sequence[Wait]]]], None] = lambda _: None
     """Hears how long callers waited so far, by share, each time that an arm had its turn."""
@@ -128,19 +130,23 @@ class Bench:
         with LocalMarket(
             folder=self.folder, engine=EngineKind.ECHO, makes=self._makes(), credit=_CREDIT, tell=self.tell
         ) as market:
-            for provider in market.providers[SELLERS:]:
+            judges = market.providers[self.sellers :]
+            for provider in judges:
                 Duels(market.market_of(provider.key)).enlist()
             with mining(market), ExitStack() as stack:
                 arms = [self._arm(market, share, stack) for share in self.shares]
                 asyncio.run(self._load(market, arms))
                 let_money_move(market)
-                judges = frozenset(provider.address for provider in market.providers[SELLERS:])
+                sitting = frozenset(provider.address for provider in judges)
+                costs = {arm.share: summed([one.costs(sitting) for one in arm.challengers]) for arm in arms}
                 return Waited(
                     rate=self.rate,
                     seconds=self.seconds,
+                    sellers=self.sellers,
+                    judges=self.judges,
                     rounds={arm.share: arm.rounds for arm in arms},
                     failed={arm.share: arm.failed for arm in arms},
-                    costs={arm.share: summed([one.costs(judges) for one in arm.challengers]) for arm in arms},
+                    costs=costs,
                 )
 
     def _makes(self) -> list[Make]:
@@ -159,8 +165,10 @@ class Bench:
                 settings=told + more,
             )
 
-        sellers = [make(f"seller-{number}") for number in range(SELLERS)]
-        return sellers + [make(f"judge-{number}", "\n[quality]\njudge = true\n") for number in range(JUDGES)]
+        sellers = [make(f"seller-{number}") for number in range(self.sellers)]
+        return sellers + [
+            make(f"judge-{number}", "\n[quality]\njudge = true\n") for number in range(self.judges)
+        ]
 
     def _arm(self, market: LocalMarket, share: float, stack: ExitStack) -> Arm:
         wanted = Duel(share=share, budget=10**12, judges=SEATS, fee=fee())
@@ -174,7 +182,7 @@ class Bench:
     async def _load(self, market: LocalMarket, arms: Sequence[Arm]) -> None:
         """All rounds; one more before them, short and not counted, opens channels and finds out who is
         there."""
-        sellers = [to_hex(provider.address) for provider in market.providers[:SELLERS]]
+        sellers = [to_hex(provider.address) for provider in market.providers[: self.sellers]]
         for arm in arms:
             await self._round(market, arm, sellers, Random(self.seed), self.seconds / 4)
             arm.rounds.clear()

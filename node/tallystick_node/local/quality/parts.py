@@ -93,9 +93,11 @@ def percent(value: float, digits: int = 0) -> str:
 
 def as_markdown(report: Mapping[str, Any]) -> str:
     """Of what `--json` wrote."""
-    load = ", ".join(f"{value:.1f}" for value in report["load"])
+    load = " and ".join(f"{value:.1f}" for value in report["load"])
+    real = " --vllm" if report["vllm"] else ""
+    options = f"--duels {report['duels']} --seed {report['seed']}{real}"
     lines = [
-        f"`scripts/demo quality --duels {report['duels']} --seed {report['seed']}` printed, in "
+        f"`scripts/demo quality --json FILE {options}` printed, in "
         f"{report['seconds']:.0f} s, everything on {report['cores']} shared cores (load before and after: "
         f"{load})."
     ]
