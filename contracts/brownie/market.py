@@ -17,7 +17,8 @@ from web3 import Web3
 ARTIFACTS = Path(__file__).parents[2] / "ledger" / "tallystick" / "chain" / "artifacts"
 HOUR, DAY = 3_600, 86_400
 MINIMUM_STAKE = 1_000_000_000
-EXIT_NOTICE, CLOSE_NOTICE, UNSTAKE_NOTICE = 1 * DAY, 2 * DAY, 14 * DAY
+MINIMUM_FEE = 1_000
+EXIT_NOTICE, CLOSE_NOTICE, UNSTAKE_NOTICE, WINDOW = 1 * DAY, 2 * DAY, 14 * DAY, 7 * DAY
 
 TYPES = {
     "Offer": "address provider,uint64 sequence,string endpoint,bytes32 endpointKey,string model,bytes32 modelHash,"
@@ -55,6 +56,17 @@ def deploy_all(owner, arbiter):
         owner, "Market", asset.address, arbiter.address, MINIMUM_STAKE, EXIT_NOTICE, CLOSE_NOTICE, UNSTAKE_NOTICE
     )
     return SimpleNamespace(asset=asset, market=market, lens=deploy(owner, "Lens"))
+
+
+def deploy_duels(owner):
+    """The same, with the duels that are the market's arbiter, and the audits that slash through them: each names the
+    next before that exists."""
+    asset, nonce = deploy(owner, "TestAsset"), owner.nonce
+    duels_at, audits_at = (owner.get_deployment_address(nonce + after) for after in (1, 2))
+    market = deploy(owner, "Market", asset.address, duels_at, MINIMUM_STAKE, EXIT_NOTICE, CLOSE_NOTICE, UNSTAKE_NOTICE)
+    duels = deploy(owner, "Duels", market.address, audits_at, MINIMUM_FEE, DAY)
+    audits = deploy(owner, "Audits", duels.address, WINDOW)
+    return SimpleNamespace(asset=asset, market=market, duels=duels, audits=audits, lens=deploy(owner, "Lens"))
 
 
 def key(name):

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
-import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
 import {ChannelId} from "./interfaces/IMarket.sol";
@@ -20,14 +18,13 @@ import {DuelsState} from "./DuelsState.sol";
 /// market, which calls nobody but the asset, so that there is nothing for a re-entrancy guard to guard.
 contract Duels is DuelsState {
     using Duel for Duel.State;
-    using SafeERC20 for IERC20;
 
-    /// @notice Where fees go that nobody earns; as the market's.
-    address private constant BURNT = 0x000000000000000000000000000000000000dEaD;
     uint8 private constant FEWEST_SEATS = 3;
     uint8 private constant MOST_SEATS = 5;
 
-    constructor(address market_, uint96 minimumFee_, uint40 period_) DuelsState(market_, minimumFee_, period_) {}
+    constructor(address market_, address audits_, uint96 minimumFee_, uint40 period_)
+        DuelsState(market_, audits_, minimumFee_, period_)
+    {}
 
     // ------------------------------------------------------------------------------------------------ open
 
@@ -144,7 +141,7 @@ contract Duels is DuelsState {
 
         emit Lapsed(id, its.fee);
 
-        ASSET.safeTransfer(BURNT, its.fee);
+        _burn(its.fee);
     }
 
     /// @dev What the panel of `id`, which is `root` or its appeal, says on the case: by the votes of all, whoever summoned
@@ -333,33 +330,15 @@ contract Duels is DuelsState {
     // ------------------------------------------------------------------------------------------------ money
 
     /// @inheritdoc IDuels
-    function withdraw(address owner) external returns (uint96 amount) {
-        amount = _balances[owner];
-        if (amount == 0) revert NothingToWithdraw();
-        _balances[owner] = 0;
-
-        emit Withdrawn(owner, amount);
-
-        ASSET.safeTransfer(owner, amount);
-    }
-
-    /// @dev The caller's atoms: those that it has here first.
-    function _take(uint96 amount) private {
-        uint96 held = _balances[msg.sender];
-        if (held >= amount) {
-            _balances[msg.sender] = held - amount;
-            return;
-        }
-        if (held != 0) _balances[msg.sender] = 0;
-        uint256 before = ASSET.balanceOf(address(this));
-        ASSET.safeTransferFrom(msg.sender, address(this), amount - held);
-        uint256 brought = ASSET.balanceOf(address(this)) - before;
-        if (brought != amount - held) revert AssetMismatch(amount - held, brought);
+    function slash(address provider, uint96 amount, address recipient) external {
+        if (msg.sender != AUDITS) revert OnlyAudits(AUDITS, msg.sender);
+        MARKET.slash(provider, amount, recipient);
     }
 
     /// @dev What both panels of a duel come to. All sums are of atoms that exist.
     struct Sum {
         Choice verdict;
+        bool agreed;
         uint256 earning;
         uint256 bonus;
         uint256 burnt;
@@ -373,7 +352,8 @@ contract Duels is DuelsState {
     function _end(Ruling memory first, Ruling memory last) private {
         bool appealed = last.judges.length != 0;
         Sum memory sum;
-        sum.verdict = Verdict.said(appealed ? last.choices : first.choices);
+        Choice[] memory choices = appealed ? last.choices : first.choices;
+        (sum.verdict, sum.agreed) = (Verdict.said(choices), Verdict.isMajority(choices));
         sum.overturned = appealed && Verdict.said(first.choices) != sum.verdict;
         sum.earning = _earning(first, sum.verdict) + _earning(last, sum.verdict);
         _duels[first.duel].ended = true;
@@ -388,13 +368,13 @@ contract Duels is DuelsState {
         // forge-lint: disable-next-line(unsafe-typecast)
         emit Ended(first.duel, first.first, first.second, sum.verdict, prize, toWinner, uint96(sum.burnt));
 
-        if (sum.burnt != 0) ASSET.safeTransfer(BURNT, sum.burnt);
+        _burn(sum.burnt);
     }
 
-    /// @dev How many of a panel earn.
+    /// @dev How many of a panel said what the verdict says, where that moves money.
     function _earning(Ruling memory ruling, Choice verdict) private pure returns (uint256 count) {
         for (uint256 i; i < ruling.choices.length; ++i) {
-            if (Verdict.earns(ruling.choices[i], verdict)) ++count;
+            if (ruling.choices[i] == verdict) ++count;
         }
     }
 
@@ -426,33 +406,28 @@ contract Duels is DuelsState {
             if (choice == Choice.DECLINED) {
                 left -= share;
                 sum.burnt += share;
-            } else if (Verdict.earns(choice, sum.verdict)) {
-                left -= share;
-                _credit(judge, share + sum.bonus);
+                continue;
+            }
+            uint256 earned = Verdict.earnedDown(choice, sum.verdict, sum.agreed, ruling.known, share);
+            if (earned != 0) {
+                left -= earned;
+                _credit(judge, earned + sum.bonus);
             } else if (judge != address(0)) {
-                _penalise(ruling.duel, judge, choice, sum.verdict, ruling.known, share);
+                _penalise(sum, ruling, judge, choice, share);
             }
         }
         if (left != 0) _credit(rest, left);
     }
 
-    function _penalise(DuelId id, address judge, Choice choice, Choice verdict, Choice known, uint256 share) private {
+    function _penalise(Sum memory sum, Ruling memory ruling, address judge, Choice choice, uint256 share) private {
         (uint96 staked, uint96 exiting,,) = MARKET.stakeOf(judge);
+        uint256 atStake = uint256(staked) + exiting;
         // forge-lint: disable-next-line(unsafe-typecast)
-        uint96 amount = uint96(Verdict.penaltyDown(choice, verdict, known, share, uint256(staked) + exiting));
+        uint96 amount = uint96(Verdict.penaltyDown(choice, sum.verdict, sum.agreed, ruling.known, share, atStake));
         if (amount == 0) return;
 
-        emit Penalised(id, judge, amount);
+        emit Penalised(ruling.duel, judge, amount);
 
         MARKET.slash(judge, amount, address(0));
-    }
-
-    function _credit(address owner, uint256 amount) private {
-        uint256 balance = _balances[owner] + amount; // Atoms that exist; their sum has no 96 bits.
-        // forge-lint: disable-next-line(unsafe-typecast)
-        _balances[owner] = uint96(balance);
-
-        // forge-lint: disable-next-line(unsafe-typecast)
-        emit Credited(owner, uint96(amount), uint96(balance));
     }
 }

@@ -4,14 +4,16 @@ pragma solidity ^0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 import {DuelId, IDuels} from "./interfaces/IDuels.sol";
+import {IMarket} from "./interfaces/IMarket.sol";
 import {Duel} from "./libraries/Duel.sol";
 import {Hash} from "./libraries/Hash.sol";
 import {Votes} from "./libraries/Votes.sol";
+import {Balances} from "./Balances.sol";
 import {Judges} from "./Judges.sol";
 
 /// @title DuelsState
 /// @notice What duels are made with, what they hold, and every read of it. It changes nothing.
-abstract contract DuelsState is Judges {
+abstract contract DuelsState is Judges, Balances {
     using Duel for Duel.State;
 
     /// @notice A judge that was summoned has to see it, and its answer to be included on a congested chain.
@@ -19,6 +21,8 @@ abstract contract DuelsState is Judges {
     /// @notice Periods from an open to the last that an appeal may be decided, and one to settle it in: stake that is on
     /// its way out when a duel is opened must not be gone before.
     uint40 internal constant PERIODS = 10;
+    IMarket internal immutable MARKET;
+    address internal immutable AUDITS;
     IERC20 internal immutable ASSET;
     uint96 internal immutable MINIMUM_FEE;
     uint40 internal immutable PERIOD;
@@ -39,17 +43,21 @@ abstract contract DuelsState is Judges {
     mapping(DuelId => Duel.State) internal _duels;
     mapping(DuelId => mapping(address judge => Seat)) internal _seats;
     mapping(bytes32 receiptHash => DuelId) internal _used;
-    mapping(address owner => uint96) internal _balances;
 
     /// @param market_ Its arbiter has to be this very contract, whose address is known before it is deployed.
+    /// @param audits_ The only other address that slashes, through this one; zero: none does. It may still have to be
+    /// deployed.
     /// @param minimumFee_ Atoms for each judge, at least one: a duel that costs nothing would rate at no cost.
     /// @param period_ Seconds that each party has for each of its steps.
-    constructor(address market_, uint96 minimumFee_, uint40 period_) Judges(market_) {
-        if (MARKET.arbiter() != address(this)) revert NotTheArbiter(MARKET.arbiter(), address(this));
+    constructor(address market_, address audits_, uint96 minimumFee_, uint40 period_) {
+        IMarket its = IMarket(market_);
+        if (its.arbiter() != address(this)) revert NotTheArbiter(its.arbiter(), address(this));
         _requireWithin(1, type(uint96).max, minimumFee_);
-        _requireWithin(MIN_PERIOD, MARKET.unstakeNotice() / PERIODS, period_);
+        _requireWithin(MIN_PERIOD, its.unstakeNotice() / PERIODS, period_);
 
-        ASSET = IERC20(MARKET.asset());
+        MARKET = its;
+        AUDITS = audits_;
+        ASSET = IERC20(its.asset());
         MINIMUM_FEE = minimumFee_;
         PERIOD = period_;
         CHAIN_ID = block.chainid;
@@ -61,6 +69,11 @@ abstract contract DuelsState is Judges {
     /// @inheritdoc IDuels
     function market() external view returns (address) {
         return address(MARKET);
+    }
+
+    /// @inheritdoc IDuels
+    function audits() external view returns (address) {
+        return AUDITS;
     }
 
     /// @inheritdoc IDuels
@@ -105,19 +118,24 @@ abstract contract DuelsState is Judges {
         return DuelId.unwrap(_used[receiptHash]) != 0;
     }
 
-    /// @inheritdoc IDuels
-    function balanceOf(address owner) external view returns (uint96) {
-        return _balances[owner];
+    // ------------------------------------------------------------------------------------------------ inside
+
+    function _market() internal view override returns (IMarket) {
+        return MARKET;
     }
 
-    // ------------------------------------------------------------------------------------------------ inside
+    function _asset() internal view override returns (IERC20) {
+        return ASSET;
+    }
 
     /// @dev Everything that it goes by was fixed at the end of the block that opened the duel, but the seed, which nobody
     /// knew then, and the duellists, to whom the duel's commitment binds the challenger.
     function _panel(DuelId id, address first, address second) internal view returns (address[] memory) {
         Duel.State storage its = _duels[id];
         address challenger = _duels[_rootOf(id)].challenger;
-        return _draw(its.requireSeed(id), its.openedBlock, its.seats, [challenger, first, second]);
+        address[] memory parties = new address[](3);
+        (parties[0], parties[1], parties[2]) = (challenger, first, second);
+        return _draw(its.requireSeed(id), its.openedBlock, its.seats, parties);
     }
 
     function _rootOf(DuelId id) internal view returns (DuelId root) {

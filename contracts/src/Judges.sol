@@ -12,10 +12,6 @@ abstract contract Judges is IDuels {
 
     /// @notice Draws for each seat until it stays empty. Draws of those who may not judge, or sit already, are wasted.
     uint256 private constant DRAWS = 4;
-    /// @notice Who may not judge: the challenger and the duellists.
-    uint256 private constant PARTIES = 3;
-
-    IMarket internal immutable MARKET;
 
     /// @param owner Whose judge it is: for good, so that it cannot be another's in one draw and its own in the next.
     /// @param weight Atoms that draws go by.
@@ -36,10 +32,6 @@ abstract contract Judges is IDuels {
     mapping(uint32 slot => address provider) private _slots;
     SumTree.State private _tree;
 
-    constructor(address market_) {
-        MARKET = IMarket(market_);
-    }
-
     /// @inheritdoc IDuels
     function consent(address provider) external {
         _consents[msg.sender][provider] = true;
@@ -58,8 +50,8 @@ abstract contract Judges is IDuels {
             emit Enlisted(msg.sender, owner, its.slot);
         }
         if (owner != its.owner) revert AlreadyEnlisted(its.owner);
-        (uint96 staked,,,) = MARKET.stakeOf(msg.sender);
-        if (staked < MARKET.minimumStake()) revert NotEnoughStaked(MARKET.minimumStake(), staked);
+        (uint96 staked,,,) = _market().stakeOf(msg.sender);
+        if (staked < _market().minimumStake()) revert NotEnoughStaked(_market().minimumStake(), staked);
 
         its.retired = false;
         _weigh(msg.sender, its, staked);
@@ -76,9 +68,9 @@ abstract contract Judges is IDuels {
     /// @inheritdoc IDuels
     function refresh(address judge) external {
         Judge storage its = _requireJudge(judge);
-        (uint96 staked,,,) = MARKET.stakeOf(judge);
+        (uint96 staked,,,) = _market().stakeOf(judge);
 
-        _weigh(judge, its, its.retired || staked < MARKET.minimumStake() ? 0 : staked);
+        _weigh(judge, its, its.retired || staked < _market().minimumStake() ? 0 : staked);
     }
 
     /// @inheritdoc IDuels
@@ -97,11 +89,22 @@ abstract contract Judges is IDuels {
         return _tree.wholeAt(blockNumber);
     }
 
+    /// @inheritdoc IDuels
+    function draw(bytes32 seed, uint48 blockNumber, uint256 seats, address[] calldata parties)
+        external
+        view
+        returns (address[] memory)
+    {
+        return _draw(seed, blockNumber, seats, parties);
+    }
+
     // ------------------------------------------------------------------------------------------------ inside
+
+    function _market() internal view virtual returns (IMarket);
 
     /// @notice Up to `seats` judges by `seed`, as the judges were at the end of block `at_`: one of an owner, and none of
     /// the parties or of their owners. Zero for a seat that stays empty.
-    function _draw(bytes32 seed, uint48 at_, uint256 seats, address[PARTIES] memory parties)
+    function _draw(bytes32 seed, uint48 at_, uint256 seats, address[] memory parties)
         internal
         view
         returns (address[] memory judges)
@@ -110,18 +113,18 @@ abstract contract Judges is IDuels {
         judges = new address[](seats);
         if (sum == 0) return judges;
 
-        address[] memory excluded = new address[](2 * PARTIES + seats);
-        for (uint256 i; i < PARTIES; ++i) {
+        address[] memory excluded = new address[](2 * parties.length + seats);
+        for (uint256 i; i < parties.length; ++i) {
             (excluded[2 * i], excluded[2 * i + 1]) = (parties[i], _ownerAt(at_, parties[i]));
         }
         uint256 filled;
-        for (uint256 draw; draw < DRAWS * seats && filled < seats; ++draw) {
-            uint256 number = uint256(keccak256(abi.encode(seed, draw))) % sum;
+        for (uint256 i; i < DRAWS * seats && filled < seats; ++i) {
+            uint256 number = uint256(keccak256(abi.encode(seed, i))) % sum;
             address judge = _slots[_tree.find(at_, slots, number)];
             address owner = _judges[judge].owner;
             if (_isAmong(excluded, judge) || _isAmong(excluded, owner)) continue;
             judges[filled] = judge;
-            excluded[2 * PARTIES + filled] = owner;
+            excluded[2 * parties.length + filled] = owner;
             ++filled;
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.37;
 
+import {IAudits} from "../src/interfaces/IAudits.sol";
 import {DuelId, IDuels} from "../src/interfaces/IDuels.sol";
 import {IMarket} from "../src/interfaces/IMarket.sol";
 import {Hash} from "../src/libraries/Hash.sol";
@@ -14,6 +15,7 @@ abstract contract DuelFixture is Fixture {
     uint256 internal constant JUDGE_KEYS = 0x7000;
     uint256 internal constant JUDGES = 12;
     uint40 internal constant PERIOD = 1 days;
+    uint40 internal constant WINDOW = 7 days;
     uint96 internal constant MINIMUM_FEE = 1_000;
     /// @notice Atoms of each of the two answers.
     uint96 internal constant PRICE = 500_000;
@@ -27,11 +29,13 @@ abstract contract DuelFixture is Fixture {
     address internal immutable rival = vm.addr(RIVAL_KEY);
 
     IDuels internal duels;
+    IAudits internal audits;
     mapping(address judge => uint256) internal keyOf;
 
     function setUp() public virtual override {
         super.setUp();
         (market, duels) = newDuels(MINIMUM_FEE, PERIOD);
+        audits = deployAudits(address(duels), WINDOW);
         separator = Hash.domainSeparator(block.chainid, address(market));
         stake(provider, STAKED);
         stake(rival, STAKED);
@@ -44,19 +48,25 @@ abstract contract DuelFixture is Fixture {
         vm.label(address(duels), "duels");
     }
 
-    /// @dev The market names its arbiter before that exists: the address follows from who deploys it, and when.
+    /// @dev The market names its arbiter before that exists, and that one the audits, which are to be deployed next:
+    /// addresses follow from who deploys, and when.
     function newDuels(uint96 minimumFee, uint40 period) internal returns (IMarket market_, IDuels duels_) {
-        address next = vm.computeCreateAddress(address(this), vm.getNonce(address(this)) + 1);
+        uint64 nonce = vm.getNonce(address(this));
+        (address next, address last) =
+            (vm.computeCreateAddress(address(this), nonce + 1), vm.computeCreateAddress(address(this), nonce + 2));
         market_ = newMarketOf(address(asset), next, MINIMUM_STAKE, EXIT_NOTICE, CLOSE_NOTICE, UNSTAKE_NOTICE);
-        duels_ = deployDuels(address(market_), minimumFee, period);
+        duels_ = deployDuels(address(market_), last, minimumFee, period);
     }
 
-    function deployDuels(address market_, uint96 minimumFee, uint40 period) internal returns (IDuels) {
-        bytes memory arguments = abi.encode(market_, minimumFee, period);
+    function deployDuels(address market_, address audits_, uint96 minimumFee, uint40 period) internal returns (IDuels) {
+        bytes memory arguments = abi.encode(market_, audits_, minimumFee, period);
         return IDuels(deploy(abi.encodePacked(vm.getCode("out/Duels.sol/Duels.json"), arguments)));
     }
 
-    // ------------------------------------------------------------------------------------------------ doing
+    function deployAudits(address duels_, uint40 window) internal returns (IAudits) {
+        bytes memory arguments = abi.encode(duels_, window);
+        return IAudits(deploy(abi.encodePacked(vm.getCode("out/Audits.sol/Audits.json"), arguments)));
+    }
 
     function enlist(uint256 key, uint96 amount) internal returns (address judge) {
         judge = vm.addr(key);

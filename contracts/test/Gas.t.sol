@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.37;
 
+import {AccusationId, IAudits} from "../src/interfaces/IAudits.sol";
 import {DuelId, IDuels} from "../src/interfaces/IDuels.sol";
 import {IMarket} from "../src/interfaces/IMarket.sol";
+import {AuditFixture} from "./AuditFixture.sol";
 import {DuelFixture} from "./DuelFixture.sol";
 import {Fixture} from "./Fixture.sol";
 import {vm} from "./Vm.sol";
@@ -244,5 +246,59 @@ contract DuelGas_Test is DuelFixture {
     function test_CodeSize() external {
         vm.snapshotValue("bytes", "Duels", address(duels).code.length);
         vm.assertLe(address(duels).code.length, 24_576);
+    }
+}
+
+/// @notice As above, of audits among three dozen judges: whoever is drawn for them is asked for once more by each.
+contract AuditGas_Test is AuditFixture {
+    function within(string memory name, uint256 ceiling) private {
+        uint256 gas = vm.lastCallGas().gasTotalUsed;
+        vm.snapshotValue("audits", name, gas);
+        vm.assertLe(gas, ceiling, name);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Strike() external {
+        IAudits.Exhibit memory exhibit = found();
+        audits.strike(exhibit);
+        within("strike", 400_000);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Answer() external {
+        struck(3);
+        vm.prank(provider);
+        audits.answer(provider, AUDIT_FEE);
+        within("answer", 150_000);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Summon() external {
+        struck(3);
+        answer(AUDIT_FEE);
+        audits.summon(provider);
+        within("summon eleven", 900_000);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Commit() external {
+        (, address[] memory auditors, AccusationId id) = answered();
+        IAudits.Commitment[] memory list = new IAudits.Commitment[](1);
+        list[0] = commitmentOf(id, auditors[0], 0, IAudits.Opinion.CLEAR);
+        audits.commit(provider, list);
+        within("commit one", 90_000);
+    }
+
+    /// forge-config: default.isolate = true
+    function test_Conclude() external {
+        (, address[] memory auditors, AccusationId id) = answered();
+        voted(id, auditors, opinionsOf("UUUUUUUUU.."));
+        audits.conclude(provider);
+        within("conclude a case that is upheld", 900_000);
+    }
+
+    function test_CodeSize() external {
+        vm.snapshotValue("bytes", "Audits", address(audits).code.length);
+        vm.assertLe(address(audits).code.length, 24_576);
     }
 }

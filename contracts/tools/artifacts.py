@@ -1,5 +1,5 @@
 """Writes the ABI and bytecode of what users deploy and call, from forge's output into the Python package; and
-of the market what it takes to check that a contract on a chain is this one.
+of what holds money what it takes to check that a contract on a chain is this one.
 
 artifacts.py OUT FOLDER            write
 artifacts.py OUT FOLDER --check    exit 1 and name those that differ from what forge has just built
@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-CONTRACTS = ("Market", "Duels", "Lens", "TestAsset")
-CHECKED = ("Market",)
+CONTRACTS = ("Market", "Duels", "Audits", "Lens", "TestAsset")
+CHECKED = ("Market", "Duels", "Audits")
 IMMUTABLE = re.compile(r"^ +[^/\n]*\bimmutable (\w+)(?: =.*)?;$", re.MULTILINE)
 
 

@@ -30,12 +30,14 @@ def serve(config: ConfigPath) -> None:
     from tallystick_node.gateway.serve import serve as run
     from tallystick_node.gateway.start import Quality, StartRefused
     from tallystick_node.listening import configure_logs
+    from tallystick_node.quality.accusations import open_accusations
     from tallystick_node.quality.inspector import open_inspector
     from tallystick_node.quality.judge import open_judge
 
     configure_logs()
     try:
-        status = run(Config.load(config), Quality(judge=open_judge, auditor=open_inspector))
+        quality = Quality(judge=open_judge, auditor=open_inspector, accusations=open_accusations)
+        status = run(Config.load(config), quality)
     except (StartRefused, ConfigInvalid) as error:
         _refuse(error)
     raise typer.Exit(status)
@@ -97,6 +99,49 @@ def audit(
     except (AuditRefused, StartRefused, ConfigInvalid) as error:
         _refuse(error)
     typer.echo(json.dumps(found, indent=1))
+
+
+@app.command()
+def strike(
+    config: ConfigPath,
+    samples: Annotated[Path, typer.Argument(metavar="SAMPLES", help="JSON: the samples of the finding.")],
+    finding: Annotated[Path, typer.Argument(metavar="FINDING", help="JSON: what `audit` printed of them.")],
+) -> None:
+    """File a strike: a finding of this provider's, where the chain drew the last answer and it to audit it.
+
+    The third against a provider costs it a part of its stake, unless it is cleared: then it costs those who
+    struck.
+    """
+    from tallystick_node.config import Config, ConfigInvalid
+    from tallystick_node.gateway.start import StartRefused
+    from tallystick_node.striking import StrikeRefused
+    from tallystick_node.striking import strike as run
+
+    try:
+        typer.echo(run(Config.load(config), samples=samples, finding=finding))
+    except (StrikeRefused, StartRefused, ConfigInvalid) as error:
+        _refuse(error)
+
+
+@app.command()
+def reaudit(
+    config: ConfigPath,
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="0x…: who is accused.")],
+    uphold: Annotated[
+        bool,
+        typer.Option("--uphold/--clear", help="What an audit of the strikers' samples says; of none: clear."),
+    ],
+) -> None:
+    """Commit to what this provider, drawn to re-audit another, found. Its node reveals it when it is time."""
+    from tallystick_node.config import Config, ConfigInvalid
+    from tallystick_node.gateway.start import StartRefused
+    from tallystick_node.striking import StrikeRefused
+    from tallystick_node.striking import reaudit as run
+
+    try:
+        typer.echo(run(Config.load(config), accused=provider, uphold=uphold))
+    except (StrikeRefused, StartRefused, ConfigInvalid) as error:
+        _refuse(error)
 
 
 @app.command()

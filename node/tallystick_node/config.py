@@ -245,6 +245,9 @@ class QualityConfig:
     """What `scripts/calibrate` made of each model that it audits."""
     sampler: str = ""
     """Of its engine; seeds are replayed where the scales name the same."""
+    answer: Natural = 0
+    """Atoms that a re-audit may cost, where three auditors struck this provider; 0: it is told, and not
+    answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

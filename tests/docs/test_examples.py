@@ -81,8 +81,8 @@ def test_help_helps(line: str) -> None:
 def test_the_console_does_what_it_shows() -> None:
     """The commands that it prints as it starts, typed as they stand."""
     script = (REPOSITORY / "contracts/brownie/scripts/console.py").read_text()
-    shown = [line.strip() for line in script.splitlines() if line.startswith("    market.")]
-    assert len(shown) == 4
+    shown = [line.strip() for line in script.splitlines() if re.match(r"    (market|duels|audits)\.", line)]
+    assert len(shown) == 7
     told = run("scripts/console", "\n".join([*shown, "exit()"]) + "\n")
     lines = re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines()
     assert "42" in lines, "what balanceOf answers once deposit, channel and voucher are through"

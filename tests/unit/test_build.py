@@ -2,8 +2,8 @@
 
 import pytest
 
-from tallystick.chain.build import WORD, Build, compare, market
-from tallystick.chain.contracts import market as contract
+from tallystick.chain.build import WORD, Build, built, compare
+from tallystick.chain.contracts import Contract, audits, duels, market
 
 BUILD = Build(
     deployed=b"\x01" + bytes(WORD) + b"\x02" + bytes(WORD) + b"\x03",
@@ -45,12 +45,21 @@ def test_longer_and_shorter_code_is_another_contract(changed: bytes, at: int) ->
     assert (found.same, found.differs_at) == (False, at)
 
 
-def test_the_market_s_build_is_part_of_what_is_deployed() -> None:
-    build = market()
-    assert build.deployed in contract().bytecode
+@pytest.mark.parametrize(
+    ("contract", "names"),
+    [
+        (market(), {"ASSET", "ARBITER", "MINIMUM_STAKE", "CHAIN_ID", "SEPARATOR"}),
+        (duels(), {"MARKET", "AUDITS", "ASSET", "MINIMUM_FEE", "PERIOD"}),
+        (audits(), {"DUELS", "MARKET", "ASSET", "PERIOD", "WINDOW"}),
+    ],
+    ids=["Market", "Duels", "Audits"],
+)
+def test_a_contract_s_build_is_part_of_what_is_deployed(contract: Contract, names: set[str]) -> None:
+    build = built(contract.name)
+    assert build.deployed in contract.bytecode
     assert all(
         build.deployed[place : place + WORD] == bytes(WORD)
         for places in build.immutables.values()
         for place in places
     )
-    assert {"ASSET", "ARBITER", "MINIMUM_STAKE", "CHAIN_ID", "SEPARATOR"} <= build.immutables.keys()
+    assert names <= build.immutables.keys()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.37;
 
+import {IBalances} from "./IBalances.sol";
 import {IMarket} from "./IMarket.sol";
 
 /// @notice `keccak256(abi.encode(challenger, commitment))`, or of its appeal {IDuels-appealOf}: what judges sign for.
@@ -22,7 +23,7 @@ type DuelId is bytes32;
 ///
 /// A verdict that all judges share moves its money at once. One that is split can be appealed to more judges for a
 /// period; then anyone settles it.
-interface IDuels {
+interface IDuels is IBalances {
     // ------------------------------------------------------------------------------------------------ words
 
     /// @notice What a judge says, over both orders of the answers.
@@ -199,9 +200,7 @@ interface IDuels {
     );
     /// @notice Atoms of stake that a judge lost, all burnt.
     event Penalised(DuelId indexed duel, address indexed judge, uint96 amount);
-    event Credited(address indexed owner, uint96 amount, uint96 balance);
     event Lapsed(DuelId indexed duel, uint96 burnt);
-    event Withdrawn(address indexed owner, uint96 amount);
 
     // ------------------------------------------------------------------------------------------------ errors
 
@@ -217,8 +216,6 @@ interface IDuels {
     error AlreadyOpened(DuelId duel);
     error SeatsNotAllowed(uint8 seats);
     error FeeTooSmall(uint256 required, uint256 actual);
-    /// @notice The asset moved another number of atoms than it was told to.
-    error AssetMismatch(uint256 expected, uint256 actual);
     /// @notice The block is not there yet, or its hash is gone.
     error NoSeed(uint48 drawBlock, uint256 current);
     /// @notice The case is not what this duel commits to.
@@ -239,7 +236,7 @@ interface IDuels {
     error WrongSigner(address expected, address actual);
     error WrongBallot(bytes32 expected, bytes32 actual);
     error NotAParty(address caller);
-    error NothingToWithdraw();
+    error OnlyAudits(address audits, address caller);
 
     // ------------------------------------------------------------------------------------------------ judges
 
@@ -297,12 +294,15 @@ interface IDuels {
     /// @notice Burns the fee of a duel, or of its appeal, that nobody decided in time. Anyone may call.
     function expire(DuelId duel) external;
 
-    /// @notice Pays `owner` its whole balance. Anyone may call.
-    function withdraw(address owner) external returns (uint96 amount);
+    /// @notice {IMarket-slash}, for {audits}, and for nobody else.
+    /// @dev The market has one arbiter, this contract, and no bound on what that slashes: read {audits} as well.
+    function slash(address provider, uint96 amount, address recipient) external;
 
     // ------------------------------------------------------------------------------------------------ views
 
     function market() external view returns (address);
+    /// @notice What slashes through this contract, on strikes of auditors: an {IAudits}. Zero: nothing does.
+    function audits() external view returns (address);
     /// @notice Atoms for each judge, at least.
     function minimumFee() external view returns (uint96);
     /// @notice Seconds that each party has for each of its steps.
@@ -327,5 +327,10 @@ interface IDuels {
     /// @notice Atoms of all judges' weights, and the number of slots, at the end of `blockNumber`.
     function weightsAt(uint48 blockNumber) external view returns (uint256 total, uint32 slots);
     function isUsed(bytes32 receiptHash) external view returns (bool);
-    function balanceOf(address owner) external view returns (uint96);
+    /// @notice Up to `seats` judges by `seed`, as they were at the end of `blockNumber`: one of an owner, and none of
+    /// `parties` or of their owners. Zero where a seat could not be filled.
+    function draw(bytes32 seed, uint48 blockNumber, uint256 seats, address[] calldata parties)
+        external
+        view
+        returns (address[] memory);
 }

@@ -13,6 +13,8 @@ library Verdict {
     /// @notice A judge whom the others contradict loses one part in so many of a judge's fee; the whole fee where the
     /// verdict was known.
     uint256 internal constant MINORITY_PART = 2;
+    /// @notice In a tie a judge gets one part in so many of its fee, unless most said that it is a tie.
+    uint256 internal constant TIE_PART = 2;
     /// @notice What a judge loses at most, as a part of its stake: a fee is as large as the challenger likes.
     uint256 internal constant STAKE_PARTS = 4_000;
 
@@ -41,24 +43,43 @@ library Verdict {
         return shared != IDuels.Choice.NONE;
     }
 
-    /// @notice Whether a judge that chose `choice` earns its fee: it said what the verdict says, or anything in a tie.
-    function earns(IDuels.Choice choice, IDuels.Choice verdict) internal pure returns (bool) {
-        if (choice == IDuels.Choice.NONE || choice == IDuels.Choice.DECLINED) return false;
-        return verdict == IDuels.Choice.TIE || choice == verdict;
+    /// @notice Whether more than half of all seats say what {said} says: without a majority that is a tie as well.
+    function isMajority(IDuels.Choice[] memory choices) internal pure returns (bool) {
+        IDuels.Choice verdict = said(choices);
+        if (verdict != IDuels.Choice.TIE) return true;
+        uint256 ties;
+        for (uint256 i; i < choices.length; ++i) {
+            if (choices[i] == IDuels.Choice.TIE) ++ties;
+        }
+        return 2 * ties > choices.length;
     }
 
-    /// @notice What a judge loses that chose `choice`, of a fee of `share`, rounded in its favour.
-    /// @param known What the challenger knew; it counts only where the judges say so too.
+    /// @notice What a judge that chose `choice` earns of a fee of `share`. In a tie that is half of it, unless it is
+    /// with most: whoever says anything without looking lives on cases that nobody can tell.
+    /// @param agreed {isMajority}, of the panel whose verdict it is.
+    /// @param known What the challenger knew; it counts only where most judges say so too.
+    function earnedDown(IDuels.Choice choice, IDuels.Choice verdict, bool agreed, IDuels.Choice known, uint256 share)
+        internal
+        pure
+        returns (uint256)
+    {
+        if (choice == IDuels.Choice.NONE || choice == IDuels.Choice.DECLINED) return 0;
+        if (choice == verdict && agreed) return share;
+        return verdict == IDuels.Choice.TIE && !(agreed && known == verdict) ? share / TIE_PART : 0;
+    }
+
+    /// @notice What a judge loses that earns nothing, of a fee of `share`, rounded in its favour.
     function penaltyDown(
         IDuels.Choice choice,
         IDuels.Choice verdict,
+        bool agreed,
         IDuels.Choice known,
         uint256 share,
         uint256 judgeStake
     ) internal pure returns (uint256 penalty) {
-        if (choice == IDuels.Choice.DECLINED || earns(choice, verdict)) return 0;
-        if (choice == IDuels.Choice.NONE || known == verdict) penalty = share;
-        else if (choice != IDuels.Choice.TIE) penalty = share / MINORITY_PART;
+        if (choice == IDuels.Choice.DECLINED) return 0;
+        if (choice == IDuels.Choice.NONE || (agreed && known == verdict)) penalty = share;
+        else if (choice != IDuels.Choice.TIE && verdict != IDuels.Choice.TIE) penalty = share / MINORITY_PART;
         uint256 most = judgeStake / STAKE_PARTS;
         if (penalty > most) penalty = most;
     }

@@ -12,7 +12,7 @@ contract DuelsConstructor_Test is DuelFixture {
     }
 
     function deployFor(address market_) external {
-        deployDuels(market_, 1, PERIOD);
+        deployDuels(market_, address(0), 1, PERIOD);
     }
 
     function refuse(uint96 minimumFee, uint40 period, uint256 low, uint256 high, uint256 got) private {
@@ -36,6 +36,7 @@ contract DuelsConstructor_Test is DuelFixture {
         vm.assertEq(duels.market(), address(market));
         vm.assertEq(duels.minimumFee(), MINIMUM_FEE);
         vm.assertEq(duels.period(), PERIOD);
+        vm.assertEq(duels.audits(), address(audits));
         vm.assertEq(market.arbiter(), address(duels));
     }
 }

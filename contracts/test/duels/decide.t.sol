@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.37;
 
+import {IBalances} from "../../src/interfaces/IBalances.sol";
 import {ChannelId} from "../../src/interfaces/IMarket.sol";
 import {DuelId, IDuels} from "../../src/interfaces/IDuels.sol";
 import {Hash} from "../../src/libraries/Hash.sol";
@@ -198,7 +199,7 @@ contract Decide_Test is DuelFixture {
         vm.expectEmit(address(duels));
         emit IDuels.Decided(id, IDuels.Choice.SECOND, 0, first, second, rulingOf(id, judges, choices));
         vm.expectEmit(address(duels));
-        emit IDuels.Credited(judges[0], SHARE + BONUS / 5, SHARE + BONUS / 5);
+        emit IBalances.Credited(judges[0], SHARE + BONUS / 5, SHARE + BONUS / 5);
         vm.expectEmit(address(duels));
         emit IDuels.Ended(id, provider, rival, IDuels.Choice.SECOND, PRIZE, PRIZE - BONUS, 0);
         decide(id, shown, votes);

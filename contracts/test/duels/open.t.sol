@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.37;
 
+import {IBalances} from "../../src/interfaces/IBalances.sol";
 import {DuelId, IDuels} from "../../src/interfaces/IDuels.sol";
 import {DuelFixture} from "../DuelFixture.sol";
 import {vm} from "../Vm.sol";
@@ -45,7 +46,7 @@ contract Open_Test is DuelFixture {
             abi.encodeWithSignature("transferFrom(address,address,uint256)", payer, address(duels), FEE),
             abi.encode(true)
         );
-        vm.expectRevert(abi.encodeWithSelector(IDuels.AssetMismatch.selector, FEE, 0));
+        vm.expectRevert(abi.encodeWithSelector(IBalances.AssetMismatch.selector, FEE, 0));
         open(5, FEE);
     }
 
@@ -145,7 +146,7 @@ contract Open_Test is DuelFixture {
     // ------------------------------------------------------------------------------------------------ withdraw
 
     function test_RevertWhen_ThereIsNothingToWithdraw() external {
-        vm.expectRevert(IDuels.NothingToWithdraw.selector);
+        vm.expectRevert(IBalances.NothingToWithdraw.selector);
         duels.withdraw(payer);
     }
 

@@ -54,9 +54,14 @@ class Comparison:
 
 
 @cache
-def market() -> Build:
-    artifact = files("tallystick.chain") / "artifacts" / "Market.json"
+def built(name: str) -> Build:
+    """Of a contract that holds money: `Market`, `Duels` or `Audits`."""
+    artifact = files("tallystick.chain") / "artifacts" / f"{name}.json"
     return Build.of(orjson.loads(artifact.read_bytes()))
+
+
+def market() -> Build:
+    return built("Market")
 
 
 def compare(build: Build, code: bytes) -> Comparison:

@@ -68,6 +68,11 @@ def duels() -> Contract:
 
 
 @cache
+def audits() -> Contract:
+    return Contract("Audits")
+
+
+@cache
 def lens() -> Contract:
     return Contract("Lens")
 
@@ -93,7 +98,7 @@ def _builtin(name: str, parameter: str, kind: str) -> Entry:
 def _errors() -> dict[bytes, Entry]:
     builtin = (_builtin("Error", "message", "string"), _builtin("Panic", "code", "uint256"))
     known = {entry.topic[:4]: entry for entry in builtin}
-    for contract in (lens(), asset(), duels(), market()):
+    for contract in (lens(), asset(), audits(), duels(), market()):
         known |= contract.interface.errors
     return known
 

@@ -24,6 +24,8 @@ class Deployment:
     """The block that holds the market's creation: nothing happened before."""
     duels: Address | None = None
     """The market's arbiter, where it is one of ours."""
+    audits: Address | None = None
+    """What slashes through it."""
 
     @property
     def domain(self) -> Domain:
@@ -39,14 +41,22 @@ class Deployment:
             if type(chain_id) is not int or type(block) is not int or chain_id < 1 or block < 0:
                 raise ValueError("chainId and block are integers")
             market, asset, lens = (address(data[name]) for name in ("market", "asset", "lens"))
-            duels = address(data["duels"]) if "duels" in data else None
+            duels, audits = (address(data[name]) if name in data else None for name in ("duels", "audits"))
         except OSError as error:
             raise NoContract(f"The deployment's file {path} cannot be read: {error.strerror}.") from error
         except (ValueError, KeyError, TypeError) as error:
             raise NoContract(
                 f"{path} is no deployment: it should hold chainId, market, asset, lens and block ({error!r})."
             ) from error
-        return cls(chain_id=chain_id, market=market, asset=asset, lens=lens, block=block, duels=duels)
+        return cls(
+            chain_id=chain_id,
+            market=market,
+            asset=asset,
+            lens=lens,
+            block=block,
+            duels=duels,
+            audits=audits,
+        )
 
     def save(self, path: Path | str) -> None:
         """Whole or not at all."""
@@ -59,6 +69,8 @@ class Deployment:
         }
         if self.duels is not None:
             data["duels"] = to_hex(self.duels)
+        if self.audits is not None:
+            data["audits"] = to_hex(self.audits)
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:

@@ -183,31 +183,50 @@ SENTENCES: Final[Mapping[str, str]] = {
     "AlreadyEnlisted": "This judge is owned by {owner}, for good. Enlist with that owner.",
     "NotEnlisted": "{provider} never enlisted as a judge.",
     "NotEnoughStaked": "The stake is {staked} atoms and a judge needs {required}. Stake the rest first.",
-    "NotDrawn": "{judge} is no judge of this duel.",
+    "NotDrawn": "Neither judge nor receipt was drawn.",
     # Duels
     "NotTheArbiter": "The market's arbiter is {arbiter}, and these duels are at {actual}. Deploy it with "
     "the address that its duels will have.",
-    "WrongStatus": "The duel's status is {actual} and should be {expected}. Ask duelOf until when it lasts.",
+    "WrongStatus": "The status is {actual} and should be {expected}. Ask duelOf, or accusationOf, until "
+    "when it lasts.",
     "AlreadyOpened": "The duel {duel} was opened before. Commit with another salt.",
     "SeatsNotAllowed": "A duel has 3 or 5 judges, and not {seats}.",
     "FeeTooSmall": "The fee is {actual} atoms and {required} are required. Post the difference more.",
-    "NoSeed": "The judges are drawn by the hash of block {drawBlock}, which the chain at {current} does "
-    "not have yet, or no more. Wait for the next block; seal the next duel in time, if that is over.",
+    "NoSeed": "Who is drawn follows from the hash of block {drawBlock}, which the chain at {current} does "
+    "not have yet, or no more. Wait for the next block; seal the next one in time, if that is over.",
     "WrongCase": "The case belongs to the duel {actual}, and not to {expected}. Show what it commits to.",
     "WrongRuling": "The ruling's hash is {actual}, and the contract keeps {expected}. Take it from Decided.",
     "WrongHidden": "The verdict and its salt hash to {actual}, and the case hides {expected}.",
     "ReceiptUsed": "The receipt {receiptHash} was judged in the duel {duel}. No receipt duels twice.",
-    "WrongChannel": "The receipt is of the channel {actual}, and the challenger's with this provider is "
-    "{expected}.",
+    "WrongChannel": "The receipt is of the channel {actual}, and those who are named have {expected}.",
     "WrongRequest": "The receipt answers the request {actual}, and the body under its offer makes "
     "{expected}.",
     "OneProvider": "Both answers are {provider}'s. A duel takes two.",
     "VotesMismatch": "There are {judges} judges and {votes} votes. Leave an empty one for an empty seat.",
     "NotAChoice": "The choice {actual} is none for a ballot: first, second or tie is.",
     "WrongSubject": "The ballots are about {actual}, and the case about {expected}.",
-    "WrongBallot": "The ballot's hash is {actual}, and its judge committed to {expected}.",
+    "WrongBallot": "The ballot's hash is {actual}, and what was committed to is {expected}.",
     "IsAppeal": "This is the appeal of {root}. Decide it as one.",
     "NotAParty": "{caller} is neither a duellist nor the challenger, and so cannot appeal.",
+    "OnlyAudits": "Only the audits {audits} may slash through the duels; the caller is {caller}.",
+    # Audits
+    "NotTheAudits": "The duels name the audits {audits}, and these are at {actual}. Deploy the duels with "
+    "the address that their audits will have.",
+    "WrongHeader": "The header hashes to {actual}, and the chain's block has {expected}.",
+    "WrongBlock": "The first block at or after {moment} draws this receipt; the one shown is of {blockTime}, "
+    "and the one before it of {parentTime}.",
+    "DrawTooOld": "Strikes for what that block drew were taken until {until}; it is {time} now.",
+    "WrongReceipt": "The finding is of the receipt {actual}, and the one shown is {expected}.",
+    "WrongProvider": "The finding is of the provider {actual}, and the receipt is {expected}'s.",
+    "FieldNotPresentInBlockHeader": "The block's header is cut short.",
+    "RLPInvalidEncoding": "The block's header is no RLP.",
+    "NotAnAuditor": "{auditor} was not drawn to audit these receipts.",
+    "NotAStrike": "The finding's verdict is {verdict}, which is no strike.",
+    "ReceiptCounted": "A strike was filed for the receipt {receiptHash} before.",
+    "OwnerCounted": "A strike of {owner}'s counts already. Another owner's auditor may strike.",
+    "AlreadySummoned": "The re-auditors of {id} are seated already.",
+    "NotSeated": "There is no re-auditor in seat {seat}.",
+    "NotAnOpinion": "The opinion {actual} says nothing: uphold or clear does.",
     "CheckpointUnorderedInsertion": "The chain's block number went backwards.",
     # Everything
     "WrongSigner": "The signature is by {actual}, and should be by {expected}. Check which key signs: a "
@@ -249,7 +268,10 @@ SENTENCES: Final[Mapping[str, str]] = {
 }
 """By error name, in terms of its arguments."""
 
-_TIMES: Final = ("exitsAt", "closesAt", "time", "validUntil", "deadline", "validAfter", "validBefore")
+_TIMES: Final = (
+    *("exitsAt", "closesAt", "time", "until", "moment", "blockTime", "parentTime"),
+    *("validUntil", "deadline", "validAfter", "validBefore"),
+)
 
 
 def sentence(name: str, arguments: Mapping[str, Any]) -> str:

@@ -47,6 +47,8 @@ MINIMUM_FEE: Final = Atoms(1_000)
 """For each judge of a duel, in the markets that `deploy` makes."""
 _PERIOD_S: Final = 600
 """Of each step of a duel: the shortest that the contract allows."""
+_WINDOW_S: Final = 43_200
+"""For which a strike counts: half of the notice of a stake."""
 LOCAL_CHAIN_IDS: Final = (31337, 1337)
 """What development nodes call their chains; there the asset may be minted and keys are public."""
 
@@ -223,20 +225,21 @@ class LocalChain:
 
 
 def deploy(rpc: Rpc, key: Key) -> Deployment:
-    """A test asset, a market that settles in it, the duels that are its arbiter, and a lens."""
+    """A test asset, a market that settles in it, the duels that are its arbiter, audits, and a lens."""
     chain_id = int(rpc.call("eth_chainId"), 16)
     sender = Sender(rpc, chain_id, key)
     asset = sender.send(contracts.asset().create())
     assert asset.created is not None
     # The market names its arbiter before that exists, and the arbiter checks that it is meant.
     nonce = int(rpc.call("eth_getTransactionCount", to_hex(key.address), "pending"), 16)
-    arbiter = created_address(key.address, nonce + 2)
+    arbiter, auditing = (created_address(key.address, nonce + after) for after in (2, 3))
     market = sender.send(contracts.market().create(asset.created, arbiter, MINIMUM_STAKE, *_NOTICES_S))
     lens = sender.send(contracts.lens().create())
     assert market.created is not None
     assert lens.created is not None
-    duels = sender.send(contracts.duels().create(market.created, MINIMUM_FEE, _PERIOD_S))
-    assert duels.created == arbiter
+    duels = sender.send(contracts.duels().create(market.created, auditing, MINIMUM_FEE, _PERIOD_S))
+    audits = sender.send(contracts.audits().create(arbiter, _WINDOW_S))
+    assert (duels.created, audits.created) == (arbiter, auditing)
     return Deployment(
         chain_id=chain_id,
         market=market.created,
@@ -244,4 +247,5 @@ def deploy(rpc: Rpc, key: Key) -> Deployment:
         lens=lens.created,
         block=market.block,
         duels=arbiter,
+        audits=auditing,
     )

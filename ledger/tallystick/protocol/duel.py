@@ -24,6 +24,8 @@ small: of two equal providers, a thousand duels take a part in 2 · STAKE_PARTS 
 of each stake, and chance another hundredth."""
 MINORITY_PART: Final = 2
 """A judge whom the others contradict loses one part in so many of a judge's fee."""
+TIE_PART: Final = 2
+"""In a tie a judge gets one part in so many of it, unless most said that it is a tie."""
 
 
 class Vote(Enum):
@@ -79,6 +81,11 @@ def verdict(votes: Sequence[Vote]) -> Vote:
     return Vote.TIE
 
 
+def is_majority(votes: Sequence[Vote]) -> bool:
+    """Whether more than half of all seats say what the verdict says."""
+    return 2 * Counter(votes)[verdict(votes)] > len(votes)
+
+
 def prize_down(price: Atoms, paid: Atoms, loser_stake: Atoms) -> Atoms:
     """Rounded in the loser's favour. `price`: of the dearer of the two answers; `paid`: what the judges who
     gave it got from who wanted it, so that challenging and winning in one hand gains nothing."""
@@ -89,12 +96,12 @@ def moved(
     panel: Panel, *, price: Atoms, first_stake: Atoms, second_stake: Atoms, appeal: Panel | None = None
 ) -> Moved:
     """`price`: of the dearer of the two answers. The last panel's verdict stands, and both are paid by it; a
-    tie moves nothing between the two, and pays all who voted. What judges lose is burnt, and so is what those
-    would have got who were never shown the case: whoever wants a duel, or judges it, gains nothing by another
-    judge's silence. Where an appeal overturned the first verdict, its appellant gets what is left of both
-    fees."""
+    tie moves nothing between the two, and pays half of a share to each who voted, a whole one where most said
+    that it is one. What judges lose is burnt, and so is what those would have got who were never shown the
+    case: whoever wants a duel, or judges it, gains nothing by another judge's silence. Where an appeal
+    overturned the first verdict, its appellant gets what is left of both fees."""
     panels = (panel,) if appeal is None else (panel, appeal)
-    said = verdict(panels[-1].votes)
+    said, agreed = verdict(panels[-1].votes), is_majority(panels[-1].votes)
     upheld = next(each for each in panels if verdict(each.votes) is said)
     paid = Atoms(upheld.share * _earning(upheld, said))
     loser_stake = {Vote.FIRST: second_stake, Vote.SECOND: first_stake}.get(said, Atoms(0))
@@ -103,8 +110,8 @@ def moved(
     bonus = prize // JUDGES_PART // earning if prize else 0
     gained = prize - prize // JUDGES_PART
 
-    judges = tuple(amount for each in panels for amount in _judges(each, said, bonus))
-    left = [_left(each, said) for each in panels]
+    judges = tuple(amount for each in panels for amount in _judges(each, said, agreed, bonus))
+    left = [_left(each, said, agreed) for each in panels]
     appellant = 0 if appeal is None else left[1] - appeal.fee
     if upheld is panel:
         challenger = left[0] - panel.fee
@@ -117,33 +124,46 @@ def moved(
     )
 
 
-def _earns(vote: Vote, said: Vote) -> bool:
-    if vote in (Vote.SILENT, Vote.DECLINED):
-        return False
-    return said is Vote.TIE or vote is said
-
-
 def _earning(panel: Panel, said: Vote) -> int:
-    return sum(_earns(vote, said) for vote in panel.votes)
+    """How many said what the verdict says, where that moves money."""
+    return sum(vote is said for vote in panel.votes)
 
 
-def _left(panel: Panel, said: Vote) -> int:
+def _left(panel: Panel, said: Vote, agreed: bool) -> int:
     """Of the fee, for who posted it."""
-    gone = sum(_earns(vote, said) or vote is Vote.DECLINED for vote in panel.votes)
-    return panel.fee - panel.share * gone
+    declined = panel.share * sum(vote is Vote.DECLINED for vote in panel.votes)
+    return panel.fee - declined - sum(_earned_down(vote, said, agreed, panel) for vote in panel.votes)
 
 
-def _judges(panel: Panel, said: Vote, bonus: int) -> list[int]:
+def _judges(panel: Panel, said: Vote, agreed: bool, bonus: int) -> list[int]:
     return [
-        panel.share + bonus if _earns(vote, said) else -min(_penalty(vote, said, panel), stake // STAKE_PARTS)
+        earned + bonus
+        if (earned := _earned_down(vote, said, agreed, panel))
+        else -min(_penalty_down(vote, said, agreed, panel), stake // STAKE_PARTS)
         for vote, stake in zip(panel.votes, panel.stakes, strict=True)
     ]
 
 
-def _penalty(vote: Vote, said: Vote, panel: Panel) -> int:
+def _is_known(said: Vote, agreed: bool, panel: Panel) -> bool:
+    return agreed and panel.known is said
+
+
+def _earned_down(vote: Vote, said: Vote, agreed: bool, panel: Panel) -> int:
+    """Of a share. Whoever says anything without looking lives on cases that nobody can tell: so these pay
+    half."""
+    if vote in (Vote.SILENT, Vote.DECLINED):
+        return 0
+    if vote is said and agreed:
+        return panel.share
+    if said is Vote.TIE and not _is_known(said, agreed, panel):
+        return panel.share // TIE_PART
+    return 0
+
+
+def _penalty_down(vote: Vote, said: Vote, agreed: bool, panel: Panel) -> int:
     """Of a judge that earns nothing."""
     if vote is Vote.DECLINED:
         return 0
-    if vote is Vote.SILENT or panel.known is said:
+    if vote is Vote.SILENT or _is_known(said, agreed, panel):
         return panel.share
-    return 0 if vote is Vote.TIE else panel.share // MINORITY_PART
+    return 0 if vote is Vote.TIE or said is Vote.TIE else panel.share // MINORITY_PART

@@ -47,6 +47,7 @@ from tallystick_node.gateway.start import (
     open_auditing,
     open_bench,
     open_engine,
+    open_errand,
     settle_policy,
 )
 from tallystick_node.gateway.watch import ChainWatch, forget_answers, repeat
@@ -108,10 +109,8 @@ class Node:
         quality: Quality | None = None,
     ):
         limits, clock = config.limits, SystemClock()
-        self.config = config
-        self.provider = provider
-        self.store = store
-        self.upstream = upstream
+        self.config, self.provider = config, provider
+        self.store, self.upstream = store, upstream
         self.metrics = Metrics()
         self.books = Books(
             provider=provider.address,
@@ -145,6 +144,7 @@ class Node:
         self.post = Post()
         self.gossiper = self._gossiper(local=on_demand)
         self.bench = open_bench(config, quality, provider, store, upstream)
+        self.errand = open_errand(config, quality, provider)
         self.app = make_app(
             self.gateway,
             relay,
@@ -235,6 +235,7 @@ class Node:
                 repeat("offers.renew", _OFFER_CHECK_S, lambda: self.renew_offers(endpoint, key))
             ),
             asyncio.create_task(self._upkeep()),
+            asyncio.create_task(repeat("judge.summons", _SUMMONS_S, self._answer_summons)),
             *(
                 asyncio.create_task(repeat(name, every_s, step))
                 for name, every_s, step in self.own_accord.steps(lambda: self.renew_offers(endpoint, key))
@@ -242,8 +243,6 @@ class Node:
         ]
         if self.config.network.gossip:
             beside.append(asyncio.create_task(self.gossiper.run()))
-        if self.bench is not None:
-            beside.append(asyncio.create_task(repeat("judge.summons", _SUMMONS_S, self._answer_summons)))
         stopping = asyncio.create_task(stop.wait())
         ended, _ = await asyncio.wait([serving, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
         point("drain.begun")
@@ -264,6 +263,8 @@ class Node:
         """Not while an earlier transaction may be on its way."""
         if self.bench is not None and await self.cashier.is_clear():
             await self.bench.answer_summons()
+        if self.errand is not None and await self.cashier.is_clear():
+            await asyncio.to_thread(self.errand)
 
     async def _upkeep(self) -> None:
         """What the node needs looking after by itself; ends by StoreFailed."""

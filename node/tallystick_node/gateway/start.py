@@ -3,7 +3,7 @@ sentence."""
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tallystick.chain.deployment import Deployment
@@ -29,7 +29,7 @@ from tallystick_node.config import (
 )
 from tallystick_node.engine.upstream import EngineGone, Upstream
 from tallystick_node.gateway.auditing import Auditing, OpensAuditor
-from tallystick_node.gateway.bench import Bench, Opens
+from tallystick_node.gateway.bench import Bench, Cares, Opens
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.network.loading import load_policy
 from tallystick_node.network.users import Users
@@ -185,10 +185,12 @@ def open_engine(config: Config) -> Upstream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """What makes a node's judge and its auditor, where it is to have them."""
+    """What makes a node's judge and its auditor, where it is to have them, and what it looks after on
+    chain."""
 
     judge: Opens
     auditor: OpensAuditor
+    accusations: Cares
 
 
 def open_bench(
@@ -208,6 +210,19 @@ def open_bench(
         )
     except NoContract as error:
         raise StartRefused(f"quality.judge: {error}") from error
+
+
+def open_errand(config: Config, quality: Quality | None, provider: Provider) -> Callable[[], None] | None:
+    """What the node looks after on chain every few seconds, if there is anything."""
+    if quality is None:
+        return None
+    return quality.accusations(
+        market=provider.market,
+        purse=provider.vault or provider.market,
+        provider=provider.address,
+        key=provider.key,
+        answer=Atoms(config.quality.answer),
+    )
 
 
 def open_auditing(

@@ -8,7 +8,7 @@ from tallystick_node.local.network.comparing import Target
 from tallystick_node.local.quality import gains
 from tallystick_node.local.quality.parts import Part, Table, percent
 
-WORTH: Final = 0.19
+WORTH: Final = 0.23
 """Part of a judge's fee that looking is worth at least: a judgement that costs more is not made by who goes
 by its gain alone, so fees have to be five times what judgements cost."""
 STAKES: Final = (0.1, 0.3)

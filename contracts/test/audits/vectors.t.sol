@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.37;
+
+import {AccusationId, IAudits} from "../../src/interfaces/IAudits.sol";
+import {Findings} from "../../src/libraries/Findings.sol";
+import {AuditFixture} from "../AuditFixture.sol";
+import {vm} from "../Vm.sol";
+
+/// @notice Each case of `tests/vectors/strikes.json`, which Python made, played with real strikes and ballots.
+contract AuditVectors_Test is AuditFixture {
+    string private json;
+
+    function setUp() public override {
+        super.setUp();
+        json = vm.readFile("../tests/vectors/strikes.json");
+    }
+
+    function at(uint256 i) private pure returns (string memory) {
+        return string.concat(".cases[", vm.toString(i), "]");
+    }
+
+    function number(string memory path, string memory field) private view returns (uint256) {
+        return vm.parseJsonUint(json, string.concat(path, field));
+    }
+
+    function signed(string memory path, string memory field) private view returns (int256) {
+        return vm.parseJsonInt(json, string.concat(path, field));
+    }
+
+    function item(string memory list, uint256 i) private pure returns (string memory) {
+        return string.concat(list, "[", vm.toString(i), "]");
+    }
+
+    function test_MovesWhatPythonSays() external {
+        uint256 count;
+        for (; vm.keyExistsJson(json, at(count)); ++count) {
+            uint256 snapshot = vm.snapshotState();
+            this.play(at(count));
+            vm.assertTrue(vm.revertToState(snapshot));
+        }
+        vm.assertTrue(count > 20);
+    }
+
+    /// @dev Stakes are set right before the end: what counts is what there is then.
+    function play(string memory path) external {
+        fundAudits(payer);
+        asset.mint(payer, number(path, ".fee"));
+        address[] memory strikers = struck(3);
+        string memory letters = vm.parseJsonString(json, string.concat(path, ".opinions"));
+        bool isAnswered = number(path, ".fee") != 0;
+        address[] memory auditors = new address[](0);
+        if (isAnswered) {
+            vm.prank(payer);
+            AccusationId id = audits.answer(provider, uint96(number(path, ".fee")));
+            mine(3);
+            if (bytes(letters).length != 0) {
+                audits.summon(provider);
+                auditors = audits.reauditorsOf(provider);
+                voted(id, auditors, opinionsOf(letters));
+            } else {
+                vm.warp(now_() + 3 * PERIOD);
+            }
+        } else {
+            vm.warp(now_() + PERIOD);
+        }
+        set(provider, number(path, ".providerStake"));
+        for (uint256 i; i < 3; ++i) {
+            set(strikers[i], number(path, item(".strikerStakes", i)));
+        }
+        for (uint256 i; i < auditors.length; ++i) {
+            set(auditors[i], number(path, item(".stakes", i)));
+        }
+
+        uint256 burnt = asset.balanceOf(BURNT);
+        int256 before = held(payer);
+        audits.conclude(provider);
+        equal(int256(stakeOf(provider)) - int256(number(path, ".providerStake")), signed(path, ".moved.provider"), path);
+        equal(held(payer) - before, int256(number(path, ".fee")) + signed(path, ".moved.answerer"), path);
+        equal(int256(asset.balanceOf(BURNT) - burnt), signed(path, ".moved.burnt"), path);
+        for (uint256 i; i < 3; ++i) {
+            int256 stake_ = int256(number(path, item(".strikerStakes", i)));
+            equal(held(strikers[i]) - stake_, signed(path, item(".moved.strikers", i)), path);
+        }
+        for (uint256 i; i < auditors.length; ++i) {
+            int256 stake_ = int256(number(path, item(".stakes", i)));
+            equal(held(auditors[i]) - stake_, signed(path, item(".moved.reauditors", i)), path);
+        }
+    }
+
+    function equal(int256 actual, int256 expected, string memory path) private pure {
+        vm.assertEq(actual, expected, path);
+    }
+
+    /// @dev What a conclusion may change.
+    function held(address whose) private view returns (int256) {
+        return int256(stakeOf(whose) + audits.balanceOf(whose) + market.balanceOf(whose));
+    }
+
+    /// @dev By staking more, or by the duels slashing for nobody, on behalf of the audits.
+    function set(address whose, uint256 wanted) private {
+        uint256 actual = stakeOf(whose);
+        if (wanted > actual) stake(whose, uint96(wanted - actual));
+        if (wanted >= actual) return;
+        vm.prank(address(audits));
+        duels.slash(whose, uint96(actual - wanted), address(0));
+    }
+
+    /// @notice What auditors sign (`tests/vectors/audits.json`), and the names of cases and ballots.
+    function test_NamesAndHashesAsPythonDoes() external view {
+        string memory names = vm.readFile("../tests/vectors/audits.json");
+        for (uint256 i; vm.keyExistsJson(names, item(".findings", i)); ++i) {
+            string memory path = item(".findings", i);
+            string memory m = string.concat(path, ".message");
+            IAudits.Finding memory finding = IAudits.Finding({
+                auditor: vm.parseJsonAddress(names, string.concat(m, ".auditor")),
+                provider: vm.parseJsonAddress(names, string.concat(m, ".provider")),
+                receiptHash: vm.parseJsonBytes32(names, string.concat(m, ".receiptHash")),
+                receiptsRoot: vm.parseJsonBytes32(names, string.concat(m, ".receiptsRoot")),
+                receiptCount: uint32(vm.parseJsonUint(names, string.concat(m, ".receiptCount"))),
+                scalesHash: vm.parseJsonBytes32(names, string.concat(m, ".scalesHash")),
+                check: uint8(vm.parseJsonUint(names, string.concat(m, ".check"))),
+                verdict: uint8(vm.parseJsonUint(names, string.concat(m, ".verdict"))),
+                tokens: uint64(vm.parseJsonUint(names, string.concat(m, ".tokens"))),
+                evidence: uint64(vm.parseJsonUint(names, string.concat(m, ".evidence"))),
+                foundAt: uint64(vm.parseJsonUint(names, string.concat(m, ".foundAt")))
+            });
+            vm.assertEq(Findings.finding(finding), vm.parseJsonBytes32(names, string.concat(path, ".structHash")), path);
+        }
+        for (uint256 i; vm.keyExistsJson(json, item(".names", i)); ++i) {
+            string memory path = item(".names", i);
+            AccusationId id = Findings.accusationId(
+                vm.parseJsonAddress(json, string.concat(path, ".provider")), uint64(number(path, ".number"))
+            );
+            vm.assertEq(AccusationId.unwrap(id), vm.parseJsonBytes32(json, string.concat(path, ".accusation")), path);
+            bytes32 hash = Findings.ballot(
+                id,
+                vm.parseJsonAddress(json, string.concat(path, ".auditor")),
+                IAudits.Opinion(number(path, ".opinion")),
+                vm.parseJsonBytes32(json, string.concat(path, ".salt"))
+            );
+            vm.assertEq(hash, vm.parseJsonBytes32(json, string.concat(path, ".ballotHash")), path);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+pragma solidity ^0.8.37;
+
+import {AccusationId, IAudits} from "../../src/interfaces/IAudits.sol";
+import {AuditFixture} from "../AuditFixture.sol";
+import {bound, vm} from "../Vm.sol";
+
+/// @notice Plays auditors that strike, whoever answers, re-auditors that commit, reveal or are silent, and stakes that
+/// come and go, in any order, around one provider.
+/// @dev Each of `calls` is one call that a run may make, where it is the time for it. None reverts. Its own books are
+/// what the contract has to add up to.
+contract AuditHandler is AuditFixture {
+    /// @dev Of the accusation that is answered.
+    uint96 private fee;
+    IAudits.Opinion[] private opinions;
+    bool private summoned;
+    bool private committed;
+
+    /// @notice Accusations that went otherwise than the invariants say.
+    uint256 public broken;
+
+    function calls() external pure returns (bytes4[] memory list) {
+        list = new bytes4[](11);
+        list[0] = this.strikeSome.selector;
+        list[1] = this.strikeSome.selector;
+        list[2] = this.strikeSome.selector;
+        list[3] = this.answerSome.selector;
+        list[4] = this.summonSome.selector;
+        list[5] = this.commitSome.selector;
+        list[6] = this.revealSome.selector;
+        list[7] = this.concludeSome.selector;
+        list[8] = this.stakeDoes.selector;
+        list[9] = this.wait.selector;
+        list[10] = this.withdrawSome.selector;
+    }
+
+    // ------------------------------------------------------------------------------------------------ books
+
+    function held() external view returns (uint256) {
+        return asset.balanceOf(address(audits));
+    }
+
+    /// @notice The fee of an accusation that is not concluded, and what the contract owes to whomever there is.
+    function owed() external view returns (uint256 atoms) {
+        atoms = fee + audits.balanceOf(provider) + audits.balanceOf(payer);
+        for (uint256 i; i < JUDGES + MORE_JUDGES; ++i) {
+            atoms += audits.balanceOf(vm.addr(JUDGE_KEYS + i));
+        }
+    }
+
+    /// @notice Of strikes that count, no two are of one owner (here each judge owns itself), nor more than three.
+    function areOfDistinctOwners() external view returns (bool) {
+        (address[] memory auditors,) = audits.strikesOf(provider);
+        for (uint256 i; i < auditors.length; ++i) {
+            for (uint256 j; j < i; ++j) {
+                if (auditors[i] == auditors[j]) return false;
+            }
+        }
+        return auditors.length <= 3;
+    }
+
+    // ------------------------------------------------------------------------------------------------ calls
+
+    function strikeSome() external {
+        if (accusationStatus() != IAudits.Status.NONE) return;
+        (address[] memory strikers,) = audits.strikesOf(provider);
+        IAudits.Exhibit memory exhibit = found(strikers);
+        (uint96 staked,,,) = market.stakeOf(exhibit.finding.auditor);
+        if (staked < MINIMUM_STAKE) return;
+        audits.strike(exhibit);
+        (bool again,) = address(audits).call(abi.encodeCall(audits.strike, (exhibit)));
+        if (again) ++broken;
+    }
+
+    function answerSome(uint96 amount, uint256 seed) external {
+        if (accusationStatus() != IAudits.Status.ACCUSED) return;
+        fee = uint96(bound(amount, 11 * MINIMUM_FEE, 500e6));
+        address answerer = seed % 2 == 0 ? provider : payer;
+        fundAudits(answerer);
+        vm.prank(answerer);
+        audits.answer(provider, fee);
+        mine(3);
+        delete opinions;
+        (summoned, committed) = (false, false);
+        for (uint256 i; i < SEATS; ++i) {
+            uint256 dice = uint256(keccak256(abi.encode(seed, i)));
+            // Mostly one opinion: it is agreement that moves money.
+            opinions.push(IAudits.Opinion(dice % 4 != 0 ? 1 + seed % 2 : (dice >> 8) % 3));
+        }
+    }
+
+    function summonSome() external {
+        if (accusationStatus() != IAudits.Status.COMMITTING || summoned) return;
+        audits.summon(provider);
+        summoned = true;
+    }
+
+    function commitSome() external {
+        if (accusationStatus() != IAudits.Status.COMMITTING || !summoned) return;
+        (AccusationId id,,,,,) = audits.accusationOf(provider);
+        audits.commit(provider, commits(id, audits.reauditorsOf(provider), opinions));
+        committed = true;
+    }
+
+    function revealSome() external {
+        if (accusationStatus() != IAudits.Status.REVEALING || !committed) return;
+        audits.reveal(provider, reveals(audits.reauditorsOf(provider), opinions));
+    }
+
+    /// @dev INV-16: whoever is slashed for it, how much, and how much of it is burnt.
+    function concludeSome() external {
+        if (accusationStatus() != IAudits.Status.DUE) return;
+        (address[] memory strikers,) = audits.strikesOf(provider);
+        uint256 before = stakeOf(provider);
+        uint256 burnt = asset.balanceOf(BURNT);
+        uint256 rewards = balances(strikers);
+        uint256[] memory stakes = new uint256[](JUDGES + MORE_JUDGES);
+        for (uint256 i; i < stakes.length; ++i) {
+            stakes[i] = stakeOf(vm.addr(JUDGE_KEYS + i));
+        }
+
+        audits.conclude(provider);
+
+        uint256 slashed = before - stakeOf(provider);
+        if (slashed > before * 2 / 3) ++broken;
+        if (slashed != 0 && balances(strikers) - rewards > slashed / 8) ++broken;
+        if (slashed != 0 && asset.balanceOf(BURNT) - burnt < slashed - slashed / 8) ++broken;
+        for (uint256 i; i < stakes.length; ++i) {
+            address judge = vm.addr(JUDGE_KEYS + i);
+            uint256 parts = isAmong(strikers, judge) ? 50 : 4_000;
+            if (stakes[i] - stakeOf(judge) > stakes[i] / parts) ++broken;
+            if (parts == 50 && slashed != 0 && stakes[i] != stakeOf(judge)) ++broken;
+        }
+        (bool again,) = address(audits).call(abi.encodeCall(audits.conclude, (provider)));
+        if (again) ++broken;
+        fee = 0;
+    }
+
+    function balances(address[] memory whose) private view returns (uint256 atoms) {
+        for (uint256 i; i < whose.length; ++i) {
+            atoms += audits.balanceOf(whose[i]);
+        }
+    }
+
+    /// @dev Someone stakes more, asks for some back, or takes out what its notice has ended for.
+    function stakeDoes(uint256 seed, uint96 amount) external {
+        address who = seed % 3 == 0 ? provider : vm.addr(JUDGE_KEYS + seed % (JUDGES + MORE_JUDGES));
+        (uint96 staked, uint96 exiting, uint40 exitsAt,) = market.stakeOf(who);
+        uint256 what = (seed >> 8) % 3;
+        if (what == 0) stake(who, uint96(bound(amount, 1, STAKED)));
+        if (what == 1 && staked > 1) {
+            vm.prank(who);
+            market.requestUnstake(uint96(bound(amount, 1, staked)));
+        }
+        if (what == 2 && exiting != 0 && exitsAt <= now_()) market.unstake(who);
+        mine(1);
+    }
+
+    function wait(uint40 time_) external {
+        vm.warp(now_() + bound(time_, 1, PERIOD));
+        mine(1);
+    }
+
+    function withdrawSome(uint256 seed) external {
+        address owner = seed % 4 == 0 ? provider : vm.addr(JUDGE_KEYS + seed % (JUDGES + MORE_JUDGES));
+        uint96 balance = audits.balanceOf(owner);
+        if (balance != 0 && audits.withdraw(owner) != balance) ++broken;
+    }
+}

@@ -1,0 +1,70 @@
+"""What auditors who collude can do to an honest provider, computed from how they are drawn and what strikes
+move."""
+
+from math import comb
+
+import pytest
+
+from tallystick.protocol.strikes import (
+    AUDITORS,
+    PENALTY_PARTS,
+    REWARD_STAKE_PARTS,
+    SEATS,
+    Opinion,
+    Reaudit,
+    concluded,
+)
+from tallystick.protocol.units import Atoms
+
+STAKE = Atoms(10**9)
+MAJORITY = SEATS // 2 + 1
+
+
+def at_least(count: int, seats: int, share: float) -> float:
+    """The chance that so many of the seats are theirs, each being theirs by their share of all stake: no less
+    than of owners who have one seat each."""
+    return sum(comb(seats, k) * share**k * (1 - share) ** (seats - k) for k in range(count, seats + 1))
+
+
+@pytest.mark.parametrize(("share", "strikes", "wins"), [(0.1, 0.41, 3.0e-4), (0.3, 0.84, 0.079)])
+def test_colluders_strike_often_and_win_seldom(share: float, strikes: float, wins: float) -> None:
+    """So a strike says little, and a re-audit most: those who would strike falsely are among most fives that
+    are drawn for a receipt, and in the majority of few elevens."""
+    assert at_least(1, AUDITORS, share) == pytest.approx(strikes, abs=0.01)
+    assert at_least(MAJORITY, SEATS, share) < wins
+
+
+def gain(share: float) -> float:
+    """Of three who strike an honest provider, in parts of their own stake: the highest reward that there is,
+    and what they lose where they are cleared."""
+    wins = at_least(MAJORITY, SEATS, share)
+    richest = Atoms(10**6 * STAKE)
+    struck = concluded(provider_stake=richest, striker_stakes=[STAKE] * 3, reaudit=None)
+    cleared = concluded(
+        provider_stake=richest,
+        striker_stakes=[STAKE] * 3,
+        reaudit=Reaudit(fee=Atoms(11_000), opinions=[Opinion.CLEAR] * SEATS, stakes=[STAKE] * SEATS),
+    )
+    assert struck.strikers[0] == STAKE // REWARD_STAKE_PARTS
+    assert -cleared.strikers[0] == STAKE // PENALTY_PARTS
+    return (wins * struck.strikers[0] + (1 - wins) * cleared.strikers[0]) / STAKE
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.1, -0.019), (0.3, -0.008), (1 / 3, 0.0)])
+def test_false_strikes_lose_up_to_a_third_of_all_stake(share: float, most: float) -> None:
+    """However much richer than they the provider is."""
+    assert gain(share) < most
+
+
+def test_from_two_fifths_on_nothing_helps() -> None:
+    """Stated, not hidden: docs/trust.md says so."""
+    assert gain(0.4) > 0
+
+
+@pytest.mark.parametrize(
+    ("away", "colluding", "works"), [(0.05, 0.1, 0.995), (0.1, 0.1, 0.97), (0.05, 0.3, 0.86)]
+)
+def test_a_cheat_is_slashed_though_some_are_away_and_some_its_friends(
+    away: float, colluding: float, works: float
+) -> None:
+    assert at_least(MAJORITY, SEATS, (1 - colluding) * (1 - away)) > works

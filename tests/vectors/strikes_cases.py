@@ -1,0 +1,122 @@
+"""Cases of strikes, and what each moves. `scripts/vectors` writes them into strikes.json;
+`tests/unit/test_strikes.py` holds Python to them, and `contracts/test/audits/vectors.t.sol` the contract."""
+
+from collections.abc import Iterator
+from random import Random
+from typing import Any, Final
+
+from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.strikes import (
+    SEATS,
+    STRIKES,
+    Concluded,
+    Opinion,
+    Reaudit,
+    accusation_id,
+    ballot_hash,
+    concluded,
+)
+from tallystick.protocol.units import Address, Atoms, to_hex
+
+LETTERS: Final = {Opinion.UPHOLD: "U", Opinion.CLEAR: "C", Opinion.NONE: "."}
+OPINIONS: Final = {letter: opinion for opinion, letter in LETTERS.items()}
+STAKE: Final = 10_000_000_000
+FEE: Final = SEATS * 200_000
+
+
+def case(
+    opinions: str | None,
+    *,
+    fee: int = FEE,
+    provider_stake: int = STAKE,
+    striker_stakes: list[int] | None = None,
+    stakes: list[int] | None = None,
+) -> dict[str, Any]:
+    """`opinions`: none where nobody answered."""
+    strikers = [Atoms(stake) for stake in striker_stakes or [STAKE] * STRIKES]
+    seats = [OPINIONS[letter] for letter in opinions or ""]
+    held = [Atoms(stake) for stake in stakes or [STAKE] * len(seats)]
+    reaudit = None if opinions is None else Reaudit(fee=Atoms(fee), opinions=seats, stakes=held)
+    done = concluded(provider_stake=Atoms(provider_stake), striker_stakes=strikers, reaudit=reaudit)
+    return {
+        "name": f"{opinions} {done.outcome.name}",
+        "opinions": opinions or "",
+        "fee": str(0 if opinions is None else fee),
+        "providerStake": str(provider_stake),
+        "strikerStakes": list(map(str, strikers)),
+        "stakes": list(map(str, held)),
+        "outcome": int(done.outcome),
+        "moved": moved_to_json(done),
+    }
+
+
+def moved_to_json(done: Concluded) -> dict[str, Any]:
+    return {
+        "provider": str(done.provider),
+        "answerer": str(done.answerer),
+        "strikers": list(map(str, done.strikers)),
+        "reauditors": list(map(str, done.reauditors)),
+        "burnt": str(done.burnt),
+    }
+
+
+def cases() -> Iterator[dict[str, Any]]:
+    yield case(None)
+    yield case(None, provider_stake=1)
+    yield case(None, provider_stake=100 * STAKE)  # Rewards are bound by what strikers have at stake.
+    yield case(None, striker_stakes=[STAKE, 8, 7])
+    yield case("")
+    for votes in (
+        "U" * 11,
+        "C" * 11,
+        "." * 11,
+        "UUUUUU.....",
+        "UUUUUUCCCCC",
+        "UUUUUCCCCCC",
+        "CCCCCC.....",
+        "UUUUUCCCCC.",
+        "UUUUU......",
+    ):
+        yield case(votes)
+    yield case("CCCCCCCCCCC", fee=50 * STAKE)  # More than penalties make good.
+    yield case("CCCCCCC....", fee=FEE + 10)
+    yield case("UUUUUUU...C", fee=FEE + 10)
+    yield case("UUUUUCCCC..", fee=FEE + 11)
+    yield case("CCCCCCU....", fee=50 * STAKE, stakes=[STAKE] * 7 + [4_000, 3_999, 1, STAKE])
+    yield case("CCCCCC.....", striker_stakes=[49, 50, STAKE])
+    yield case("UUUUUUU....", provider_stake=0)
+    random = Random(28)
+    for _ in range(12):
+        yield case(
+            "".join(random.choices("UC.", weights=random.choice(((6, 2, 1), (2, 6, 1), (1, 1, 1))), k=SEATS)),
+            fee=random.randrange(SEATS * 1_000, 10**9),
+            provider_stake=random.randrange(1, 10**12),
+            striker_stakes=[random.randrange(1, 10**11) for _ in range(STRIKES)],
+            stakes=[random.randrange(1, 10**11) for _ in range(SEATS)],
+        )
+
+
+def names() -> list[dict[str, Any]]:
+    """Of cases, and of ballots in them."""
+    found = []
+    for number in (0, 1, (1 << 64) - 1):
+        provider = Address(keccak(b"tallystick vector provider")[12:])
+        auditor = Address(keccak(b"tallystick vector auditor")[12:])
+        salt, opinion = keccak(number.to_bytes(8, "big")), Opinion(1 + number % 2)
+        named = accusation_id(provider, number)
+        found.append(
+            {
+                "provider": to_hex(provider),
+                "number": str(number),
+                "accusation": to_hex(named),
+                "auditor": to_hex(auditor),
+                "opinion": int(opinion),
+                "salt": to_hex(salt),
+                "ballotHash": to_hex(ballot_hash(named, auditor, opinion, salt)),
+            }
+        )
+    return found
+
+
+def strikes_cases() -> dict[str, Any]:
+    return {"cases": list(cases()), "names": names()}
