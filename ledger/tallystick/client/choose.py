@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any, Final, overload
 
 from tallystick.client.drawing import Lots
+from tallystick.client.ordering import Ordering
 from tallystick.client.steering import Steering
 from tallystick.ports import UNSEEN, PostedOffer, Seen
 from tallystick.protocol.expect import Size
@@ -101,14 +102,15 @@ class Candidate:
 
     def foreseen(self, wanted: Wanted) -> Pace | None:
         """What the provider's own word lets one expect; None where it said nothing."""
-        return self.foreseen_under(None if self.quoted is not None else self.load, wanted)
+        load = None if self.quoted is not None else self.load
+        return self.foreseen_under(load, wanted.input_tokens, wanted.expected_output)
 
-    def foreseen_under(self, load: Load | None, wanted: Wanted) -> Pace | None:
+    def foreseen_under(self, load: Load | None, input_tokens: Tokens, output_tokens: Tokens) -> Pace | None:
         """The same by one that knows its `load` already."""
         status = self.seen.status
         if self.quoted is not None or load is None or status is None:
             return self.quoted
-        return pace(status.speed, load, wanted.input_tokens, wanted.expected_output)
+        return pace(status.speed, load, input_tokens, output_tokens)
 
 
 @value(kw_only=False)
@@ -139,6 +141,17 @@ class Offers:
     def __init__(self, posted: Iterable[PostedOffer]):
         self.posted = sorted(posted, key=_BY_HASH)
         self._lots: dict[int, Lots[PostedOffer]] = {}
+        self._valid_until = min((item.offer.valid_until for item in self.posted), default=Timestamp(0))
+        self._context = min((item.offer.context_length for item in self.posted), default=Tokens(0))
+        self._reachable: dict[bool, bool] = {}
+        """By `local`: all of them are."""
+
+    def all_eligible(self, wanted: "Wanted", now: Timestamp, local: bool) -> bool:
+        """As `eligible` has it of each where nobody is avoided: that need not be asked of one by one."""
+        if (all_are := self._reachable.get(local)) is None:
+            all_are = all(reachable_safely(item.offer, local=local) for item in self.posted)
+            self._reachable[local] = all_are
+        return all_are and now < self._valid_until and (wanted.output_tokens or 0) < self._context
 
     def lots(self, slot: int) -> Lots[PostedOffer]:
         """Each weighs as many bond slots as stand behind it; `slot`: atoms of one."""
@@ -270,45 +283,6 @@ def _lots(candidates: Sequence[Candidate], slot: int) -> Lots[Candidate]:
     return Lots(ordered, [item.posted.stake.staked // slot for item in ordered])
 
 
-class Ordering(Sequence[Choice]):
-    """Choices that are made as they are asked for."""
-
-    def __init__(self, choices: Iterable[Choice]):
-        self._rest = iter(choices)
-        self._made: list[Choice] = []
-
-    def _make(self, count: int | None) -> list[Choice]:
-        """So many, or all."""
-        made = self._made
-        if count is None or len(made) < count:
-            made.extend(self._rest if count is None else islice(self._rest, count - len(made)))
-        return made
-
-    def once(self) -> Iterator[Choice]:
-        """Those that are not made yet, kept by nobody."""
-        return self._rest
-
-    def __bool__(self) -> bool:
-        return bool(self._make(1))
-
-    def __len__(self) -> int:
-        return len(self._make(None))
-
-    def __iter__(self) -> Iterator[Choice]:
-        place = 0
-        while len(self._make(place + 1)) > place:
-            yield self._made[place]
-            place += 1
-
-    @overload
-    def __getitem__(self, index: int) -> Choice: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Choice]: ...
-    def __getitem__(self, index: int | slice) -> Choice | Sequence[Choice]:
-        last = index.stop if isinstance(index, slice) else index + 1
-        return self._make(last if last is not None and last > 0 else None)[index]
-
-
 # ---------------------------------------------------------------------------------- the choice
 
 
@@ -344,7 +318,9 @@ def choose(
 
     def ordered() -> Iterator[Choice]:
         for models in [wanted.models] if steering.across_models else [(model,) for model in wanted.models]:
-            crowd = Crowd(known.offers(models), look, known.kept)
+            offers = known.offers(models)
+            asks = steers or avoided or not offers.all_eligible(wanted, now, local)
+            crowd = Crowd(offers, look if asks else known.look, known.kept)
             if isinstance(rule, Drawing) or crowd:
                 found = rule(crowd, wanted)
                 yield from found.once() if isinstance(found, Ordering) else found

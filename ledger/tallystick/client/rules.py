@@ -16,21 +16,23 @@ from tallystick.client.choose import (
     Choice,
     Crowd,
     Drawing,
-    Ordering,
     Rule,
     Wanted,
     drawn,
     expected_cost,
     tossed,
 )
+from tallystick.client.ordering import Ordering
 from tallystick.client.steering import Steering
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.speed import Pace, slowdown_s
-from tallystick.protocol.units import Address, Atoms, Hash32
+from tallystick.protocol.units import Address, Atoms, Hash32, Tokens
 from tallystick.protocol.value import value
 
 MOST_STRENGTH: Final = 1.1
 """Three duels won of four: no strength counts for more, or for less than its opposite."""
+_CHANCES: Final = (1 << 52) + 1
+"""A number below it and above zero, over it, is between zero and one."""
 _SOON_S: Final = 1e-9
 """No time, and no score, is taken to be less."""
 
@@ -89,10 +91,15 @@ def _by(key: Callable[[Pace], float], candidates: Sequence[Candidate], wanted: W
 # --------------------------------------------------------------------------------------------- the default
 
 
-def score(time_s: float, cost: float, usual: float) -> float:
-    """Of the default, the lower the better: the double of the time is as bad as the double of the price, and
-    no price is better than half of the usual one."""
-    return time_s * max(cost, max(1, usual) / 2)
+def least_cost(usual: float) -> float:
+    """What any cost counts for at least: no price is better than half of the usual one."""
+    return max(1, usual) / 2
+
+
+def score(time_s: float, cost: float, least: float) -> float:
+    """Of the default, the lower the better: the double of the time is as bad as the double of the price.
+    `least`: see `least_cost`."""
+    return time_s * (cost if cost > least else least)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +202,8 @@ class Quoted(Drawing):
         arrivals: list[tuple[float, bytes, int]] = []
         for place, late in enumerate(self._lateness(compared, weighed)):
             ticket = keccak(seed + compared[place][0].posted.offer_hash)
-            arrivals.append((log(-log(_chance(ticket))) + late, ticket, place))
+            chance = (1 + (int.from_bytes(ticket[:8]) >> 12)) / _CHANCES
+            arrivals.append((log(-log(chance)) + late, ticket, place))
         arrivals.sort()
         for _, _, place in arrivals:
             yield Choice(compared[place][0].posted, weighed[place].expected)
@@ -207,12 +215,13 @@ class Quoted(Drawing):
         found = {}
         if isinstance(candidates, Crowd):
             found = candidates.kept(self, wanted.input_tokens, wanted.output_tokens, wanted.typical_output)
-        weighed = []
+        weighed, output = [], wanted.expected_output
         for candidate, _ in compared:
             key = candidate.posted.offer_hash
-            if key not in found:
-                found[key] = self._weigh(candidate, wanted)
-            weighed.append(found[key])
+            each = found.get(key)
+            if each is None:
+                each = found[key] = self._weigh(candidate, wanted, output)
+            weighed.append(each)
         return weighed
 
     def _lateness(
@@ -226,25 +235,26 @@ class Quoted(Drawing):
         slowest = max(said) if said else 1.0
         # Nobody gets ahead by a higher price: it raises what is usual only where it is itself the usual one,
         # and then it loses as much to those below as they lose.
-        usual = _median([each.cost for each in weighed], [slots for _, slots in compared])
+        least = least_cost(_median([each.cost for each in weighed], [slots for _, slots in compared]))
         keenness, second, lateness = self.keenness, self.second, []
         for (_, slots), each in zip(compared, weighed, strict=True):
             time_s = slowest if each.time_s is None else each.time_s
             if time_s < _SOON_S:
                 time_s = _SOON_S
             if second is None:
-                weight = score(time_s, each.cost, usual)
+                weight = score(time_s, each.cost, least)
             else:
                 weight = max(_SOON_S, time_s * second + each.cost)
             lateness.append(keenness * log(weight) - log(slots))
         return lateness
 
-    def _weigh(self, candidate: Candidate, wanted: Wanted) -> "_Weighed":
+    def _weigh(self, candidate: Candidate, wanted: Wanted, output: Tokens) -> "_Weighed":
+        """`output`: tokens that will probably come."""
         cost, load, seen = expected_cost(candidate.posted, wanted), candidate.load, candidate.seen
-        expected = candidate.foreseen_under(load, wanted)
+        expected = candidate.foreseen_under(load, wanted.input_tokens, output)
         if expected is None:
             return _Weighed(None, None, None, cost)
-        output, taken, ratio = wanted.expected_output, 0.0, seen.ratio
+        taken, ratio = 0.0, seen.ratio
         if (status := seen.status) is not None and load is not None:
             taken = self.toll * slowdown_s(status.speed, load, wanted.input_tokens, output)
         own = expected.felt_s(output)
@@ -345,11 +355,6 @@ def _full(candidate: Candidate) -> bool:
     """It said that it would take nothing more; a quote is newer than that."""
     status = candidate.seen.status
     return candidate.quoted is None and status is not None and status.room <= candidate.pending
-
-
-def _chance(ticket: bytes) -> float:
-    """Between zero and one, evenly."""
-    return (1 + (int.from_bytes(ticket[:8]) >> 12)) / ((1 << 52) + 1)
 
 
 def _ticket(candidate: Candidate, wanted: Wanted) -> bytes:

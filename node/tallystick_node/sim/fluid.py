@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
-from tallystick.client.rules import Quoted, score
+from tallystick.client.rules import Quoted, least_cost, score
 from tallystick.protocol.speed import Load, Speed, pace, slowdown_s
 from tallystick.protocol.units import Tokens
 
@@ -107,9 +107,9 @@ def by_default(keenness: float = _DEFAULT.keenness, thrift: float = 1.0) -> Weig
 
     def weights(sellers: Sequence[Seller], times: Sequence[float]) -> Sequence[float]:
         costs = [_UNIT * seller.price**thrift for seller in sellers]
-        usual = sorted(costs)[len(costs) // 2]
+        least = least_cost(sorted(costs)[len(costs) // 2])
         return [
-            seller.stake / score(time, cost, usual) ** keenness
+            seller.stake / score(time, cost, least) ** keenness
             for seller, time, cost in zip(sellers, times, costs, strict=True)
         ]
 

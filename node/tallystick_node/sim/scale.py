@@ -29,6 +29,7 @@ PARTS: Final[Mapping[str, tuple[str, ...]]] = {
         "choose.py",
         "rules.py",
         "drawing.py",
+        "ordering.py",
         "steering.py",
         "reach.py",
         "pricing.py",
