@@ -7,6 +7,7 @@ what each who plays against them gains. Exits with 1 where a target is missed.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -86,6 +87,9 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--plot", metavar="FILE", default="quality.png", help="the picture (default quality.png)"
     )
+    parser.add_argument(
+        "--stay", action="store_true", help="after (a), leave an explorer over its market until Ctrl-C"
+    )
     parser.add_argument("--keep", metavar="FOLDER", help="work there and leave logs and databases behind")
     options = parser.parse_args()
     options.keys = options.only.split(",")
@@ -149,11 +153,18 @@ def _graded(options: argparse.Namespace, folder: Path, console: Console) -> Grad
             vllm=options.vllm,
             tell=lambda line: tell(f"(a) {line}"),
             on_bouts=on_bouts,
+            stay=_stay if options.stay else lambda _: None,
             **few,
         )
         graded = contest.run()
         live.update("")
     return graded
+
+
+def _stay(explorer: str) -> None:
+    tell(f"(a) every duel is at {explorer}/duels; Ctrl-C goes on")
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
 
 
 def _waited(options: argparse.Namespace, folder: Path, console: Console) -> Waited:

@@ -210,10 +210,25 @@ def _complete(graded: Graded, bouts: Sequence[Bout]) -> Iterator[Target]:
         found="the same" if same else "others",
         met=same,
     )
+    yield _explored(graded)
     wrong = [check for check in graded.money if not check.holds]
     yield Target(
         name="money",
         wanted="adds up to the atom",
         found="; ".join(f"{check.question}: {check.found}" for check in wrong or graded.money),
         met=not wrong,
+    )
+
+
+def _explored(graded: Graded) -> Target:
+    """Anybody's view of it."""
+    told = graded.explored
+    same = told.strengths == strengths(graded.ended)
+    wrong = ", ".join(f"{name} ({count})" for name, count in told.wrong.items())
+    return Target(
+        name="duels in the explorer, which checks each again",
+        wanted=f"{len(graded.bouts)}, nothing wrong, and the same strengths",
+        found=f"{told.ended}, {told.steps} steps, {wrong or 'none'} wrong, "
+        f"{sum(told.unsaid.values())} not known yet, {'the same' if same else 'other'} strengths",
+        met=told.ended == told.asked == len(graded.bouts) and told.steps > 0 and not told.wrong and same,
     )

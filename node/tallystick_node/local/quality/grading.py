@@ -32,6 +32,7 @@ from tallystick_node.local.market import LocalMarket, LocalProvider, Make
 from tallystick_node.local.quality.blocks import let_money_move, mining
 from tallystick_node.local.quality.challenger import Challenger, Costs, open_challenger, summed
 from tallystick_node.local.quality.contest import Bout
+from tallystick_node.local.quality.explored import Explored, explored
 from tallystick_node.local.quality.questions import Question, drawn
 
 MODELS: Final = MODEL.parent
@@ -89,6 +90,7 @@ class Graded:
     costs: Sequence[Costs]
     """By size of panel."""
     money: Sequence[Check]
+    explored: Explored
     grades: Mapping[str, tuple[str, ...]]
     asked: int
     seconds: float
@@ -119,6 +121,8 @@ class Contest:
     tell: Callable[[str], None] = lambda _: None
     on_bouts: Callable[[Mapping[Address, str], Sequence[Bout]], None] = lambda _, __: None
     """Hears all that is decided so far, each time that it is more."""
+    stay: Callable[[str], None] = lambda _: None
+    """Is told where an explorer shows all of it, before everything ends."""
 
     def run(self) -> Graded:
         began = time.monotonic()
@@ -257,10 +261,16 @@ class Contest:
             challenger.session.close()
         self.tell("the nodes drain and settle")
         market.stop_gateways()
+        bouts = {ruling.duel: Bout.of(ruling) for ruling in rulings(duels)}
+        self.tell("an explorer reads the chain, and is asked for each duel")
+        explorer = market.start_explorer()
+        told = explored(explorer, bouts, [one.address for one in market.providers if one not in judges])
+        self.stay(explorer)
         return Graded(
             names=_names(market.providers),
             judges=sitting,
-            bouts={ruling.duel: Bout.of(ruling) for ruling in rulings(duels)},
+            bouts=bouts,
+            explored=told,
             judged=judged,
             ended=decided(duels),
             stakes={one.address: reading.stake(one.address).staked for one in market.providers},
