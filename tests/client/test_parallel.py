@@ -175,7 +175,10 @@ def start(world: Any, mode: str, **options: Any) -> "subprocess.Popen[str]":
 def test_two_processes_share_one_wallet_and_its_budget(world: Any) -> None:
     provider = world.provider(price=10_000_000)
     total = 30_000
+    provider.hold.clear()
     children = [start(world, "work", total=total, per_request=12_000, requests=30) for _ in range(2)]
+    world.until(lambda: provider.worked == 2)
+    provider.hold.set()
     results = [json.loads(child.communicate(timeout=60)[0]) for child in children]
     assert [child.returncode for child in children] == [0, 0]
     assert len(provider.sides) == 2

@@ -291,6 +291,7 @@ def serve(node: MadeNode) -> None:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # Else a body waits 40 ms for its headers' acknowledgement.
 
         def do_POST(self) -> None:
             asked = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
