@@ -23,6 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 KEY = Key(b"\1" * 32)
 
 
+@pytest.mark.alone
 @pytest.mark.e2e
 def test_a_market_whose_parts_are_killed_adds_up(tmp_path: Path) -> None:
     found = tmp_path / "soak.json"
