@@ -10,13 +10,12 @@ import orjson
 import pytest
 
 from tallystick.chain.errors import ChainUnavailable
-from tallystick.ports import AuditPanels
 from tallystick.protocol.dossier import Dossier
 from tallystick.protocol.finding import Finding, Verdict
 from tallystick.protocol.lottery import Block, BlockAt
 from tallystick.protocol.sample import Sample
 from tallystick.protocol.signed import Key, sign, verify
-from tallystick.protocol.units import Address, Hash32
+from tallystick.protocol.units import Address
 from tallystick.protocol.wire import AUDIT_PATH, signed_from_json
 from tallystick_node.local.calibrate.copies import quantised
 from tallystick_node.quality.asking import own_engine
@@ -36,18 +35,16 @@ class Reader:
         return provider == key
 
 
-def inspecting(
-    world: World, block_at: BlockAt, panels: AuditPanels | None = None, *, reader: Any = None
-) -> Inspector:
+def inspecting(world: World, block_at: BlockAt) -> Inspector:
+    reader: Any = Reader()
     return Inspector(
         provider=world.key.address,
         key=world.key,
         domain=DOMAIN,
         scales={SHIPPED.model: SHIPPED},
         sampler="embedded",
-        reader=reader or Reader(),
+        reader=reader,
         block_at=block_at,
-        panels=panels,
         ask=own_engine(world.upstream),
         clock=Now(),
     )
@@ -71,11 +68,7 @@ class Office:
     world: World
     payer: Payer
     block: Block | None = None
-    panel: Sequence[Address] | None = None
     away: bool = False
-
-    def auditors(self, receipt_hash: Hash32, provider: Address, block: Block) -> Sequence[Address]:
-        return [self.world.key.address] if self.panel is None else self.panel
 
     def block_at(self, _: object) -> Block | None:
         if self.away:
@@ -102,19 +95,11 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
     made: list[Office] = []
 
     def auditing(world: World) -> Inspector:
-        return inspecting(world, lambda moment: made[0].block_at(moment), Panel(made))
+        return inspecting(world, lambda moment: made[0].block_at(moment))
 
     async with sold(MODEL, tmp_path / "office", auditing=auditing) as (world, payer):
         made.append(Office(world, payer))
         yield made[0]
-
-
-class Panel:
-    def __init__(self, made: list[Office]):
-        self._made = made
-
-    def auditors(self, receipt_hash: Hash32, provider: Address, block: Block) -> Sequence[Address]:
-        return self._made[0].auditors(receipt_hash, provider, block)
 
 
 async def answers(tmp_path: Path, model: Path = MODEL, questions: Sequence[str] = QUESTIONS) -> list[Sample]:
@@ -163,12 +148,6 @@ async def test_it_sees_to_the_draw_itself(tmp_path: Path, office: Office) -> Non
     office.away = True
     assert await office.refused(of(samples, 1, 3)) == (409, "draw-pending")
     assert office.world.gateway.running == {}
-
-
-async def test_it_audits_nothing_that_it_was_not_drawn_for(tmp_path: Path, office: Office) -> None:
-    samples = await answers(tmp_path, questions=QUESTIONS[:4])
-    office.block, office.panel = block_of(samples, 1, 3), [Key(b"\5" * 32).address]
-    assert await office.refused(of(samples, 1, 3)) == (403, "not-drawn")
 
 
 async def test_what_does_not_hold_together_is_refused_before_anything_is_reserved(

@@ -182,11 +182,12 @@ def test_what_one_finds_others_are_asked_about(market: Any) -> None:
     for auditor in made.auditors:
         auditor.verdict = Verdict.STRIKE
     made.buys()
-    made.draws(1, 4)
+    made.draws(0, 1, 4)
     found = made.findings(2)
     assert {one.finding.message.auditor for one in found} == {one.key.address for one in made.auditors}
     dossiers = [made.session.purse.findings.shown(one.number) for one in found]
-    assert dossiers == [made.auditors[0].shown[0]] * 2
+    shown = [[one.receipt.message.sequence for one in dossier.samples] for dossier in dossiers]
+    assert shown == [[0, 1, 4], [0, 1]], "a receipt counts for one strike"
 
 
 def test_what_a_caller_calls_private_is_never_shown(market: Any) -> None:

@@ -8,7 +8,7 @@ budget before anything is signed.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from random import SystemRandom
 from threading import Condition, Thread
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 LOOK_S: Final = 3.0
 _CLOSING_S: Final = 5.0
 """Seconds that the end of a process waits for what is under way."""
+_OTHERS: Final = 5
+"""That are asked where none of those answers whom the chain drew: as many as it draws."""
 _LOG: Final = logging.getLogger("tallystick.client")
 
 
@@ -138,29 +140,41 @@ class Auditing:
                     self._audit(stretch)
 
     def _audit(self, stretch: Stretch) -> None:
-        dossier = self._dossier(stretch)
-        if dossier is None:
+        """By one auditor, and where that finds another model, by others, each of as much less as makes its
+        last receipt another one: by that auditors are drawn, and a receipt counts for one strike."""
+        if self._dossier(stretch) is None:
             return
         with self._changed:
+            ends = [one.receipt.message.sequence for one in stretch.drawn if one.is_single]
             stretch.ask()
         told: list[Signed[Finding]] = []
-        for posted in self._auditors(dossier):
-            with self._quietly():
-                finding = self._ask(stretch, posted)
-                if finding is not None:
-                    told.append(finding)
-            if told and (told[0].message.verdict != Verdict.STRIKE or len(told) == self.wanted.opinions):
+        for end in ends[: -self.wanted.opinions - 1 : -1]:
+            finding = self._opinion(stretch, end, {one.message.auditor for one in told})
+            if finding is None or finding.message.verdict != Verdict.STRIKE:
                 return
+            told.append(finding)
 
-    def _dossier(self, stretch: Stretch) -> Dossier | None:
-        """As an auditor will find it in order; None: not yet."""
+    def _opinion(self, stretch: Stretch, end: int, asked: Container[Address]) -> Signed[Finding] | None:
+        """Of somebody who was not asked yet, on what was drawn up to there; None: nobody has one."""
+        dossier = self._dossier(stretch, end)
+        for posted in () if dossier is None else self._auditors(dossier):
+            if posted.offer.provider not in asked:
+                with self._quietly():
+                    if (finding := self._ask(stretch, end, posted)) is not None:
+                        return finding
+        return None
+
+    def _dossier(self, stretch: Stretch, end: int | None = None) -> Dossier | None:
+        """As an auditor will find it in order, of all or up to `end`; None: not yet."""
         findings = self._payer.purse.findings
         with self._changed:
             stretch.shorten()
-            if not stretch.drawn:
-                return None
-        receipts = findings.stretch(stretch.channel_id, stretch.start, stretch.last)
-        dossier = stretch.dossier(receipts, findings.offers(stretch.channel_id))
+            shown = stretch.until(end)
+        if not shown:
+            return None
+        last = shown[-1].receipt.message.sequence
+        receipts = findings.stretch(stretch.channel_id, stretch.start, last)
+        dossier = stretch.dossier(shown, receipts, findings.offers(stretch.channel_id))
         if dossier is None:
             return None
         try:
@@ -170,30 +184,33 @@ class Auditing:
         return dossier
 
     def _auditors(self, dossier: Dossier) -> Sequence[PostedOffer]:
-        """Whom the block drew that drew the last of the receipts, by their offers of the model."""
+        """Whom the block drew that drew the last of the receipts, by their offers of the model; after them,
+        since nobody has to audit, others by stake."""
         listed = run_blocking(self._pools, self._payer.listing.offers())
         offers = offers_of(listed, dossier.model, dossier.provider)
         block = self._block_at(draws_at(dossier.last.finished_at))
         assert block is not None  # or there were no dossier
         name = dossier.last.struct_hash()
+        chosen: list[Address] = []
         if self._panels is not None:
-            chosen: Sequence[Address] = self._panels.auditors(name, dossier.provider, block)
-        else:
-            stakes = {provider: posted.stake.staked for provider, posted in offers.items()}
-            chosen = by_stake(block.hash, name, stakes, len(stakes))
+            chosen += self._panels.auditors(name, dossier.provider, block)
+        stakes = {one: posted.stake.staked for one, posted in offers.items() if one not in chosen}
+        chosen += by_stake(block.hash, name, stakes, _OTHERS)
         return [offers[auditor] for auditor in chosen if auditor in offers]
 
     # ------------------------------------------------------------------------------------------- the audit
 
-    def _ask(self, stretch: Stretch, posted: PostedOffer) -> Signed[Finding] | None:
+    def _ask(self, stretch: Stretch, end: int, posted: PostedOffer) -> Signed[Finding] | None:
         """What one auditor finds of as much as it takes at a time; None: nothing can be put to it. Raises
         TotalBudgetExceeded where there is no budget for it, and what keeps it from answering."""
         findings, auditor = self._payer.purse.findings, posted.offer.provider
-        while (dossier := self._dossier(stretch)) is not None and (most := worst(dossier, posted)) is None:
-            if len(stretch.drawn) == 1:
+        while (dossier := self._dossier(stretch, end)) is not None:
+            if (most := worst(dossier, posted)) is not None:
+                break
+            if len(dossier.samples) == 1:
                 return None
             with self._changed:
-                stretch.begin_after(stretch.drawn[len(stretch.drawn) // 2 - 1].receipt.message.sequence)
+                stretch.begin_after(dossier.samples[len(dossier.samples) // 2 - 1].receipt.message.sequence)
         if dossier is None or most is None:
             return None
         number = findings.begin(auditor, dossier, most, self.wanted.budget)

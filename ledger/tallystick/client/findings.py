@@ -17,7 +17,7 @@ from sqlalchemy import insert, select, update
 from tallystick.client.books import Books, receipt_of
 from tallystick.client.outlays import Outlay
 from tallystick.client.sealing import Seal
-from tallystick.client.tables import audits, receipts, requests
+from tallystick.client.tables import audits, channels, receipts, requests
 from tallystick.crash import point
 from tallystick.protocol.dossier import Dossier
 from tallystick.protocol.finding import Finding, Verdict
@@ -115,6 +115,13 @@ class Findings:
         )
         with self._books.begin() as database:
             return [receipt_of(text) for text in database.execute(query).scalars()]
+
+    def channel(self, channel_id: ChannelId) -> tuple[Address, int]:
+        """Its session key, and its epoch."""
+        query = select(channels.c.session_key, channels.c.epoch).where(channels.c.id == channel_id)
+        with self._books.begin() as database:
+            row = database.execute(query).one()
+        return Address(row.session_key), row.epoch
 
     def offers(self, channel_id: ChannelId) -> list[Offer]:
         """Under which anything was bought on the channel."""

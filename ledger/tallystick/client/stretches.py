@@ -49,23 +49,28 @@ class Stretch:
         """An auditor is asked now."""
         self.fresh, self.shown = 0, len(self.drawn)
 
-    @property
-    def last(self) -> int:
-        """Sequence of the newest one that was drawn."""
-        return self.drawn[-1].receipt.message.sequence
-
     def shorten(self) -> None:
         """To what one dossier holds."""
         if self.drawn:
-            self.begin_after(self.last - RECEIPTS)
+            self.begin_after(self.drawn[-1].receipt.message.sequence - RECEIPTS)
 
-    def dossier(self, receipts: list[Signed[Receipt]], offers: list[Offer]) -> Dossier | None:
-        """Over the channel's receipts as the purse has them from `start` to `last`; None: one of them has not
-        come yet, or none can be audited."""
-        if not self.drawn or len(receipts) != self.last + 1 - self.start or not self.drawn[-1].is_single:
+    def until(self, end: int | None) -> list[Sample]:
+        """Those that were drawn, up to the last one that can be audited, or to the receipt of that
+        sequence."""
+        shown = [one for one in self.drawn if end is None or one.receipt.message.sequence <= end]
+        while shown and not shown[-1].is_single:
+            shown.pop()
+        return shown
+
+    def dossier(
+        self, shown: list[Sample], receipts: list[Signed[Receipt]], offers: list[Offer]
+    ) -> Dossier | None:
+        """Over the channel's receipts as the purse has them from `start` to the last one of `shown`; None:
+        one of them has not come yet."""
+        if len(receipts) != shown[-1].receipt.message.sequence + 1 - self.start:
             return None
         others = tuple(offer for offer in offers if offer.model != self.model)
-        return Dossier(receipts=tuple(receipts), samples=tuple(self.drawn), others=others)
+        return Dossier(receipts=tuple(receipts), samples=tuple(shown), others=others)
 
 
 def is_timely(receipt: Receipt, now: Milliseconds) -> bool:

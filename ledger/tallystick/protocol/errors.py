@@ -352,7 +352,7 @@ class ExhibitMismatch(DuelError):
 
 
 class NotDrawn(DuelError):
-    """This provider is no judge of the duel, or no auditor of the receipt, or nobody is yet."""
+    """This provider is no judge of the duel, or nobody is yet."""
 
     code = "not-drawn"
 

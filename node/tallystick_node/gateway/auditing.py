@@ -61,7 +61,7 @@ class Auditing(Protocol):
 
         Raises
         ------
-        NotDrawn, ReceiptMismatch, DossierMismatch, DrawPending, WrongSigner :
+        ReceiptMismatch, DossierMismatch, DrawPending, WrongSigner :
             It does not audit this.
         MalformedMessage :
             A request cannot be asked again, or the engine answers something else.

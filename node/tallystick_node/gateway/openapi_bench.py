@@ -14,7 +14,6 @@ REFUSALS: Final = (protocol.Unjudgeable, protocol.ExhibitMismatch, protocol.NotD
 UNAUDITED: Final = (
     protocol.DossierMismatch,
     protocol.DrawPending,
-    protocol.NotDrawn,
     protocol.ReceiptMismatch,
 )
 """Why a dossier is not audited."""

@@ -1,8 +1,8 @@
-"""An auditor that sells its findings: it sees to it that it was drawn, that the lottery drew what it is
-shown, and how much else, before it asks its own engine.
+"""An auditor that sells its findings: it sees to it that the lottery drew what it is shown, and how much
+else, before it asks its own engine.
 
-It knows no money: that an audit is paid is the gateway's business.
-"""
+It audits for whoever pays. Whether its finding is a strike the contract decides: of those alone whom the
+chain drew. It knows no money: that an audit is paid is the gateway's business."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ import orjson
 from tallystick.chain.errors import ChainError
 from tallystick.chain.market import Market
 from tallystick.chain.timeline import Timeline
-from tallystick.ports import AuditPanels, ChainReader, Clock
+from tallystick.ports import ChainReader, Clock
 from tallystick.protocol.dossier import Dossier, Drawn, drawn
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.errors import DossierMismatch, DrawPending, NotDrawn, WrongSigner
+from tallystick.protocol.errors import DossierMismatch, DrawPending, WrongSigner
 from tallystick.protocol.evidence import Scales
 from tallystick.protocol.examining import Examined
 from tallystick.protocol.finding import Finding
-from tallystick.protocol.lottery import BlockAt, draws_at
+from tallystick.protocol.lottery import BlockAt
 from tallystick.protocol.signed import Key, Signed
 from tallystick.protocol.transcript import Counts
 from tallystick.protocol.units import Address, to_hex
@@ -44,14 +44,13 @@ class Inspector:
         sampler: str,
         reader: ChainReader,
         block_at: BlockAt,
-        panels: AuditPanels | None,
         ask: Ask,
         clock: Clock,
     ):
-        """`scales`: by model; `panels`: None where no contract draws auditors, and anybody may be asked."""
+        """`scales`: by model."""
         self._provider, self._key, self._domain = provider, key, domain
         self._scales, self._sampler = scales, sampler
-        self._reader, self._block_at, self._panels = reader, block_at, panels
+        self._reader, self._block_at = reader, block_at
         self._ask, self._clock = ask, clock
 
     async def audit(self, dossier: Dossier, signers: frozenset[Address], engine_model: str) -> bytes:
@@ -88,16 +87,7 @@ class Inspector:
                     required=to_hex(dossier.provider),
                     actual=to_hex(signer),
                 )
-        found = drawn(dossier, self._block_at)
-        block = self._block_at(draws_at(dossier.last.finished_at))
-        assert block is not None  # or `drawn` had raised
-        if self._panels is not None and self._provider not in self._panels.auditors(
-            dossier.last.struct_hash(), dossier.provider, block
-        ):
-            raise NotDrawn(
-                "This provider is no auditor of the receipt.", actual=to_hex(dossier.last.struct_hash())
-            )
-        return found
+        return drawn(dossier, self._block_at)
 
 
 class Used:
@@ -159,7 +149,6 @@ def open_inspector(
         sampler=sampler,
         reader=reader,
         block_at=Timeline(market.rpc).block_at,
-        panels=None,
         ask=own_engine(upstream),
         clock=clock,
     )
