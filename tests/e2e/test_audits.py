@@ -1,15 +1,17 @@
 """Audits by themselves, from end to end: real gateways over real models on a real chain. A provider that
-serves a rounded copy is found behind its payers' backs; an honest one is not."""
+serves a rounded copy is found behind its payer's back, struck, and slashed, and nobody does anything for it;
+an honest one is not."""
 
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
 import tallystick
+from tallystick.chain.audits import Audits
+from tallystick.chain.duels import Duels
 from tallystick.client.client import Client
 from tallystick.protocol.dossier import drawn, signers
 from tallystick.protocol.finding import Verdict
@@ -26,20 +28,22 @@ pytestmark = pytest.mark.e2e
 SCALES = MODEL.parent / "good.scales.json"
 AUDITS = f'\n[quality]\naudit = true\nscales = ["{SCALES}"]\nsampler = "embedded"\n'
 PRICES = {"input_price": 1_000_000, "output_price": 2_000_000}
-MOST_REQUESTS = 120
+MOST_REQUESTS = 150
 
 
 @pytest.fixture(scope="module")
 def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
-    """Two honest ones that audit, and one that serves a copy rounded to four bits."""
+    """Three honest ones that audit, whom the chain draws, and one that serves a copy rounded to four bits."""
     folder = tmp_path_factory.mktemp("audits")
     copy = quantised(MODEL, folder / "copy", bits=4, group=32)
     makes = (
-        Make(name="honest", settings=AUDITS, **PRICES),
-        Make(name="auditor", settings=AUDITS, **PRICES),
+        *(Make(name=f"honest{number}", settings=AUDITS, **PRICES) for number in range(3)),
         Make(name="rounds", engine_options=("--model", str(copy)), **PRICES),
     )
     with LocalMarket(folder=folder / "market", engine=EngineKind.EMBEDDED, makes=makes) as made:
+        for provider in made.providers[:3]:
+            made.chain.rpc.call("anvil_setBalance", to_hex(provider.address), hex(10**20))
+            Duels(made.market_of(provider.key)).enlist()
         yield made
 
 
@@ -62,55 +66,68 @@ def mining(market: LocalMarket) -> Iterator[None]:
 def buying(market: LocalMarket, home: Path) -> Client:
     payer, atoms = Key.generate(), Atoms(20_000_000)
     market.fund(payer, atoms).deposit(atoms, payer.address)
+    market.chain.rpc.call("anvil_setBalance", to_hex(payer.address), hex(10**20))
     return tallystick.Client(
         payer,
         rpc=market.chain.url,
         deployment=market.deployment,
         home=home,
         budget=tallystick.Budget(total=atoms, per_request=500_000),
-        audits=tallystick.Audits(budget=10_000_000, answers=2),
+        transactions=True,
+        audits=tallystick.Audits(budget=10_000_000, answers=5),
     )
 
 
-def audited(client: Client, provider: LocalProvider) -> list[tallystick.HeldFinding]:
-    """What is found of it once it has sold enough."""
+def buys_until(happened: Callable[[], object], client: Client, provider: LocalProvider) -> None:
+    """One answer after another, of that provider."""
     only = {"only": [to_hex(provider.address)]}
     for number in range(MOST_REQUESTS):
         question = QUESTIONS[number % len(QUESTIONS)]
         answer = client.chat("tiny-good", question, max_tokens=48, temperature=number % 2, provider=only)
         assert answer.body["choices"][0]["logprobs"] is None
-        if found := client.findings():
-            return found
-        with suppress(TimeoutError):
-            time.sleep(0.1)
-    raise AssertionError("nothing was drawn")
+        time.sleep(0.1)
+        if happened():
+            return
+    raise AssertionError("nothing came of it")
 
 
-def test_a_rounded_copy_is_found_without_anybody_asking(
+def until(happened: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 90
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def test_a_rounded_copy_is_found_and_slashed_though_nobody_does_anything(
     market: LocalMarket, mining: None, tmp_path: Path
 ) -> None:
-    honest, auditor, rounds = market.providers
+    *honest, rounds = market.providers
+    chain = market.market_of(honest[0].key)
+    before = chain.stake(rounds.address).staked
     with buying(market, tmp_path) as client:
-        audited(client, rounds)
-        deadline = time.monotonic() + 60
-        while len(found := client.findings()) < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        findings = client._session.purse.findings
-        dossier = findings.shown(found[0].number)
-        timeline = client._session.auditing
+        purse = client._session.purse
+        buys_until(lambda: len(purse.findings.all("filed")) == 3, client, rounds)
+        found = client.findings()
+        dossier, auditing = purse.findings.shown(found[0].number), client._session.auditing
+        assert auditing is not None
 
-        assert timeline is not None
         assert {one.verdict for one in found} == {Verdict.STRIKE}
-        assert {one.finding.message.auditor for one in found} <= {honest.address, auditor.address}
+        assert {one.finding.message.auditor for one in found} == {one.address for one in honest}
         assert signers(dossier, market.deployment.domain) == {rounds.receipt_key}
-        assert drawn(dossier, timeline._block_at).withheld == 0
-        assert 0 < findings.cost() < client.spent
+        assert drawn(dossier, auditing._block_at).withheld == 0
+        assert 0 < purse.findings.cost() < client.spent
+        assert len(Audits(chain).strikes(rounds.address)) == 3
+        # It is accused, answers nothing, and one of those who struck brings it to its end.
+        until(lambda: chain.stake(rounds.address).staked < before)
+    assert chain.stake(rounds.address).staked < before // 2
+    assert [chain.stake(one.address).staked for one in honest] == [before] * 3
 
 
 def test_an_honest_provider_is_clear(market: LocalMarket, mining: None, tmp_path: Path) -> None:
-    honest, auditor, _ = market.providers
+    honest, *auditors, _ = market.providers
     with buying(market, tmp_path) as client:
-        found = audited(client, honest)
-    assert {one.verdict for one in found} == {Verdict.CLEAR}
-    assert {one.finding.message.auditor for one in found} == {auditor.address}
+        buys_until(client.findings, client, honest)
+        (found,) = client.findings()
+    assert found.verdict is Verdict.CLEAR
+    assert found.finding.message.auditor in {one.address for one in auditors}
+    assert not Audits(market.market_of(honest.key)).strikes(honest.address)

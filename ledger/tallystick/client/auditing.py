@@ -24,6 +24,7 @@ from tallystick.client.outcome import Outcome
 from tallystick.client.pools import Pools
 from tallystick.client.samples import Samples
 from tallystick.client.stretches import Stretch, is_timely
+from tallystick.client.striking import Striking
 from tallystick.ports import AuditPanels, PostedOffer
 from tallystick.protocol.dossier import Dossier, drawn
 from tallystick.protocol.errors import DrawPending, MarketError
@@ -53,12 +54,15 @@ class Auditing:
         *,
         block_at: BlockAt,
         panels: AuditPanels | None = None,
+        striking: Striking | None = None,
         look_s: float = LOOK_S,
     ):
-        """`panels`: who audits; None: whoever sells the model, drawn by stake."""
+        """`panels`: who audits; None: whoever sells the model, drawn by stake. `striking`: takes strikes to
+        the chain; None: they are kept."""
         self.wanted = wanted
         self.samples = Samples()
         self._pools, self._block_at, self._panels, self._look_s = pools, block_at, panels, look_s
+        self._striking, self._tried = striking, set[int]()
         self._random = SystemRandom()
         self._stretches: dict[tuple[ChannelId, str], Stretch] = {}
         self._changed = Condition()
@@ -138,6 +142,18 @@ class Auditing:
             if not self._closing and self.wanted.is_due(stretch.fresh, stretch.shown):
                 with self._quietly():
                     self._audit(stretch)
+
+        self._file()
+
+    def _file(self) -> None:
+        """Strikes that are not on chain yet, each once in a process."""
+        findings = self._payer.purse.findings
+        for held in findings.all("said") if self._striking is not None else ():
+            if held.number not in self._tried and not self._closing:
+                self._tried.add(held.number)
+                with self._quietly():
+                    assert self._striking is not None
+                    self._striking.file(self._payer.purse, held)
 
     def _audit(self, stretch: Stretch) -> None:
         """By one auditor, and where that finds another model, by others, each of as much less as makes its

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import anyio.to_thread
 
+from tallystick.chain.audits import Audits as Auditors
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.duels import Duels
 from tallystick.chain.history import opened_by
@@ -31,10 +32,11 @@ from tallystick.client.purse import Purse
 from tallystick.client.rules import quoted
 from tallystick.client.sending import Sender
 from tallystick.client.sight import Sight, Unsighted
+from tallystick.client.striking import Striking
 from tallystick.client.tables import Durability
 from tallystick.client.tokenizers import load_tokenizers
 from tallystick.home import Home
-from tallystick.ports import AuditPanels, ChainReader, Directory, Outlook, PostedOffer, Recount, Signer
+from tallystick.ports import ChainReader, Directory, Outlook, PostedOffer, Recount, Signer
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.lottery import BlockAt
@@ -89,6 +91,7 @@ def open_session(
         duels=Duels(market) if transactions and deployment.duels is not None else None,
         audits=audits,
         block_at=Timeline(node).block_at,
+        auditors=None if deployment.audits is None else Auditors(market),
         avoids=avoids,
         sighted=True,
     )
@@ -121,13 +124,14 @@ class Session:
         duels: Duels | None = None,
         audits: Audits | None = None,
         block_at: BlockAt | None = None,
-        panels: AuditPanels | None = None,
+        auditors: Auditors | None = None,
         outlook: Outlook | None = None,
         avoids: frozenset[Address] = frozenset(),
         sighted: bool = False,
     ):
         """`sighted`: what gateways tell of one another is looked up, where no other `outlook` is given.
-        `block_at`: wherever there are `audits`; `panels`: who audits, None where no contract says it."""
+        `block_at`: wherever there are `audits`; `auditors`: the contract that says who audits, if there is
+        one; strikes are filed where there is a `closer`."""
         now = now or _now
         self.pools = pools or Pools()
         self.purse = Purse(
@@ -141,7 +145,12 @@ class Session:
         self.auditing = None
         if audits is not None:
             assert block_at is not None
-            self.auditing = Auditing(self.pools, audits, block_at=block_at, panels=panels)
+            striking = None
+            if auditors is not None and closer is not None:
+                striking = Striking(auditors, block_at)
+            self.auditing = Auditing(
+                self.pools, audits, block_at=block_at, panels=auditors, striking=striking
+            )
         listing = Listing(directory, now)
         self.sight = sight = self._sight(listing, chain, domain) if sighted and outlook is None else None
         self.payer = Payer(

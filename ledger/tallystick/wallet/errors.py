@@ -5,7 +5,8 @@ MarketError (protocol/errors.py)
 ├─ OfferFileError    the TOML says something that cannot be offered
 ├─ FraudUnproven     there is no proof, or the contract would not take it
 ├─ NotServed         a completion was refused, by the market or by the engine
-└─ NotPublished      an explorer did not take receipts
+├─ NotPublished      an explorer did not take receipts
+└─ FindingUnknown    no strike has that number
 """
 
 from tallystick.protocol.errors import MarketError
@@ -29,3 +30,7 @@ class NotServed(MarketError):
 
 class NotPublished(MarketError):
     code = "not-published"
+
+
+class FindingUnknown(MarketError):
+    code = "finding-unknown"

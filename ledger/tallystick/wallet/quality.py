@@ -1,5 +1,6 @@
 """What this wallet's purse holds of quality: its duels, and what auditors found."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,11 +30,19 @@ def duels(
 
 
 def findings(
-    desk: "Desk", last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20
+    desk: "Desk",
+    last: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    samples: Annotated[
+        Path | None, typer.Option(help="Write into this file what the strike --number was found of.")
+    ] = None,
+    number: Annotated[int, typer.Option(help="Of a finding, for --samples.")] = 0,
 ) -> "View":
     """List what auditors found of its providers."""
     from tallystick.wallet.purses import open_purse
     from tallystick.wallet.quality_view import findings as shown
+    from tallystick.wallet.quality_view import save_samples
 
     with open_purse(desk) as purse:
+        if samples is not None:
+            return save_samples(purse, number, samples)
         return shown(purse.findings.all()[-last:], purse.findings.cost(), desk.asset)

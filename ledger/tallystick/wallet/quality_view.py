@@ -1,18 +1,24 @@
-"""How duels and findings read. It prints nothing."""
+"""How duels and findings read, and what of them is saved. It prints nothing."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import orjson
 
 from tallystick.chain.market import Asset
 from tallystick.client.findings import HeldFinding
 from tallystick.client.pairs import Pair
+from tallystick.client.purse import Purse
 from tallystick.protocol.case import Exhibit
-from tallystick.protocol.finding import Check
+from tallystick.protocol.finding import Check, Verdict
+from tallystick.protocol.sample import sample_to_json
 from tallystick.protocol.units import Atoms, to_hex
 from tallystick.protocol.vote import Choice
 from tallystick.protocol.wire import signed_to_json
+from tallystick.wallet.errors import FindingUnknown
 from tallystick.wallet.money import show_briefly
-from tallystick.wallet.view import View, short, table
+from tallystick.wallet.view import View, lines, short, table
 
 
 def duels(pairs: Sequence[Pair], spent: Atoms, asset: Asset) -> View:
@@ -66,6 +72,16 @@ def findings(held: Sequence[HeldFinding], spent: Atoms, asset: Asset) -> View:
     columns = ("audit>", "provider", "auditor", "verdict", "check", "tokens>", "state", "cost>")
     note = f"{show_briefly(spent, asset)} in all, at most."
     return table(data, columns, rows, empty="No auditor has said anything.", note=note)
+
+
+def save_samples(purse: Purse, number: int, file: Path) -> View:
+    """What an auditor found a strike of, as `tally-node audit` takes it. Raises FindingUnknown."""
+    if number not in [one.number for one in purse.findings.all() if one.verdict is Verdict.STRIKE]:
+        raise FindingUnknown("No strike has that number.", actual=number)
+    samples = [sample_to_json(sample) for sample in purse.findings.shown(number).samples]
+    file.write_bytes(orjson.dumps(samples))
+    data = {"file": str(file), "samples": len(samples)}
+    return lines(data, f"{len(samples)} answers with their requests are in {file}. They are in the clear.")
 
 
 def _finding(one: HeldFinding) -> dict[str, Any]:
