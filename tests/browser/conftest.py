@@ -16,9 +16,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from sqlalchemy import create_engine, update
 
 from tallystick.chain.deployment import Deployment
-from tallystick.chain.market import Asset
+from tallystick.chain.local import LocalChain, deploy
+from tallystick.chain.market import Asset, Market
 from tallystick.chain.rpc import Rpc
-from tallystick.protocol.units import Address
+from tallystick.chain.sender import Sender
+from tallystick.protocol.units import Address, Atoms
 from tallystick_node import listening
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.app import make_app
@@ -26,12 +28,17 @@ from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.live import Head, Live
 from tallystick_node.explorer.node import Node
 from tallystick_node.explorer.site import Site
+from tallystick_node.local.explorer import LocalExplorer
 from tallystick_node.local.market import LocalMarket
+from tallystick_node.local.process import free_ports
 from tests.browser.shop import Shop
 from tests.explorer import small
 
 expect.set_options(timeout=30_000)
 """Milliseconds, as everything else of a browser has: machines that run this are shared."""
+
+
+STAKE = Atoms(100_000_000)
 
 
 class Explorer:
@@ -191,3 +198,46 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def visitor(chromium: Browser, explorer: Explorer) -> Iterator[Visitor]:
     with Visitor(chromium, explorer.url) as visitor:
         yield visitor
+
+
+class Chain(LocalChain):
+    """With a market on it, and an explorer of it."""
+
+    explorer: LocalExplorer
+
+    def provider(self, number: int) -> Market:
+        """Staked, with a receipt key, which is its wallet's."""
+        key = self.keys[number]
+        market = Market(self.rpc, self.deployment, Sender(self.rpc, self.deployment.chain_id, key))
+        market.mint(STAKE)
+        market.add_stake(STAKE)
+        market.set_receipt_key(key.address)
+        return market
+
+    def payer(self, number: int) -> Market:
+        """With an account that holds as much."""
+        market = Market(
+            self.rpc, self.deployment, Sender(self.rpc, self.deployment.chain_id, self.keys[number])
+        )
+        market.mint(STAKE)
+        market.deposit(STAKE)
+        return market
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[Chain]:
+    with Chain(state=tmp_path / "chain.json", port=free_ports(1)[0]) as chain:
+        chain.deployment = deploy(chain.rpc, chain.keys[0])
+        chain.deployment.save(tmp_path / "deployment.json")
+        chain.explorer = LocalExplorer(
+            folder=tmp_path, rpc=chain.url, deployment=tmp_path / "deployment.json"
+        )
+        with chain.explorer.start():
+            chain.explorer.wait_for(chain.deployment.block)  # Before that there is no page, but a reason.
+            yield chain
+
+
+@pytest.fixture
+def guest(chromium: Browser, chain: Chain) -> Iterator[Visitor]:
+    with Visitor(chromium, chain.explorer.url) as guest:
+        yield guest

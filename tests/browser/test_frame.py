@@ -24,6 +24,8 @@ PAGES = (
     *(
         "/settlements",
         "/disputes",
+        "/duels",
+        "/judges",
         f"/channel/0x{small.FIRST.id.hex()}",
         f"/provider/0x{small.CARL.hex()}",
         "/nothing",

@@ -1,69 +1,19 @@
 """What a visitor sees while things go wrong: nothing there yet, a node that goes away, a chain that takes
 back, a stranger's words."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tallystick.chain.local import LocalChain, deploy
-from tallystick.chain.market import Market, Opening
-from tallystick.chain.sender import Sender
+from tallystick.chain.market import Opening
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.signed import sign
-from tallystick.protocol.units import Atoms, to_hex
-from tallystick_node.local.explorer import LocalExplorer
-from tallystick_node.local.process import free_ports
-from tests.browser.conftest import Visitor
+from tallystick.protocol.units import to_hex
+from tests.browser.conftest import STAKE, Chain, Visitor
 from tests.chain.test_market import an_offer
 
 pytestmark = pytest.mark.e2e
-STAKE = Atoms(100_000_000)
-
-
-class Chain(LocalChain):
-    """With a market on it, and an explorer of it."""
-
-    explorer: LocalExplorer
-
-    def provider(self, number: int) -> Market:
-        """Staked, with a receipt key, which is its wallet's."""
-        key = self.keys[number]
-        market = Market(self.rpc, self.deployment, Sender(self.rpc, self.deployment.chain_id, key))
-        market.mint(STAKE)
-        market.add_stake(STAKE)
-        market.set_receipt_key(key.address)
-        return market
-
-    def payer(self, number: int) -> Market:
-        """With an account that holds as much."""
-        market = Market(
-            self.rpc, self.deployment, Sender(self.rpc, self.deployment.chain_id, self.keys[number])
-        )
-        market.mint(STAKE)
-        market.deposit(STAKE)
-        return market
-
-
-@pytest.fixture
-def chain(tmp_path: Path) -> Iterator[Chain]:
-    with Chain(state=tmp_path / "chain.json", port=free_ports(1)[0]) as chain:
-        chain.deployment = deploy(chain.rpc, chain.keys[0])
-        chain.deployment.save(tmp_path / "deployment.json")
-        chain.explorer = LocalExplorer(
-            folder=tmp_path, rpc=chain.url, deployment=tmp_path / "deployment.json"
-        )
-        with chain.explorer.start():
-            chain.explorer.wait_for(chain.deployment.block)  # Before that there is no page, but a reason.
-            yield chain
-
-
-@pytest.fixture
-def guest(chromium: Browser, chain: Chain) -> Iterator[Visitor]:
-    with Visitor(chromium, chain.explorer.url) as guest:
-        yield guest
 
 
 def test_an_empty_market_is_no_error(chain: Chain, guest: Visitor) -> None:

@@ -102,6 +102,12 @@ class DuelPage:
     """The whole of it, checked again."""
     events: tuple[Event, ...]
 
+    @property
+    def twice(self) -> bool:
+        """Somebody judged it in both panels."""
+        judges = [ballot.judge for panel in self.panels for ballot in panel.ballots if ballot.judge]
+        return len(set(judges)) < len(judges)
+
 
 @pages.table("/duels", "duels.html")
 async def duels(
