@@ -1,4 +1,4 @@
-"""A duel in a browser: what a visitor sees while it is decided, at a desk, on a phone, and without scripts."""
+"""A duel in a browser: what a visitor sees while it is decided, at a desk, on a phone, without scripts."""
 
 import pytest
 from playwright.sync_api import expect

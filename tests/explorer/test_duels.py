@@ -182,6 +182,21 @@ def test_a_split_one_is_said_on_chain_and_settled_later(
     assert [told[to_hex(judge)]["agreed"] for judge in panel] == [1, 1, 0]
 
 
+def test_a_tie_without_a_majority_pays_halves(
+    world: World, explorer: Explorer, pass_time: Callable[[int], None]
+) -> None:
+    choices = (Choice.FIRST, Choice.SECOND, Choice.TIE)
+    panel = decide(world, (Vote.FIRST, Vote.SECOND, Vote.TIE))
+    pass_time(world.duels.terms().period_s)
+    world.duels.settle([world.ruling(panel, choices)])
+    with explorer.read() as client:
+        page = page_of(client, world)
+    require_all_hold(page)
+    shares = [move["given"] for move in page["moves"] if move["what"] == "share"]
+    assert shares == [str(SHARE // 2)] * SEATS
+    assert page["leftOver"] == "0"
+
+
 def test_an_appeal_overturns_a_verdict(
     world: World, explorer: Explorer, pass_time: Callable[[int], None]
 ) -> None:

@@ -394,7 +394,6 @@ def _payments(
                 continue
             if amount:
                 yield judge, amount
-            if vote is Vote.DECLINED or amount > 0:
-                rest -= panel.share
+            rest -= panel.share if vote is Vote.DECLINED else min(panel.share, max(0, amount))
         if rest:
             yield (facts[-1] if overturned else its).wanted_by, rest

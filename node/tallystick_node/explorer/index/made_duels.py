@@ -264,8 +264,9 @@ class DuellingMarket(MadeMarket):
             ]
             for judge, _, amount in own:
                 events += self._paid(judge, amount, ruling.duel, transfers)
-            rest = panel.fee - panel.share * sum(
-                vote is Vote.DECLINED or amount > 0 for _, vote, amount in own
+            rest = panel.fee - sum(
+                panel.share if vote is Vote.DECLINED else min(panel.share, max(0, amount))
+                for _, vote, amount in own
             )
             if rest:
                 events.append(self._credited(made.appellant if overturned else owner, rest))

@@ -207,8 +207,7 @@ def _ballots(panel: Duel, moved: tuple[Move, ...]) -> tuple[Ballot, ...]:
         Ballot(
             judge=seat.judge,
             choice=seat.choice,
-            with_verdict=seat.choice == panel.final_verdict
-            or (panel.final_verdict == "tie" and seat.choice in ("first", "second", "tie")),
+            with_verdict=seat.choice == panel.final_verdict,
             gained=sum(move.given for move in moved if seat.judge and move.who == seat.judge),
             lost=sum(move.taken for move in moved if seat.judge and move.who == seat.judge),
         )
