@@ -3,16 +3,21 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tallystick
+from tallystick.chain.audits import Audits
+from tallystick.chain.duels import Duels
+from tallystick.chain.timeline import Timeline
 from tallystick.client.client import Client
 from tallystick.client.session import open_session
 from tallystick.protocol.finding import Finding, Verdict
+from tallystick.protocol.lottery import draws_at, is_drawn
 from tallystick.protocol.sample import Sample, sample_to_json
 from tallystick.protocol.signed import Key, verify
 from tallystick.protocol.units import Atoms, to_hex
@@ -111,3 +116,56 @@ def test_an_honest_provider_is_clear_and_nobody_audits_itself(market: LocalMarke
     # Its own word against it: what serves a rounded copy finds the model itself to be the cheat.
     found = audited(market, rounds, samples, tmp_path)
     assert found["said"]["verdict"] == "strike"
+
+
+def test_a_strike_is_filed_where_the_lottery_drew_answer_and_auditor(
+    market: LocalMarket, tmp_path: Path
+) -> None:
+    honest, rounds = market.providers
+    market.chain.rpc.call("anvil_setBalance", f"0x{honest.address.hex()}", hex(10**20))
+    duels = Duels(market.market_of(honest.key))
+    duels.enlist()  # The only judge: it is drawn for all.
+    samples = drawn(market, rounds, tmp_path)
+    found = audited(market, honest, samples, tmp_path)
+    file, finding = tmp_path / "samples.json", tmp_path / "finding.json"
+    finding.write_text(json.dumps(found))
+
+    done = node(market, "strike", honest.config, file, finding)
+    assert done.stdout == f"Struck {to_hex(rounds.address)}: 1 of 3.\n", done.stderr
+    (strike,) = Audits(duels.market).strikes(rounds.address)
+    assert strike.auditor == honest.address
+    until(lambda: "audits.struck" in rounds.log.read_text())  # Its own node says so.
+    again = node(market, "strike", honest.config, file, finding)
+    assert (again.returncode, "A strike was filed for the receipt" in again.stderr) == (1, True)
+    early = node(market, "reaudit", honest.config, to_hex(rounds.address), "--clear")
+    assert (early.returncode, "not drawn to re-audit" in early.stderr) == (1, True)
+
+
+def drawn(market: LocalMarket, provider: LocalProvider, folder: Path) -> list[Sample]:
+    """Answers of one channel, the last of which was drawn: one in five is of a channel's first ones."""
+    rpc = market.chain.rpc
+    for number in range(20):
+        samples = bought(market, provider, folder / f"payer{number}")
+        rpc.call("evm_increaseTime", 60)
+        rpc.call("anvil_mine", "0x4")
+        timeline = Timeline(rpc)
+        for count in range(len(samples), len(samples) // 2, -1):
+            receipt = samples[count - 1].receipt.message
+            block = timeline.block_at(draws_at(receipt.finished_at))
+            assert block is not None
+            if is_drawn(block.hash, receipt.struct_hash(), receipt.sequence):
+                return samples[:count]
+    raise AssertionError("nothing is drawn")
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def node(market: LocalMarket, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tallystick_node.cli", *map(str, arguments)]
+    environment = {"TALLYSTICK_PASSWORD": market.password}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
