@@ -25,6 +25,7 @@ from tallystick.chain import contracts
 from tallystick.chain.abi import AbiError
 from tallystick.chain.blocks import read_block
 from tallystick.chain.deployment import Deployment
+from tallystick.chain.duel_events import read_duel_event
 from tallystick.chain.errors import ChainUnavailable, KeystoreError, NoContract, RpcError, WrongPassword
 from tallystick.chain.events import read_event
 from tallystick.chain.keys import open_keystore
@@ -58,6 +59,7 @@ from tallystick.protocol.evidence import Scales
 from tallystick.protocol.expect import Inquiry, read_expect
 from tallystick.protocol.expense import Expense
 from tallystick.protocol.facts import Facts, Posted, Settlement, facts_from_json, facts_to_json
+from tallystick.protocol.finding import Finding
 from tallystick.protocol.gossip import Gossip, read_body, write_body
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.hearsay import said_suspicion
@@ -74,7 +76,7 @@ from tallystick.protocol.signed import Signed, Verified
 from tallystick.protocol.status import Suspicion
 from tallystick.protocol.told import read_told, said_to_json
 from tallystick.protocol.transcript import Transcript
-from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Milliseconds, Timestamp
+from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Milliseconds, Timestamp, Tokens
 from tallystick.protocol.voucher import Close, Tally, Voucher
 from tallystick.protocol.wire import (
     Credential,
@@ -101,6 +103,7 @@ from tallystick_node.gateway.ask import Ask
 from tallystick_node.network.origin import read_wishes
 from tallystick_node.network.own import Asked
 from tallystick_node.sim.gossip import status_said
+from tallystick_node.striking import read_finding
 from tests.quality.making import DOMAIN as DUEL_DOMAIN
 from tests.quality.making import case
 
@@ -397,21 +400,35 @@ def _quietly(step: Callable[[], object], kind: type[Exception]) -> None:
         step()
 
 
-LOG = orjson.dumps(
-    {
-        "topics": [
-            *(
-                "0x" + topic.hex()
-                for topic, entry in contracts.market().interface.events.items()
-                if entry.name == "Deposited"
-            ),
-            "0x" + ZERO_HASH.hex(),
-        ],
-        "data": "0x" + "00" * 64,
-        "blockNumber": "0x1",
-        "logIndex": "0x0",
-        "transactionHash": "0x" + "00" * 32,
-    }
+def logged(contract: contracts.Contract, name: str, words: int) -> bytes:
+    """An event with one indexed argument, and so many words of zeros."""
+    events = contract.interface.events.items()
+    (topic,) = (topic for topic, entry in events if entry.name == name)
+    return orjson.dumps(
+        {
+            "topics": ["0x" + topic.hex(), "0x" + ZERO_HASH.hex()],
+            "data": "0x" + "00" * 32 * words,
+            "blockNumber": "0x1",
+            "logIndex": "0x0",
+            "transactionHash": "0x" + "00" * 32,
+        }
+    )
+
+
+LOG = logged(contracts.market(), "Deposited", 2)
+DUEL_LOG = logged(contracts.duels(), "Lapsed", 1)
+FINDING = Finding(
+    auditor=ZERO_ADDRESS,
+    provider=ZERO_ADDRESS,
+    receipt_hash=ZERO_HASH,
+    receipts_root=ZERO_HASH,
+    receipt_count=1,
+    scales_hash=ZERO_HASH,
+    check=2,
+    verdict=2,
+    tokens=Tokens(1),
+    evidence=1,
+    found_at=Milliseconds(1),
 )
 BLOCK = orjson.dumps(
     {"number": "0x7", "timestamp": "0x65", "hash": "0x" + "ab" * 32, "parentHash": "0x" + "cd" * 32}
@@ -599,7 +616,21 @@ DECODERS = {
         ("chain.rpc.call", "chain.rpc.batch"),
     ),
     "block": Decoder(of_json(read_block), (ChainUnavailable,), (BLOCK,), ("chain.blocks.read_block",)),
-    "event": Decoder(of_json(read_event), (ChainUnavailable,), (LOG,), ("chain.events.read_event",)),
+    "event": Decoder(
+        of_json(read_event),
+        (ChainUnavailable,),
+        (LOG,),
+        ("chain.events.read_event", "chain.events.read_log"),
+    ),
+    "event of the duels": Decoder(
+        of_json(read_duel_event), (ChainUnavailable,), (DUEL_LOG,), ("chain.duel_events.read_duel_event",)
+    ),
+    "finding": Decoder(
+        of_json(read_finding),
+        (MalformedMessage,),
+        (as_json(FINDING)[:-1] + b',"said":{"verdict":"strike"}}',),
+        ("striking.read_finding",),
+    ),
     "words of the chain": Decoder(
         chain_words, (), (bytes(96), bytes(31) + b"\x20" + bytes(64)), ("chain.abi.decode",)
     ),
