@@ -244,6 +244,27 @@ def test_nothing_is_added_where_it_is_turned_off(market: Any) -> None:
     assert not any("logprobs" in one.fields or "seed" in one.fields for one in dossier.samples)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_engine_that_takes_no_log_probabilities_answers_all_the_same(world: World, stream: bool) -> None:
+    """And is audited by what it does say."""
+
+    class Plain(Timely):
+        def handled(self, handler: Any, path: str, raw: bytes) -> bool:
+            if b'"logprobs"' not in raw:
+                return False
+            handler._json(400, {"error": {"message": "logprobs?", "type": "BadRequestError", "code": 400}})
+            return True
+
+    seller = world.provider(Plain)
+    session = world.session(audits=Audits(budget=10**8), block_at=lambda _: None)
+    with httpx2.Client(transport=Transport(session)) as client:
+        reply = client.post(URL, json=chat_body("some words", stream=stream))
+        assert reply.status_code == 200, reply.text
+        assert "some" in reply.text
+        assert session.auditing is not None
+        assert (seller.worked, len(session.auditing.samples)) == (1, 1)
+
+
 # ---------------------------------------------------------------------------------------- auditors that cheat
 
 

@@ -1,19 +1,28 @@
 """How duels and findings read, to people and to programs."""
 
 from io import StringIO
+from pathlib import Path
 
+import orjson
+import pytest
 from rich.console import Console
 
 from tallystick.chain.market import Asset
+from tallystick.client.budget import Budget
 from tallystick.client.findings import HeldFinding
 from tallystick.client.pairs import Pair
+from tallystick.client.purse import Purse
 from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.dossier import Dossier
 from tallystick.protocol.finding import Check, Finding, Verdict
+from tallystick.protocol.sample import sample_from_json
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Hash32, Milliseconds, Tokens, to_hex
 from tallystick.protocol.vote import Choice
-from tallystick.wallet.quality_view import duels, findings
+from tallystick.wallet.errors import FindingUnknown
+from tallystick.wallet.quality_view import duels, findings, save_samples
 from tallystick.wallet.view import View
+from tests.audits.showing import END, sample
 from tests.quality.making import CHALLENGER, DOMAIN, FIRST, SECOND, case
 
 ASSET = Asset(symbol="TEST", decimals=6)
@@ -86,3 +95,33 @@ def test_a_finding_says_who_found_what_of_whom() -> None:
     assert told["finding"]["provider"] == to_hex(SECOND.address)
     assert told["signature"].startswith("0x")
     assert all(word in shown(view) for word in ("strike", "logprob", "44", "said"))
+
+
+def test_what_a_strike_was_found_of_is_saved_as_an_auditor_takes_it(tmp_path: Path) -> None:
+    payer = Key(b"\2" * 32)
+    budget = Budget(total=100, per_request=100)
+    purse = Purse(tmp_path, wallet=payer, domain=DOMAIN, budget=budget, now=lambda: Milliseconds(1))
+    shown = sample([5, 6, END])
+    dossier = Dossier(receipts=(shown.receipt,), samples=(shown,))
+    finding = Finding(
+        auditor=FIRST.address,
+        provider=shown.offer.provider,
+        receipt_hash=dossier.last.struct_hash(),
+        receipts_root=ZERO_HASH,
+        receipt_count=1,
+        scales_hash=ZERO_HASH,
+        check=int(Check.RANK),
+        verdict=int(Verdict.STRIKE),
+        tokens=Tokens(3),
+        evidence=19_000_000,
+        found_at=Milliseconds(1),
+    )
+    number = purse.findings.begin(FIRST.address, dossier, Atoms(9), 10)
+    purse.findings.hold(number, sign(finding, DOMAIN, FIRST).signed, dossier, Atoms(9))
+    file = tmp_path / "samples.json"
+    save_samples(purse, number, file)
+
+    assert [sample_from_json(item) for item in orjson.loads(file.read_bytes())] == [shown]
+    with pytest.raises(FindingUnknown):
+        save_samples(purse, number + 1, file)
+    purse.close()

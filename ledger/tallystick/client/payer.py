@@ -17,7 +17,7 @@ from tallystick.client.auditing import Auditing
 from tallystick.client.choose import Rule
 from tallystick.client.delivering import Delivery, Settler, Shown
 from tallystick.client.duelling import Duelling
-from tallystick.client.errors import AnswerCut, MalformedRequest, ProviderUnreachable
+from tallystick.client.errors import AnswerCut, MalformedRequest, ProviderRefused, ProviderUnreachable
 from tallystick.client.flow import Flow
 from tallystick.client.listing import Listing
 from tallystick.client.mending import catch_up
@@ -138,7 +138,13 @@ class Payer:
                 return
             except (ProviderUnreachable, ChannelGone):
                 pass  # out of reach still: the clerk goes on looking for it
-        yield from Search(self, ask, call).run()
+        try:
+            yield from Search(self, ask, call).run()
+        except ProviderRefused as error:
+            if error.reason or not 400 <= error.status < 500 or not ask.added:
+                raise
+            # An engine that does not take what its caller never said: nobody is to lose an answer by that.
+            yield from Search(self, ask.audited({}), call).run()
 
     def _duels(self, said: bool | None) -> bool:
         """Whether somebody else is to answer too. Whoever asks for it does not pay for it: the payer does."""
