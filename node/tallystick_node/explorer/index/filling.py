@@ -1,6 +1,6 @@
 """A database filled with a market that never was, by the writer that fills it from a chain."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,9 +17,13 @@ _STRETCH = 256
 
 async def fill(engine: AsyncEngine, settlements: int, seed: int = 1) -> None:
     """At least so many; the database holds nothing yet."""
+    await fill_with(engine, list(made_blocks(settlements, seed)))
+
+
+async def fill_with(engine: AsyncEngine, blocks: Sequence[MarketBlock]) -> None:
+    """All of a made market's."""
     writer = Writer(engine, DEPLOYMENT)
     assert not await writer.open(), "The database is filled already."
-    blocks = list(made_blocks(settlements, seed))
     latest = header(blocks[-1])
     base = None
     for part in _parts(blocks):
