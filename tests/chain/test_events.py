@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tallystick.chain import contracts
+from tallystick.chain.audit_events import AUDIT_EVENTS
+from tallystick.chain.contracts import Contract
 from tallystick.chain.duel_events import DUEL_EVENTS
 from tallystick.chain.errors import ChainUnavailable
 from tallystick.chain.events import EVENTS, ChainEvent, Deposited, Skip, read_event
@@ -30,10 +32,13 @@ def test_a_class_has_the_fields_of_its_event_in_their_order(name: str) -> None:
     assert fields == [snake(item) for item in ABI[name].names]
 
 
-def test_the_duels_have_classes_too() -> None:
-    theirs = {entry.name: entry for entry in contracts.duels().interface.events.values()}
-    assert set(DUEL_EVENTS) == set(theirs)
-    for name, kind in DUEL_EVENTS.items():
+@pytest.mark.parametrize(
+    ("contract", "kinds"), [(contracts.duels(), DUEL_EVENTS), (contracts.audits(), AUDIT_EVENTS)]
+)
+def test_other_contracts_have_classes_too(contract: Contract, kinds: dict[str, type[ChainEvent]]) -> None:
+    theirs = {entry.name: entry for entry in contract.interface.events.values()}
+    assert set(kinds) == set(theirs)
+    for name, kind in kinds.items():
         fields = [field.name for field in dataclasses.fields(kind) if field.name not in PLACE]
         assert fields == [snake(item) for item in theirs[name].names]
 

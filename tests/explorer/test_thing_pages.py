@@ -154,7 +154,11 @@ def test_every_function_that_changes_the_market_is_said_to_be_for_something(mark
     told = templates.get_template("things.html").module.CALLS
     changing = {
         stem + entry["name"]
-        for stem, contract in (("", contracts.market()), ("Duels.", contracts.duels()))
+        for stem, contract in (
+            ("", contracts.market()),
+            ("Duels.", contracts.duels()),
+            ("Audits.", contracts.audits()),
+        )
         for entry in contract.interface.entries
         if entry["type"] == "function" and entry["stateMutability"] not in ("view", "pure")
     }

@@ -84,10 +84,14 @@ def asset() -> Contract:
 
 
 def at(address: bytes | None, deployment: Deployment) -> Contract | None:
-    """What stands there of one market: the market itself, or its duels; None: neither."""
+    """What stands there of one market: the market itself, its duels or its audits; None: neither."""
+    if address is None:
+        return None
     if address == deployment.market:
         return market()
-    return duels() if address is not None and address == deployment.duels else None
+    if address == deployment.duels:
+        return duels()
+    return audits() if address == deployment.audits else None
 
 
 def _builtin(name: str, parameter: str, kind: str) -> Entry:

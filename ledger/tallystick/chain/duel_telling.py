@@ -3,7 +3,7 @@ business."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from tallystick.chain.duel_audit import DuelFacts, MoneyFacts, PanelFacts, Payment
 from tallystick.chain.duel_calls import DuelCall
@@ -14,15 +14,13 @@ from tallystick.chain.duel_events import (
     Decided,
     Ended,
     Opened,
+    Penalised,
     Revealed,
     Sealed,
 )
 from tallystick.chain.events import (
     Awarded,
     ChainEvent,
-    OfferEquivocationProven,
-    OverchargeProven,
-    ReceiptEquivocationProven,
     ReceiptKeySet,
     Slashed,
     is_next,
@@ -33,8 +31,6 @@ from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, Hash32
 from tallystick.protocol.vote import Choice
 
 E = TypeVar("E", bound=ChainEvent)
-PROOFS: Final = (OverchargeProven, ReceiptEquivocationProven, OfferEquivocationProven)
-"""What a `Slashed` may follow that no duel is the cause of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,11 +182,11 @@ def duels_of(events: Sequence[ChainEvent]) -> Mapping[int, bytes]:
     for event in events:
         if before is None or before.transaction != event.transaction:
             waiting = []
-        proven = isinstance(before, PROOFS) and is_next(before, event)
+        penalty = isinstance(before, Penalised) and is_next(before, event)
         match event:
             case Awarded() | Credited():
                 waiting.append(event.log_index)
-            case Slashed() if not proven:
+            case Slashed() if penalty:
                 waiting.append(event.log_index)
             case Ended():
                 found |= dict.fromkeys(waiting, event.duel)

@@ -21,15 +21,17 @@ ROWS: Final = 1_000
 """Of one settle call, told at most: no block holds as many."""
 
 _TIMES: Final = frozenset(
-    {"exitsAt", "closesAt", "validUntil", "deadline", "decideBy", "revealFrom", "appealBy"}
+    {"exitsAt", "closesAt", "validUntil", "deadline", "decideBy", "revealFrom", "appealBy", "answerBy"}
 )
-_MOMENTS: Final = frozenset({"receivedAt", "firstTokenAt", "finishedAt"})
+_MOMENTS: Final = frozenset({"receivedAt", "firstTokenAt", "finishedAt", "foundAt"})
 _PRICES: Final = frozenset({"inputPrice", "cachedInputPrice", "outputPrice"})
 _WHO: Final = {
     **{"provider": "provider", "payer": "payer", "sessionKey": "key", "receiptKey": "key"},
-    **dict.fromkeys(("judge", "judges", "first", "second", "loser", "winner"), "provider"),
+    **dict.fromkeys(
+        ("judge", "judges", "first", "second", "loser", "winner", "auditor", "auditors"), "provider"
+    ),
 }
-_WHAT: Final = {"channelId": "channel", "offerHash": "offer", "duel": "duel", "appeal": "duel", "id": "duel"}
+_WHAT: Final = {"channelId": "channel", "offerHash": "offer", "duel": "duel", "appeal": "duel"}
 
 
 @shown
@@ -130,8 +132,9 @@ def log_told(
 def _events() -> Mapping[str, Entry]:
     """By the names that the index has."""
     found = {entry.name: entry for entry in contracts.market().interface.events.values()}
-    theirs = contracts.duels().interface.events.values()
-    return found | {f"Duels.{entry.name}": entry for entry in theirs}
+    for its in (contracts.duels(), contracts.audits()):
+        found |= {f"{its.name}.{entry.name}": entry for entry in its.interface.events.values()}
+    return found
 
 
 def _limited(arguments: Iterator[Argument]) -> Iterator[Argument]:

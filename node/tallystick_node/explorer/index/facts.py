@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import orjson
 
-from tallystick.chain import contracts, duel_events
+from tallystick.chain import audit_events, contracts, duel_events
 from tallystick.chain.abi import Entry, Parameter
+from tallystick.chain.audit_events import AUDIT_EVENTS
 from tallystick.chain.contracts import Contract
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.duel_events import DUEL_EVENTS
@@ -35,6 +36,7 @@ from tallystick.chain.events import (
     name_of,
 )
 from tallystick.protocol.message import Message
+from tallystick.protocol.strikes import Opinion, Outcome
 from tallystick.protocol.units import Hash32, to_hex
 from tallystick.protocol.vote import Choice
 
@@ -244,7 +246,7 @@ def _camel(name: str) -> str:
 
 
 _ARGUMENTS: Final[Mapping[type[ChainEvent], tuple[tuple[str, str], ...]]] = {
-    kind: _named(kind) for kind in (*EVENTS.values(), *DUEL_EVENTS.values())
+    kind: _named(kind) for kind in (*EVENTS.values(), *DUEL_EVENTS.values(), *AUDIT_EVENTS.values())
 }
 
 
@@ -252,7 +254,7 @@ def _written(value: Any) -> Any:
     match value:
         case bytes():
             return to_hex(value)
-        case Skip() | Choice():
+        case Skip() | Choice() | Opinion() | Outcome():
             return value.name
         case int():
             return str(value)
@@ -275,17 +277,19 @@ def event_again(
     kind = _KINDS[name]
     entry = _entries(kind.CONTRACT)[kind.__name__]
     values = {parameter["name"]: _again(parameter, given[parameter["name"]]) for parameter in entry.inputs}
-    read = duel_events.READ if kind.CONTRACT == "Duels" else READ
+    read = {"Duels": duel_events.READ, "Audits": audit_events.READ}.get(kind.CONTRACT, READ)
     return kind(block=block, log_index=log_index, transaction=transaction, **fields_from(values, read))
 
 
 _KINDS: Final[Mapping[str, type[ChainEvent]]] = {name_of(kind): kind for kind in _ARGUMENTS}
-_NAMED: Final = {member.name: int(member) for enumeration in (Skip, Choice) for member in enumeration}
+_NAMED: Final = {
+    member.name: int(member) for enumeration in (Skip, Choice, Opinion, Outcome) for member in enumeration
+}
 
 
 @cache
 def _entries(contract: str) -> Mapping[str, Entry]:
-    its = contracts.duels() if contract == "Duels" else contracts.market()
+    its = {"Duels": contracts.duels, "Audits": contracts.audits}.get(contract, contracts.market)()
     return {entry.name: entry for entry in its.interface.events.values()}
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from tallystick.chain.audit_events import AuditsEvent
+from tallystick.chain.audit_events import Penalised as AuditPenalised
 from tallystick.chain.duel_events import DuelsEvent, Penalised
 from tallystick.chain.events import (
     Awarded,
@@ -31,7 +33,6 @@ from tallystick.chain.events import (
     Unstaked,
     UnstakeRequested,
     Withdrawn,
-    is_next,
 )
 from tallystick_node.explorer.index import facts
 from tallystick_node.explorer.index.duelling import DuelFolding, needs_of_duel
@@ -72,6 +73,8 @@ def needs_of(
 
 
 def _needs(event: ChainEvent) -> Iterator[Place]:
+    if isinstance(event, AuditsEvent):
+        return
     if isinstance(event, DuelsEvent):
         yield from needs_of_duel(event)
         return
@@ -104,6 +107,8 @@ class _Folding:
         self._sums: Counter[str] = Counter()
         self._positions = {item.hash: item.position for item in block.transactions}
         self._duels = DuelFolding(self._rows, block.events)
+        self._penalties: Counter[tuple[bytes, bytes]] = Counter()
+        """Atoms that are to be taken as such, by transaction and whose they are."""
 
     @property
     def changes(self) -> Changes:
@@ -181,15 +186,24 @@ class _Folding:
             provider = event.loser
         if isinstance(event, DuelsEvent):
             provider = getattr(event, "judge", None)
+        if isinstance(event, AuditsEvent):
+            provider = provider or getattr(event, "auditor", None)
         channel_id = getattr(event, "channel_id", None)
         if channel_id is not None and (channel := self._standing.find(Channel, channel_id)) is not None:
             payer, provider = payer or channel.payer, provider or channel.provider
         position, timestamp = self._positions[event.transaction], self._block.timestamp
         whose = Whose(payer=payer, provider=provider, duel=self._duels.duel_of(event))
         self._add("events", facts.event_row(event, timestamp, position, whose))
+        match event:
+            case Penalised():
+                self._penalties[event.transaction, event.judge] += event.amount
+            case AuditPenalised():
+                self._penalties[event.transaction, event.auditor] += event.amount
+            case _:
+                pass
         if isinstance(event, DuelsEvent):
             self._duels.event(event)
-        else:
+        elif not isinstance(event, AuditsEvent):
             self._apply(event, before)
 
     def _apply(self, event: ChainEvent, before: ChainEvent | None) -> None:
@@ -247,9 +261,12 @@ class _Folding:
                 self._slash(provider, event, before)
 
     def _slash(self, provider: Provider, event: Slashed, before: ChainEvent | None) -> None:
-        """What a judge loses by a duel is a small part of its stake, and no fraud."""
+        """What a judge loses by a duel, or an auditor by an audit, is a small part of its stake, and no
+        fraud."""
         taken = event.reward + event.burnt
-        if isinstance(before, Penalised) and is_next(before, event):
+        place = event.transaction, event.provider
+        if taken <= self._penalties[place]:
+            self._penalties[place] -= taken
             counted = {"penalties": provider.penalties + taken}
         else:
             counted = {"slashed": provider.slashed + taken, "slashes": provider.slashes + 1}

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from tallystick.chain import contracts
+from tallystick.chain.audit_events import read_audit_event
 from tallystick.chain.blocks import KEPT, MOVED, Block, LogFilter, NodeBlocks, read_block
 from tallystick.chain.contracts import Contract
 from tallystick.chain.deployment import Deployment
@@ -74,7 +75,8 @@ class MarketReader:
     def __init__(self, rpc: Rpc, deployment: Deployment, known: Sequence[Block] = ()):
         """`known`: the newest blocks that were read and written, each the parent of the next."""
         asset, owners = to_hex(deployment.asset), _owners(deployment)
-        words = tuple(to_hex(owner.rjust(32, b"\0")) for owner in owners)
+        holders = [owner for owner in (deployment.market, deployment.duels) if owner is not None]
+        words = tuple(to_hex(owner.rjust(32, b"\0")) for owner in holders)
         filters = [
             *(
                 LogFilter(to_hex(owner), (tuple(map(to_hex, contract.interface.events)),))
@@ -253,31 +255,39 @@ class _Part:
 
     @classmethod
     def of(cls, whole: _Whole, logs: Iterable[dict[str, Any]], deployment: Deployment) -> "_Part":
-        market, duels = to_hex(deployment.market), to_hex(deployment.duels or b"")
+        read = {to_hex(owner): _READERS[contract.name] for owner, contract in _owners(deployment).items()}
         events: list[ChainEvent] = []
         logged: dict[str, set[int]] = {}
         transfers: list[Mapping[str, Any]] = []
         for log in logs:
-            if (owner := log["address"].lower()) not in (market, duels):
+            if (owner := log["address"].lower()) not in read:
                 if int(log["data"], 16):  # Anybody can move nothing, as often as it likes.
                     transfers.append(log)
-            elif (event := (read_event if owner == market else read_duel_event)(log)) is not None:
+            elif (event := read[owner](log)) is not None:
                 events.append(event)
                 logged.setdefault(to_hex(event.transaction), set()).add(event.log_index)
         transactions = [
             (position, item)
             for position, item in enumerate(whole.transactions)
-            if (item.get("to") or "").lower() in (market, duels) or item["hash"] in logged
+            if (item.get("to") or "").lower() in read or item["hash"] in logged
         ]
         if logged.keys() - {item["hash"] for _, item in transactions}:
             raise ChainUnavailable("The node's logs are of transactions that their block does not hold.")
         return cls(whole, transactions, events, logged, transfers)
 
 
+_READERS: Final = {"Market": read_event, "Duels": read_duel_event, "Audits": read_audit_event}
+"""By the contract's name."""
+
+
 def _owners(deployment: Deployment) -> dict[Address, Contract]:
-    """The contracts whose logs and atoms are read."""
+    """The contracts whose logs are read."""
     found = {deployment.market: contracts.market()}
-    return found if deployment.duels is None else found | {deployment.duels: contracts.duels()}
+    if deployment.duels is not None:
+        found[deployment.duels] = contracts.duels()
+    if deployment.audits is not None:
+        found[deployment.audits] = contracts.audits()
+    return found
 
 
 def _moved(transfers: Iterable[Mapping[str, Any]], owner: Address | None) -> tuple[int, int]:

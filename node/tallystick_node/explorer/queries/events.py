@@ -10,6 +10,8 @@ from tallystick_node.explorer.queries.rows import Event
 from tallystick_node.explorer.values import Address, Hash, Listing
 
 _TABLE = schema.events.c
+AGAINST = tuple(f"Audits.{name}" for name in ("Struck", "Accused", "Answered", "Summoned", "Concluded"))
+"""Events that are told with the provider that is audited; others are an auditor's own."""
 
 
 async def every(connection: AsyncConnection, cut: Cut) -> Listing[Event]:
@@ -26,6 +28,11 @@ async def of_provider(connection: AsyncConnection, cut: Cut, provider: Address) 
 
 async def of_channel(connection: AsyncConnection, cut: Cut, channel_id: Hash) -> Listing[Event]:
     return await _events(connection, cut, _TABLE.channel_id == channel_id)
+
+
+async def strikes_of(connection: AsyncConnection, cut: Cut, provider: Address) -> Listing[Event]:
+    """What auditors brought against a provider, and what became of it."""
+    return await _events(connection, cut, _TABLE.provider == provider, _TABLE.name.in_(AGAINST))
 
 
 async def of_duel(connection: AsyncConnection, cut: Cut, duel: Hash) -> Listing[Event]:
