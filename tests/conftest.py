@@ -112,9 +112,12 @@ class Parties:
 
 
 @pytest.fixture
-def deployment(local_chain: LocalChain) -> Deployment:
-    """A fresh market, with the shortest notices and a minimum stake of 100 dollars."""
-    return deploy(local_chain.rpc, local_chain.keys[0])
+def deployment(local_chain: LocalChain) -> Iterator[Deployment]:
+    """A fresh market, with the shortest notices and a minimum stake of 100 dollars. What happens to it is
+    taken back after the test: anvil keeps a state a block, and each holds all that was ever deployed."""
+    before = local_chain.rpc.call("evm_snapshot")
+    yield deploy(local_chain.rpc, local_chain.keys[0])
+    local_chain.rpc.call("evm_revert", before)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from typing import Any, Self
 
 MODULES = (
     *("tallystick_node.gateway.serve", "tallystick_node.quality.judge", "tallystick_node.sim.cli", "uvloop"),
+    "tallystick_node.explorer.serve",
     *("tallystick.client.session", "tallystick.client.recovering", "tallystick.client.transport"),
     *("tallystick.chain.eth", "tallystick.chain.codec", "eth_keyfile.keyfile"),
 )

@@ -18,6 +18,7 @@ import pytest
 from tallystick.chain.deployment import Deployment
 from tallystick_node.explorer import schema
 from tallystick_node.local.process import Process, answers
+from tests.warm import Warm
 
 from .halves import Held
 from .indexing import Tables, index
@@ -30,7 +31,7 @@ Begin = Callable[[str, Deployment], Process]
 
 
 @pytest.fixture
-def begin(tmp_path: Path) -> Iterator[Begin]:
+def begin(tmp_path: Path, warm: Warm) -> Iterator[Begin]:
     """`begin(rpc, deployment)`: the process, which may not do anything yet."""
     started: list[Process] = []
 
@@ -38,7 +39,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
         deployment.save(tmp_path / "deployment.json")
         command = [sys.executable, "-m", "tallystick_node.cli", "explorer", "--rpc", rpc, "--port", "0"]
         log = tmp_path / f"explorer-{len(started)}.log"
-        process = Process("explorer", [*command, "--home", tmp_path], log=log)
+        process = Process("explorer", [*command, "--home", tmp_path], log=log, popen=warm.popen)
         started.append(process)
         return process
 
@@ -112,6 +113,7 @@ def test_killed_at_any_moment_it_ends_with_what_reading_anew_makes(
         deadline = time.monotonic() + READY_S
         while read_to(database) < moment:
             assert time.monotonic() < deadline, process.log.read_text()
+            time.sleep(0.0005)  # For the process that is waited for.
         time.sleep(rng.uniform(0, 0.02))
         process.kill()
         halfway += 0 < read_to(database) < top
