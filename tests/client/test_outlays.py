@@ -1,5 +1,7 @@
 """What duels and audits cost is one running figure each, and the sum of its rows at any time."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -7,12 +9,14 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from tallystick.client.books import Books
+from tallystick.client.findings import Findings
 from tallystick.client.outlays import Outlay
+from tallystick.client.pairs import Pairs
 from tallystick.client.sealing import Seal
 from tallystick.client.tables import outlays, pairs
 from tallystick.protocol.errors import TotalBudgetExceeded
 from tallystick.protocol.signed import Key
-from tallystick.protocol.units import Atoms
+from tallystick.protocol.units import Atoms, Milliseconds
 from tests.client.fake_chain import DOMAIN
 
 HUGE = 10**30
@@ -68,3 +72,25 @@ def test_each_purpose_has_its_own(books: Books) -> None:
         row(database, 9)
         Outlay("audits", outlays.metadata.tables["audits"]).take(database, Atoms(9), 10)
         assert database.execute(select(outlays.c.purpose)).scalars().all() == ["audits", "duels"]
+
+
+def test_a_purse_of_an_older_program_is_taken_over(books: Books, tmp_path: Path) -> None:
+    books.close()
+    with closing(sqlite3.connect(tmp_path / "purse.db")) as database, database:
+        for statement in (
+            "DROP TABLE outlays",
+            "DROP TABLE audits",
+            "ALTER TABLE pairs DROP COLUMN verdict",
+            f"INSERT INTO pairs VALUES (1, 'void', '{HUGE}', NULL, NULL, 0)",
+            "PRAGMA user_version = 3",
+        ):
+            database.execute(statement)
+    key = Key(b"\3" * 32)
+    seal = Seal(key, DOMAIN)
+    again = Books(tmp_path / "purse.db", payer=key.address, seal=seal)
+    kept = Pairs(again, seal, now=lambda: Milliseconds(1))
+    assert kept.cost() == HUGE
+    assert kept.begin(Atoms(5), HUGE + 5) == 2
+    assert kept.cost() == HUGE + 5
+    assert Findings(again, seal, now=lambda: Milliseconds(1)).all() == []
+    again.close()

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.e2e
 SCALES = MODEL.parent / "good.scales.json"
 AUDITS = f'\n[quality]\naudit = true\nscales = ["{SCALES}"]\nsampler = "embedded"\n'
 PRICES = {"input_price": 1_000_000, "output_price": 2_000_000}
-MOST_REQUESTS = 150
+MOST_REQUESTS = 400
+"""Of the first 400 on a channel some 17 are drawn."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def buying(market: LocalMarket, home: Path) -> Client:
         home=home,
         budget=tallystick.Budget(total=atoms, per_request=500_000),
         transactions=True,
-        audits=tallystick.Audits(budget=10_000_000, answers=5),
+        audits=tallystick.Audits(budget=10_000_000, answers=6),
     )
 
 
@@ -107,10 +108,11 @@ def test_a_rounded_copy_is_found_and_slashed_though_nobody_does_anything(
     with buying(market, tmp_path) as client:
         purse = client._session.purse
         buys_until(lambda: len(purse.findings.all("filed")) == 3, client, rounds)
-        found = client.findings()
+        found = purse.findings.all("filed")
         dossier, auditing = purse.findings.shown(found[0].number), client._session.auditing
         assert auditing is not None
 
+        assert client.findings()[0] == found[0]
         assert {one.verdict for one in found} == {Verdict.STRIKE}
         assert {one.finding.message.auditor for one in found} == {one.address for one in honest}
         assert signers(dossier, market.deployment.domain) == {rounds.receipt_key}
