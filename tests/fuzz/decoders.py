@@ -23,6 +23,7 @@ import orjson
 
 from tallystick.chain import contracts
 from tallystick.chain.abi import AbiError
+from tallystick.chain.audit_events import read_audit_event
 from tallystick.chain.blocks import read_block
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.duel_events import read_duel_event
@@ -417,6 +418,7 @@ def logged(contract: contracts.Contract, name: str, words: int) -> bytes:
 
 LOG = logged(contracts.market(), "Deposited", 2)
 DUEL_LOG = logged(contracts.duels(), "Lapsed", 1)
+AUDIT_LOG = logged(contracts.audits(), "Withdrawn", 1)
 FINDING = Finding(
     auditor=ZERO_ADDRESS,
     provider=ZERO_ADDRESS,
@@ -624,6 +626,12 @@ DECODERS = {
     ),
     "event of the duels": Decoder(
         of_json(read_duel_event), (ChainUnavailable,), (DUEL_LOG,), ("chain.duel_events.read_duel_event",)
+    ),
+    "event of the audits": Decoder(
+        of_json(read_audit_event),
+        (ChainUnavailable,),
+        (AUDIT_LOG,),
+        ("chain.audit_events.read_audit_event",),
     ),
     "finding": Decoder(
         of_json(read_finding),
