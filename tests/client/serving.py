@@ -22,6 +22,7 @@ from tallystick.protocol.transcript import Transcript
 from tallystick.protocol.units import ZERO_HASH
 from tallystick.protocol.voucher import Voucher
 from tallystick.protocol.wire import (
+    BALLOTS_PATH,
     CLOSE_PATH,
     QUOTE,
     RATINGS_PATH,
@@ -96,6 +97,8 @@ class Handler(BaseHTTPRequestHandler):
             elif self.path == RATINGS_PATH:
                 provider.ratings.append(json.loads(body))
                 self._json(200, {"news": True})
+            elif self.path == BALLOTS_PATH:
+                self._json(200, provider.ballot(json.loads(body)))
             elif self.path in (RESYNC_PATH, CLOSE_PATH):
                 self._question(provider, body)
             else:

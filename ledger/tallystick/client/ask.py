@@ -36,25 +36,6 @@ MESSAGE_ALLOWANCE: Final = 16
 TOOLS_ALLOWANCE: Final = 1_024
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Why a request is a duel's second one."""
-
-    body: bytes
-    """What the first provider was sent. No other body is the same request to those who judge."""
-    most: Atoms
-    """That it may cost."""
-
-    def require(self, body: bytes, worst: Atoms) -> None:
-        """Raises NoEligibleOffer or RequestBudgetExceeded."""
-        if body != self.body:
-            raise NoEligibleOffer("It takes the request in another form alone.")
-        if worst > self.most:
-            raise RequestBudgetExceeded(
-                "It may cost more than a duel's second answer is to.", required=worst, actual=self.most
-            )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """One request as the caller made it."""
@@ -86,8 +67,10 @@ class Ask:
     """Somebody else is asked too where the first one is late; None: the caller did not say."""
     duels: bool | None = None
     """Somebody else answers too, behind, and judges read both; None: the caller did not say."""
-    again: Again | None = None
-    """Somebody has answered it already."""
+    again: bytes | None = None
+    """The body that somebody has answered already: no other one is the same request to those who judge."""
+    most: Atoms | None = None
+    """That it may cost, with all that the call cost elsewhere; None: what the budget has for any request."""
     audits: bool | None = None
     """An auditor may be shown it; None: the caller did not say."""
     added: Mapping[str, object] = field(default_factory=dict)
@@ -109,6 +92,16 @@ class Ask:
     def audited(self, added: Mapping[str, object]) -> "Ask":
         """The same as an auditor may be shown it, with what is added for that."""
         return replace(self, audits=True, added=added)
+
+    def require(self, body: bytes, cost: Atoms) -> None:
+        """Before `body` is sent for it, and the call may come to `cost`. Raises NoEligibleOffer or
+        RequestBudgetExceeded."""
+        if self.again is not None and body != self.again:
+            raise NoEligibleOffer("It takes the request in another form alone.")
+        if self.most is not None and cost > self.most:
+            raise RequestBudgetExceeded(
+                "It may cost more than was taken for it.", required=cost, actual=self.most
+            )
 
     def body(self, *, stream: bool) -> bytes:
         """The bytes to send."""

@@ -19,7 +19,7 @@ import httpx2
 import orjson
 
 from tallystick.chain.duels import Duels
-from tallystick.client.ask import Again, Ask, read_ask
+from tallystick.client.ask import Ask, read_ask
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.drivers import run_blocking
 from tallystick.client.duel import SECOND_PARTS, Duel, Known
@@ -170,7 +170,7 @@ class Duelling:
     def _answered(self, ask: Ask, outcomes: list[Outcome]) -> Flow[Answered | None]:
         """What somebody says to just these bytes; what it cost is in `outcomes` whatever comes of it."""
         assert ask.again is not None
-        search = Search(self._payer, ask, Call(path=ask.path, body=ask.again.body, timeout=_TIMEOUT))
+        search = Search(self._payer, ask, Call(path=ask.path, body=ask.again, timeout=_TIMEOUT))
         try:
             yield from unheard(search.run())
         finally:
@@ -243,7 +243,8 @@ def _anew(first: Attempt, body: bytes, most: Atoms, *, ignored: frozenset[str]) 
         continues=False,
         hedges=False,
         duels=False,
-        again=Again(body, most),
+        again=body,
+        most=most,
         audits=first.ask.audits,
     )
 

@@ -108,9 +108,7 @@ class Judges:
         self, case: Case, judge: Address, posted: PostedOffer, most: Atoms, outcomes: list[Outcome]
     ) -> Flow[Signed[VoteCommitment]]:
         """Its own, to a ballot on this case. Raises MarketError or httpx2.TransportError."""
-        payer, ask = self._payer, _ask(case, posted)
-        if worst_cost(ask, posted.offer) > most:
-            raise JudgeFailed("The judge is dearer than was reserved for it.", required=most)
+        payer, ask = self._payer, replace(_ask(case, posted), most=most)
         call = Call(path=JUDGE_PATH, body=_body(case, posted), timeout=_TIMEOUT)
         search = Search(payer, ask, call)
         try:

@@ -223,8 +223,7 @@ class Payer:
         self.purse.budget.require_affordable(Atoms(before + worst))
         streamed = stream or worst > posted.offer.credit
         body = ask.body(stream=streamed)
-        if ask.again is not None:
-            ask.again.require(body, worst)
+        ask.require(body, Atoms(before + worst))
         channel = yield from self.channel_to(posted, worst)
         pending = self.purse.reserve(
             channel,

@@ -1,0 +1,120 @@
+"""A panel over HTTP: each judge is paid for its judgement, and believed no word that is not of this very case."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from tallystick.client.drivers import run_blocking
+from tallystick.client.judges import Heard, Judges
+from tallystick.client.session import Session
+from tallystick.protocol.case import Case, checked
+from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.signed import Key, sign
+from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms
+from tallystick.protocol.vote import Ballot, Choice
+from tallystick.protocol.wire import signed_to_json
+from tests.client.conftest import World
+from tests.client.fake_chain import DOMAIN
+from tests.client.provider import FakeProvider
+from tests.quality.making import FIRST, SECOND, case, exhibit, streamed
+
+MOST = Atoms(10**8)
+STRANGER = Key(keccak(b"stranger")).address
+USAGE = {"prompt_tokens": 40, "completion_tokens": 2, "total_tokens": 42}
+
+
+class JudgeFake(FakeProvider):
+    """Votes for the first, and says its ballot to whoever asks."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        self.bends: Callable[[Ballot], Ballot] = lambda ballot: ballot
+        """Before it commits to it."""
+        self.says: Callable[[dict[str, Any]], dict[str, Any]] = lambda told: told
+        self.cast: Ballot | None = None
+        super().__init__(*arguments, **options)
+
+    def said_whole(self, body: dict[str, Any]) -> bytes:
+        found = checked(Case.from_json(body["case"]), DOMAIN)
+        self.cast = self.bends(found.ballot(self.key.address, Choice.FIRST, keccak(self.key.address)))
+        signed = sign(self.cast.commitment, DOMAIN, self.key).signed
+        choice = {"index": 0, "text": "x", "finish_reason": "stop", "token_ids": [1, 2]}
+        return orjson.dumps({"choices": [choice], "usage": USAGE, **signed_to_json(signed)})
+
+    def ballot(self, asked: dict[str, Any]) -> dict[str, Any]:
+        assert self.cast is not None
+        assert len(asked["commitments"]) >= 1
+        return self.says({"ballot": self.cast.to_json()})
+
+
+class Court:
+    """A challenger with a case, and three judges."""
+
+    def __init__(self, world: World):
+        self.world = world
+        self.session: Session = world.session()
+        self.judges = [world.provider(JudgeFake, context=5_000) for _ in range(3)]
+        self.case = replace(
+            case(),
+            first=exhibit(FIRST, streamed("Yes."), domain=DOMAIN),
+            second=exhibit(SECOND, streamed("No."), domain=DOMAIN),
+        )
+
+    @property
+    def panel(self) -> list[Address]:
+        return [judge.key.address for judge in self.judges]
+
+    def hear(self, most: Atoms = MOST) -> Heard:
+        hearing = Judges(self.session.payer).hear(self.case, [*self.panel, ZERO_ADDRESS], most)
+        return run_blocking(self.session.pools, hearing)
+
+
+@pytest.fixture
+def court(world: World) -> Court:
+    return Court(world)
+
+
+def test_all_judge_and_all_are_paid(court: Court) -> None:
+    said = court.hear()
+    votes = said.all_of([*court.panel, ZERO_ADDRESS])
+    assert votes is not None
+    assert [vote and vote.ballot.judge for vote in votes] == [*court.panel, None]
+    assert said.cost == sum(judge.issued for judge in court.judges) > 0
+
+
+# ------------------------------------------------------------------------------------------------------------ money
+
+
+def test_no_judge_is_paid_more_than_its_part(court: Court) -> None:
+    said = court.hear(Atoms(3))
+    assert (said.votes, said.cost) == ({}, 0)
+    assert sum(judge.worked for judge in court.judges) == 0
+
+
+def test_who_grows_dearer_while_it_is_looked_up_is_not_asked(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The offer that the part is reckoned by is not the one that it would be bought under."""
+    judge, posted = court.judges[0], court.world.chain.posted
+    first = replace(court.case.first, offer=replace(court.case.first.offer, model=judge.offer.model))
+    reckoning = Judges(court.session.payer).worst(replace(court.case, first=first), 3)
+    worst = run_blocking(court.session.pools, reckoning)
+    listing = court.session.payer.listing
+    offers = Judges._offers
+
+    def grows(self: Judges, *asked: Any) -> Any:
+        found = yield from offers(self, *asked)
+        place = next(at for at, one in enumerate(posted) if one.offer.provider == judge.key.address)
+        judge.offer = replace(judge.offer, sequence=2, input_price=judge.offer.input_price * 50)
+        judge.offer_hash = judge.offer.struct_hash()
+        posted[place] = replace(posted[place], offer=judge.offer, offer_hash=judge.offer_hash)
+        listing.refresh()
+        return found
+
+    monkeypatch.setattr(Judges, "_offers", grows)
+    said = court.hear(worst)
+    assert judge.worked == 0
+    assert set(said.commitments) == set(court.panel[1:])
+    assert said.cost <= worst
