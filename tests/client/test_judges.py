@@ -1,4 +1,4 @@
-"""A panel over HTTP: each judge is paid for its judgement, and believed no word that is not of this very case."""
+"""A panel over HTTP: each judge is paid for its judgement, and believed no word of any other case."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +13,7 @@ from tallystick.client.session import Session
 from tallystick.protocol.case import Case, checked
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.signed import Key, sign
-from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms
+from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, Hash32
 from tallystick.protocol.vote import Ballot, Choice
 from tallystick.protocol.wire import signed_to_json
 from tests.client.conftest import World
@@ -84,7 +84,61 @@ def test_all_judge_and_all_are_paid(court: Court) -> None:
     assert said.cost == sum(judge.issued for judge in court.judges) > 0
 
 
-# ------------------------------------------------------------------------------------------------------------ money
+# ---------------------------------------------------------------------------------- a ballot of another case
+
+OTHER = Hash32(b"\x09" * 32)
+BENT: dict[str, Callable[[Ballot], Ballot]] = {
+    "another duel": lambda ballot: replace(ballot, duel=OTHER),
+    "another judge": lambda ballot: replace(ballot, judge=STRANGER),
+    "another request": lambda ballot: replace(ballot, body_hash=OTHER),
+    "another first answer": lambda ballot: replace(ballot, first_response_hash=OTHER),
+    "another second answer": lambda ballot: replace(ballot, second_response_hash=OTHER),
+    "no choice": lambda ballot: replace(ballot, choice=int(Choice.NONE)),
+    "a choice that declines": lambda ballot: replace(ballot, choice=int(Choice.DECLINED)),
+    "a choice that there is not": lambda ballot: replace(ballot, choice=9),
+}
+
+
+@pytest.mark.parametrize("bends", BENT.values(), ids=list(BENT))
+def test_who_votes_on_anything_else_is_silent(court: Court, bends: Callable[[Ballot], Ballot]) -> None:
+    """It is committed to it, and the chain would not take it: the panel is to be summoned."""
+    liar = court.judges[1]
+    liar.bends = bends
+    duel, own = court.case.duel, liar.key
+    said_whole = liar.said_whole
+
+    def of_this_case(body: dict[str, Any]) -> bytes:
+        answer = orjson.loads(said_whole(body))
+        assert liar.cast is not None
+        commitment = replace(liar.cast.commitment, duel=duel, judge=own.address)
+        return orjson.dumps(answer | signed_to_json(sign(commitment, DOMAIN, own).signed))
+
+    liar.said_whole = of_this_case  # type: ignore[method-assign]
+    said = court.hear()
+    assert set(said.commitments) == set(court.panel)
+    assert set(said.votes) == {court.judges[0].key.address, court.judges[2].key.address}
+    assert said.all_of(court.panel) is None
+
+
+def test_a_ballot_that_is_not_the_one_committed_to_is_none(court: Court) -> None:
+    liar = court.judges[1]
+
+    def another(told: dict[str, Any]) -> dict[str, Any]:
+        return {"ballot": told["ballot"] | {"choice": str(int(Choice.SECOND))}}
+
+    liar.says = another
+    assert court.hear().all_of(court.panel) is None
+
+
+@pytest.mark.parametrize("told", [{}, {"ballot": None}, {"ballot": {}}, {"ballot": [1]}])
+def test_what_is_no_ballot_is_none(court: Court, told: dict[str, Any]) -> None:
+    court.judges[1].says = lambda _: told
+    said = court.hear()
+    assert len(said.commitments) == 3
+    assert said.all_of(court.panel) is None
+
+
+# ----------------------------------------------------------------------------------------------------- money
 
 
 def test_no_judge_is_paid_more_than_its_part(court: Court) -> None:

@@ -19,7 +19,7 @@ from tallystick.client.outcome import Outcome
 from tallystick.client.searching import Search
 from tallystick.client.sending import endpoint_of
 from tallystick.ports import PostedOffer
-from tallystick.protocol.case import Case
+from tallystick.protocol.case import Case, Checked, checked
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Address, Atoms, to_hex
 from tallystick.protocol.vote import Ballot, Choice, VoteCommitment
@@ -89,9 +89,10 @@ class Judges:
         if len(commitments) == len(seated):
             signed = [signed_to_json(one) for one in commitments.values()]
             shown = orjson.dumps({"duel": to_hex(case.duel), "commitments": signed})
-            ballots = [self._ballot(one, offers[judge], shown) for judge, one in commitments.items()]
+            found = checked(case, self._payer.purse.domain)
+            ballots = [self._vote(found, one, offers[judge], shown) for judge, one in commitments.items()]
             told = yield from _all(ballots)
-            votes = {vote.ballot.judge: vote for vote in told if vote is not None}
+            votes = {judge: vote for judge, vote in zip(commitments, told, strict=True) if vote is not None}
         cost = sum(outcome.cost + outcome.outstanding for outcome in outcomes)
         return Heard(commitments=commitments, votes=votes, cost=Atoms(cost))
 
@@ -123,8 +124,11 @@ class Judges:
         yield from payer.listing.proven(payer.purse.domain, judge, signed)
         return signed
 
-    def _ballot(self, signed: Signed[VoteCommitment], posted: PostedOffer, shown: bytes) -> Flow[Vote]:
-        """The one that it committed to. Raises MarketError or httpx2.TransportError."""
+    def _vote(
+        self, case: Checked, signed: Signed[VoteCommitment], posted: PostedOffer, shown: bytes
+    ) -> Flow[Vote]:
+        """The ballot that it committed to, if that is one on this case: the chain makes the ballot anew from
+        the case, and would not take another. Raises MarketError or httpx2.TransportError."""
         headers = {"content-type": "application/json", "user-agent": "tallystick"}
         exchange = yield from send(
             Send(
@@ -137,8 +141,11 @@ class Judges:
         )
         body = yield from read_all(exchange, _BALLOT_BYTES, self._payer.now)
         ballot = Ballot.from_json(_object(body).get("ballot"))
-        if ballot.struct_hash() != signed.message.ballot_hash or ballot.choice not in _CHOICES:
+        if ballot.struct_hash() != signed.message.ballot_hash:
             raise JudgeFailed("The ballot is not the one that the judge committed to.")
+        choice, judge = ballot.choice, signed.message.judge
+        if choice not in _CHOICES or ballot != case.ballot(judge, Choice(choice), ballot.salt):
+            raise JudgeFailed("The judge committed to a ballot that is not on the case that it was shown.")
         return Vote(commitment=signed, ballot=ballot)
 
 
