@@ -11,7 +11,7 @@ from tallystick.chain.audits import Audits, Exhibit, Status
 from tallystick.chain.build import built, compare
 from tallystick.chain.draws import Drawing, drawing
 from tallystick.chain.duels import Duels
-from tallystick.chain.errors import ContractError
+from tallystick.chain.errors import ChainUnavailable, ContractError
 from tallystick.chain.market import Opening
 from tallystick.chain.timeline import Timeline
 from tallystick.protocol.channel import ChannelKey
@@ -253,6 +253,31 @@ def test_others_conclude_where_the_first_striker_is_gone(world: World) -> None:
     assert world.audits.accusation(world.accused).status is Status.DUE
     world.pass_time(PLACE_S)
     world.step()
+    assert world.audits.accusation(world.accused).status is Status.NONE
+
+
+class Evasive(Audits):
+    """Does not say of one provider what it is struck with."""
+
+    def __init__(self, party: Any, of: Address):
+        super().__init__(party.market)
+        self._of = of
+
+    def strikes(self, provider: Address) -> Any:
+        if provider == self._of:
+            raise ChainUnavailable("Not now.")
+        return super().strikes(provider)
+
+
+def test_who_cannot_see_to_itself_sees_to_others_all_the_same(world: World) -> None:
+    world.nodes[world.accused] = world.node(world.accused, answer=Atoms(0))
+    first, *_ = world.strike()
+    party = world.auditors[first]
+    audits = Evasive(party, first)
+    node = Accusations(provider=first, key=party.key, audits=audits, purse=audits, answer=FEE)
+    world.pass_time(world.period)
+    with pytest.raises(ChainUnavailable):
+        node.step()
     assert world.audits.accusation(world.accused).status is Status.NONE
 
 

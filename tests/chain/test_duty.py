@@ -131,6 +131,27 @@ def test_a_case_that_is_shown_late_is_voted_on_all_the_same(
     assert bench.status is Status.ENDED
 
 
+def test_a_case_that_is_shown_after_it_declined_troubles_it_no_more(
+    bench: Bench, pass_time: Callable[[int], None]
+) -> None:
+    """Else whoever shows it late would make each look fail, for as long as ballots are revealed."""
+    world, period = bench.world, bench.terms.period_s
+    bench.cast(bench.panel[0], Vote.FIRST)
+    world.duels.summon(world.id, world.case, [])
+    pass_time(period // 2)
+    bench.step()
+    for late in bench.panel[1:]:
+        bench.cast(late, Vote.FIRST)
+    pass_time(period // 2)
+    for _ in range(2):
+        bench.step()
+    bench.duties = {judge: bench.started(judge) for judge in bench.panel}
+    bench.step()
+    pass_time(period)
+    world.duels.decide(world.id, world.case, [], salt=SALT)
+    assert bench.status is Status.APPEALABLE
+
+
 def test_a_node_that_died_goes_on_where_it_was(bench: Bench, pass_time: Callable[[int], None]) -> None:
     world: Any = bench.world
     for judge in bench.panel:

@@ -226,20 +226,19 @@ class Node:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
+        steps = [
+            ("grants.submit", _SETTLE_CHECK_S, self.cashier.submit_grants),
+            ("vouchers.settle", _SETTLE_CHECK_S, self.cashier.settle),
+            ("channels.close", _SETTLE_CHECK_S, self.cashier.close_lost),
+            ("offers.renew", _OFFER_CHECK_S, lambda: self.renew_offers(endpoint, key)),
+            ("judge.summons", _SUMMONS_S, self._answer_summons),
+            ("audits.errand", _SUMMONS_S, self._run_errand),
+            *self.own_accord.steps(lambda: self.renew_offers(endpoint, key)),
+        ]
         beside = [
             asyncio.create_task(repeat("chain.poll", self.config.poll_s, self.watch.poll, backoff_s=0)),
-            asyncio.create_task(repeat("grants.submit", _SETTLE_CHECK_S, self.cashier.submit_grants)),
-            asyncio.create_task(repeat("vouchers.settle", _SETTLE_CHECK_S, self.cashier.settle)),
-            asyncio.create_task(repeat("channels.close", _SETTLE_CHECK_S, self.cashier.close_lost)),
-            asyncio.create_task(
-                repeat("offers.renew", _OFFER_CHECK_S, lambda: self.renew_offers(endpoint, key))
-            ),
             asyncio.create_task(self._upkeep()),
-            asyncio.create_task(repeat("judge.summons", _SUMMONS_S, self._answer_summons)),
-            *(
-                asyncio.create_task(repeat(name, every_s, step))
-                for name, every_s, step in self.own_accord.steps(lambda: self.renew_offers(endpoint, key))
-            ),
+            *(asyncio.create_task(repeat(name, every_s, step)) for name, every_s, step in steps),
         ]
         if self.config.network.gossip:
             beside.append(asyncio.create_task(self.gossiper.run()))
@@ -263,6 +262,9 @@ class Node:
         """Not while an earlier transaction may be on its way."""
         if self.bench is not None and await self.cashier.is_clear():
             await self.bench.answer_summons()
+
+    async def _run_errand(self) -> None:
+        """As that, and beside it: what keeps a judge from answering must not keep it from its own defence."""
         if self.errand is not None and await self.cashier.is_clear():
             await asyncio.to_thread(self.errand)
 

@@ -6,13 +6,14 @@ knows. A re-auditor's salt follows from its key: nothing of its ballot has to be
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
 
 from tallystick.chain.accusations import accused
 from tallystick.chain.audits import Accusation, Audits, Committed, Revealed, Status
-from tallystick.chain.errors import ContractError
+from tallystick.chain.errors import ChainError, ContractError
 from tallystick.chain.market import Market
 from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.signed import Key, sign
@@ -55,12 +56,19 @@ class Accusations:
         """When an accusation was first seen in a status."""
 
     def step(self) -> None:
-        """Reads on, and does what is due. Raises ChainError."""
-        self._defend()
+        """Reads on, and does what is due. Raises ChainError, once it has tried all."""
         head = self._audits.market.head()
         self._read(head.number)
-        for provider in sorted(self._accused):
-            self._attend(provider, head.number, head.timestamp)
+        due = [self._defend]
+        due += [partial(self._attend, one, head.number, head.timestamp) for one in sorted(self._accused)]
+        failure: ChainError | None = None
+        for one in due:
+            try:
+                one()
+            except ChainError as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
     def _read(self, head: int) -> None:
         if self._read_to is None:

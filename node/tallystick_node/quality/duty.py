@@ -10,7 +10,7 @@ from typing import Final
 
 from tallystick.chain.docket import Split, Summons, docket
 from tallystick.chain.duels import Committed, Duels, Status
-from tallystick.chain.errors import ChainError
+from tallystick.chain.errors import ChainError, ContractError
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import ZERO_HASH, Address, Hash32, Timestamp
@@ -83,12 +83,20 @@ class Duty:
             return
         if status is Status.REVEALING:
             if cast is not None:
-                self._duels.reveal_ballot(cast.ballot)
+                self._reveal(cast)
         elif cast is None and now < summons.reveal_from - self._period_s // 2:
             return  # The case may still be shown.
         else:
             self._commit(summons.duel, ZERO_HASH if cast is None else cast.ballot.struct_hash())
         self._said.add((summons.duel, status))
+
+    def _reveal(self, cast: BallotCast) -> None:
+        """A case that was shown after this judge had declined has a ballot too, and no seat for it."""
+        try:
+            self._duels.reveal_ballot(cast.ballot)
+        except ContractError as error:
+            if error.name != "WrongBallot":
+                raise
 
     def _commit(self, duel: Hash32, ballot_hash: Hash32) -> None:
         commitment = VoteCommitment(duel=duel, judge=self._provider, ballot_hash=ballot_hash)
