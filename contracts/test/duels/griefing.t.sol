@@ -168,7 +168,8 @@ contract Griefing_Test is DuelFixture {
         decide(again, shown, votes);
     }
 
-    /// @dev Co-signed: only who paid for both answers can have them judged.
+    /// @dev A receipt names its channel, and that its payer: only receipts made out to the challenger are judged. Whether
+    /// the channel was ever opened, or anything was paid on it, is not looked at; here none is.
     function test_39_AnotherPayersReceiptsDoNotDuel() external {
         fundDuels(stranger);
         IDuels.Case memory shown = caseOf(0);
