@@ -23,6 +23,7 @@ from tallystick.client.purse import Purse
 from tallystick.client.trials import Trials
 from tallystick.protocol.case import Case, checked
 from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.errors import TotalBudgetExceeded
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, Hash32, Milliseconds
 from tallystick.protocol.vote import Choice, appeal_id, hidden_hash
@@ -46,12 +47,15 @@ class Panels:
         self._court = court
         self.says: list[Choice] = []
         """In the order of the seats; the rest say the last one."""
+        self.once_heard: Callable[[Sequence[Address]], object] = lambda panel: None
 
     def worst(self, case: Case, seats: int) -> Flow[Atoms]:
         return Atoms(2 * JUDGEMENT * seats)
         yield
 
     def hear(self, case: Case, panel: Sequence[Address], most: Atoms) -> Flow[Heard]:
+        if most == 0:
+            return Heard(commitments={}, votes={}, cost=Atoms(0))
         assert most >= JUDGEMENT * len(panel)
         found = checked(case, self._court.domain)
         votes = {}
@@ -62,6 +66,7 @@ class Panels:
                 signed = sign(ballot.commitment, self._court.domain, self._court.judges[judge].key).signed
                 votes[judge] = Vote(commitment=signed, ballot=ballot)
         commitments = {judge: vote.commitment for judge, vote in votes.items()}
+        self.once_heard(panel)
         return Heard(commitments=commitments, votes=votes, cost=Atoms(JUDGEMENT * len(votes)))
         yield
 
@@ -277,18 +282,74 @@ def test_what_is_begun_and_never_sent_is_sent_by_the_next_process(
 
 
 def goes_on(court: Court, pair: Pair) -> None:
-    """To its end, in processes that come after, and costs no more than was taken for it before."""
+    """To its end, in processes that come after, and costs no more than was taken for it: the judges may have
+    been paid once before."""
     reserved = court.purse.pairs.cost()
     for _ in range(4):
         court.start()
         state = court.held(pair.number).state
         if state == "over":
             break
+        court.mine(3)
         court.trials.go_on(court.held(pair.number))
 
     over = court.held(pair.number)
     assert (over.state, over.verdict) == ("over", SECOND)
-    most = FEE + 2 * 3 * JUDGEMENT + 7 * (FEE // 3) + 2 * 7 * JUDGEMENT
+    most = FEE + 3 * 3 * JUDGEMENT + 7 * (FEE // 3) + 3 * 7 * JUDGEMENT
     assert 0 < reserved <= court.purse.pairs.cost() <= most
     spent = 10 * DOLLAR - court.duels.market.asset_balance(court.challenger.address)
     assert spent == FEE + 7 * (FEE // 3)
+
+
+# ------------------------------------------------------------------------------------------------- the budget
+
+
+def test_a_duel_that_was_never_opened_is_opened_within_the_budget_of_today(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = court.pair()
+    with monkeypatch.context() as patched:
+        patched.setattr(court.duels, "open", Dies(court.duels, "open", after=False))
+        with pytest.raises(ChainUnavailable):
+            court.trials.run(pair)
+    reserved = court.purse.pairs.cost()
+    court.start(fee=Atoms(10 * FEE), budget=reserved)
+    with pytest.raises(TotalBudgetExceeded):
+        court.trials.go_on(court.held(pair.number))
+    assert court.status(pair) is Status.NONE
+    assert court.purse.pairs.cost() == reserved
+
+    court.start(fee=Atoms(FEE - 30), budget=reserved)
+    court.trials.go_on(court.held(pair.number))
+    assert court.duels.duel(pair.duel).fee == FEE - 30
+    assert court.purse.pairs.cost() == reserved - 30
+
+
+def test_who_cannot_pay_its_judges_twice_has_them_say_on_chain_what_they_found(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = court.pair()
+    court.panels.says = [FIRST]
+    with monkeypatch.context() as patched:
+        patched.setattr(court.duels, "decide", Dies(court.duels, "decide", after=False))
+        with pytest.raises(ChainUnavailable):
+            court.trials.run(pair)
+    reserved = court.purse.pairs.cost()
+    court.start(budget=reserved)
+    court.trials.go_on(court.held(pair.number), buys=False)
+    assert court.status(pair) is Status.OPEN
+    court.trials.go_on(court.held(pair.number))
+    assert court.status(pair) is Status.COMMITTING
+    assert court.purse.pairs.cost() == reserved
+
+
+def test_a_judge_that_changes_its_key_once_it_has_voted_stops_nothing(court: Court) -> None:
+    pair = court.pair()
+    court.panels.says = [FIRST]
+
+    def changes(panel: Sequence[Address]) -> None:
+        court.judges[panel[1]].market.set_receipt_key(Key.generate().address)
+
+    court.panels.once_heard = changes
+    court.trials.run(pair)
+    assert court.status(pair) is Status.COMMITTING

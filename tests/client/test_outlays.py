@@ -81,6 +81,7 @@ def test_a_purse_of_an_older_program_is_taken_over(books: Books, tmp_path: Path)
             "DROP TABLE outlays",
             "DROP TABLE audits",
             "ALTER TABLE pairs DROP COLUMN verdict",
+            "ALTER TABLE pairs DROP COLUMN before",
             f"INSERT INTO pairs VALUES (1, 'void', '{HUGE}', NULL, NULL, 0)",
             "PRAGMA user_version = 3",
         ):

@@ -92,7 +92,8 @@ class Pairs:
         self._change(number, cost, state="void")
 
     def open(self, pair: Pair, most: Atoms, budget: Atoms | int) -> None:
-        """Its duel is about to be opened, and may cost `most` atoms more.
+        """Its duel is about to be opened, and may cost `most` atoms more than it did before. Once more where
+        that was said before, and nothing came of it.
 
         Raises
         ------
@@ -102,13 +103,23 @@ class Pairs:
             Another process has opened it.
         """
         with self._books.begin() as database:
-            state = database.execute(select(pairs.c.state).where(pairs.c.id == pair.number)).scalar_one()
-            if state != "held":
-                raise PurseError("Another process has opened this duel.", required="held", actual=state)
+            query = select(pairs.c.state, pairs.c.before).where(pairs.c.id == pair.number)
+            state, before = database.execute(query).one()
+            if state != pair.state:
+                raise PurseError("Another process has opened this duel.", required=pair.state, actual=state)
+            before = pair.cost if before is None else before  # An older program's is kept at the most.
+            self._outlay.correct(database, pair.number, before)
             self._outlay.take(database, most, budget)
-            opened = {"state": "opened", "cost": pair.cost + most, "duel": pair.duel}
+            opened = {"state": "opened", "cost": before + most, "before": before, "duel": pair.duel}
             database.execute(update(pairs).where(pairs.c.id == pair.number).values(**opened))
         point("duel.begun")
+
+    def add(self, pair: Pair, most: Atoms, budget: Atoms | int) -> None:
+        """It may cost `most` atoms more than was thought. Raises TotalBudgetExceeded."""
+        with self._books.begin() as database:
+            self._outlay.take(database, most, budget)
+            added = {"cost": Atoms(pair.cost + most)}
+            database.execute(update(pairs).where(pairs.c.id == pair.number).values(**added))
 
     def appeal(self, pair: Pair, cost: Atoms, most: Atoms, budget: Atoms | int) -> None:
         """Its verdict is about to be appealed: it came to `cost` atoms so far, and the appeal may cost `most`

@@ -24,7 +24,7 @@ from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-VERSION = 4
+VERSION = 5
 """Of this layout; in SQLite's `user_version`."""
 MIGRATIONS = {
     1: ("ALTER TABLE evidence ADD COLUMN offer VARCHAR", "ALTER TABLE evidence ADD COLUMN other VARCHAR"),
@@ -39,6 +39,7 @@ MIGRATIONS = {
         "finding VARCHAR, sealed BLOB, asked_at INTEGER NOT NULL)",
         "ALTER TABLE pairs ADD COLUMN verdict INTEGER",
     ),
+    4: ("ALTER TABLE pairs ADD COLUMN before VARCHAR",),
 }
 """From each version to the next."""
 
@@ -131,12 +132,13 @@ pairs = Table(
     "pairs",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("state", String, nullable=False),  # asking, void, held, opened, over
+    Column("state", String, nullable=False),  # asking, void, held, opened, appealed, over
     Column("cost", AtomsText, nullable=False),  # beside the caller's own request; at most, while it may grow
     Column("sealed", LargeBinary),  # JSON: the request and both answers
     Column("duel", LargeBinary),  # its id, once it is opened
     Column("asked_at", Integer, nullable=False),  # unix milliseconds, ours
     Column("verdict", Integer),  # that counts, once it is over
+    Column("before", AtomsText),  # what it came to before its duel was opened
 )
 
 audits = Table(

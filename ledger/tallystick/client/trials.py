@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from tallystick.chain.duels import EMPTY_SEAT, Answer, CastVote, Committed, Duels, Ruling, Status
 from tallystick.chain.duels import Case as Shown
+from tallystick.chain.duels import Duel as On
+from tallystick.chain.errors import ContractError
 from tallystick.chain.verdicts import rulings
 from tallystick.client.drivers import run_blocking
 from tallystick.client.duel import Duel
@@ -67,34 +69,43 @@ class Trials:
         ChainError :
             The chain refused, or is away.
         """
-        seats, pairs = self._wanted.judges, self._payer.purse.pairs
-        fee = Atoms(max(self._wanted.fee, seats * self._duels.terms().minimum_fee))
-        most = run_blocking(self._pools, self._judges.worst(pair.case, seats))
-        pairs.open(pair, Atoms(fee + most), self._wanted.budget)
-        self._open(pair, seats, fee)
-        judged = self._judged(pair, pair.case, most, self._decides(pair))
+        fee, most = self._begin(pair)
+        judged = self._judged(pair.case, self._drawn(pair.case), most, shown_of(pair), self._decides(pair))
         if judged is not None:
             self._conclude(pair, Atoms(pair.cost + fee + judged))
 
-    def go_on(self, pair: Pair) -> None:
-        """With one that was opened before; errors as of `run`. What it has cost stays what it may."""
+    def _begin(self, pair: Pair) -> tuple[Atoms, Atoms]:
+        """The fee, and what the judges may cost: both taken out of the budget, also where that was done
+        before and nothing was sent."""
+        seats = self._wanted.judges
+        fee = Atoms(max(self._wanted.fee, seats * self._duels.terms().minimum_fee))
+        most = run_blocking(self._pools, self._judges.worst(pair.case, seats))
+        self._payer.purse.pairs.open(pair, Atoms(fee + most), self._wanted.budget)
+        self._open(pair, seats, fee)
+        return fee, most
+
+    def go_on(self, pair: Pair, *, buys: bool = True) -> None:
+        """With one that was opened before, as far as it goes without waiting; errors as of `run`. What it has
+        cost stays what it may. `buys`: else nothing is spent, but for gas."""
         if pair.state == "appealed":
-            self._go_on_appealing(pair)
+            self._go_on_appealing(pair, buys=buys)
             return
-        match self._duels.duel(pair.duel).status:
-            case Status.NONE:  # Its transaction was never mined.
-                seats, terms = self._wanted.judges, self._duels.terms()
-                self._open(pair, seats, Atoms(max(self._wanted.fee, seats * terms.minimum_fee)))
+        cost = pair.cost
+        match self._duels.duel(pair.duel):
+            case On(status=Status.NONE):  # Its transaction was never mined.
+                if buys:
+                    self._begin(pair)
                 return
-            case Status.OPEN:
-                most = run_blocking(self._pools, self._judges.worst(pair.case, self._wanted.judges))
-                if self._judged(pair, pair.case, most, self._decides(pair)) is None:
+            case On(status=Status.OPEN, seats=seats):
+                judged = self._judged_anew(pair, pair.case, seats, self._decides(pair)) if buys else None
+                if judged is None:
                     return
-            case Status.COMMITTING | Status.REVEALING:
+                cost = Atoms(cost + judged)
+            case On(status=Status.COMMITTING | Status.REVEALING):
                 return
-            case Status.COUNTING:
+            case On(status=Status.COUNTING):
                 self._decides(pair)(shown_of(pair), [])
-        self._conclude(pair, pair.cost)
+        self._conclude(pair, cost)
 
     def _open(self, pair: Pair, seats: int, fee: Atoms) -> None:
         self._duels.approve(fee)
@@ -129,7 +140,9 @@ class Trials:
     def _appeal(self, pair: Pair, ruling: Ruling, cost: Atoms) -> None:
         """Raises TotalBudgetExceeded where there is no room for it; the verdict stands then."""
         pairs = self._payer.purse.pairs
-        fee, most = self._appeal_costs(pair)
+        fee = self._appeal_fee(pair)
+        seats = 2 * self._duels.duel(pair.duel).seats + 1
+        most = run_blocking(self._pools, self._judges.worst(pair.case, seats))
         try:
             pairs.appeal(pair, cost, Atoms(fee + most), self._wanted.budget)
         except TotalBudgetExceeded:
@@ -137,35 +150,40 @@ class Trials:
             return
         self._duels.approve(fee)
         self._duels.appeal(ruling, fee)
-        judged = self._judged(pair, _appealed(pair), most, self._decides_appeal(ruling))
+        case = _appealed(pair)
+        judged = self._judged(case, self._drawn(case), most, shown_of(pair), self._decides_appeal(ruling))
         if judged is not None:
             pairs.end(pair, Atoms(cost + fee + judged), self._final(pair, ruling))
 
-    def _appeal_costs(self, pair: Pair) -> tuple[Atoms, Atoms]:
-        """The fee, each seat's part of it the same as before, and what the judgements may cost."""
+    def _appeal_fee(self, pair: Pair) -> Atoms:
+        """Each seat's part of it is the same as before."""
         duel = self._duels.duel(pair.duel)
-        seats = 2 * duel.seats + 1
-        most = run_blocking(self._pools, self._judges.worst(pair.case, seats))
-        return Atoms(seats * (duel.fee // duel.seats)), most
+        return Atoms((2 * duel.seats + 1) * (duel.fee // duel.seats))
 
-    def _go_on_appealing(self, pair: Pair) -> None:
+    def _go_on_appealing(self, pair: Pair, *, buys: bool) -> None:
         ruling, case = self._ruling(pair), _appealed(pair)
         assert ruling is not None  # or there were nothing to appeal
-        status = self._duels.duel(case.duel).status
+        its = self._duels.duel(case.duel)
+        status, cost = its.status, pair.cost
         if status is Status.NONE and self._duels.duel(pair.duel).status is Status.APPEALABLE:
-            fee, _ = self._appeal_costs(pair)  # Its transaction was never mined.
-            self._duels.approve(fee)
-            self._duels.appeal(ruling, fee)
+            if buys:
+                fee = self._appeal_fee(
+                    pair
+                )  # Its transaction was never mined; the chain fixes what it costs.
+                self._duels.approve(fee)
+                self._duels.appeal(ruling, fee)
             return
         if status in (Status.COMMITTING, Status.REVEALING):
             return
         decides = self._decides_appeal(ruling)
         if status is Status.OPEN:
-            if self._judged(pair, case, self._appeal_costs(pair)[1], decides) is None:
+            judged = self._judged_anew(pair, case, its.seats, decides) if buys else None
+            if judged is None:
                 return
+            cost = Atoms(cost + judged)
         elif status is Status.COUNTING:
             decides(shown_of(pair), [])
-        self._payer.purse.pairs.end(pair, pair.cost, self._final(pair, ruling))
+        self._payer.purse.pairs.end(pair, cost, self._final(pair, ruling))
 
     def _decides_appeal(self, before: Ruling) -> _Decides:
         return lambda shown, votes: self._duels.decide_appeal(shown, votes, before)
@@ -182,26 +200,57 @@ class Trials:
 
     # ------------------------------------------------------------------------------------------- the judges
 
-    def _judged(self, pair: Pair, case: Case, most: Atoms, decides: _Decides) -> Atoms | None:
-        """Once it is decided: what the judgements cost. None: its judges are not known in time, or not all
-        have voted, and are summoned."""
-        panel = self._panel(case)
+    def _judged_anew(self, pair: Pair, case: Case, seats: int, decides: _Decides) -> Atoms | None:
+        """As `_judged`. What judges were paid before, nobody knows for sure: what they may cost now is taken
+        out of the budget beside, and where it has no room the panel is summoned: those that judged say so."""
+        panel, pairs = self._panel(case), self._payer.purse.pairs
+        if not panel:
+            return None
+        most = run_blocking(self._pools, self._judges.worst(pair.case, seats))
+        try:
+            pairs.add(pair, most, self._wanted.budget)
+        except TotalBudgetExceeded:
+            most = Atoms(0)
+        return self._judged(case, panel, most, shown_of(pair), decides)
+
+    def _judged(
+        self, case: Case, panel: Sequence[Address], most: Atoms, shown: Shown, decides: _Decides
+    ) -> Atoms | None:
+        """Once it is decided: what the judgements cost. None: its judges are not known, or not all have
+        voted, and are summoned."""
         if not panel:
             return None
         said = run_blocking(self._pools, self._judges.hear(case, panel, most), over=self._over)
-        shown, votes = shown_of(pair), said.all_of(panel)
-        if votes is None:
+        votes = said.all_of(panel)
+        if votes is not None:
+            try:
+                decides(shown, [EMPTY_SEAT if vote is None else _cast(vote) for vote in votes])
+                _LOG.info("duel.decided duel=%s", to_hex(case.duel))
+                return said.cost
+            except ContractError as error:
+                if error.name != "WrongSigner":  # A judge's key was another one when it signed.
+                    raise
+        self._summon(case, shown, said)
+        return None
+
+    def _summon(self, case: Case, shown: Shown, said: Heard) -> None:
+        """With what was heard; a judge whose key changed meanwhile has to speak for itself, as all can."""
+        try:
             self._duels.summon(case.duel, shown, _committed(said))
-            _LOG.info("duel.summoned duel=%s", to_hex(case.duel))
-            return None
-        decides(shown, [EMPTY_SEAT if vote is None else _cast(vote) for vote in votes])
-        _LOG.info("duel.decided duel=%s", to_hex(case.duel))
-        return said.cost
+        except ContractError as error:
+            if error.name != "WrongSigner":
+                raise
+            self._duels.summon(case.duel, shown, [])
+        _LOG.info("duel.summoned duel=%s", to_hex(case.duel))
 
     def _panel(self, case: Case) -> Sequence[Address]:
+        """Empty: it is not drawn yet."""
+        return self._duels.panel(case.duel, case.first.provider, case.second.provider)
+
+    def _drawn(self, case: Case) -> Sequence[Address]:
         """Once it is drawn; empty: it was not in time."""
         until = time.monotonic() + _DRAWN_S
-        while not (panel := self._duels.panel(case.duel, case.first.provider, case.second.provider)):
+        while not (panel := self._panel(case)):
             if self._over() or time.monotonic() > until:
                 break
             time.sleep(_LOOK_S)
