@@ -7,12 +7,15 @@ from typing import Any
 import httpx2
 import pytest
 
+from tallystick.chain.errors import ChainUnavailable
 from tallystick.client.duel import Duel
 from tallystick.client.outcome import Outcome
 from tallystick.client.pairs import Pair
 from tallystick.client.session import Session
 from tallystick.client.transport import Transport
 from tallystick.protocol.case import checked
+from tallystick.protocol.errors import TotalBudgetExceeded
+from tallystick.protocol.units import Atoms
 from tests.client.conftest import World, chat_body
 from tests.client.fake_chain import DOMAIN
 from tests.client.provider import FakeProvider
@@ -223,6 +226,42 @@ def test_what_a_second_request_cost_stays_counted_where_its_answer_is_none(world
     world.until(lambda: session.purse.spending()[1] == 0)
     first = session.purse.held_receipts()[0].receipt.message.cost
     assert session.purse.pairs.cost() >= session.purse.spending()[0] - first > 0
+
+
+# --------------------------------------------------------------------------------------------- what goes on
+
+
+class Stuck:
+    """Trials that open nothing more, for want of a budget, and go on with all duels but the first."""
+
+    def __init__(self) -> None:
+        self.went_on: list[tuple[int, bool]] = []
+
+    def run(self, pair: Pair) -> None:
+        raise TotalBudgetExceeded("Spent.")
+
+    def go_on(self, pair: Pair, *, buys: bool = True) -> None:
+        self.went_on.append((pair.number, buys))
+        if pair.number == 1:
+            raise ChainUnavailable("Gone.")
+
+
+def test_duels_under_way_go_on_whatever_becomes_of_others(world: World, asked: Any) -> None:
+    for _ in range(2):
+        world.provider()
+    session, _, client = asked(duel=ALWAYS)
+    for _ in range(2):
+        client.post(URL, json=chat_body())
+    for pair in paired(session):
+        session.purse.pairs.open(pair, Atoms(0), 10**9)
+    duelling, trials = session.duelling, Stuck()
+    assert duelling is not None
+    duelling._trials = trials  # type: ignore[assignment]
+    duelling._trying.look_s = 0.05
+    client.post(URL, json=chat_body())
+    world.until(lambda: trials.went_on.count((2, False)) > 2)
+    assert (1, False) in trials.went_on
+    session.close()
 
 
 # ------------------------------------------------------------------------------------------------- at rest

@@ -44,6 +44,8 @@ _TIMEOUT: Final[Mapping[str, float | None]] = {"connect": 10.0, "read": 120.0, "
 """Seconds, of a second request: nobody waits for it."""
 _WAITING: Final = 100
 """Requests that may wait for their second answer; what comes then stays without one."""
+LOOK_S: Final = 3.0
+"""Seconds after which duels that are under way are looked at anew."""
 _CLOSING_S: Final = 5.0
 """Seconds that the end of a process waits for what is under way."""
 _LOG: Final = logging.getLogger("tallystick.client")
@@ -67,7 +69,11 @@ class Duelling:
         self._pools = pools
         self._random = SystemRandom()
         self._seconds: Worker[Answered] = Worker("tallystick-seconds", self._ask_again, most=_WAITING)
-        self._trying: Worker[Pair] = Worker("tallystick-duels", self._try, most=_WAITING)
+        self._trying: Worker[Pair] = Worker(
+            "tallystick-duels", self._try, most=_WAITING, look=self._look, look_s=LOOK_S
+        )
+        self._taken: set[int] = set()
+        """Pairs that this process has begun or taken over: whatever it may buy for them is its business."""
         self._trials = None
         if duels is not None:
             self._trials = Trials(pools, duels, wanted, over=lambda: self._trying.over)
@@ -114,12 +120,24 @@ class Duelling:
     def _try(self, pair: Pair) -> None:
         with self._quietly(self._trying):
             assert self._trials is not None
-            if pair.state != "held":
+            self._taken.add(pair.number)
+            if pair.state == "held":
+                self._trials.run(pair)
+            else:
                 self._trials.go_on(pair)
-                return
-            self._trials.run(pair)
-            for other in self._payer.purse.pairs.held("opened", "appealed"):
-                self._trials.go_on(other)
+
+    def _look(self) -> None:
+        """Goes on with all duels that are under way, each by itself. What another process has begun is not
+        paid for here, too."""
+        if self._trials is None:
+            return
+        pairs: list[Pair] = []
+        with self._quietly(self._trying):
+            pairs = self._payer.purse.pairs.held("opened", "appealed")
+        for pair in pairs:
+            with self._quietly(self._trying):
+                if not self._trying.over:
+                    self._trials.go_on(pair, buys=pair.number in self._taken)
 
     @contextmanager
     def _quietly(self, worker: Worker[Any]) -> Iterator[None]:

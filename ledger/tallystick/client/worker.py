@@ -1,4 +1,5 @@
-"""One thread that does one thing after another, as they are handed to it. It starts with the first."""
+"""One thread that does one thing after another, as they are handed to it, and looks around now and then. It
+starts with the first thing, or the first look."""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,15 +11,27 @@ T = TypeVar("T")
 
 
 class Worker(Generic[T]):
-    def __init__(self, name: str, work: Callable[[T], None], *, most: int):
-        """`work` must not raise. `most`: of what may wait; what comes then is not taken."""
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[T], None],
+        *,
+        most: int,
+        look: Callable[[], None] = lambda: None,
+        look_s: float | None = None,
+    ):
+        """`work` and `look` must not raise. `most`: of what may wait; what comes then is not taken. `look`:
+        done each `look_s` seconds, from when the thread has started; None: never."""
         self._name = name
         self._work = work
         self._most = most
+        self._look = look
+        self.look_s = look_s
         self._waiting: deque[T] = deque()
         self._changed = Condition()
         self._thread: Thread | None = None
         self._busy = self._closing = False
+        self._looked_at = monotonic()
         self.over = False
         """There is no time left, even for what is being done."""
 
@@ -28,10 +41,14 @@ class Worker(Generic[T]):
             if self._closing or len(self._waiting) >= self._most:
                 return
             self._waiting.append(item)
-            if self._thread is None:
-                self._thread = Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+            self._start()
             self._changed.notify_all()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            thread = Thread(target=self._run, name=self._name, daemon=True)
+            thread.start()  # It may raise where there are too many; the next one that comes tries again.
+            self._thread = thread
 
     def wait(self, seconds: float) -> bool:
         """Whether nothing is left to do, within so many seconds."""
@@ -52,8 +69,16 @@ class Worker(Generic[T]):
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting or self._closing)
-                if not self._waiting or self.over:
+                woken = self._changed.wait_for(lambda: self._waiting or self._closing, self._until_look())
+                if self.over or (woken and not self._waiting):
                     return
-                item, self._busy = self._waiting.popleft(), True
-            self._work(item)
+                item = self._waiting.popleft() if woken else None
+                self._busy = True
+            if item is not None:
+                self._work(item)
+            if self._until_look() == 0:
+                self._look()
+                self._looked_at = monotonic()
+
+    def _until_look(self) -> float | None:
+        return None if self.look_s is None else max(0.0, self._looked_at + self.look_s - monotonic())
