@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from threading import Thread
 from typing import Any
 
 import httpx2
 import pytest
 
 from tallystick.chain.errors import ChainUnavailable
+from tallystick.client.audits import Audits
 from tallystick.client.duel import Duel
 from tallystick.client.outcome import Outcome
 from tallystick.client.pairs import Pair
@@ -119,6 +121,27 @@ def test_the_first_has_answered_before_anybody_else_could_tell_it(world: World, 
     client.post(URL, json=chat_body())
     paired(session)
     assert min(said) > 0
+
+
+class NoThread(Thread):
+    """One too many."""
+
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def join(self, timeout: float | None = None) -> None: ...
+
+
+def test_the_caller_has_its_answer_where_no_thread_can_be_started(
+    world: World, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.provider()
+    session, _, client = asked(duel=ALWAYS, audits=Audits(budget=10**8), block_at=lambda _: None)
+    for module in ("worker", "auditing"):
+        monkeypatch.setattr(f"tallystick.client.{module}.Thread", NoThread)
+    for stream in (False, True):
+        assert "two" in client.post(URL, json=chat_body(stream=stream)).text
+    session.close()
 
 
 # ---------------------------------------------------------------------------------------------- who wants it

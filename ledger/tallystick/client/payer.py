@@ -5,10 +5,11 @@
 (bare vouchers, answers that were cut) is left to the `clerk`.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Protocol
+from typing import Final, Protocol
 
 from tallystick.chain.local import LOCAL_CHAIN_IDS
 from tallystick.client.ask import Ask, affordable_limit, read_ask, worst_cost
@@ -35,6 +36,8 @@ from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Verified
 from tallystick.protocol.units import Address, Atoms, Milliseconds
 from tallystick.protocol.voucher import request_hash
+
+_LOG: Final = logging.getLogger("tallystick.client")
 
 
 class Clerk(Settler, Protocol):
@@ -177,10 +180,21 @@ class Payer:
             if attempt.concluded and shown.outcome is not None and not shown.outcome.cut:
                 self._remember(attempt, shown.outcome.receipt)
                 self.tell(shown.outcome)
-                if attempt.ask.duels and self.duelling is not None:
-                    self.duelling.take(attempt, shown.outcome)
-                if attempt.ask.audits and self.auditing is not None:
-                    self.auditing.take(shown.outcome)
+                self._take_behind(attempt, shown.outcome)
+
+    def _take_behind(self, attempt: Attempt, outcome: Outcome) -> None:
+        """For duels and audits. Whatever keeps them from it (a thread too many, the end of the program), the
+        caller is to have the answer that was paid for."""
+        if attempt.ask.duels and self.duelling is not None:
+            try:
+                self.duelling.take(attempt, outcome)
+            except Exception:  # noqa: BLE001  # whatever it is
+                _LOG.exception("duel.failed")
+        if attempt.ask.audits and self.auditing is not None:
+            try:
+                self.auditing.take(outcome)
+            except Exception:  # noqa: BLE001  # whatever it is
+                _LOG.exception("audit.failed")
 
     def _see_first(self, attempt: Attempt) -> None:
         """A stream's first token says already whether its provider keeps its promise."""
