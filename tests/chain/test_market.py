@@ -236,12 +236,12 @@ def test_the_directory_has_the_newest_offer_of_each_model_that_still_holds(stake
 
 def test_an_offer_s_end_is_its_end(local_chain: LocalChain, staked_provider, party) -> None:
     provider, watcher = staked_provider(), party()
-    ends = max(watcher.market.head().timestamp, int(time.time())) + 3
+    ends = max(watcher.market.head().timestamp, int(time.time())) + 60
     offer = replace(an_offer(provider.address), valid_until=Timestamp(ends))
     provider.market.post_offer(sign(offer, provider.market.deployment.domain, provider.key).signed)
     assert len(watcher.market.offers()) == 1
     snapshot = local_chain.rpc.call("evm_snapshot")
-    local_chain.rpc.call("evm_increaseTime", 10)
+    local_chain.rpc.call("evm_setNextBlockTimestamp", ends)
     local_chain.rpc.call("evm_mine")
     assert watcher.market.offers() == []
     local_chain.rpc.call("evm_revert", snapshot)

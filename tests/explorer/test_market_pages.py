@@ -76,6 +76,10 @@ def test_the_overview_totals_what_the_hours_hold(market: TestClient) -> None:
         "held": "1000000000",
         "owed": "1000000000",
         "balance": None,
+        "duelsHeld": "0",
+        "duelsOwed": "0",
+        "duelsBalance": None,
+        "duelsBurnt": "0",
         "conserved": True,
     }
     assert "tallies" not in found

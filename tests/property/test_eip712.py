@@ -44,7 +44,7 @@ def eth_accounts_digest(message: Message, domain: Domain) -> bytes:
 
 def plain(message: Message) -> dict:
     """By the names of the type string, as Python values."""
-    attributes = [getattr(message, field.name) for field in fields(message)]
+    attributes = [getattr(message, field.name) for field in fields(message) if field.init]
     names = [name for _, name in fields_of(message.TYPE)]
     return {
         name: plain(value) if isinstance(value, Message) else value
