@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from tallystick.chain.local import LocalChain
-from tallystick.chain.rpc import Rpc
 from tallystick.chain.timeline import Timeline
 from tallystick.protocol.lottery import DEPTH_BLOCKS, Block
 from tallystick.protocol.units import Hash32, Timestamp
@@ -75,7 +74,7 @@ def test_what_is_not_deep_enough_draws_nothing_yet() -> None:
 
 
 def test_a_real_node_s_blocks_are_its_own(local_chain: LocalChain) -> None:
-    rpc = Rpc(local_chain.url)
+    rpc = local_chain.rpc
     rpc.call("anvil_mine", "0x5", "0x7")
     head = rpc.call("eth_getBlockByNumber", "latest", False)
     number = int(head["number"], 16) - DEPTH_BLOCKS
