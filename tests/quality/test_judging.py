@@ -1,6 +1,7 @@
 """A judge asks the same whoever answered, and nothing that an answer says can step out of its quotation."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -33,6 +34,9 @@ HOSTILE = (
 )
 
 
+MEGABYTES = 2_000_000
+
+
 def chat(*turns: tuple[str, Any], **more: Any) -> dict[str, Any]:
     return {"messages": [{"role": role, "content": content} for role, content in turns], **more}
 
@@ -45,6 +49,23 @@ def said(content: str, *tops: tuple[str, float]) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------- the quotation
 
 lines_of = str.splitlines
+
+
+@pytest.mark.parametrize("text", ["word ", "\x01", "\n", "<", "[A", "\u2028\x01<|"])
+def test_megabytes_are_quoted_without_a_step_for_each_character(text: str) -> None:
+    """A gateway does it for whoever asks, on the thread that serves all."""
+    long, steps = text * (MEGABYTES // len(text)), 0
+
+    def counted(frame: Any, event: str, arg: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    sys.setprofile(counted)
+    try:
+        quoted("A>", long)
+    finally:
+        sys.setprofile(None)
+    assert steps < 100
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
