@@ -197,14 +197,16 @@ def fit(
     json: Json = None,
 ) -> None:
     """Find an engine's constants by what was measured of it, as `[engine.speed]` has them, and foretell."""
-    from tallystick_node.sim.fit import BadMeasure, checks, checks_table, figures, fitted, parted, read
+    from tallystick_node.sim.fit import STEPS, BadMeasure, checks, checks_table, figures, fitted, parted, read
     from tallystick_node.sim.report import console, is_stdout, require_writable, targets_table, write_json
     from tallystick_node.sim.rerun import named_file
+    from tallystick_node.sim.spread import followed
 
     with _told(BadMeasure, OSError), file.open(encoding="utf-8-sig") as opened:
         require_writable(json)
         seen, others = parted(read(opened, str(file)), _names(foretold))
-    constants = fitted(seen, slots=slots, capacity=capacity, chunk=chunk)
+    steps = followed(STEPS, len(STEPS), "steps")
+    constants = fitted(seen, slots=slots, capacity=capacity, chunk=chunk, steps=steps)
     typer.echo("[engine.speed]", err=is_stdout(json))
     for name in ("fixed", "sequence", "token", "context", "capacity", "chunk"):
         typer.echo(f"{name} = {getattr(constants.speed, name)}", err=is_stdout(json))

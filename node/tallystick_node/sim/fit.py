@@ -26,7 +26,7 @@ ROUND: Final = " #"
 COLUMNS: Final = ("load", "at", "input", "output", "first_s", "end_s")
 FITTED: Final = ("fixed", "sequence", "token", "context", "outside")
 """Of `Constants`, in the order in which they are moved."""
-_STEPS: Final = (0.7, 0.35, 0.18, 0.09, 0.04, 0.02)
+STEPS: Final = (0.7, 0.35, 0.18, 0.09, 0.04, 0.02)
 """Of the logarithm of a constant, each as long as it helps."""
 _ROUNDS: Final = 12
 _MOVES: Final = (
@@ -171,11 +171,18 @@ def misfit(constants: Constants, slots: int, measured: Sequence[Measured]) -> fl
     return mean(off(one.first_s, other.first_s) + off(one.end_s, other.end_s) for one, other in pairs)
 
 
-def fitted(measured: Sequence[Measured], *, slots: int, capacity: int = 0, chunk: int = 0) -> Constants:
+def fitted(
+    measured: Sequence[Measured],
+    *,
+    slots: int,
+    capacity: int = 0,
+    chunk: int = 0,
+    steps: Iterable[float] = STEPS,
+) -> Constants:
     """Constants under which played times are about the measured ones. The engine's own settings, how many
     sequences, tokens of context and prompt tokens a step there may be, are its operator's to say."""
     first = _guessed(measured, capacity, chunk)
-    return _descended(first, lambda one: misfit(one, slots, measured))
+    return _descended(first, lambda one: misfit(one, slots, measured), steps)
 
 
 def _guessed(measured: Sequence[Measured], capacity: int, chunk: int) -> Constants:
@@ -195,11 +202,11 @@ def _guessed(measured: Sequence[Measured], capacity: int, chunk: int) -> Constan
     return Constants(speed=speed, outside=max(1, round(0.5 * min(item.first_s for item in measured) * _PS)))
 
 
-def _descended(found: Constants, cost: Callable[[Constants], float]) -> Constants:
+def _descended(found: Constants, cost: Callable[[Constants], float], steps: Iterable[float]) -> Constants:
     """One constant after the other, up or down, or one up and another down, which may look alike; in ever
     smaller steps, each while it helps."""
     best = cost(found)
-    for step in _STEPS:
+    for step in steps:
         for _ in range(_ROUNDS):
             before = best
             for moves in _MOVES:

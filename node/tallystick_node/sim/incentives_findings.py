@@ -40,6 +40,7 @@ from tallystick_node.sim.report import (
 from tallystick_node.sim.rerun import packaged_file
 from tallystick_node.sim.responses_findings import of_responses, of_temptation, of_terms
 from tallystick_node.sim.splitting import gained
+from tallystick_node.sim.spread import followed
 
 CHEATS: Final = (0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 BUSY: Final = (0.15, 0.3, 0.45, 0.6, 0.8)
@@ -244,8 +245,8 @@ def incentives(
     if out is not None:
         prepare(out)
     figures: list[Figure] = []
-    for name in names:
-        found = QUESTIONS[name](seeds)
+    found_of = {name: QUESTIONS[name](seeds) for name in followed(names, len(names), "questions")}
+    for name, found in found_of.items():
         rows = [(figure.name, shown(figure.value), figure.unit) for figure in found.figures]
         console.print(table(name, ("", "found", ""), rows))
         figures += found.figures

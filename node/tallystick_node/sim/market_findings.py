@@ -177,7 +177,7 @@ def market(
         next(iter(setting.workload(1.0, 0)), None)  # It says now what is wrong with it.
     work = [Piece(arm=name, seed=seed, setting=setting) for name in names for seed in seeds]
     runs: dict[str, list[Held]] = {}
-    for piece, result in tracked(measure, work, console):
+    for piece, result in tracked(measure, work):
         runs.setdefault(piece.arm, []).append(result)
     made = figures(runs)
     console.print(capacities(runs), targets_table(made))

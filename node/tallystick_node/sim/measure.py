@@ -11,6 +11,7 @@ import aiohttp
 import orjson
 
 from tallystick_node.sim.fit import ROUND, Measured
+from tallystick_node.sim.spread import followed
 
 _WORDS: Final = ("sun", "river", "stone", "green", "seven", "walks", "under", "light", "paper", "music")
 _GIVEN_UP_S: Final = 300.0
@@ -39,7 +40,8 @@ async def measured(
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
         asking = _Asking(session, url, model, longest, Random(seed))
         await asking.one("warm", 0.0)
-        for place, (load, size) in enumerate(zip(loads, sizes, strict=True)):
+        for place, load in followed(enumerate(loads), len(loads), "loads"):
+            size = sizes[place]
             before = loads[:place].count(load)
             name = f"{load}{ROUND}{before + 1}" if before else load
             start = time.monotonic()

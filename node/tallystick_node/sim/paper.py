@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from tallystick_node.sim.detail import PLAIN, Detail
 from tallystick_node.sim.findings import beside_the_paper, found
 from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import draw, prepare
-from tallystick_node.sim.report import require_writable, seeds_json, targets_table, write_json
+from tallystick_node.sim.report import Figure, Target, require_writable, seeds_json, targets_table, write_json
 from tallystick_node.sim.rerun import chosen_file, named_file
 from tallystick_node.sim.spread import tracked
 from tallystick_node.sim.studies import STUDIES, Played, Run, own
@@ -44,6 +45,14 @@ def _cases(study: str, trace: Path | None, pool: Path | None) -> Mapping[str, Ru
     return sensitivity.cases() if study == sensitivity.NAME else STUDIES[study]()
 
 
+def _took(wall_s: float, names: Collection[str], seeds: range) -> list[Figure]:
+    """By the clock, where all is run."""
+    if list(names) != list(STUDIES):
+        return []
+    target = Target(text="≤ 600", most=600) if len(seeds) == 20 else None
+    return [Figure(name=f"all studies, {len(seeds)} seeds: time", value=wall_s, unit="s", target=target)]
+
+
 def paper(
     *,
     seeds: range,
@@ -70,9 +79,10 @@ def paper(
         for seed in seeds
     ]
     runs: dict[str, dict[str, list[Played]]] = {}
-    for piece, result in tracked(measure, work, console):
+    start = monotonic()
+    for piece, result in tracked(measure, work):
         runs.setdefault(piece.study, {}).setdefault(piece.case, []).append(result)
-    figures = []
+    figures = _took(monotonic() - start, names, seeds)
     for name in names:
         made = sensitivity.found(runs[name]) if name == sensitivity.NAME else found(name, runs[name])
         for its in made.tables:

@@ -8,7 +8,7 @@ import cProfile
 import pstats
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from rich.table import Table
 from tallystick_node.sim.dispatch import Live
 from tallystick_node.sim.hardware import Hardware, twelve
 from tallystick_node.sim.outcome import Result
+from tallystick_node.sim.spread import followed
 from tallystick_node.sim.workload import CHAT, poisson
 from tallystick_node.sim.world import NodeSpec, World
 
@@ -68,6 +69,16 @@ class Scale:
         """Requests simulated in a minute of one core."""
         return 60 * self.requests / max(self.cpu_s, 1e-9)
 
+    @property
+    def a_request(self) -> Sequence[tuple[str, float, str]]:
+        """What came of them: name, value, unit."""
+        result, requests = self.result, max(1, self.requests)
+        return (
+            ("requests served", len(result.served()) / requests, "1"),
+            ("quotes asked for", result.counts["probes"] / requests, "1/request"),
+            ("events", result.counts["events"] / requests, "1/request"),
+        )
+
 
 def run(nodes: int, requests: int, *, seed: int = 1, profiled: bool = False) -> Scale:
     """Nodes of twelve kinds in turn."""
@@ -78,7 +89,8 @@ def run(nodes: int, requests: int, *, seed: int = 1, profiled: bool = False) -> 
     built_s = time.process_time() - start
     rate = _OF_TWELVE * nodes / len(kinds)
     seconds = requests / rate
-    workload = poisson(rate, seconds, CHAT, homes=range(nodes), seed=seed)
+    arrivals = poisson(rate, seconds, CHAT, homes=range(nodes), seed=seed)
+    workload = followed(arrivals, requests, "requests")
     profile = cProfile.Profile()
     start, began = time.process_time(), time.monotonic()
     if profiled:
