@@ -55,7 +55,7 @@ def test_what_duels_add_is_load() -> None:
 
 
 def test_stake_draws_work_by_the_rule_of_the_paper() -> None:
-    one, eight = (runs("stake", f"paper {times}", 1)[0].bought_of(1) for times in (1, 8))
+    one, eight = (runs("stake", f"paper-equal {times}", 1)[0].bought_of(1) for times in (1, 8))
     assert eight > 1.5 * one
 
 

@@ -1,13 +1,17 @@
 """Figures, their intervals and their targets, and what is written of them."""
 
 import json
+from io import StringIO
 from math import inf
 from pathlib import Path
 from random import Random
+from time import sleep
 
 import pytest
+from rich.console import Console
 
-from tallystick_node.sim.report import Figure, Target, interval, over_seeds, write_json
+from tallystick_node.sim.report import Figure, Target, interval, over_seeds, ratio, write_json
+from tallystick_node.sim.spread import followed
 
 
 def test_an_interval_holds_the_mean_as_often_as_it_says() -> None:
@@ -47,3 +51,19 @@ def test_what_is_written_is_json_and_says_what_was_missed(tmp_path: Path) -> Non
 def test_two_figures_of_one_name_are_a_bug(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         write_json(tmp_path / "f.json", "x", {}, [Figure(name="x", value=1, unit="s")] * 2)
+
+
+def test_a_ratio_is_of_the_means_and_its_interval_of_pairs() -> None:
+    """The mean of the ratios would be 1.75."""
+    found = ratio("", [30.0, 10.0], [20.0, 5.0])
+    assert found.value == 1.6
+    assert ratio("", [40.0, 10.0], [20.0, 5.0]).between == "2.000 ± 0.000"
+
+
+def test_what_no_terminal_shows_is_said_line_by_line() -> None:
+    told = StringIO()
+    slow = (sleep(0.05) or each for each in range(8))
+    console = Console(file=told, force_terminal=False)
+    assert list(followed(slow, 8, "runs", console=console, each_s=0.08)) == list(range(8))
+    first, *_ = told.getvalue().splitlines()
+    assert " of 8 runs after " in first

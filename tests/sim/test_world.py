@@ -1,6 +1,7 @@
 """A market of simulated nodes: the live rules over imagined engines, network and chain."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from math import inf
 
@@ -9,13 +10,14 @@ import pytest
 from tallystick.client.rules import stake_weighted
 from tallystick.protocol.units import Atoms
 from tallystick_node.gateway.settling import SettlePolicy
-from tallystick_node.network.policies import ByLoad, Paper
+from tallystick_node.network.policies import ByLoad
 from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.hardware import twelve
 from tallystick_node.sim.links import Links
 from tallystick_node.sim.outcome import Result
+from tallystick_node.sim.settings import FOLLOWED_EVERY_S, FOLLOWING, SETTINGS
 from tallystick_node.sim.workload import CHAT, Arrival, poisson
-from tallystick_node.sim.world import Dispatch, NodeSpec, World
+from tallystick_node.sim.world import MINIMUM_STAKE, Dispatch, NodeSpec, World
 
 SECONDS = 40.0
 
@@ -44,7 +46,8 @@ def test_a_run_follows_from_its_seed() -> None:
 
 def test_nodes_that_buy_serve_their_users_better_than_each_alone_and_than_the_paper_s() -> None:
     alone = run([NodeSpec(hardware=each) for each in twelve()], Alone())
-    paper = run([NodeSpec(hardware=each, policy=Paper()) for each in twelve()], Live(stake_weighted))
+    papers = [NodeSpec(hardware=each, policy=FOLLOWING, stake_every_s=FOLLOWED_EVERY_S) for each in twelve()]
+    paper = run(papers, Live(stake_weighted))
     assert attained(ours()) > 0.99
     assert attained(ours()) > attained(paper) + 0.02 > attained(alone) + 0.04
 
@@ -107,3 +110,15 @@ def test_prices_follow_the_load_from_the_next_block_on() -> None:
     ]
     assert costs[0] == pytest.approx(0.2, rel=0.01)  # Atoms a token: nobody's price has changed yet.
     assert costs[1] < 0.9 * costs[0]
+
+
+def test_stakes_follow_loads_in_credits_by_the_rule_of_the_paper() -> None:
+    """Four of who stands idle, soon; one of who is full and has nobody waiting."""
+    policy = replace(FOLLOWING, offload_frequency=0.0, queue_frequency=1.0)
+    machine = SETTINGS["S1"].machines[0]
+    specs = [NodeSpec(hardware=machine, policy=policy, stake_every_s=FOLLOWED_EVERY_S) for _ in range(2)]
+    world = World(specs, Live(stake_weighted), seed=1)
+    world.run([Arrival(0, 0, 4_000, 4_000) for _ in range(40)], until=40)
+    credits = [(node.staked - MINIMUM_STAKE) // FOLLOWING.stake_unit for node in world.nodes]
+    assert credits == [1, 4]
+    assert [world.chain.posted[i].stake.staked for i in range(2)] == [node.staked for node in world.nodes]

@@ -12,15 +12,17 @@ from rich.table import Table
 
 from tallystick_node.sim.found import Found
 from tallystick_node.sim.plot import Chart, Line
-from tallystick_node.sim.report import Figure, Interval, Target, interval, over_seeds, shown, table
+from tallystick_node.sim.report import Figure, Interval, Target, interval, over_seeds, ratio, shown, table
 from tallystick_node.sim.settings import CHURN_AT, SETTINGS, THRESHOLDS_S
-from tallystick_node.sim.studies import MOVED, Played
+from tallystick_node.sim.studies import EQUAL, MOVED, Played
 
 Runs = Mapping[str, Sequence[Played]]
 """By case; one a seed."""
 
 HELD_TO: Final = ("S1", "S3")
 """Settings of which the paper says all that there is to say: those that have targets."""
+_MEANS: Final = ("single", "centralised", "paper", EQUAL, "strong", "ours", MOVED)
+"""Arms, in the order of the table beside the paper's."""
 _SHOWN_S: Final = (200, 300, 400)
 _BIN_S: Final = 30.0
 _BANDED: Final = 5
@@ -65,15 +67,9 @@ def _of_each(study: str, runs: Runs) -> list[Figure]:
     return made
 
 
-def ratio(
-    name: str, these: Sequence[Played], those: Sequence[Played], target: Target | None = None
-) -> Figure:
-    """Of the means over all seeds; the seeds are pairs."""
-    ours, theirs = [run.mean_s() for run in these], [run.mean_s() for run in those]
-    base = fmean(theirs)
-    value = fmean(ours) / base if base else inf
-    off = interval([(a - value * b) / base for a, b in zip(ours, theirs, strict=True)])
-    return Figure(name=name, value=value, unit="1", low=value + off.low, high=value + off.high, target=target)
+def over(name: str, these: Sequence[Played], those: Sequence[Played], target: Target | None = None) -> Figure:
+    """Mean seconds of these over those of the others."""
+    return ratio(name, [run.mean_s() for run in these], [run.mean_s() for run in those], target)
 
 
 def _setting(study: str, runs: Runs, made: Found) -> None:
@@ -90,6 +86,7 @@ def _setting(study: str, runs: Runs, made: Found) -> None:
         return
     for other, most in (
         ("paper", 0.90),
+        (EQUAL, None),
         ("strong", 1.03),
         ("centralised", None),
         ("single", None),
@@ -98,9 +95,9 @@ def _setting(study: str, runs: Runs, made: Found) -> None:
         if other in runs:
             target = Target(text=f"≤ {most:.2f}", most=most) if held and most is not None else None
             name = f"{study}: ours: mean over that of {other}"
-            made.figures.append(ratio(name, runs["ours"], runs[other], target))
+            made.figures.append(over(name, runs["ours"], runs[other], target))
     if MOVED in runs and "paper" in runs:
-        made.figures.append(ratio(f"{study}: {MOVED}: mean over that of paper", runs[MOVED], runs["paper"]))
+        made.figures.append(over(f"{study}: {MOVED}: mean over that of paper", runs[MOVED], runs["paper"]))
     if "paper" in runs:
         made.figures.append(_lead(study, runs["ours"], runs["paper"], held=held))
 
@@ -132,7 +129,7 @@ def _compared(study: str, runs: Runs) -> list[Figure]:
                     over_seeds(name + "work of the first node", [run.bought_of(1) for run in of], "1")
                 )
             elif of is not first:
-                made.append(ratio(f"{name}mean over that at {points[0][0]}", of, first))
+                made.append(over(f"{name}mean over that at {points[0][0]}", of, first))
     return made
 
 
@@ -176,12 +173,11 @@ def beside_the_paper(studies: Mapping[str, Runs]) -> Table:
         reported = SETTINGS[study].reported
         says = {} if reported is None else reported.by_arm
         row = [study]
-        for arm in ("single", "centralised", "paper", "strong", "ours", MOVED):
+        for arm in _MEANS:
             found = shown(fmean(run.mean_s() for run in runs[arm])) if arm in runs else ""
             row.append(f"{says[arm]:.1f} │ {found}" if arm in says else found)
         rows.append(row)
-    header = ("mean, s", "single", "centralised", "paper", "strong", "ours", MOVED)
-    return table("As the paper reports it │ as found here", header, rows)
+    return table("As the paper reports it │ as found here", ("mean, s", *_MEANS), rows)
 
 
 # ------------------------------------------------------------------------------------------ charts

@@ -17,13 +17,15 @@ from tallystick.client.choose import Wanted
 from tallystick.client.rules import Quoted, stake_weighted
 from tallystick.client.steering import Steering
 from tallystick.protocol.length import TYPICAL_ANSWER
-from tallystick_node.network.policies import ByLoad, Paper, Policy
+from tallystick_node.network.policies import ByLoad, Policy
 from tallystick_node.sim import central
 from tallystick_node.sim.capacity import Curve
 from tallystick_node.sim.detail import PLAIN, Detail
 from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.hardware import Hardware
 from tallystick_node.sim.names import require
+from tallystick_node.sim.nodes import STAKED_EVERY_S
+from tallystick_node.sim.settings import FOLLOWED_EVERY_S, FOLLOWING
 from tallystick_node.sim.workload import CHAT, Arrival, azure, bursty, poisson, trace_at
 from tallystick_node.sim.world import Dispatch, Job, Node, NodeSpec
 
@@ -56,6 +58,7 @@ class Arm:
     name: str
     make: Callable[[], Dispatch]
     policy: Policy = ByLoad()
+    stake_every_s: float = STAKED_EVERY_S
 
 
 class Wishing(Live):
@@ -79,7 +82,12 @@ OURS, PAPER, PAPERS_CENTRAL, LEAST = "ours", "paper", "paper-central", "least-re
 GREEDY: Final = tuple(f"greedy-{toll:g}" for toll in TOLLS)
 ARMS: Final[Mapping[str, Arm]] = {
     "single": Arm(name="each at home", make=Alone),
-    PAPER: Arm(name="the paper's rule", make=lambda: Live(stake_weighted), policy=Paper()),
+    PAPER: Arm(
+        name="the paper's rule",
+        make=lambda: Live(stake_weighted),
+        policy=FOLLOWING,
+        stake_every_s=FOLLOWED_EVERY_S,
+    ),
     PAPERS_CENTRAL: _central("the paper's centralised", central.papers),
     LEAST: _central("central: least requests", central.least_requests),
     "lmetric": _central("central: prefill × batch", central.prefill_by_batch),
@@ -150,7 +158,12 @@ class Run:
 def run(arm: Arm, setting: Setting, rate: float, seed: int, *, liars: bool = False) -> Run:
     """`liars`: every fourth provider says that it stands idle; which of four, the seed decides."""
     nodes = [
-        NodeSpec(hardware=each, policy=arm.policy, lies=liars and index % ONE_LIES_OF == seed % ONE_LIES_OF)
+        NodeSpec(
+            hardware=each,
+            policy=arm.policy,
+            stake_every_s=arm.stake_every_s,
+            lies=liars and index % ONE_LIES_OF == seed % ONE_LIES_OF,
+        )
         for index, each in enumerate(setting.pool)
     ]
     world = setting.detail.world(nodes, arm.make(), seed=seed)

@@ -1,6 +1,7 @@
 """What `tally-node sim market` found: of each arm's capacities a table, figures with targets, and a chart.
 
-Ratios are of the same seed: the place in the trace that a seed begins at is as busy for all arms.
+Ratios are of the means over seeds, which are pairs: the place in the trace that a seed begins at is as busy
+for all arms.
 """
 
 from bisect import bisect_left
@@ -36,6 +37,7 @@ from tallystick_node.sim.report import (
     Target,
     interval,
     over_seeds,
+    ratio,
     require_writable,
     seeds_json,
     shown,
@@ -67,13 +69,13 @@ def capacities(runs: Runs) -> Table:
     for name in sorted(runs, key=lambda name: fmean(of.at_95 for of in runs[name])):
         of = runs[name]
         near = [its.near(its.at_95) for its in of]
-        ratios = [ours.at_95 / its.at_95 for ours, its in zip(runs.get(OURS, ()), of, strict=False)]
+        compared = ratio("", _rates(runs[OURS]), _rates(of)) if OURS in runs else None
         rows.append(
             (
                 arm_of(name).name,
                 str(interval([its.at_99 for its in of])),
                 str(interval([its.at_95 for its in of])),
-                shown(fmean(ratios)) if ratios else "",
+                "" if compared is None else compared.between,
                 shown(fmean(run.latency_s for run in near)),
                 shown(fmean(run.probes for run in near)),
                 shown(fmean(run.bounces for run in near)),
@@ -106,15 +108,18 @@ def _ratios(runs: Runs) -> list[Figure]:
     ours = runs.get(OURS)
     if ours is None:
         return made
-    rates = {name: [its.at_95 for its in of] for name, of in runs.items() if name != OURS}
+    rates = {name: _rates(of) for name, of in runs.items() if name != OURS}
     if greedy := [rates[name] for name in GREEDY if name in rates]:
         rates[GREEDIEST] = max(greedy, key=fmean)
     for name, of in rates.items():
         least = _AGAINST.get(name)
         target = None if least is None else Target(text=f"≥ {least:g}", least=least)
-        ratios = [its.at_95 / other for its, other in zip(ours, of, strict=True)]
-        made.append(over_seeds(f"ours over {name} at 95 %", ratios, "1", target))
+        made.append(ratio(f"ours over {name} at 95 %", _rates(ours), of, target))
     return made
+
+
+def _rates(of: Sequence[Held]) -> list[float]:
+    return [its.at_95 for its in of]
 
 
 def attained(runs: Runs) -> Chart:

@@ -10,6 +10,7 @@ from tallystick.protocol.offer import Offer
 from tallystick.protocol.speed import Load
 from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, AtomsPerMTok, Milliseconds, Timestamp, Tokens
+from tallystick_node.config import PolicyConfig
 from tallystick_node.gateway.load import IDLE
 from tallystick_node.gateway.quoting import Pledges
 from tallystick_node.network.participation import Mean, usage_of
@@ -26,6 +27,8 @@ PRICES: Final = Prices(
     input=AtomsPerMTok(200_000), cached_input=AtomsPerMTok(200_000), output=AtomsPerMTok(600_000)
 )
 MINIMUM_STAKE: Final = Atoms(10_000_000)
+STAKED_EVERY_S: Final[float] = PolicyConfig().stake_every_s
+"""Between two questions of how much is to be at stake, of a node that is not configured."""
 _NO_LIMIT: Final = Atoms(10**9)
 """Of a credit."""
 
@@ -37,6 +40,7 @@ class NodeSpec:
     policy: Policy = ByLoad()
     prices: Prices = PRICES
     stake: Atoms = MINIMUM_STAKE
+    stake_every_s: float = STAKED_EVERY_S
     lies: bool = False
     """It says that it stands idle, whatever it has to do."""
     credit: Atoms | None = None

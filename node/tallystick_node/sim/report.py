@@ -114,6 +114,15 @@ class Figure:
     target: Target | None = None
 
     @property
+    def between(self) -> str:
+        """Its value, and half of its interval."""
+        return (
+            shown(self.value)
+            if self.high is None
+            else f"{shown(self.value)} ± {shown(self.high - self.value)}"
+        )
+
+    @property
     def met(self) -> bool | None:
         """None: nothing was asked of it."""
         return None if self.target is None else self.target.least <= self.value <= self.target.most
@@ -136,6 +145,14 @@ def over_seeds(name: str, values: Sequence[float], unit: str, target: Target | N
     """The mean of one value a seed."""
     found = interval(values)
     return Figure(name=name, value=found.mean, unit=unit, low=found.low, high=found.high, target=target)
+
+
+def ratio(name: str, these: Sequence[float], those: Sequence[float], target: Target | None = None) -> Figure:
+    """Of the means over all seeds; the seeds are pairs."""
+    base = fmean(those)
+    value = fmean(these) / base if base else inf
+    off = interval([(a - value * b) / base for a, b in zip(these, those, strict=True)])
+    return Figure(name=name, value=value, unit="1", low=value + off.low, high=value + off.high, target=target)
 
 
 def seeds_json(seeds: range) -> Mapping[str, object]:

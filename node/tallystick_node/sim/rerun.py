@@ -14,20 +14,46 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
-from tallystick.client import choose, looking, record, rules, standing
+from tallystick.client import (
+    choose,
+    drawing,
+    haggling,
+    looking,
+    ordering,
+    record,
+    refusals,
+    rules,
+    sight,
+    standing,
+    steering,
+)
 from tallystick.client.rules import quoted
-from tallystick.protocol import hearsay, length, quote, rating, speed
-from tallystick_node.gateway import quoting, settling
-from tallystick_node.network import policies
-from tallystick_node.network.policies import ByLoad, Paper
+from tallystick.protocol import duel, hearsay, length, lottery, quote, rating, speed
+from tallystick_node.gateway import admission, quoting, settling
+from tallystick_node.network import lobby, participation, policies, talk
+from tallystick_node.network.policies import ByLoad
 from tallystick_node.sim.links import Links
 from tallystick_node.sim.news import Hearing
+from tallystick_node.sim.settings import FOLLOWING
 
 _PACKAGES: Final = ("tallystick", "tallystick_node")
 _DATA: Final = "data"
 LIVE: Final = (
-    *(choose, hearsay, length, looking, policies, quote, quoting, rating, record, rules, settling, speed),
-    standing,
+    *(
+        choose,
+        drawing,
+        haggling,
+        looking,
+        ordering,
+        record,
+        refusals,
+        rules,
+        sight,
+        standing,
+        steering,
+    ),
+    *(duel, hearsay, length, lottery, quote, rating, speed),
+    *(admission, quoting, settling, lobby, participation, policies, talk),
 )
 """Modules of the live code by whose constants a simulated market goes."""
 
@@ -66,7 +92,7 @@ def packaged_file(name: str) -> Mapping[str, str]:
 def constants(modules: Sequence[str]) -> Mapping[str, object]:
     """Numbers and words that the constants of these modules of the simulator hold, and of the live code that
     decides, as "settings.SLOTS"; and what the rule, policies, links and news are where nothing is said."""
-    usual = quoted, ByLoad(), Paper(), Links(), Hearing()
+    usual = quoted, ByLoad(), FOLLOWING, Links(), Hearing()
     found: dict[str, object] = {type(item).__name__: _plain(item) for item in usual}
     for module in (*LIVE, *(import_module(f"{__package__}.{name}") for name in modules)):
         place = module.__name__.rpartition(".")[2]

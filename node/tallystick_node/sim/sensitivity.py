@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Final
 
 from tallystick_node.sim.detail import Detail
-from tallystick_node.sim.findings import ratio
+from tallystick_node.sim.findings import over
 from tallystick_node.sim.found import Found
 from tallystick_node.sim.report import over_seeds, shown, table
 from tallystick_node.sim.settings import Assumed, settings
@@ -60,7 +60,7 @@ def found(runs: Mapping[str, Sequence[Played]]) -> Found:
             means = {arm: [run.mean_s() for run in each] for arm, each in of.items()}
             what = f"{NAME}: {name}, {change}: "
             made.figures += [over_seeds(f"{what}{arm}: mean", means[arm], "s") for arm in ARMS]
-            compared = ratio(f"{what}ours: mean over that of paper", of["ours"], of["paper"])
+            compared = over(f"{what}ours: mean over that of paper", of["ours"], of["paper"])
             made.figures.append(compared)
             rows.append((change, *(shown(fmean(means[arm])) for arm in ARMS), shown(compared.value)))
         made.tables.append(table("", (f"{name}: mean, s", *ARMS, "ours / paper"), rows))

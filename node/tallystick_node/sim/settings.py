@@ -11,7 +11,9 @@ from typing import Final
 
 from tallystick.protocol.speed import Speed
 from tallystick.protocol.units import Tokens
+from tallystick_node.network.policies import Paper
 from tallystick_node.sim.hardware import Hardware
+from tallystick_node.sim.nodes import MINIMUM_STAKE
 from tallystick_node.sim.workload import Lengths, Stretch
 
 LENGTHS: Final = Lengths(
@@ -231,6 +233,12 @@ def _setting(
 
 
 SETTINGS: Final = settings()
+
+FOLLOWING: Final = Paper(stake_unit=100 * MINIMUM_STAKE)
+"""The paper's provider: its stake follows its load, from none to four credits. Beside credits as large as
+these the least stake of a market is as good as none."""
+FOLLOWED_EVERY_S: Final = 3.0
+"""As it polls its engine."""
 
 CHURN_SECONDS: Final = 1_200.0
 CHURN_GAP_S: Final = 4.0

@@ -11,7 +11,7 @@ from itertools import islice
 from math import inf
 from pathlib import Path
 from statistics import fmean
-from typing import Final
+from typing import Any, Final
 
 from tallystick.client.rules import quoted, stake_weighted
 from tallystick.protocol.units import Atoms
@@ -22,12 +22,15 @@ from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.duelling import Duelling
 from tallystick_node.sim.hardware import Hardware, read_pool
 from tallystick_node.sim.moving import moved_at_will
+from tallystick_node.sim.nodes import STAKED_EVERY_S
 from tallystick_node.sim.outcome import Sample, quantile
 from tallystick_node.sim.settings import (
     CHURN_AT,
     CHURN_GAP_S,
     CHURN_SECONDS,
     DUEL_RATES,
+    FOLLOWED_EVERY_S,
+    FOLLOWING,
     FREQUENCIES,
     LENGTHS,
     OFFLOAD_GAP_S,
@@ -97,17 +100,25 @@ class Arm:
 
     dispatch: Callable[[], Dispatch]
     policy: Policy = ByLoad()
+    stake_every_s: float = STAKED_EVERY_S
+
+    def node(self, hardware: Hardware | None, **its: Any) -> NodeSpec:
+        """One that takes part so; `its`: what else there is to say of it."""
+        given = {"policy": self.policy, "stake_every_s": self.stake_every_s, **its}
+        return NodeSpec(hardware=hardware, **given)
 
 
+EQUAL: Final = "paper-equal"
 ARMS: Final[Mapping[str, Arm]] = {
     "single": Arm(Alone),
     "centralised": Arm(partial(Central, papers)),
     "strong": Arm(partial(Central, strong)),
-    "paper": Arm(partial(Live, stake_weighted), Paper()),
+    "paper": Arm(partial(Live, stake_weighted), FOLLOWING, FOLLOWED_EVERY_S),
+    EQUAL: Arm(partial(Live, stake_weighted), Paper()),
     "ours": Arm(partial(Live, quoted)),
 }
 """No dispatch at all; the paper's central rule; the least expected latency with perfect instant state; the
-paper's decentralised rule; and the node's own."""
+paper's decentralised rule, and the same where all stakes are equal and stay so; and the node's own."""
 MOVED: Final = "moved"
 """See `moving`: no dispatch at all."""
 MARKETS: Final = ("paper", "ours")
@@ -160,7 +171,7 @@ def _moved(its: Setting, seed: int, _: Detail) -> Played:
 
 def play(its: Setting, arm: str, seed: int, detail: Detail) -> Played:
     """One of the paper's settings, by one way to find an engine."""
-    nodes = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for machine in its.machines]
+    nodes = [ARMS[arm].node(machine) for machine in its.machines]
     arrivals = scheduled(its.schedule, LENGTHS, seed=seed)
     return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=its.seconds, seed=seed, detail=detail)
 
@@ -178,7 +189,7 @@ def _own(path: Path | None, machines: Sequence[Hardware], arm: str, seed: int, d
         arrivals = list(azure(AZURE_RATE, AZURE_SECONDS, homes=homes, seed=seed))
     else:
         arrivals = list(trace(path, homes=homes, seed=seed))
-    nodes = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for machine in machines]
+    nodes = [ARMS[arm].node(machine) for machine in machines]
     return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=arrivals[-1].at, seed=seed, detail=detail)
 
 
@@ -195,9 +206,9 @@ def _churn(kind: str, arm: str, seed: int, detail: Detail) -> Played:
     policy = ARMS[arm].policy
     if isinstance(policy, Paper):
         policy = replace(policy, offload_frequency=1.0, accept_frequency=0.0, queue_frequency=0.0)
-    asks = NodeSpec(hardware=None, policy=policy)
+    asks = ARMS[arm].node(None, policy=policy)
     machine = SETTINGS["S1"].machines[0]
-    serves = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for _ in range(4)]
+    serves = [ARMS[arm].node(machine) for _ in range(4)]
     if kind == "join":
         serves[2:] = [replace(node, joins_at=at) for node, at in zip(serves[2:], CHURN_AT, strict=True)]
     else:
@@ -229,9 +240,9 @@ def _offload(frequency: float | None, seed: int, detail: Detail) -> Played:
     arm = "ours"
     if frequency is not None:
         hot = Paper(offload_frequency=frequency, queue_frequency=1.0, accept_frequency=0.0, target=_ALWAYS)
-        others = Paper(offload_frequency=0.0, queue_frequency=1.0, accept_frequency=1.0)
+        others = replace(FOLLOWING, offload_frequency=0.0, queue_frequency=1.0, accept_frequency=1.0)
         arm = "paper"
-    nodes = [NodeSpec(hardware=machine, policy=policy) for policy in (hot, others, others, others)]
+    nodes = [ARMS[arm].node(machine, policy=policy) for policy in (hot, others, others, others)]
     seconds = OFFLOAD_GAP_S * OFFLOAD_REQUESTS
     arrivals = scheduled([[Stretch(OFFLOAD_GAP_S, 0, 2 * seconds)]], LENGTHS, seed=seed)
     return run(
@@ -248,25 +259,25 @@ def stake() -> Mapping[str, Run]:
     """One that only asks, and four alike that serve, of which the first stakes more: who gets the work?"""
     return {
         f"{arm} {times}": partial(_selling, arm, times, ARMS[arm].policy)
-        for arm in MARKETS
+        for arm in (EQUAL, "ours")
         for times in STAKES
     }
 
 
 def accept() -> Mapping[str, Run]:
-    """As `stake`, with equal stakes and a first one that accepts a part of what it could."""
+    """As `stake`, with stakes that follow loads, and a first one that accepts a part of what it could."""
     return {
-        f"paper {part:.2f}": partial(_selling, "paper", 1, Paper(accept_frequency=part))
+        f"paper {part:.2f}": partial(_selling, "paper", 1, replace(FOLLOWING, accept_frequency=part))
         for part in FREQUENCIES
     }
 
 
 def _selling(arm: str, times: int, first: Policy, seed: int, detail: Detail) -> Played:
-    machine, policy = SETTINGS["S1"].machines[0], ARMS[arm].policy
+    machine, its = SETTINGS["S1"].machines[0], ARMS[arm]
     nodes = [
-        NodeSpec(hardware=None, policy=policy),
-        NodeSpec(hardware=machine, policy=first, stake=Atoms(times * MINIMUM_STAKE)),
-        *(NodeSpec(hardware=machine, policy=policy) for _ in range(3)),
+        its.node(None),
+        its.node(machine, policy=first, stake=Atoms(times * MINIMUM_STAKE)),
+        *(its.node(machine) for _ in range(3)),
     ]
     arrivals = scheduled([[Stretch(CHURN_GAP_S, 0, CHURN_SECONDS)]], LENGTHS, seed=seed)
     return run(nodes, ARMS[arm].dispatch(), arrivals, seconds=CHURN_SECONDS, seed=seed, detail=detail)
@@ -282,7 +293,7 @@ def duels() -> Mapping[str, Run]:
 
 def _duels(arm: str, rate: float, seed: int, detail: Detail) -> Played:
     its = SETTINGS["S1"]
-    nodes = [NodeSpec(hardware=machine, policy=ARMS[arm].policy) for machine in its.machines]
+    nodes = [ARMS[arm].node(machine) for machine in its.machines]
     arrivals = scheduled(its.schedule, LENGTHS, seed=seed)
     dispatch = Duelling(ARMS[arm].dispatch(), rate, seed=seed)
     return run(nodes, dispatch, arrivals, seconds=its.seconds, seed=seed, detail=detail)

@@ -87,7 +87,6 @@ class World:
         settling: SettlePolicy = SETTLING,
         block_s: float = 2.0,
         sample_s: float = 0.0,
-        stake_every_s: float = _POLICY.stake_every_s,
         gossips: bool = False,
         limits: LobbyLimits | None = None,
     ):
@@ -116,7 +115,6 @@ class World:
         ]
         self.index = {node.address: node.index for node in self.nodes}
         self._sample_s = sample_s
-        self._stake_every_s = stake_every_s
         self._all_came = False
         self._ended_before = 0
         """So many of the first requests have ended."""
@@ -279,7 +277,7 @@ class World:
         self.events.after(first, self._tell, node)
         part = node.index / len(self.nodes)  # Not all at once.
         self.events.after(_POLICY.price_every_s * (1 + part), self._price, node)
-        self.events.after(self._stake_every_s * (1 + part), self._stake, node)
+        self.events.after(node.spec.stake_every_s * (1 + part), self._stake, node)
 
     def _leave(self, node: Node) -> None:
         node.leaving = True
@@ -353,7 +351,7 @@ class World:
             if wanted is not None and (staked := Atoms(max(MINIMUM_STAKE, wanted))) != node.staked:
                 node.staked = staked
                 self.chain.stake(node.index, staked, self.now)
-        self.events.after(self._stake_every_s, self._stake, node)
+        self.events.after(node.spec.stake_every_s, self._stake, node)
 
     # ---------------------------------------------------------------------------------------- looking on
 
