@@ -106,3 +106,14 @@ def test_rounds_of_a_load_are_played_apart_and_foretold_together() -> None:
     assert all(figure.met for figure in figures(found))
     with pytest.raises(BadMeasure, match="3/s"):
         parted(others, ["3/s"])
+
+
+def test_a_real_vllm_is_foretold_within_fifteen_percent() -> None:
+    """vLLM 0.32 with the tiny model on two quiet cores, as `tally-node sim measure` wrote it."""
+    file = Path(__file__).parent / "data" / "vllm-cpu-tiny.csv"
+    with file.open() as opened:
+        seen, others = parted(read(opened, file.name), ["8", "5/s"])
+    assert len(seen) + len(others) == 1_333
+    found = checks(fitted(seen, slots=32, chunk=1_024), 32, others)
+    assert len(found) == 8
+    assert all(abs(check.off) <= 0.15 for check in found)
