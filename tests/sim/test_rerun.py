@@ -48,7 +48,7 @@ def test_a_report_says_which_code_files_and_constants_it_came_of(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arguments", "parameters", "files"),
     [
-        (["scale", "--only", "wall", "--a-day", "7"], {"seed": 1, "only": "wall"}, {"engines"}),
+        (["scale", "--only", "wall", "--a-day", "7"], {"seed": 1, "only": ["wall"]}, {"engines"}),
         (["incentives", "--only", "deterrence"], {"seeds": 3, "first_seed": 0}, {"engines"}),
     ],
 )

@@ -15,7 +15,7 @@ from tallystick_node.sim.gossip import Network
 from tallystick_node.sim.gossip_traffic import first_spread, traffic
 from tallystick_node.sim.growth import growth
 from tallystick_node.sim.hardware import PROFILES
-from tallystick_node.sim.names import require
+from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import draw, prepare
 from tallystick_node.sim.report import (
     Figure,
@@ -75,6 +75,7 @@ def _speed(asked: Asked) -> Found:
         ),
         Figure(name=name + "core time", value=made.cpu_s, unit="s", target=_large(made, 900, "≤ 15 min")),
         Figure(name=name + "memory", value=made.peak_mib, unit="MiB", target=_large(made, 8_192, "≤ 8 GiB")),
+        *(Figure(name=name + what, value=value, unit=unit) for what, value, unit in made.a_request),
         *(Figure(name=f"{name}{part}", value=share, unit="1") for part, share in made.parts.items()),
     ]
     return Found(figures=figures, tables=[speed_table(made)])
@@ -93,11 +94,11 @@ def _gossip(asked: Asked) -> Found:
         figures += [
             Figure(name=name + "one sends, nothing said", value=sent.idle_s, unit="B/s"),
             Figure(name=name + "one sends, all say what they may", value=sent.full_s, unit="B/s"),
-            Figure(name=name + "rounds until 99 % know a change", value=rounds, unit="1"),
+            Figure(name=name + "rounds until 99 % know the first word", value=rounds, unit="1"),
         ]
         rows.append((f"{nodes:,}", shown(sent.idle_s), shown(sent.full_s), str(rounds)))
         gc.collect()
-    heads = ("nodes", "B/s, nothing said", "B/s, all say what they may", "rounds to 99 %")
+    heads = ("nodes", "B/s, nothing said", "B/s, all say what they may", "rounds to 99 %, first word")
     return Found(figures=figures, tables=[table("What gossip takes of one node", heads, rows)])
 
 
@@ -109,6 +110,7 @@ def _gas(asked: Asked) -> Found:
             name = f"gas: settled after {text}: {a_day:g} requests a channel and day: "
             figures += [
                 Figure(name=name + "transactions of a million", value=made.transactions, unit="1"),
+                Figure(name=name + "rows of a million", value=made.rows, unit="1"),
                 Figure(name=name + "gas of a million", value=made.gas, unit="gas"),
             ]
             part = made.gas_part(_GAS_PRICE)
@@ -147,10 +149,14 @@ def _wall(asked: Asked) -> Found:
         made = settled(habits.a_channel, policy=policy, seed=asked.seed)
         costs = Costs(gas=made.gas, rows=made.rows, row_bytes=index.row_bytes)
         each = walls(1e6, habits, costs, bench)
-        found.figures += [
-            Figure(name=f"wall: settled after {text}: {wall.name}", value=wall.used, unit="1")
-            for wall in each
-        ]
+        for wall in each:
+            name = f"wall: settled after {text}: {wall.name}"
+            found.figures += [
+                Figure(name=name, value=wall.used, unit="1"),
+                Figure(name=name + ": asked", value=wall.asked, unit=wall.unit),
+                Figure(name=name + ": can", value=wall.can, unit=wall.unit),
+                Figure(name=name + ": full at", value=1e6 / wall.used, unit="payers"),
+            ]
         rows = [
             (wall.name, shown(wall.asked), shown(wall.can), wall.unit, f"{1e6 / wall.used:,.0f}")
             for wall in sorted(each, key=lambda wall: -wall.used)
@@ -174,14 +180,13 @@ def scale(
     asked: Asked, only: Sequence[str], *, json: Path | None, out: Path | None, console: Console
 ) -> None:
     """Raises NameUnknown, BadBench, OSError, MatplotlibMissing."""
-    for name in only:
-        require("part", name, PARTS)
+    names = named("part", only, PARTS)
     require_writable(json)
     benched(asked.bench)
     if out:
         prepare(out)
     figures: list[Figure] = []
-    for name in only:
+    for name in names:
         found = PARTS[name](asked)
         figures += found.figures
         for each in found.tables:
@@ -195,7 +200,7 @@ def scale(
         write_json(
             json,
             "tally-node sim scale",
-            {**asked.parameters(), "only": ",".join(only)},
+            {**asked.parameters(), "only": names},
             figures,
             files={"engines": packaged_file(PROFILES)}
             | {f"bench {number}": named_file(file) for number, file in enumerate(asked.bench, start=1)},

@@ -17,12 +17,10 @@ from tallystick_node.sim.workload import CHAT
 from tallystick_node.sim.world import SETTLING, NodeSpec, World
 
 OPEN_GAS: Final = 38_445
-"""To open a channel by its payer's grant, one of a hundred in a transaction. These three are the contract's
+"""To open a channel by its payer's grant, one of a hundred in a transaction. These two are the contract's
 gas snapshot's; a test holds them to it."""
 CLOSE_GAS: Final = 47_999
 """To close one, signed by its provider."""
-DEPOSIT_GAS: Final = 48_357
-"""To add to a payer's deposit."""
 COIN_PRICE: Final = 3_000_000_000
 """Atoms that 10¹⁸ wei cost: 3,000 dollars, where an atom is a millionth of one."""
 MILLION: Final = 1_000_000

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tallystick.client.sight import IDLE_S
 from tallystick_node.sim.benched import Benched
 from tallystick_node.sim.plot import Chart, Line
 from tallystick_node.sim.settlements import CLOSE_GAS, DAY_S, MILLION, OPEN_GAS
@@ -19,8 +20,8 @@ INDEX_EVENTS_A_ROW: Final = 1.2
 DISK_A_DAY: Final = 1e12 / 365
 """Bytes: a terabyte a year."""
 GATEWAYS: Final = 1_000
-LOOKS_S: Final = 20.0
-"""For which it looks after each request (`client.sight.IDLE_S`), where none follows."""
+LOOKS_S: Final = IDLE_S
+"""For which a payer looks after each request, where none follows."""
 UPLINK_S: Final = 125e6
 """Bytes a second of one gateway: a gigabit."""
 _SIZES: Final = tuple(10.0 ** (power / 2) for power in range(6, 17))
