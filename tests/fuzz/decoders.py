@@ -26,6 +26,7 @@ from tallystick.chain.abi import AbiError
 from tallystick.chain.audit_events import read_audit_event
 from tallystick.chain.blocks import read_block
 from tallystick.chain.deployment import Deployment
+from tallystick.chain.duel_calls import duel_call
 from tallystick.chain.duel_events import read_duel_event
 from tallystick.chain.errors import ChainUnavailable, KeystoreError, NoContract, RpcError, WrongPassword
 from tallystick.chain.events import read_event
@@ -64,7 +65,7 @@ from tallystick.protocol.finding import Finding
 from tallystick.protocol.gossip import Gossip, read_body, write_body
 from tallystick.protocol.grant import Grant
 from tallystick.protocol.hearsay import said_suspicion
-from tallystick.protocol.judging import letter_of
+from tallystick.protocol.judging import letter_of, requests
 from tallystick.protocol.length import InputLength
 from tallystick.protocol.lottery import Block
 from tallystick.protocol.message import read_value
@@ -78,6 +79,7 @@ from tallystick.protocol.status import Suspicion
 from tallystick.protocol.told import read_told, said_to_json
 from tallystick.protocol.transcript import Transcript
 from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Milliseconds, Timestamp, Tokens
+from tallystick.protocol.vote import Ballot, Choice, VoteCommitment
 from tallystick.protocol.voucher import Close, Tally, Voucher
 from tallystick.protocol.wire import (
     Credential,
@@ -286,6 +288,13 @@ def sample(data: Any) -> None:
         shown.require_bound(DOMAIN, ZERO_ADDRESS)
 
 
+def shown_to_an_engine(data: Any) -> None:
+    """As a judge takes it."""
+    found = judged(Case.from_json(data), DUEL_DOMAIN)
+    one, other = requests("m", found.question, *found.answers)
+    assert len(one) == len(other)
+
+
 def dossier(data: Any) -> None:
     """As an auditor takes it."""
     shown = Dossier.from_json(data)
@@ -419,6 +428,12 @@ def logged(contract: contracts.Contract, name: str, words: int) -> bytes:
 LOG = logged(contracts.market(), "Deposited", 2)
 DUEL_LOG = logged(contracts.duels(), "Lapsed", 1)
 AUDIT_LOG = logged(contracts.audits(), "Withdrawn", 1)
+BALLOT = judged(case(), DUEL_DOMAIN).ballot(ZERO_ADDRESS, Choice.TIE, ZERO_HASH)
+DUEL_CALL = (
+    contracts.duels()
+    .call(ZERO_ADDRESS, "commit", ZERO_HASH, [(ZERO_ADDRESS, BALLOT.struct_hash(), bytes(65))])
+    .data
+)
 FINDING = Finding(
     auditor=ZERO_ADDRESS,
     provider=ZERO_ADDRESS,
@@ -691,8 +706,24 @@ DECODERS = {
         (orjson.dumps(facts_to_json(FACTS)),),
         ("protocol.facts.facts_from_json",),
     ),
+    "call of the duels' contract": Decoder(duel_call, (), (DUEL_CALL, DUEL_CALL[:4] + bytes(96)), ()),
+    "ballot of a judge": Decoder(
+        of_json(Ballot.from_json), (MalformedMessage,), (orjson.dumps(BALLOT.to_json()),), ()
+    ),
+    "commitment of a judge": Decoder(
+        of_json(lambda data: signed_from_json(VoteCommitment, data)),
+        (MalformedMessage,),
+        (orjson.dumps(signed_to_json(Signed(BALLOT.commitment, bytes(65)))),),
+        (),
+    ),
+    "finding of an auditor": Decoder(
+        of_json(lambda data: signed_from_json(Finding, data)),
+        (MalformedMessage,),
+        (orjson.dumps(signed_to_json(Signed(FINDING, bytes(65)))),),
+        (),
+    ),
     "case": Decoder(
-        of_json(lambda data: judged(Case.from_json(data), DUEL_DOMAIN)),
+        of_json(shown_to_an_engine),
         (FormatError, SignatureError, DuelError),
         (orjson.dumps(case().to_json()),),
         ("protocol.case.from_json", "protocol.case.read_body"),
