@@ -12,7 +12,7 @@ import pytest
 from tallystick.protocol.duel import Vote
 from tallystick.protocol.judging import prompt
 from tallystick_node.local.quality import adversaries, gains
-from tallystick_node.local.quality.adversaries import WORTH
+from tallystick_node.local.quality.adversaries import SIGNAL, WORTH
 from tallystick_node.local.quality.gains import HONEST, LAZY, ORDERS, SHARE, UNSURE, F, T
 
 PANELS = (3, 5)
@@ -90,8 +90,15 @@ def test_who_never_shows_its_case_loses_its_fee_and_harms_no_judge(seats: int) -
 # --------------------------------------------------------------------------- a duellist that recognises duels
 
 
-def test_who_cannot_tell_a_duel_gains_nothing_by_guessing() -> None:
-    assert gains.blind() == 0
+def test_a_signal_has_to_tell_duels_very_well_to_gain_anything() -> None:
+    """Both requests are the same to the byte: when one comes, and from whom, is all that there is."""
+    assert gains.telling() > 2 * SIGNAL
+    assert gains.suspecting(1) == gains.suspecting(SIGNAL) == 0
+    assert gains.suspecting(0.99 * gains.telling()) == 0 < gains.suspecting(1.01 * gains.telling())
+
+
+def test_who_tells_duels_for_sure_gains_what_is_to_be_had() -> None:
+    assert gains.suspecting(10**9) == pytest.approx(gains.sighted(), rel=0.001)
 
 
 def test_who_could_tell_would_save_what_duels_take() -> None:

@@ -8,6 +8,9 @@ from tallystick_node.local.network.comparing import Target
 from tallystick_node.local.quality import gains
 from tallystick_node.local.quality.parts import Part, Table, percent
 
+SIGNAL: Final = 10
+"""So many times as likely with a duel as without: a better signal than time and payer are thought to be. It
+would have to be nearly fifty to gain anything."""
 WORTH: Final = 0.23
 """Part of a judge's fee that looking is worth at least: a judgement that costs more is not made by who goes
 by its gain alone, so fees have to be five times what judgements cost."""
@@ -91,12 +94,12 @@ def _answers() -> Iterator[_Row]:
         "0",
         quoted == 0 < naive,
     )
-    blind, sighted = gains.blind(), gains.sighted()
+    suspecting, sighted = gains.suspecting(SIGNAL), gains.sighted()
     yield (
-        "a duellist that serves a worse model, but where it guesses a duel",
-        f"{_prices(blind)} a request (could it tell: {_prices(sighted, 3)})",
+        f"a duellist that serves a worse model, but on a signal {SIGNAL} times as likely in a duel",
+        f"{_prices(suspecting)} a request (could it tell: {_prices(sighted, 3)})",
         "0",
-        blind <= 0,
+        suspecting <= 0,
     )
 
 

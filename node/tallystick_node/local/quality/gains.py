@@ -190,11 +190,19 @@ def saving(*, seen: float, feared: float) -> float:
     return other + DUELS * (1 - seen) * (SAVING * PRICE - loses())
 
 
-def blind() -> float:
-    """The most that who cannot tell gains, by being careful at random, over being so always or never."""
-    guesses = (part / 20 for part in range(21))
+def suspecting(ratio: float) -> float:
+    """The most that it gains, over being careful always or never, by being so on a signal that comes `ratio`
+    times as often with a duel as without. Both requests are the same to the byte: when they come, and from
+    whom, is all that can be one."""
+    parts = (part / 20 for part in range(21))
     always, never = saving(seen=1, feared=1), saving(seen=0, feared=0)
-    return max(saving(seen=guess, feared=guess) for guess in guesses) - max(always, never)
+    return max(saving(seen=part, feared=part / ratio) for part in parts) - max(always, never)
+
+
+def telling() -> float:
+    """From which ratio on a signal gains anything: what is taken in a duel has to make up for all that was
+    saved where there was none."""
+    return (1 - DUELS) / DUELS * SAVING * PRICE / (loses() - SAVING * PRICE)
 
 
 def sighted() -> float:
