@@ -89,7 +89,7 @@ class World:
         return Answer(provider=duellist.address, session_key=session_key, epoch=0, receipt=signed)
 
     def ruling(self, panel: Sequence[Address], choices: Sequence[Choice]) -> Ruling:
-        """What the panel's choices come to: an ordinary duel, no honeypot."""
+        """What the panel's choices come to: an ordinary duel, without a known verdict."""
         return Ruling(
             duel=self.id,
             first=self.first.address,

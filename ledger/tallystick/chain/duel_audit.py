@@ -206,7 +206,7 @@ def _known(facts: DuelFacts, case: Case) -> Step:
         return _step("hidden verdict", False, "It is not what the case hides.", **inputs)
     if facts.known is Choice.NONE:
         return _step("hidden verdict", True, "The challenger knew no verdict beforehand.", **inputs)
-    reason = f"A honeypot: its challenger knew that the verdict is {facts.known.name.lower()}, and hid it."
+    reason = f"A known verdict: its challenger knew that it is {facts.known.name.lower()}, and hid it."
     return _step("hidden verdict", True, reason, **inputs)
 
 

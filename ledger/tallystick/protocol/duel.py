@@ -51,7 +51,7 @@ class Panel:
     stakes: Sequence[Atoms]
     """Of each judge; zero for a seat without one."""
     known: Vote | None = None
-    """The verdict of a honeypot. It counts only where the judges say so too."""
+    """The known verdict. It counts only where the judges say so too."""
 
     @property
     def share(self) -> Atoms:

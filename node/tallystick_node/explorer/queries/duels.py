@@ -65,7 +65,7 @@ class Duel:
     price: Amount
     """Of the dearer of the two answers."""
     known: Choice
-    """What the challenger knew beforehand: it is a honeypot then."""
+    """The known verdict: what the challenger knew beforehand."""
     panel: tuple[Seat, ...]
     """Once it is decided."""
     verdict: Choice

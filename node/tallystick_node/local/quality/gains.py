@@ -27,7 +27,7 @@ SHARE: Final = Atoms(10_000)
 """Of the fee, for each judge: five times what its judgement costs."""
 JUDGEMENT: Final = Atoms(SHARE // 5)
 STAKE: Final = Atoms(10**9)
-HONEYPOTS: Final = 1 / 20
+KNOWN: Final = 1 / 20
 SAVING: Final = 0.5
 """Part of a request's price that a worse model saves who serves it."""
 DUELS: Final = 0.01
@@ -71,7 +71,7 @@ LAZY: Final[Mapping[str, Odds]] = {
 
 def judge(mine: Odds | None, *, known: bool = False, seats: int = 3) -> float:
     """What one judge gets for a duel, the others being honest, the first answer being better as often as the
-    second. `mine`: how it votes without looking; None: it looks. `known`: it is a honeypot."""
+    second. `mine`: how it votes without looking; None: it looks. `known`: the verdict is known."""
     total = 0.0
     for better, odds in ((F, HONEST), (S, turned(HONEST))):
         for own, chance in (odds if mine is None else mine).items():
@@ -81,13 +81,13 @@ def judge(mine: Odds | None, *, known: bool = False, seats: int = 3) -> float:
     return total
 
 
-def with_honeypots(mine: Odds | None) -> float:
-    return (1 - HONEYPOTS) * judge(mine) + HONEYPOTS * judge(mine, known=True)
+def with_known(mine: Odds | None) -> float:
+    return (1 - KNOWN) * judge(mine) + KNOWN * judge(mine, known=True)
 
 
 def looking(lazy: Odds) -> float:
     """What looking is worth to a judge, in parts of its share of the fee, over that way of not looking."""
-    return (with_honeypots(None) - with_honeypots(lazy)) / SHARE
+    return (with_known(None) - with_known(lazy)) / SHARE
 
 
 # ------------------------------------------------------------------------------------------- colluding judges
