@@ -281,6 +281,29 @@ def test_who_cannot_see_to_itself_sees_to_others_all_the_same(world: World) -> N
     assert world.audits.accusation(world.accused).status is Status.NONE
 
 
+class Forgetful(Audits):
+    """Whose chain no longer knows the block that draws."""
+
+    def reauditors(self, provider: Address) -> Any:
+        del provider
+        return ()
+
+    def summon(self, provider: Address) -> Any:
+        del provider
+        raise ContractError("NoSeed", {})
+
+
+def test_who_cannot_be_drawn_any_more_is_not_summoned(world: World) -> None:
+    first, *_ = world.strike()
+    world.step()
+    world.mine(3)
+    audits = Forgetful(world.auditors[first].market)
+    node = Accusations(provider=first, key=world.auditors[first].key, audits=audits, purse=audits, answer=FEE)
+    assert world.audits.accusation(world.accused).status is Status.COMMITTING
+    node.step()
+    assert world.audits.seat(world.accused, 0) is None
+
+
 def test_a_node_that_died_reveals_what_it_committed_to(world: World) -> None:
     world.strike()
     world.step()

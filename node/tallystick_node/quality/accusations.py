@@ -60,7 +60,7 @@ class Accusations:
         head = self._audits.market.head()
         self._read(head.number)
         due = [self._defend]
-        due += [partial(self._attend, one, head.number, head.timestamp) for one in sorted(self._accused)]
+        due += [partial(self._attend, one, head.timestamp) for one in sorted(self._accused)]
         failure: ChainError | None = None
         for one in due:
             try:
@@ -107,7 +107,7 @@ class Accusations:
 
     # ------------------------------------------------------------------------------------------ as an auditor
 
-    def _attend(self, provider: Address, head: int, now: Timestamp) -> None:
+    def _attend(self, provider: Address, now: Timestamp) -> None:
         accusation = self._audits.accusation(provider)
         if accusation.status is Status.NONE:
             self._accused.discard(provider)
@@ -118,7 +118,8 @@ class Accusations:
         if self._provider not in concerned:
             return
         place = concerned.index(self._provider)
-        if accusation.status is Status.COMMITTING and head > accusation.draw_block:
+        # Nobody can seat them before they are drawn, nor where the chain has forgotten the block that draws.
+        if accusation.status is Status.COMMITTING and drawn:
             seated = any(self._audits.seat(provider, seat) for seat in range(len(drawn)))
             if not seated and self._is_turn(accusation, now, place):
                 self._try(lambda: self._audits.summon(provider))
