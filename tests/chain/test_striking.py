@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tallystick.chain.audits import Audits
-from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.errors import ChainUnavailable, ContractError
 from tallystick.chain.timeline import Timeline
 from tallystick.client.budget import Budget
 from tallystick.client.findings import HeldFinding
 from tallystick.client.purse import Purse
-from tallystick.client.striking import Striking
+from tallystick.client.striking import RETRY_S, Striking
 from tallystick.client.tables import channels
 from tallystick.protocol.dossier import Dossier
 from tallystick.protocol.sample import Sample
@@ -97,6 +97,38 @@ def test_whatever_dies_it_is_filed_by_the_next_process_and_not_twice(
         assert (payer.strikes, payer.states()) == (int(after), ["said"])
     assert payer.striking.file(payer.purse, held)
     assert (payer.strikes, payer.states()) == (1, ["filed"])
+
+
+def test_what_is_refused_for_now_is_sealed_and_filed_later(
+    payer: Payer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, seal, sealed = payer.world, payer.audits.seal, list[int]()
+    world.strike()
+
+    def seals(block: int) -> None:
+        seal(block)
+        sealed.append(block)
+
+    monkeypatch.setattr(payer.audits, "seal", seals)
+    held = payer.holds(3, payer.drawn(3)[0])
+    assert not payer.striking.is_over(payer.purse, held)
+    assert not payer.striking.is_over(payer.purse, held)
+    assert (sealed, payer.states()) == ([world.drawing.block.number], ["said"])
+
+    world.pass_time(max(world.period, RETRY_S))
+    payer.audits.conclude(world.accused)
+    assert payer.striking.is_over(payer.purse, held)
+    assert (payer.strikes, payer.states()) == (1, ["filed"])
+
+
+def test_what_is_refused_for_good_is_not_tried_again(payer: Payer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(exhibit: Any) -> None:
+        del exhibit
+        raise ContractError("DrawTooOld", {"until": 1, "time": 2})
+
+    monkeypatch.setattr(payer.audits, "strike", refuse)
+    assert payer.striking.is_over(payer.purse, payer.holds(0, payer.drawn(0)[0]))
+    assert payer.states() == ["said"]
 
 
 def test_whom_the_chain_did_not_draw_strikes_nobody(payer: Payer) -> None:

@@ -146,14 +146,14 @@ class Auditing:
         self._file()
 
     def _file(self) -> None:
-        """Strikes that are not on chain yet, each once in a process."""
+        """Strikes that are not on chain yet, until they are, or never can be."""
         findings = self._payer.purse.findings
         for held in findings.all("said") if self._striking is not None else ():
             if held.number not in self._tried and not self._closing:
-                self._tried.add(held.number)
                 with self._quietly():
                     assert self._striking is not None
-                    self._striking.file(self._payer.purse, held)
+                    if self._striking.is_over(self._payer.purse, held):
+                        self._tried.add(held.number)
 
     def _audit(self, stretch: Stretch) -> None:
         """By one auditor, and where that finds another model, by others, each of as much less as makes its
