@@ -59,6 +59,15 @@ def test_all_that_was_drawn_is_shown() -> None:
     assert (found.samples, found.withheld) == (shown.samples, 0)
 
 
+def test_its_later_half_holds_together_too() -> None:
+    half = dossier(answers(), 1, 3, 6, 7).later_half()
+    assert half is not None
+    assert [signed.message.sequence for signed in half.receipts] == [4, 5, 6, 7]
+    assert [one.receipt.message.sequence for one in half.samples] == [6, 7]
+    assert signers(half, DOMAIN) == {PROVIDER.address}
+    assert dossier(answers(), 7).later_half() is None
+
+
 def test_it_reads_as_it_was_written() -> None:
     other = replace(OFFER, model="another")
     shown = dossier(answers(), 2, 7, others=(other,))

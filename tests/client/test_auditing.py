@@ -21,7 +21,7 @@ from tallystick.protocol.lottery import Block
 from tallystick.protocol.merkle import root
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, Signed, sign
-from tallystick.protocol.units import ZERO_HASH, Milliseconds, Tokens
+from tallystick.protocol.units import ZERO_HASH, Atoms, Milliseconds, Tokens
 from tallystick.protocol.wire import AUDIT_PATH, signed_to_json
 from tests.audits.drawing import drawing
 from tests.client.conftest import World, chat_body
@@ -304,6 +304,26 @@ def test_where_one_is_away_another_is_asked(market: Any) -> None:
     made.draws(1, 4)
     (found,) = made.findings(1)
     assert found.finding.message.auditor == made.auditors[1].key.address
+
+
+@pytest.mark.parametrize("limits", [{"credit": 1}, {"context": 3}])
+def test_an_auditor_that_takes_little_leaves_the_others_all_of_it(world: World, limits: Any) -> None:
+    """What it takes at a time is its own choice: any provider could wipe out what was drawn."""
+    made = Market(world, answers=4)
+    small = [world.provider(Auditor, **limits) for _ in range(3)]
+    addresses = {one.key.address for one in small}
+    world.chain.posted[:] = [
+        replace(posted, stake=replace(posted.stake, staked=Atoms(10**30)))
+        if posted.offer.provider in addresses
+        else posted
+        for posted in world.chain.posted
+    ]
+    made.buys(8)
+    made.draws(1, 2, 4, 7)
+    made.findings(1)
+    (dossier,) = [shown for auditor in made.auditors for shown in auditor.shown]
+    assert [one.receipt.message.sequence for one in dossier.samples] == [1, 2, 4, 7]
+    assert not any(one.shown for one in small)
 
 
 def test_a_provider_that_dates_its_receipts_back_has_them_left_out(market: Any) -> None:

@@ -171,13 +171,22 @@ class Auditing:
             told.append(finding)
 
     def _opinion(self, stretch: Stretch, end: int, asked: Container[Address]) -> Signed[Finding] | None:
-        """Of somebody who was not asked yet, on what was drawn up to there; None: nobody has one."""
+        """Of somebody who was not asked yet, on what was drawn up to there; None: nobody has one.
+
+        Who takes all of it at a time is asked first. Where none of those answers, the others are shown less:
+        what one of them takes is its own choice, and must not be what the next one is shown."""
         dossier = self._dossier(stretch, end)
-        for posted in () if dossier is None else self._auditors(dossier):
-            if posted.offer.provider not in asked:
-                with self._quietly():
-                    if (finding := self._ask(stretch, end, posted)) is not None:
-                        return finding
+        if dossier is None:
+            return None
+        left = [posted for posted in self._auditors(dossier) if posted.offer.provider not in asked]
+        shown: Dossier | None = dossier
+        while left and shown is not None:
+            for posted in list(left):
+                if (most := worst(shown, posted)) is not None:
+                    left.remove(posted)
+                    with self._quietly():
+                        return self._ask(shown, posted, most)
+            shown = shown.later_half()
         return None
 
     def _dossier(self, stretch: Stretch, end: int | None = None) -> Dossier | None:
@@ -216,19 +225,10 @@ class Auditing:
 
     # ------------------------------------------------------------------------------------------- the audit
 
-    def _ask(self, stretch: Stretch, end: int, posted: PostedOffer) -> Signed[Finding] | None:
-        """What one auditor finds of as much as it takes at a time; None: nothing can be put to it. Raises
-        TotalBudgetExceeded where there is no budget for it, and what keeps it from answering."""
+    def _ask(self, dossier: Dossier, posted: PostedOffer, most: Atoms) -> Signed[Finding]:
+        """What one auditor finds, for at most so much. Raises TotalBudgetExceeded where there is no budget
+        for it, and what keeps it from answering."""
         findings, auditor = self._payer.purse.findings, posted.offer.provider
-        while (dossier := self._dossier(stretch, end)) is not None:
-            if (most := worst(dossier, posted)) is not None:
-                break
-            if len(dossier.samples) == 1:
-                return None
-            with self._changed:
-                stretch.begin_after(dossier.samples[len(dossier.samples) // 2 - 1].receipt.message.sequence)
-        if dossier is None or most is None:
-            return None
         number = findings.begin(auditor, dossier, most, self.wanted.budget)
         outcomes: list[Outcome] = []
         signed = None

@@ -6,7 +6,7 @@ of them were drawn, and how many of those are not shown. It knows no chain: bloc
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tallystick.protocol.eip712 import Domain, digest
@@ -49,6 +49,15 @@ class Dossier:
     def last(self) -> Receipt:
         """By it the auditor was drawn."""
         return self.receipts[-1].message
+
+    def later_half(self) -> "Dossier | None":
+        """Without the older half of its answers, and the receipts up to them; None: it has one alone."""
+        if len(self.samples) == 1:
+            return None
+        first = len(self.samples) // 2
+        begins_after = self.samples[first - 1].receipt.message.sequence
+        receipts = tuple(one for one in self.receipts if one.message.sequence > begins_after)
+        return replace(self, receipts=receipts, samples=self.samples[first:])
 
     def to_json(self) -> dict[str, Any]:
         return {
