@@ -85,6 +85,15 @@ def test_what_was_not_drawn_cannot_be_shown() -> None:
         drawn(shown, block_of(shown, 7))
 
 
+def test_an_answer_to_a_picture_is_shown_and_not_audited() -> None:
+    asked = body(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}])
+    all_ = answers()
+    all_[2] = sample(IDS, sequence=2, asked=asked)
+    shown = dossier(all_, 2, 7)
+    found = drawn(shown, block_of(shown, 2, 7))
+    assert (found.samples, found.withheld) == ((all_[7],), 0)
+
+
 def test_what_cannot_be_audited_need_not_be_shown() -> None:
     """A part of an answer, one that broke off, one without ids, one of another model."""
     other = replace(OFFER, model="another")

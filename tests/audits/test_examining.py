@@ -158,6 +158,16 @@ def test_a_request_that_bends_the_models_word_is_not_ranked(asked: bytes) -> Non
     assert Check.RANK not in examined(sample(IDS, asked=asked)).distances()
 
 
+@pytest.mark.parametrize("bent", [{"repetition_penalty": 1.1}, {"tools": [{}]}, {"response_format": {}}])
+def test_nor_are_its_log_probabilities_compared(bent: dict[str, object]) -> None:
+    """They may be those of the bent distribution, of an honest provider."""
+    asked = body(temperature=1, seed=7, **bent)
+    shown = examined(sample(IDS, [-3.0] * 4, asked=asked), behind=(9, 9, 9, 9))
+
+    assert shown.distances() == {Check.REPLAY: [0, 0, 0, 0]}
+    assert opinion(*[shown] * 50).verdict is Verdict.CLEAR
+
+
 def test_what_is_asked_of_the_engine() -> None:
     greedy, free = sample(IDS), sample(IDS, asked=body(temperature=1, stream=True, logprobs=True))
     again, once = (orjson.loads(replay_body(one, "engine-name")) for one in (greedy, free))
@@ -251,6 +261,17 @@ def test_several_answers_in_one_request_are_no_sample_to_audit() -> None:
     assert not sample(IDS, asked=body(n=2)).is_single
     assert not sample(IDS, asked=orjson.dumps({"model": "m", "prompt": ["a", "b"]})).is_single
     assert sample(IDS, asked=orjson.dumps({"model": "m", "prompt": [1, 2]})).is_single
+
+
+@pytest.mark.parametrize("kind", ["image_url", "input_audio"])
+def test_a_prompt_with_more_than_text_is_none_either(kind: str) -> None:
+    """An auditor's prefill has token ids alone: without the picture each answer to it is far off."""
+    picture = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, {"type": kind}]}]
+    words = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}]}]
+
+    assert not sample(IDS, asked=body(messages=picture)).is_single
+    assert sample(IDS, asked=body(messages=words)).is_single
+    assert not sample(IDS, asked=body(prompt_embeds="AAAA")).is_single
 
 
 # ------------------------------------------------------------------------------------------- what is signed

@@ -30,6 +30,7 @@ from tallystick.protocol.dossier import Dossier, drawn
 from tallystick.protocol.errors import DrawPending, MarketError
 from tallystick.protocol.finding import Finding, Verdict
 from tallystick.protocol.lottery import BlockAt, by_stake, draws_at
+from tallystick.protocol.pricing import attachments
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, Atoms, ChannelId, to_hex
 
@@ -81,7 +82,7 @@ class Auditing:
         if ask.audits is False or ask.path not in (CHAT_PATH, COMPLETIONS_PATH):
             return ask
         added = {}
-        if ask.answers == 1:
+        if ask.answers == 1 and not attachments(ask.fields.get("messages")):
             added = self.wanted.adds(ask.path, ask.fields, self._random.randrange(SEEDS))
         return ask.audited(added)
 

@@ -47,7 +47,7 @@ class Examined:
             found[Check.RANK] = rank_distances(self.forced)
         elif sample.is_seeded:
             found[Check.REPLAY] = replay_distances(sample.ids, self.replayed.ids)
-        if sample.logprobs:
+        if sample.logprobs and not sample.is_bent:
             found[Check.LOGPROB] = logprob_distances(sample.logprobs, self.forced)
         return found
 
@@ -76,7 +76,8 @@ class Opinion:
         for check, distances in examined.distances().items():
             if (scale := self.scales.checks.get(check)) is not None:
                 evidence[check] = evidence.get(check, Evidence()).after(scale, distances)
-        sampled = () if sample.is_greedy else (tuple(token.logprob for token in examined.forced),)
+        unweighed = sample.is_greedy or sample.is_bent
+        sampled = () if unweighed else (tuple(token.logprob for token in examined.forced),)
         prompt_tokens = len(examined.replayed.prompt_ids)
         return Opinion(
             scales=self.scales,

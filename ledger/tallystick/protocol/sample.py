@@ -14,6 +14,7 @@ import orjson
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import MalformedMessage, ReceiptMismatch
 from tallystick.protocol.offer import Offer
+from tallystick.protocol.pricing import attachments
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.signed import Signed, Verified, verify
 from tallystick.protocol.transcript import tokens_hash
@@ -93,17 +94,25 @@ class Sample:
 
     @property
     def is_single(self) -> bool:
-        """One prompt, one answer: what can be audited."""
+        """One prompt of text or token ids, one answer: what can be audited. A prefill is of ids alone: an
+        image or a sound would be missing in it, and an honest answer far off for everybody."""
         prompt = self.fields.get("prompt")
         several = isinstance(prompt, list) and any(isinstance(item, str | list) for item in prompt)
-        return not several and all(self.fields.get(name) in (None, 1) for name in ("n", "best_of"))
+        if several or self.fields.get("prompt_embeds") or attachments(self.fields.get("messages")):
+            return False
+        return all(self.fields.get(name) in (None, 1) for name in ("n", "best_of"))
 
     @property
     def is_greedy(self) -> bool:
         """Each token is to be the likeliest one: temperature zero, and nothing that bends the model's
         word."""
-        fields = self.fields
-        return fields.get("temperature") == 0 and not fields.keys() - _HARMLESS - {"n", "best_of"}
+        return self.fields.get("temperature") == 0 and not self.is_bent
+
+    @property
+    def is_bent(self) -> bool:
+        """The request has tools, penalties, constraints or the like: what an engine says of a token may be of
+        what they made of the model's word, and not of that."""
+        return bool(self.fields.keys() - _HARMLESS - {"n", "best_of"})
 
     @property
     def is_seeded(self) -> bool:
