@@ -190,14 +190,30 @@ def test_what_one_finds_others_are_asked_about(market: Any) -> None:
     assert shown == [[0, 1, 4], [0, 1]], "a receipt counts for one strike"
 
 
-def test_what_a_caller_calls_private_is_never_shown(market: Any) -> None:
+@pytest.mark.parametrize("kept", [{"audit": False}, {"private": True}, {"private": True, "audit": False}])
+def test_what_a_caller_keeps_from_auditors_is_never_shown(market: Any, kept: dict[str, bool]) -> None:
     made = market()
-    made.buys(3, tallystick={"audit": False})
+    made.buys(3, tallystick=kept)
     made.buys(3)
     made.draws(1, 3, 5)
     made.findings(1)
     (dossier,) = [shown for auditor in made.auditors for shown in auditor.shown]
     assert [one.receipt.message.sequence for one in dossier.samples] == [3, 5]
+
+
+def test_what_is_kept_from_judges_alone_is_shown_to_auditors(market: Any) -> None:
+    """Each says what its name says, and no more."""
+    made = market()
+    made.buys(2, tallystick={"duel": False})
+    made.draws(0, 1)
+    made.findings(1)
+
+
+@pytest.mark.parametrize("wish", ["duel", "audit"])
+def test_a_private_request_that_is_to_be_shown_contradicts_itself(market: Any, wish: str) -> None:
+    body = chat_body(tallystick={"private": True, wish: True})
+    reply = market().client.post(URL, json=body)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (400, "malformed-request")
 
 
 def test_only_who_pays_for_audits_has_them(world: World) -> None:

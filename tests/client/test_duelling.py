@@ -147,10 +147,13 @@ def test_the_caller_has_its_answer_where_no_thread_can_be_started(
 # ---------------------------------------------------------------------------------------------- who wants it
 
 
-def test_a_private_request_never_duels(world: World, asked: Any) -> None:
+@pytest.mark.parametrize("kept", [{"duel": False}, {"private": True}])
+def test_a_request_that_is_kept_from_judges_never_duels(
+    world: World, asked: Any, kept: dict[str, bool]
+) -> None:
     providers = [world.provider(), world.provider()]
     session, _, client = asked(duel=ALWAYS)
-    client.post(URL, json=chat_body(tallystick={"duel": False}))
+    client.post(URL, json=chat_body(tallystick=kept))
     assert paired(session) == []
     assert sum(one.worked for one in providers) == 1
 

@@ -28,7 +28,10 @@ COMPLETIONS_PATH: Final = "/v1/completions"
 
 OWN: Final = "tallystick"
 """The member of a body that is for the payer alone, and goes to nobody."""
-_MANNERS: Final = ("continue", "hedge", "duel", "audit")
+_PRIVATE: Final = "private"
+_SHOWN: Final = ("duel", "audit")
+"""Manners by which others than who answers read a request."""
+_MANNERS: Final = ("continue", "hedge", *_SHOWN, _PRIVATE)
 
 TEMPLATE_ALLOWANCE: Final = 512
 """Tokens that a chat template may add on its own: a default system text, the date, the roles."""
@@ -206,14 +209,19 @@ def _opinion_ask(
 
 
 def read_manner(fields: Mapping[str, object]) -> Mapping[str, bool]:
-    """What the caller says of this request alone; raises MalformedRequest."""
+    """What the caller says of this request alone: what is private neither duels nor is audited. Raises
+    MalformedRequest."""
     manner = fields.get(OWN)
     manner = {} if manner is None else manner
     if not isinstance(manner, dict) or not all(type(manner.get(name, False)) is bool for name in _MANNERS):
         raise MalformedRequest(f"The member {OWN} says {', '.join(_MANNERS)} by true or false.")
     if strange := sorted(manner.keys() - set(_MANNERS)):
         raise MalformedRequest(f"`{OWN}.{strange[0][:40]}` is not known here.", required=", ".join(_MANNERS))
-    return manner
+    if not manner.get(_PRIVATE):
+        return manner
+    if shown := [name for name in _SHOWN if manner.get(name)]:
+        raise MalformedRequest(f"`{OWN}.{shown[0]}`: a private request is shown to nobody else.")
+    return {**manner, **dict.fromkeys(_SHOWN, False)}
 
 
 def worst_cost(ask: Ask, offer: Offer) -> Atoms:

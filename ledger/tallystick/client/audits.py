@@ -17,8 +17,8 @@ class Audits:
     """A payer's wish that what it buys is held against the promised model, behind its callers' backs.
 
     Which answers are, the lottery says: one in a hundred, more of a channel's first ones. Auditors read what
-    was asked and answered: a request that says `{"tallystick": {"audit": false}}` is private, and never
-    shown."""
+    was asked and answered. One that says `{"tallystick": {"audit": false}}` is shown to none of them, and one
+    that says `{"private": true}` there to no judge either."""
 
     budget: Atoms | int
     """Atoms that audits may cost, over the whole life of a purse and within its own budget. Once they are

@@ -38,8 +38,9 @@ them."""
 class Duel:
     """A payer's wish that a share of its requests is answered twice, and judged.
 
-    Providers that judge read what was asked and answered: a request that says `{"tallystick": {"duel":
-    false}}` is private, and never becomes a duel."""
+    A second provider reads what was asked, and those that judge what was answered too. A request that says
+    `{"tallystick": {"duel": false}}` never becomes a duel; one that says `{"private": true}` there is shown
+    to no auditor either."""
 
     share: float
     """Of requests, by chance: 0 ≤ share ≤ 1. A request that says `{"duel": true}` is one in any case."""

@@ -93,12 +93,12 @@ def transport(
         otherwise (`{"hedge": false}` there). Both are paid for what they sent.
     duel :
         Which share of the requests a second provider answers too, behind the caller's back, for judges to say
-        which answer is better; None: none. Judges read them: one that says `{"duel": false}` there stays
-        private.
+        which answer is better; None: none. Judges read them: one that says `{"duel": false}` there becomes no
+        duel.
     audits :
         That answers are held against the promised model, behind the caller's back, and what that may cost;
-        None: none are. Auditors read what the lottery draws: one that says `{"audit": false}` there stays
-        private.
+        None: none are. Auditors read what the lottery draws: one that says `{"audit": false}` there is not
+        shown to them. `{"private": true}` says both: neither judges nor auditors read it.
 
     Raises
     ------
