@@ -23,6 +23,8 @@ from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Hash32, Milliseconds, Tokens
 
 _KEPT: Final = 1_000
+KEPT_BYTES: Final = 1 << 22
+"""Of one answer, for judges: a provider says how long its lines are, and many answers come at once."""
 ON_ITS_WAY: Final = 64
 """Output tokens, and a quarter of what came: an honest provider that is cut off has sent no more than that
 which its payer did not get, since it stops as its connection does."""
@@ -84,7 +86,8 @@ class Attempt:
     limited: Atoms | None = None
     """What it may cost at most since then; None: what was reserved for it."""
     kept: list[bytes] | None = None
-    """The answer's payloads, where somebody may judge it."""
+    """The answer's payloads, where somebody may judge it and they are no more than `KEPT_BYTES`."""
+    kept_bytes: int = 0
     on_first: Callable[["Attempt"], None] | None = None
     """Told as soon as there is an output token."""
     waited_ms: int = 0
@@ -103,6 +106,21 @@ class Attempt:
     @property
     def provider(self) -> Address:
         return self.pending.posted.offer.provider
+
+    def keep(self, payload: bytes) -> None:
+        """For judges, if any: of an answer that is too long nothing is kept, and it becomes no duel."""
+        if self.kept is None:
+            return
+        self.kept_bytes += len(payload)
+        self.kept.append(payload)
+        if self.kept_bytes > KEPT_BYTES:
+            self.kept = None
+
+    def begin_anew(self) -> None:
+        """The answer comes again, from its beginning."""
+        if self.kept is not None:
+            self.kept.clear()
+            self.kept_bytes = 0
 
     def wait(self, milliseconds: int, output_tokens: int) -> None:
         """So long was waited, and so many tokens are here since."""

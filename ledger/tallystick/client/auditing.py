@@ -22,8 +22,8 @@ from tallystick.client.audits import SEEDS, Audits
 from tallystick.client.drivers import run_blocking
 from tallystick.client.outcome import Outcome
 from tallystick.client.pools import Pools
-from tallystick.client.samples import Samples
-from tallystick.client.stretches import Stretch, is_timely
+from tallystick.client.samples import KEPT_BYTES, Samples
+from tallystick.client.stretches import Stretch, is_timely, make_room
 from tallystick.client.striking import Striking
 from tallystick.ports import AuditPanels, PostedOffer
 from tallystick.protocol.dossier import Dossier, drawn
@@ -61,7 +61,7 @@ class Auditing:
         """`panels`: who audits; None: whoever sells the model, drawn by stake. `striking`: takes strikes to
         the chain; None: they are kept."""
         self.wanted = wanted
-        self.samples = Samples()
+        self.samples = Samples(limit=KEPT_BYTES // 2)
         self._pools, self._block_at, self._panels, self._look_s = pools, block_at, panels, look_s
         self._striking, self._tried = striking, set[int]()
         self._random = SystemRandom()
@@ -139,6 +139,8 @@ class Auditing:
         for sample in self.samples.draw(self._block_at):
             with self._changed:
                 self._stretches[sample.receipt.message.channel_id, sample.offer.model].add(sample)
+        with self._changed:
+            make_room(self._stretches.values(), KEPT_BYTES // 2)
         for stretch in list(self._stretches.values()):
             if not self._closing and self.wanted.is_due(stretch.fresh, stretch.shown):
                 with self._quietly():

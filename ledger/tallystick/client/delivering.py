@@ -241,8 +241,7 @@ class Delivery:
         sink, gathered = shown.sink, shown.gathered
         reception = self._receiver.reception(attempt.pending, attempt.ask)
         outcome.receipts.clear()
-        if attempt.kept is not None:
-            attempt.kept.clear()
+        attempt.begin_anew()
         resumed = attempt.shown > 0
         if exchange.headers.get("content-type", "").startswith("text/event-stream"):
             yield from self._receiver.read_stream(exchange, attempt, reception, outcome, sink)

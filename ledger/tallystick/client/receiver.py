@@ -86,8 +86,7 @@ class Receiver:
                 match event:
                     case Payload(payload):
                         chunk = reception.add(payload)
-                        if attempt.kept is not None:
-                            attempt.kept.append(payload)
+                        attempt.keep(payload)
                         if reception.payloads > attempt.shown:
                             attempt.shown = reception.payloads
                             attempt.shown_hash = reception.transcript.response_hash
@@ -123,8 +122,7 @@ class Receiver:
     ) -> Flow[None]:
         """Judges an answer that came in one piece."""
         reception.add(body)
-        if attempt.kept is not None:
-            attempt.kept.append(body)
+        attempt.keep(body)
         attempt.wait(0, reception.transcript.output_tokens)
         if (text := exchange.headers.get(RECEIPT)) is not None:
             yield from self._take(text, attempt, reception, outcome)

@@ -6,6 +6,7 @@ against a provider. So what is too old, or too much at a time, is left out from 
 all up to a receipt whose block would never come. Pure."""
 
 from bisect import insort
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from tallystick.protocol.dossier import RECEIPTS, SAMPLES, Dossier
@@ -40,6 +41,11 @@ class Stretch:
         while len(self.drawn) > SAMPLES:
             self.begin_after(self.drawn[0].receipt.message.sequence)
 
+    @property
+    def size(self) -> int:
+        """Bytes, roughly, that it takes to keep."""
+        return sum(sample.size for sample in self.drawn)
+
     def begin_after(self, sequence: int) -> None:
         """Nothing up to there is shown any more."""
         self.start = max(self.start, sequence + 1)
@@ -71,6 +77,13 @@ class Stretch:
             return None
         others = tuple(offer for offer in offers if offer.model != self.model)
         return Dossier(receipts=tuple(receipts), samples=tuple(shown), others=others)
+
+
+def make_room(stretches: Collection[Stretch], limit: int) -> None:
+    """Whichever is largest forgets its oldest answer, until all together take no more than `limit` bytes."""
+    while sum(one.size for one in stretches) > limit:
+        largest = max(stretches, key=lambda one: one.size)
+        largest.begin_after(largest.drawn[0].receipt.message.sequence)
 
 
 def is_timely(receipt: Receipt, now: Milliseconds) -> bool:
