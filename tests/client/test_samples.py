@@ -47,6 +47,7 @@ def test_the_first_block_after_it_draws_an_answer(world: World, ask: Callable[..
 
     assert samples.draw(block_at) == []
     assert len(samples) == 30
+    assert len(moments) == 1, "where the first one's block is not there, the chain is asked about no other"
     block = Block(number=12, hash=keccak(b"twelve"))
     drawn = samples.draw(block_at)
     assert len(samples) == 0

@@ -10,7 +10,7 @@ from typing import Final
 
 from tallystick.client.outcome import Outcome
 from tallystick.protocol.dossier import auditable
-from tallystick.protocol.lottery import BlockAt, draws_at, is_drawn
+from tallystick.protocol.lottery import Block, BlockAt, draws_at, is_drawn
 from tallystick.protocol.sample import Sample
 from tallystick.protocol.units import Hash32, Timestamp
 
@@ -44,12 +44,14 @@ class Samples:
         """Those to be audited, of which the block is there; what was drawn or not is kept no longer. Raises
         what `block_at` does, and then all of them stay."""
         with self._lock:
-            waiting = list(self._kept.items())
-        asked = [(name, sample, block_at(_moment(sample))) for name, sample in waiting]
+            waiting = sorted(self._kept.items(), key=lambda item: _moment(item[1]))
+        asked: list[tuple[Hash32, Sample, Block]] = []
+        for name, sample in waiting:
+            if (block := block_at(_moment(sample))) is None:
+                break  # Nor are the blocks of later moments: one look at the chain's head is enough.
+            asked.append((name, sample, block))
         drawn: list[Sample] = []
         for name, sample, block in asked:
-            if block is None:
-                continue
             with self._lock:
                 if self._kept.pop(name, None) is None:
                     continue
