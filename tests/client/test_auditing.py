@@ -5,13 +5,16 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import httpx2
 import orjson
 import pytest
 
+from tallystick.client import findings
 from tallystick.client.audits import Audits
+from tallystick.client.books import receipt_of
 from tallystick.client.findings import HeldFinding
 from tallystick.client.session import Session
 from tallystick.client.transport import Transport
@@ -373,6 +376,36 @@ def test_findings_outlive_the_process_and_what_was_shown_is_sealed(market: Any) 
     again = made.world.session().purse.findings
     assert again.all() == found
     assert again.shown(found[0].number).provider == made.seller.key.address
+
+
+def test_no_caller_waits_for_the_purse_while_receipts_are_read(
+    market: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = market()
+    made.buys(3)
+    purse, waited = made.session.purse, []
+
+    def read(text: str) -> Signed[Receipt]:
+        caller = Thread(target=purse.spending)
+        caller.start()
+        caller.join(5)
+        waited.append(caller.is_alive())
+        return receipt_of(text)
+
+    monkeypatch.setattr(findings, "receipt_of", read)
+    channel_id = made.receipts[0].channel_id
+    assert len(purse.findings.stretch(channel_id, 1, 2)) == 2
+    assert waited == [False, False]
+
+
+def test_the_offers_of_a_stretch_are_those_of_its_receipts_alone(market: Any) -> None:
+    made = market()
+    made.buys(2)
+    (first,) = made.world.chain.posted[:1]
+    channel_id = made.receipts[0].channel_id
+    offers = made.session.purse.findings.offers
+    assert offers(channel_id, 0, 1) == [first.offer]
+    assert offers(channel_id, 2, 9) == []
 
 
 def test_an_audit_under_way_as_its_process_dies_stays_counted_at_its_most(market: Any) -> None:

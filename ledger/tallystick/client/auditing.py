@@ -202,7 +202,7 @@ class Auditing:
             return None
         last = shown[-1].receipt.message.sequence
         receipts = findings.stretch(stretch.channel_id, stretch.start, last)
-        dossier = stretch.dossier(shown, receipts, findings.offers(stretch.channel_id))
+        dossier = stretch.dossier(shown, receipts, findings.offers(stretch.channel_id, stretch.start, last))
         if dossier is None:
             return None
         try:

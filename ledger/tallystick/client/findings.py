@@ -114,7 +114,8 @@ class Findings:
             .order_by(receipts.c.sequence)
         )
         with self._books.begin() as database:
-            return [receipt_of(text) for text in database.execute(query).scalars()]
+            texts = database.execute(query).scalars().all()
+        return [receipt_of(text) for text in texts]  # when no caller waits for the purse any more
 
     def channel(self, channel_id: ChannelId) -> tuple[Address, int]:
         """Its session key, and its epoch."""
@@ -123,11 +124,19 @@ class Findings:
             row = database.execute(query).one()
         return Address(row.session_key), row.epoch
 
-    def offers(self, channel_id: ChannelId) -> list[Offer]:
-        """Under which anything was bought on the channel."""
-        query = select(requests.c.offer).where(requests.c.channel_id == channel_id).distinct()
+    def offers(self, channel_id: ChannelId, start: int, last: int) -> list[Offer]:
+        """Under which the receipts from `start` to `last` were bought."""
+        bought = select(receipts.c.nonce).where(
+            receipts.c.channel_id == channel_id, receipts.c.sequence.between(start, last)
+        )
+        query = (
+            select(requests.c.offer)
+            .where(requests.c.channel_id == channel_id, requests.c.nonce.in_(bought))
+            .distinct()
+        )
         with self._books.begin() as database:
-            return [Offer.from_json(orjson.loads(text)) for text in database.execute(query).scalars()]
+            texts = database.execute(query).scalars().all()
+        return [Offer.from_json(orjson.loads(text)) for text in texts]
 
     def _change(self, number: int, cost: Atoms, **values: object) -> None:
         with self._books.begin() as database:
