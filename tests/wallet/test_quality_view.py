@@ -97,7 +97,8 @@ def test_a_finding_says_who_found_what_of_whom() -> None:
     assert all(word in shown(view) for word in ("strike", "logprob", "44", "said"))
 
 
-def test_what_a_strike_was_found_of_is_saved_as_an_auditor_takes_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("was_there", [False, True])
+def test_what_a_strike_was_found_of_is_saved_as_an_auditor_takes_it(tmp_path: Path, was_there: bool) -> None:
     payer = Key(b"\2" * 32)
     budget = Budget(total=100, per_request=100)
     purse = Purse(tmp_path, wallet=payer, domain=DOMAIN, budget=budget, now=lambda: Milliseconds(1))
@@ -119,8 +120,12 @@ def test_what_a_strike_was_found_of_is_saved_as_an_auditor_takes_it(tmp_path: Pa
     number = purse.findings.begin(FIRST.address, dossier, Atoms(9), 10)
     purse.findings.hold(number, sign(finding, DOMAIN, FIRST).signed, dossier, Atoms(9))
     file = tmp_path / "samples.json"
+    if was_there:
+        file.write_text("readable by all, and much longer than what takes its place" * 100)
+        file.chmod(0o644)
     save_samples(purse, number, file)
 
+    assert file.stat().st_mode & 0o777 == 0o600, "it holds prompts"
     assert [sample_from_json(item) for item in orjson.loads(file.read_bytes())] == [shown]
     with pytest.raises(FindingUnknown):
         save_samples(purse, number + 1, file)

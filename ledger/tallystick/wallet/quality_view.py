@@ -1,5 +1,6 @@
 """How duels and findings read, and what of them is saved. It prints nothing."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,17 @@ def save_samples(purse: Purse, number: int, file: Path) -> View:
     if number not in [one.number for one in purse.findings.all() if one.verdict is Verdict.STRIKE]:
         raise FindingUnknown("No strike has that number.", actual=number)
     samples = [sample_to_json(sample) for sample in purse.findings.shown(number).samples]
-    file.write_bytes(orjson.dumps(samples))
+    _write_for_oneself(file, orjson.dumps(samples))
     data = {"file": str(file), "samples": len(samples)}
     return lines(data, f"{len(samples)} answers with their requests are in {file}. They are in the clear.")
+
+
+def _write_for_oneself(file: Path, content: bytes) -> None:
+    """So that nobody else on the machine reads it, whoever could read what was there before."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as opened:
+        os.fchmod(opened.fileno(), 0o600)
+        opened.truncate()
+        opened.write(content)
 
 
 def _finding(one: HeldFinding) -> dict[str, Any]:
