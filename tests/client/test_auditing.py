@@ -171,6 +171,33 @@ def test_the_budget_bounds_it_before_anything_is_signed(market: Any) -> None:
     assert all(auditor.seen[AUDIT_PATH] == 0 for auditor in made.auditors)
 
 
+def test_an_auditor_that_grows_dearer_meanwhile_is_not_paid_more_than_was_taken_for_it(
+    market: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = market()
+    posted, addresses = made.world.chain.posted, {one.key.address for one in made.auditors}
+    begin, taken = made.session.purse.findings.begin, []
+
+    def begins(auditor: Any, *asked: Any) -> int:
+        for place, one in enumerate(posted):
+            if one.offer.provider in addresses:
+                offer = replace(one.offer, sequence=one.offer.sequence + 1, input_price=50_000_000)
+                posted[place] = replace(one, offer=offer, offer_hash=offer.struct_hash())
+        for one in made.auditors:
+            one.offer = next(at.offer for at in posted if at.offer.provider == one.key.address)
+            one.offer_hash = one.offer.struct_hash()
+        made.session.payer.listing.refresh()
+        taken.append(auditor)
+        return begin(auditor, *asked)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(made.session.purse.findings, "begin", begins)
+    made.buys()
+    made.draws(1, 4)
+    made.world.until(lambda: len(taken) == 2 and made.session.purse.spending()[1] == 0)
+    time.sleep(0.1)
+    assert not any(one.shown for one in made.auditors)
+
+
 def test_no_auditor_is_asked_before_enough_is_drawn(market: Any) -> None:
     made = market(answers=3)
     made.buys()

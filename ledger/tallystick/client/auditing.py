@@ -236,7 +236,7 @@ class Auditing:
         outcomes: list[Outcome] = []
         signed = None
         try:
-            asking = ask_auditor(self._payer, dossier, posted, outcomes)
+            asking = ask_auditor(self._payer, dossier, posted, most, outcomes)
             signed = run_blocking(self._pools, asking, over=lambda: self.over)
         finally:
             cost = Atoms(sum(outcome.cost + outcome.outstanding for outcome in outcomes))

@@ -50,13 +50,13 @@ def worst(dossier: Dossier, posted: PostedOffer) -> Atoms | None:
 
 
 def ask_auditor(
-    payer: "Payer", dossier: Dossier, posted: PostedOffer, outcomes: list[Outcome]
+    payer: "Payer", dossier: Dossier, posted: PostedOffer, most: Atoms, outcomes: list[Outcome]
 ) -> Flow[Signed[Finding]]:
-    """Its finding on just this. Raises MarketError or httpx2.TransportError; what it cost is in `outcomes`
-    then too."""
+    """Its finding on just this, for at most `most`, whatever its offers say by now. Raises MarketError or
+    httpx2.TransportError; what it cost is in `outcomes` then too."""
     auditor = posted.offer.provider
     call = Call(path=AUDIT_PATH, body=_body(dossier), timeout=_TIMEOUT)
-    search = Search(payer, _ask(dossier, posted), call)
+    search = Search(payer, replace(_ask(dossier, posted), most=most), call)
     try:
         body = yield from heard(search.run())
     finally:
