@@ -1,4 +1,9 @@
-"""Scales out of measured distances: what they promise an honest provider, and what they make of cheats."""
+"""Scales out of distances: what they promise an honest provider, and what they make of cheats.
+
+The distances here are made up, drawn anew from the frequencies that a scale was made of: they hold the
+weighing to its arithmetic, and say nothing of engines. What a real engine's 10,000 honest answers did is
+measured by `scripts/calibrate`, and told in docs/audits.md.
+"""
 
 import random
 from math import exp
@@ -31,7 +36,7 @@ def made() -> Scale:
     return scale(Check.RANK, drawn(1, 2_000, HONEST), {"int4": drawn(2, 200, INT4)}, checks=3)
 
 
-def test_ten_thousand_honest_answers_are_not_struck(made: Scale) -> None:
+def test_ten_thousand_answers_drawn_with_the_frequencies_of_the_scale_are_not_struck(made: Scale) -> None:
     evidence = Evidence()
     for answer in drawn(3, 10_000, HONEST):
         evidence = evidence.after(made, answer)
