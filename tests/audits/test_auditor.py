@@ -15,9 +15,9 @@ from tallystick.protocol.finding import Check, Verdict
 from tallystick.protocol.signed import Key, verify
 from tallystick_node.engine.upstream import EngineGone, Upstream
 from tallystick_node.local.calibrate.copies import quantised
-from tallystick_node.quality.asking import own_engine, paid
+from tallystick_node.quality.asking import EngineRefused, own_engine, paid
 from tallystick_node.quality.auditor import Auditor
-from tests.audits.serving import SHIPPED, Now, answers, engine_of
+from tests.audits.serving import QUESTIONS, SHIPPED, Now, answers, engine_of
 from tests.audits.showing import CHAT, DOMAIN, PROVIDER, SCALES, body, sample
 from tests.engine.conftest import MODEL, Served
 
@@ -149,6 +149,27 @@ async def test_a_paid_auditor_asks_anybody_but_the_audited() -> None:
     assert orjson.loads(content)["provider"] == {"ignore": ["0x" + PROVIDER.address.hex()]}
     with pytest.raises(EngineGone):
         await paid(Answering(503, b""), "x", audited=PROVIDER.address)("/v1/completions", b"{}")
+
+
+async def test_an_answer_that_the_engine_refuses_does_not_undo_the_others(
+    good: Served, auditing: Callable[[], AbstractAsyncContextManager[Auditor]]
+) -> None:
+    """They have cost the auditor its engine's time, and the payer its audit."""
+    said = await answers(good, logprobs=True, questions=QUESTIONS[:2])
+    long = body(messages=[{"role": "user", "content": "word " * 5_000}])
+    deep = body(messages="nested").replace(b'"nested"', b"[" * 300 + b"]" * 300)
+    refused = [
+        sample([5, 1], asked=long, sequence=2, input_tokens=5_000),
+        sample([5, 1], asked=deep, sequence=3),
+        sample([1 << 31, 1], asked=said[0].body, sequence=4),
+    ]
+    async with auditing() as who:
+        opinion, finding = await who.audit([*said, *refused], PROVIDER.address)
+        with pytest.raises(EngineRefused):
+            await who.audit(refused[:2], PROVIDER.address)
+
+    assert (finding.message.verdict, finding.message.receipt_count) == (Verdict.CLEAR, 5)
+    assert finding.message.tokens == opinion.tokens == sum(len(one.ids) for one in said)
 
 
 async def test_an_engine_that_tells_no_ids_is_no_evidence() -> None:

@@ -32,8 +32,10 @@ class Examined:
     """One answer beside the engine's replies."""
 
     sample: Sample
-    replayed: Replayed
+    replayed: Replayed | None
+    """None: the engine does not take the request."""
     forced: tuple[Forced, ...]
+    """Of each token, or none where the engine does not take the answer."""
 
     @classmethod
     def of(cls, sample: Sample, *, replay: bytes, prefill: bytes) -> "Examined":
@@ -44,10 +46,11 @@ class Examined:
         """Of each check that can be made of this answer."""
         sample, found = self.sample, dict[Check, list[int]]()
         if sample.is_greedy:
-            found[Check.RANK] = rank_distances(self.forced)
-        elif sample.is_seeded:
+            if self.forced:
+                found[Check.RANK] = rank_distances(self.forced)
+        elif sample.is_seeded and self.replayed is not None:
             found[Check.REPLAY] = replay_distances(sample.ids, self.replayed.ids)
-        if sample.logprobs and not sample.is_bent:
+        if sample.logprobs and self.forced and not sample.is_bent:
             found[Check.LOGPROB] = logprob_distances(sample.logprobs, self.forced)
         return found
 
@@ -73,19 +76,23 @@ class Opinion:
     def after(self, examined: Examined) -> "Opinion":
         """With one more answer."""
         sample, evidence = examined.sample, dict(self.evidence)
-        for check, distances in examined.distances().items():
+        found = examined.distances()
+        for check, distances in found.items():
             if (scale := self.scales.checks.get(check)) is not None:
                 evidence[check] = evidence.get(check, Evidence()).after(scale, distances)
-        unweighed = sample.is_greedy or sample.is_bent
+        unweighed = sample.is_greedy or sample.is_bent or not examined.forced
         sampled = () if unweighed else (tuple(token.logprob for token in examined.forced),)
-        prompt_tokens = len(examined.replayed.prompt_ids)
+        miscounted, padded = None, False
+        if examined.replayed is not None:
+            prompt_tokens = len(examined.replayed.prompt_ids)
+            miscounted = sample.miscounted(prompt_tokens=prompt_tokens, ends=self.scales.ends)
+            padded = sample.receipt.message.input_tokens > prompt_tokens
         return Opinion(
             scales=self.scales,
             evidence=evidence,
-            tokens=Tokens(self.tokens + len(sample.ids)),
-            miscounted=self.miscounted
-            or sample.miscounted(prompt_tokens=prompt_tokens, ends=self.scales.ends),
-            padded=self.padded or sample.receipt.message.input_tokens > prompt_tokens,
+            tokens=Tokens(self.tokens + (len(sample.ids) if found or examined.forced else 0)),
+            miscounted=self.miscounted or miscounted,
+            padded=self.padded or padded,
             scores=self.scores + sampled,
             answers=self.answers + 1,
             withheld=self.withheld,

@@ -1,12 +1,24 @@
 """Whom an auditor asks: its own engine, or providers of the same model, as anybody's paid requests."""
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
 
 import orjson
 
 from tallystick.protocol.units import Address, to_hex
 from tallystick_node.engine.upstream import EngineGone, Upstream
-from tallystick_node.quality.auditor import Ask
+
+Ask = Callable[[str, bytes], Awaitable[bytes]]
+"""(path, body) to the reply's body, of whoever serves the model: one's own engine, or a paid provider. Raises
+what keeps it from answering."""
+
+
+_REFUSALS: Final = (400, 413, 422)
+"""Statuses that say that the request is at fault, and not who was asked."""
+
+
+class EngineRefused(EngineGone):
+    """The engine is there, and does not take this request."""
 
 
 class Response(Protocol):
@@ -26,7 +38,7 @@ class PayingClient(Protocol):
 
 
 def own_engine(upstream: Upstream) -> Ask:
-    """Raises EngineGone."""
+    """Raises EngineGone, or EngineRefused."""
 
     async def ask(path: str, body: bytes) -> bytes:
         reply = await upstream.post(path, body)
@@ -35,7 +47,7 @@ def own_engine(upstream: Upstream) -> Ask:
         finally:
             reply.release()
         if reply.status != 200:
-            raise EngineGone(f"The engine answers an auditor with {reply.status}.")
+            raise _gone(reply.status, f"The engine answers an auditor with {reply.status}.")
         return content
 
     return ask
@@ -49,7 +61,11 @@ def paid(client: PayingClient, base_url: str, *, audited: Address) -> Ask:
         fields = orjson.loads(body) | {"provider": {"ignore": [to_hex(audited)]}}
         reply = await client.post(base_url + path.removeprefix("/v1"), content=orjson.dumps(fields))
         if reply.status_code != 200:
-            raise EngineGone(f"No other provider answers an auditor: {reply.status_code}.")
+            raise _gone(reply.status_code, f"No other provider answers an auditor: {reply.status_code}.")
         return reply.content
 
     return ask
+
+
+def _gone(status: int, why: str) -> EngineGone:
+    return EngineRefused(why) if status in _REFUSALS else EngineGone(why)

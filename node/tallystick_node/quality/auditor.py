@@ -4,22 +4,27 @@ The engine is the node's own, or somebody else's whom it pays for two ordinary r
 an answer that its receipt does not bind, nor of one's own.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from tallystick.ports import Clock
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.errors import ReceiptMismatch
+from tallystick.protocol.errors import MalformedMessage, ReceiptMismatch
 from tallystick.protocol.evidence import Scales
 from tallystick.protocol.examining import Examined, Opinion, finding
 from tallystick.protocol.finding import Finding
-from tallystick.protocol.prefill import PREFILL_PATH, prefill_body, read_replay, replay_body
+from tallystick.protocol.prefill import (
+    PREFILL_PATH,
+    Forced,
+    Replayed,
+    prefill_body,
+    read_prefill,
+    read_replay,
+    replay_body,
+)
 from tallystick.protocol.sample import Sample
 from tallystick.protocol.signed import Key, Verified, sign
 from tallystick.protocol.units import Address
-
-Ask = Callable[[str, bytes], Awaitable[bytes]]
-"""(path, body) to the reply's body, of whoever serves the model: one's own engine, or a paid provider. Raises
-what keeps it from answering."""
+from tallystick_node.quality.asking import Ask, EngineRefused
 
 
 class Auditor:
@@ -54,13 +59,13 @@ class Auditor:
             A receipt is not signed with that key.
         ReceiptMismatch :
             One is not of what it is shown with, or they are not one channel's in order, or the auditor's own.
-        MalformedMessage :
-            A request cannot be asked again, or the engine answers something else.
+        EngineRefused, MalformedMessage :
+            As of `examine`.
         """
         self._require_series(samples)
         for sample in samples:
             sample.require_bound(self._domain, receipt_key)
-        return self.conclude([await self.examine(sample) for sample in samples])
+        return self.conclude(await self.examine(samples))
 
     def conclude(
         self, examined: Sequence[Examined], *, withheld: int = 0
@@ -73,11 +78,51 @@ class Auditor:
         found = finding(opinion, samples, auditor=self._address, found_at=self._clock.milliseconds())
         return opinion, sign(found, self._domain, self._key)
 
-    async def examine(self, sample: Sample) -> Examined:
-        """One answer beside what the model makes of it: two requests."""
-        replay = await self._ask(sample.path, replay_body(sample, self._engine_model))
-        asked = prefill_body(read_replay(replay).prompt_ids, sample.ids, self._engine_model)
-        return Examined.of(sample, replay=replay, prefill=await self._ask(PREFILL_PATH, asked))
+    async def examine(self, samples: Sequence[Sample]) -> list[Examined]:
+        """Each beside what the model makes of it: two requests. What the engine does not take, or answers
+        strangely, is compared with nothing: one answer must not undo the others, which have cost something.
+
+        Raises
+        ------
+        EngineRefused :
+            It took none of them.
+        MalformedMessage :
+            It answers the first one that it takes with something else: so it would all of them.
+        """
+        examined: list[Examined] = []
+        for sample in samples:
+            begun = any(one.replayed is not None for one in examined)
+            replayed = await self._replayed(sample, begun=begun)
+            forced = () if replayed is None else await self._forced(sample, replayed, begun=begun)
+            examined.append(Examined(sample=sample, replayed=replayed, forced=forced))
+        if all(one.replayed is None for one in examined):
+            raise EngineRefused("The engine takes none of the requests.")
+        return examined
+
+    async def _replayed(self, sample: Sample, *, begun: bool) -> Replayed | None:
+        try:
+            body = replay_body(sample, self._engine_model)
+        except MalformedMessage:
+            return None
+        try:
+            return read_replay(await self._ask(sample.path, body))
+        except EngineRefused:
+            return None
+        except MalformedMessage:
+            if not begun:
+                raise
+            return None
+
+    async def _forced(self, sample: Sample, replayed: Replayed, *, begun: bool) -> tuple[Forced, ...]:
+        body = prefill_body(replayed.prompt_ids, sample.ids, self._engine_model)
+        try:
+            return read_prefill(await self._ask(PREFILL_PATH, body), sample.ids)
+        except EngineRefused:
+            return ()
+        except MalformedMessage:
+            if not begun:
+                raise
+            return ()
 
     def require_auditable(self, samples: Sequence[Sample]) -> None:
         """Raises ReceiptMismatch."""

@@ -27,8 +27,8 @@ from tallystick.protocol.transcript import Counts
 from tallystick.protocol.units import Address, to_hex
 from tallystick.protocol.wire import signed_to_json
 from tallystick_node.engine.upstream import Upstream
-from tallystick_node.quality.asking import own_engine
-from tallystick_node.quality.auditor import Ask, Auditor
+from tallystick_node.quality.asking import Ask, own_engine
+from tallystick_node.quality.auditor import Auditor
 
 
 class Inspector:
@@ -74,7 +74,7 @@ class Inspector:
         except ChainError as error:
             raise DrawPending("The chain does not say what was drawn.") from error
         auditor.require_auditable(found.samples)
-        examined = [await auditor.examine(sample) for sample in found.samples]
+        examined = await auditor.examine(found.samples)
         _, finding = auditor.conclude(examined, withheld=found.withheld)
         return _completion(finding.signed, dossier.model, examined, found.withheld, used.counts)
 
