@@ -253,8 +253,7 @@ class Node:
             task.cancel()
         results = await asyncio.gather(stopping, *beside, return_exceptions=True)
         await settle_last(self.watch.poll, self.cashier.finish, self.config.poll_s)
-        broken = [item for item in results if isinstance(item, Exception)]
-        for error in broken:
+        for error in (broken := [item for item in results if isinstance(item, Exception)]):
             log.error("node.broken", error=repr(error))
         return 0 if stopping in ended and not broken else 1
 
