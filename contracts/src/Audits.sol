@@ -51,7 +51,7 @@ contract Audits is AuditsState {
         bytes32 receiptHash = Hash.receipt(exhibit.receipt);
         _proveReceipt(exhibit, receiptHash);
         uint48 drawBlock = _proveDrawn(exhibit, receiptHash);
-        _proveFinding(exhibit, receiptHash, drawBlock);
+        uint96 staked = _proveFinding(exhibit, receiptHash, drawBlock);
         if (_counted[receiptHash]) revert ReceiptCounted(receiptHash);
         address owner = _ownerOf(auditor);
 
@@ -60,7 +60,7 @@ contract Audits is AuditsState {
             if (_ownerOf(its.strikes[i].auditor) == owner) revert OwnerCounted(owner);
         }
         _counted[receiptHash] = true;
-        uint8 count = its.add(auditor, exhibit.channel.payer, _now());
+        uint8 count = its.add(Accusation.Strike(auditor, _now(), exhibit.channel.payer, staked));
 
         emit Struck(provider, auditor, receiptHash, owner, drawBlock, exhibit.finding, count);
         if (its.accusedAt != 0) _accuse(provider, its);
@@ -106,7 +106,11 @@ contract Audits is AuditsState {
     }
 
     /// @dev That an auditor who was drawn, and has something to lose, says so of this very receipt.
-    function _proveFinding(Exhibit calldata exhibit, bytes32 receiptHash, uint48 drawBlock) private view {
+    function _proveFinding(Exhibit calldata exhibit, bytes32 receiptHash, uint48 drawBlock)
+        private
+        view
+        returns (uint96 staked)
+    {
         Finding calldata finding = exhibit.finding;
         address provider = exhibit.channel.provider;
         if (finding.provider != provider) revert WrongProvider(provider, finding.provider);
@@ -115,7 +119,8 @@ contract Audits is AuditsState {
         if (!_isAmong(_auditors(receiptHash, provider, drawBlock), finding.auditor)) {
             revert NotAnAuditor(finding.auditor);
         }
-        (uint96 staked,,, address key) = MARKET.stakeOf(finding.auditor);
+        address key;
+        (staked,,, key) = MARKET.stakeOf(finding.auditor);
         uint96 minimum = MARKET.minimumStake();
         if (staked < minimum) revert NotEnoughStaked(minimum, staked);
         _requireSigner(key, Findings.finding(finding), exhibit.findingSignature);
@@ -275,7 +280,7 @@ contract Audits is AuditsState {
         if (ended.slashed == 0) return;
         for (uint256 i; i < ended.strikes.length; ++i) {
             address auditor = ended.strikes[i].auditor;
-            uint96 reward = Strikes.rewardDown(ended.slashed, _stakeOf(auditor));
+            uint96 reward = Strikes.rewardDown(ended.slashed, ended.strikes[i].staked, _stakeOf(auditor));
             ended.rewarded += reward;
             if (reward != 0) _credit(auditor, reward);
         }

@@ -33,6 +33,15 @@ def test_no_atom_is_made_and_most_of_what_is_slashed_is_burnt(
         assert sum(case.strikers) <= -case.provider // 8
 
 
+@given(atoms, strikers, strikers)
+def test_no_reward_is_more_than_an_eighth_of_what_was_at_stake_then_and_now(
+    provider: Atoms, then: list[Atoms], now: list[Atoms]
+) -> None:
+    case = concluded(provider_stake=provider, striker_stakes=now, struck_with=then, reaudit=None)
+    for reward, before, after in zip(case.strikers, then, now, strict=True):
+        assert 0 <= reward <= min(before, after) // 8
+
+
 @given(atoms, strikers, st.none() | reaudits())
 def test_no_stake_is_ever_taken_whole(provider: Atoms, stakes: list[Atoms], reaudit: Reaudit | None) -> None:
     case = done(provider, stakes, reaudit)

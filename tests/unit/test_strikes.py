@@ -24,6 +24,7 @@ def test_what_a_case_moves(case: dict[str, Any]) -> None:
     done = concluded(
         provider_stake=Atoms(int(case["providerStake"])),
         striker_stakes=[Atoms(int(stake)) for stake in case["strikerStakes"]],
+        struck_with=[Atoms(int(stake)) for stake in case["struckWith"]],
         reaudit=reaudit if fee else None,
     )
     assert done.outcome == Outcome(case["outcome"])

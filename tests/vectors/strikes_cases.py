@@ -30,20 +30,25 @@ def case(
     fee: int = FEE,
     provider_stake: int = STAKE,
     striker_stakes: list[int] | None = None,
+    struck_with: list[int] | None = None,
     stakes: list[int] | None = None,
 ) -> dict[str, Any]:
     """`opinions`: none where nobody answered."""
     strikers = [Atoms(stake) for stake in striker_stakes or [STAKE] * STRIKES]
+    staked = [Atoms(stake) for stake in struck_with or [STAKE] * STRIKES]
     seats = [OPINIONS[letter] for letter in opinions or ""]
     held = [Atoms(stake) for stake in stakes or [STAKE] * len(seats)]
     reaudit = None if opinions is None else Reaudit(fee=Atoms(fee), opinions=seats, stakes=held)
-    done = concluded(provider_stake=Atoms(provider_stake), striker_stakes=strikers, reaudit=reaudit)
+    done = concluded(
+        provider_stake=Atoms(provider_stake), striker_stakes=strikers, struck_with=staked, reaudit=reaudit
+    )
     return {
         "name": f"{opinions} {done.outcome.name}",
         "opinions": opinions or "",
         "fee": str(0 if opinions is None else fee),
         "providerStake": str(provider_stake),
         "strikerStakes": list(map(str, strikers)),
+        "struckWith": list(map(str, staked)),
         "stakes": list(map(str, held)),
         "outcome": int(done.outcome),
         "moved": moved_to_json(done),
@@ -65,6 +70,11 @@ def cases() -> Iterator[dict[str, Any]]:
     yield case(None, provider_stake=1)
     yield case(None, provider_stake=100 * STAKE)  # Rewards are bound by what strikers have at stake.
     yield case(None, striker_stakes=[STAKE, 8, 7])
+    # What they stake once they have struck earns them nothing.
+    yield case(None, provider_stake=100 * STAKE, striker_stakes=[9 * STAKE] * 3)
+    yield case(
+        None, provider_stake=100 * STAKE, striker_stakes=[STAKE] * 3, struck_with=[STAKE - 1, 2 * STAKE, STAKE + 7]
+    )
     yield case("")
     for votes in (
         "U" * 11,

@@ -16,12 +16,14 @@ library Accusation {
 
     /// @param filedAt Unix seconds.
     /// @param payer Whose receipt it was: it does not re-audit.
+    /// @param staked What its auditor had staked then: what it stakes later earns it nothing.
     struct Strike {
         // slot 0
         address auditor;
         uint40 filedAt;
         // slot 1
         address payer;
+        uint96 staked;
     }
 
     /// @param ballotHash What it committed to.
@@ -91,11 +93,11 @@ library Accusation {
     }
 
     /// @notice Counts a strike; the last that it takes accuses.
-    function add(State storage self, address auditor, address payer, uint40 time) internal returns (uint8 count) {
-        self.strikes.push(Strike(auditor, time, payer));
+    function add(State storage self, Strike memory strike) internal returns (uint8 count) {
+        self.strikes.push(strike);
         // forge-lint: disable-next-line(unsafe-typecast)
         count = uint8(self.strikes.length); // Three at most.
-        if (count == Strikes.STRIKES) self.accusedAt = time;
+        if (count == Strikes.STRIKES) self.accusedAt = strike.filedAt;
     }
 
     function answer(State storage self, address answerer, uint96 fee, uint48 blockNumber, uint40 time) internal {

@@ -17,7 +17,7 @@ library Strikes {
     uint96 internal constant SLASHED_OF = 3;
     /// @notice Each who struck gets one part in so many of what is slashed, an eighth all together; the rest is burnt.
     uint96 internal constant REWARD_PARTS = 24;
-    /// @notice No reward is more than one part in so many of what its auditor has at stake itself.
+    /// @notice No reward is more than one part in so many of what its auditor has at stake itself, then and now.
     uint96 internal constant REWARD_STAKE_PARTS = 8;
     /// @notice What one who struck loses where the provider is cleared, as a part of its own stake.
     uint96 internal constant PENALTY_PARTS = 50;
@@ -40,9 +40,10 @@ library Strikes {
         return uint96(uint256(providerStake) * SLASHED / SLASHED_OF); // Less than the stake.
     }
 
-    /// @notice What one who struck gets of `slashed`.
-    function rewardDown(uint96 slashed, uint96 auditorStake) internal pure returns (uint96) {
-        (uint96 part, uint96 most) = (slashed / REWARD_PARTS, auditorStake / REWARD_STAKE_PARTS);
+    /// @notice What one who struck gets of `slashed`, having staked `struckWith` when it struck, and `auditorStake` now.
+    function rewardDown(uint96 slashed, uint96 struckWith, uint96 auditorStake) internal pure returns (uint96) {
+        uint96 risked = struckWith < auditorStake ? struckWith : auditorStake;
+        (uint96 part, uint96 most) = (slashed / REWARD_PARTS, risked / REWARD_STAKE_PARTS);
         return part < most ? part : most;
     }
 

@@ -118,6 +118,19 @@ contract AuditGriefing_Test is AuditFixture {
         audits.commit(provider, list);
     }
 
+    function test_38_WhatIsStakedAfterAStrikeEarnsNothing() external {
+        stake(provider, 1_000 * STAKED);
+        address[] memory strikers = struck(3);
+        for (uint256 i; i < 3; ++i) {
+            stake(strikers[i], 200 * STAKED);
+        }
+        vm.warp(now_() + PERIOD);
+        audits.conclude(provider);
+        for (uint256 i; i < 3; ++i) {
+            vm.assertEq(audits.balanceOf(strikers[i]), STAKED / 8);
+        }
+    }
+
     function testFuzz_38_FiveOfElevenSeatsNeitherSlashNorClear(uint256 dice) external {
         (address[] memory strikers, address[] memory auditors, AccusationId id) = answered();
         IAudits.Opinion[] memory opinions = new IAudits.Opinion[](SEATS);

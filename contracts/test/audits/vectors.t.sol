@@ -41,11 +41,17 @@ contract AuditVectors_Test is AuditFixture {
         vm.assertTrue(count > 20);
     }
 
-    /// @dev Stakes are set right before the end: what counts is what there is then.
+    /// @dev Stakes are set right before the end: what counts is what there is then, and for rewards what there was.
     function play(string memory path) external {
         fundAudits(payer);
         asset.mint(payer, number(path, ".fee"));
-        address[] memory strikers = struck(3);
+        address[] memory strikers = new address[](3);
+        for (uint256 i; i < 3; ++i) {
+            IAudits.Exhibit memory exhibit = found(strikers);
+            strikers[i] = exhibit.finding.auditor;
+            set(strikers[i], number(path, item(".struckWith", i)));
+            audits.strike(exhibit);
+        }
         string memory letters = vm.parseJsonString(json, string.concat(path, ".opinions"));
         bool isAnswered = number(path, ".fee") != 0;
         address[] memory auditors = new address[](0);

@@ -24,7 +24,7 @@ SLASHED: Final = 2, 3
 REWARD_PARTS: Final = 24
 """Each who struck gets one part in so many of what is slashed; the rest is burnt."""
 REWARD_STAKE_PARTS: Final = 8
-"""No reward is more than one part in so many of what its auditor has at stake."""
+"""No reward is more than one part in so many of what its auditor had at stake, and has."""
 PENALTY_PARTS: Final = 50
 """Who struck one that is cleared loses one part in so many of its own stake."""
 STAKE_PARTS: Final = 4_000
@@ -88,16 +88,22 @@ def outcome(opinions: Sequence[Opinion]) -> Outcome:
 
 
 def concluded(
-    *, provider_stake: Atoms, striker_stakes: Sequence[Atoms], reaudit: Reaudit | None
+    *,
+    provider_stake: Atoms,
+    striker_stakes: Sequence[Atoms],
+    struck_with: Sequence[Atoms] | None = None,
+    reaudit: Reaudit | None,
 ) -> Concluded:
-    """`reaudit`: none where nobody answered in time."""
+    """`striker_stakes`: of those who struck, now; `struck_with`: what they had staked when they struck, none
+    where that is the same. `reaudit`: none where nobody answered in time."""
     said = Outcome.UNANSWERED if reaudit is None else outcome(reaudit.opinions)
     earned, reauditors = _reaudited(reaudit, said)
     provider, answerer, strikers = 0, 0 if reaudit is None else -earned, [0] * len(striker_stakes)
     if said in (Outcome.UNANSWERED, Outcome.UPHELD):
         slashed = provider_stake * SLASHED[0] // SLASHED[1]
         provider = -slashed
-        strikers = [min(slashed // REWARD_PARTS, stake // REWARD_STAKE_PARTS) for stake in striker_stakes]
+        risked = map(min, striker_stakes, striker_stakes if struck_with is None else struck_with)
+        strikers = [min(slashed // REWARD_PARTS, stake // REWARD_STAKE_PARTS) for stake in risked]
     if said is Outcome.UPHELD and reaudit is not None:
         answerer = -reaudit.fee
     if said is Outcome.CLEARED:
