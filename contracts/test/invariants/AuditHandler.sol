@@ -20,18 +20,17 @@ contract AuditHandler is AuditFixture {
     uint256 public broken;
 
     function calls() external pure returns (bytes4[] memory list) {
-        list = new bytes4[](11);
+        list = new bytes4[](10);
         list[0] = this.strikeSome.selector;
         list[1] = this.strikeSome.selector;
         list[2] = this.strikeSome.selector;
         list[3] = this.answerSome.selector;
-        list[4] = this.summonSome.selector;
-        list[5] = this.commitSome.selector;
-        list[6] = this.revealSome.selector;
-        list[7] = this.concludeSome.selector;
-        list[8] = this.stakeDoes.selector;
-        list[9] = this.wait.selector;
-        list[10] = this.withdrawSome.selector;
+        list[4] = this.carryOn.selector;
+        list[5] = this.carryOn.selector;
+        list[6] = this.concludeSome.selector;
+        list[7] = this.stakeDoes.selector;
+        list[8] = this.wait.selector;
+        list[9] = this.withdrawSome.selector;
     }
 
     // ------------------------------------------------------------------------------------------------ books
@@ -89,22 +88,24 @@ contract AuditHandler is AuditFixture {
         }
     }
 
-    function summonSome() external {
-        if (accusationStatus() != IAudits.Status.COMMITTING || summoned) return;
-        audits.summon(provider);
-        summoned = true;
-    }
-
-    function commitSome() external {
-        if (accusationStatus() != IAudits.Status.COMMITTING || !summoned) return;
-        (AccusationId id,,,,,) = audits.accusationOf(provider);
-        audits.commit(provider, commits(id, audits.reauditorsOf(provider), opinions));
-        committed = true;
-    }
-
-    function revealSome() external {
-        if (accusationStatus() != IAudits.Status.REVEALING || !committed) return;
-        audits.reveal(provider, reveals(audits.reauditorsOf(provider), opinions));
+    /// @dev What the time is for, mostly, by whom it may concern; then the time is over.
+    function carryOn(uint256 seed) external {
+        (AccusationId id, IAudits.Status status,,,, uint40 until) = audits.accusationOf(provider);
+        if (status == IAudits.Status.NONE || status == IAudits.Status.DUE) return;
+        bool lazy = seed % 6 == 0;
+        if (status == IAudits.Status.COMMITTING && !summoned && !lazy) {
+            audits.summon(provider);
+            summoned = true;
+        }
+        if (status == IAudits.Status.COMMITTING && summoned) {
+            audits.commit(provider, commits(id, audits.reauditorsOf(provider), opinions));
+            committed = true;
+        }
+        if (status == IAudits.Status.REVEALING && committed && !lazy) {
+            audits.reveal(provider, reveals(audits.reauditorsOf(provider), opinions));
+        }
+        if (status != IAudits.Status.ACCUSED || lazy) vm.warp(until);
+        mine(1);
     }
 
     /// @dev INV-16: whoever is slashed for it, how much, and how much of it is burnt.
