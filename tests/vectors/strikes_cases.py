@@ -73,7 +73,10 @@ def cases() -> Iterator[dict[str, Any]]:
     # What they stake once they have struck earns them nothing.
     yield case(None, provider_stake=100 * STAKE, striker_stakes=[9 * STAKE] * 3)
     yield case(
-        None, provider_stake=100 * STAKE, striker_stakes=[STAKE] * 3, struck_with=[STAKE - 1, 2 * STAKE, STAKE + 7]
+        None,
+        provider_stake=100 * STAKE,
+        striker_stakes=[STAKE] * 3,
+        struck_with=[STAKE - 1, 2 * STAKE, STAKE + 7],
     )
     yield case("")
     for votes in (
