@@ -8,13 +8,11 @@ budget before anything is signed.
 """
 
 import logging
-from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Sequence
+from contextlib import AbstractContextManager
 from random import SystemRandom
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Final
-
-import httpx2
 
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH, Ask
 from tallystick.client.auditors import ask_auditor, offers_of, worst
@@ -25,9 +23,10 @@ from tallystick.client.pools import Pools
 from tallystick.client.samples import KEPT_BYTES, Samples
 from tallystick.client.stretches import Stretch, is_timely, make_room
 from tallystick.client.striking import Striking
+from tallystick.client.worker import quietly
 from tallystick.ports import AuditPanels, PostedOffer
 from tallystick.protocol.dossier import Dossier, drawn
-from tallystick.protocol.errors import DrawPending, MarketError
+from tallystick.protocol.errors import DrawPending
 from tallystick.protocol.finding import Finding, Verdict
 from tallystick.protocol.lottery import BlockAt, by_stake, draws_at
 from tallystick.protocol.pricing import attachments
@@ -121,16 +120,8 @@ class Auditing:
                 if self._changed.wait_for(lambda: self._closing, self._look_s):
                     return
 
-    @contextmanager
-    def _quietly(self) -> Iterator[None]:
-        """One audit's trouble must not end the others."""
-        try:
-            yield
-        except (MarketError, httpx2.TransportError) as error:
-            _LOG.info("audit.failed error=%s", type(error).__name__)
-        except Exception:  # noqa: BLE001  # whatever it is
-            if not self.over:  # else it is too late for the purse, which is closed
-                _LOG.exception("audit.failed")
+    def _quietly(self) -> AbstractContextManager[None]:
+        return quietly(_LOG, "audit.failed", lambda: self.over)
 
     # ------------------------------------------------------------------------------------------- the draw
 

@@ -6,7 +6,7 @@ Nothing that it says is believed unsigned, nor of other receipts than those it w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -16,6 +16,7 @@ from tallystick.client.errors import AuditorFailed
 from tallystick.client.flow import Flow
 from tallystick.client.judges import heard
 from tallystick.client.outcome import Outcome
+from tallystick.client.replies import object_in
 from tallystick.client.searching import Search
 from tallystick.ports import PostedOffer
 from tallystick.protocol.dossier import Dossier
@@ -62,7 +63,7 @@ def ask_auditor(
     finally:
         if search.shown.outcome is not None:
             outcomes.append(search.shown.outcome)
-    signed = signed_from_json(Finding, _object(body))
+    signed = signed_from_json(Finding, object_in(body))
     _require_of(signed.message, dossier, auditor)
     yield from payer.listing.proven(payer.purse.domain, auditor, signed)
     return signed
@@ -92,11 +93,3 @@ def _ask(dossier: Dossier, posted: PostedOffer) -> Ask:
     ask = read_ask(AUDIT_PATH, _body(dossier))
     wishes = replace(ask.steering, only=frozenset({to_hex(posted.offer.provider)}))
     return replace(ask, steering=wishes, continues=False, hedges=False, duels=False, audits=False)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    return data if isinstance(data, dict) else {}

@@ -8,14 +8,13 @@ here.
 
 import logging
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from random import SystemRandom
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-import httpx2
 import orjson
 
 from tallystick.chain.duels import Duels
@@ -30,7 +29,7 @@ from tallystick.client.pairs import Pair
 from tallystick.client.pools import Pools
 from tallystick.client.searching import Search
 from tallystick.client.trials import Trials
-from tallystick.client.worker import Worker
+from tallystick.client.worker import Worker, quietly
 from tallystick.protocol.case import Case, Exhibit, checked, read_body
 from tallystick.protocol.errors import MarketError, TotalBudgetExceeded, Unjudgeable
 from tallystick.protocol.judging import answer_of, question_of
@@ -139,16 +138,8 @@ class Duelling:
                 if not self._trying.over:
                     self._trials.go_on(pair, buys=pair.number in self._taken)
 
-    @contextmanager
-    def _quietly(self, worker: Worker[Any]) -> Iterator[None]:
-        """One request's trouble must not end the others' duels."""
-        try:
-            yield
-        except (MarketError, httpx2.TransportError) as error:
-            _LOG.info("duel.failed error=%s", type(error).__name__)
-        except Exception:  # noqa: BLE001  # whatever it is
-            if not worker.over:  # else it is too late for the purse, which is closed
-                _LOG.exception("duel.failed")
+    def _quietly(self, worker: Worker[Any]) -> AbstractContextManager[None]:
+        return quietly(_LOG, "duel.failed", lambda: worker.over)
 
     # ------------------------------------------------------------------------------------------- the second
 

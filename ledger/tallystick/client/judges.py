@@ -5,7 +5,6 @@ are, the chain says; what becomes of those who are silent is decided there too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,7 @@ from tallystick.client.attempts import Call
 from tallystick.client.errors import JudgeFailed
 from tallystick.client.flow import Emit, End, Flow, Respond, Returned, Send, Together, read_all, send
 from tallystick.client.outcome import Outcome
+from tallystick.client.replies import object_in
 from tallystick.client.searching import Search
 from tallystick.client.sending import endpoint_of
 from tallystick.ports import PostedOffer
@@ -117,7 +117,7 @@ class Judges:
         finally:
             if search.shown.outcome is not None:
                 outcomes.append(search.shown.outcome)
-        signed = signed_from_json(VoteCommitment, _object(body))
+        signed = signed_from_json(VoteCommitment, object_in(body))
         message = signed.message
         if (message.duel, message.judge) != (case.duel, judge) or message.ballot_hash == ZERO_HASH:
             raise JudgeFailed("The judge speaks of another duel.")
@@ -140,7 +140,7 @@ class Judges:
             )
         )
         body = yield from read_all(exchange, _BALLOT_BYTES, self._payer.now)
-        ballot = Ballot.from_json(_object(body).get("ballot"))
+        ballot = Ballot.from_json(object_in(body).get("ballot"))
         if ballot.struct_hash() != signed.message.ballot_hash:
             raise JudgeFailed("The ballot is not the one that the judge committed to.")
         choice, judge = ballot.choice, signed.message.judge
@@ -200,11 +200,3 @@ def _ask(case: Case, posted: PostedOffer) -> Ask:
     ask = read_ask(JUDGE_PATH, _body(case, posted))
     wishes = replace(ask.steering, only=frozenset({to_hex(posted.offer.provider)}))
     return replace(ask, steering=wishes, continues=False, hedges=False, duels=False)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    with suppress(orjson.JSONDecodeError):
-        data = orjson.loads(body)
-        if isinstance(data, dict):
-            return data
-    return {}

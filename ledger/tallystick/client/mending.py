@@ -15,6 +15,7 @@ from tallystick.client.errors import ProviderUnreachable
 from tallystick.client.flow import Endpoint, Flow, Sleep, run
 from tallystick.client.holdings import OpenChannel
 from tallystick.client.refusals import Refusal
+from tallystick.client.replies import object_in
 from tallystick.client.resync import PAGE, Half, ask_half
 from tallystick.crash import point
 from tallystick.protocol.errors import (
@@ -169,7 +170,7 @@ def _handed(sender: "Sender", channel: OpenChannel, endpoint: Endpoint) -> Flow[
         answer = yield from sender.ask(
             channel, endpoint, RESTORE_PATH, orjson.dumps(body), grant=channel.grant
         )
-        data = {} if isinstance(answer, Refusal) else _object(answer)
+        data = {} if isinstance(answer, Refusal) else object_in(answer)
         if data.get("close") is not None:
             end = Close(channel_id=channel.id, cumulative_amount=voucher.message.cumulative_amount)
             return (yield from _signed(sender, channel, data["close"], end))
@@ -190,14 +191,6 @@ def _signed(sender: "Sender", channel: OpenChannel, data: object, end: Close) ->
     except (MalformedMessage, SignatureError):
         return False
     return close.message == end
-
-
-def _object(answer: bytes) -> Mapping[str, Any]:
-    try:
-        data = orjson.loads(answer)
-    except orjson.JSONDecodeError:
-        return {}
-    return data if isinstance(data, dict) else {}
 
 
 def _count(data: Mapping[str, Any]) -> int:

@@ -2,12 +2,31 @@
 starts with the first thing, or the first look."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import Logger
 from threading import Condition, Thread
 from time import monotonic
 from typing import Generic, TypeVar
 
+import httpx2
+
+from tallystick.protocol.errors import MarketError
+
 T = TypeVar("T")
+
+
+@contextmanager
+def quietly(log: Logger, event: str, over: Callable[[], bool]) -> Iterator[None]:
+    """One thing's trouble must not end the others: it is logged as `event`. `over`: it is too late for the
+    purse, which is closed."""
+    try:
+        yield
+    except (MarketError, httpx2.TransportError) as error:
+        log.info("%s error=%s", event, type(error).__name__)
+    except Exception:  # whatever it is
+        if not over():
+            log.exception(event)
 
 
 class Worker(Generic[T]):
