@@ -21,13 +21,14 @@ from tallystick_node.local.network import comparing
 from tallystick_node.local.network import links as links_module
 from tallystick_node.local.network.arm import Result
 from tallystick_node.local.network.comparing import Setting, Target, Told
-from tallystick_node.local.network.figures import MARKER, as_markdown
+from tallystick_node.local.network.figures import as_markdown
 from tallystick_node.local.network.links import Links
 from tallystick_node.local.network.score import FIRST_S, TOKEN_S, Served, curve, score
 from tallystick_node.local.network.traffic import Arrival, Size, arrivals, read_sizes
 from tallystick_node.local.network.users import Home, Users
 from tallystick_node.local.process import free_ports
 from tallystick_node.local.progress import tell
+from tallystick_node.local.showing import MARKER
 
 SIZES = read_sizes(longest=4_000)
 ARRIVAL = Arrival(number=0, at_s=0.0, home=0, size=Size(input=100, output=11))

@@ -8,11 +8,8 @@ is; a load too light to show anything misses.
 
 import argparse
 import asyncio
-import json
 import os
-import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,56 +18,33 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tallystick.chain.errors import ChainError
-from tallystick_node.local.bench.page import put_between
-from tallystick_node.local.engines import vllm_is_installed
 from tallystick_node.local.network.comparing import Setting, Told
-from tallystick_node.local.network.figures import HEAD, MARKER, as_markdown, cells
+from tallystick_node.local.network.figures import HEAD, as_markdown, cells
 from tallystick_node.local.network.plot import draw
 from tallystick_node.local.network.scenarios import SCENARIOS
 from tallystick_node.local.network.score import Served, score
-from tallystick_node.local.process import NotReady
 from tallystick_node.local.progress import tell
+from tallystick_node.local.showing import parser, require_sound, save, show
 
 _DEFAULT: Final = "a,b"
 
 
 def main() -> int:
-    options = _parse()
-    if options.read:
-        put_between(options.docs, MARKER, as_markdown(json.loads(options.read.read_text())))
-        return 0
-    console = Console(highlight=False, stderr=options.json == "-")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    try:
-        with tempfile.TemporaryDirectory(prefix="tallystick-network-", ignore_cleanup_errors=True) as folder:
-            return asyncio.run(_tell(options, Path(options.keep or folder), console))
-    except KeyboardInterrupt:
-        console.print("stopped; nothing is left running")
-        return 130
-    except (NotReady, ChainError) as error:
-        console.print(f"[red]network:[/] {error}", markup=True)
-        return 1
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+    return show("network", _parse(), as_markdown, lambda *given: asyncio.run(_tell(*given)))
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/demo network", description=__doc__)
-    parser.add_argument(
+    found = parser("network", __doc__, seed="the load")
+    found.add_argument(
         "--only",
         metavar="KEYS",
         help=f"which of {','.join(SCENARIOS)} (default: all with --json, else {_DEFAULT})",
     )
-    parser.add_argument("--seconds", type=float, default=60, metavar="S", help="of load in each (default 60)")
-    parser.add_argument(
+    found.add_argument("--seconds", type=float, default=60, metavar="S", help="of load in each (default 60)")
+    found.add_argument(
         "--rate", type=float, default=8, metavar="R", help="requests a second in all (default 8)"
     )
-    parser.add_argument("--seed", type=int, default=7, help="of the load (default 7)")
-    parser.add_argument(
+    found.add_argument(
         "--vllm",
         type=int,
         choices=(0, 1, 2),
@@ -79,29 +53,11 @@ def _parse() -> argparse.Namespace:
         help="so many of the nodes, up to 2, are real vLLM with a tiny model on this machine's processor; "
         "requests are short then (default 0)",
     )
-    parser.add_argument("--json", metavar="FILE", help="write every figure there; -: to stdout")
-    parser.add_argument(
-        "--docs", metavar="FILE", type=Path, help="write them into that page, between its markers"
-    )
-    parser.add_argument(
-        "--read", metavar="FILE", type=Path, help="take an earlier --json for --docs, run nothing"
-    )
-    parser.add_argument(
-        "--plot", metavar="FILE", default="network.png", help="the picture (default network.png)"
-    )
-    parser.add_argument("--keep", metavar="FOLDER", help="work there and leave logs and databases behind")
-    options = parser.parse_args()
-    keys = (
+    options = found.parse_args()
+    options.keys = (
         options.only.split(",") if options.only else list(SCENARIOS if options.json else _DEFAULT.split(","))
     )
-    unknown = [key for key in keys if key not in SCENARIOS]
-    if options.read and not options.docs:
-        parser.error("--read is for --docs")
-    if options.vllm and not vllm_is_installed():
-        parser.error("vLLM is not installed: scripts/install vllm")
-    if unknown:
-        parser.error(f"there is no {', '.join(unknown)}: choose from {','.join(SCENARIOS)}")
-    options.keys = keys
+    require_sound(options, found, SCENARIOS)
     return options
 
 
@@ -111,10 +67,7 @@ async def _tell(options: argparse.Namespace, folder: Path, console: Console) -> 
         told.append(await _one(key, options, folder / key, console))
         _print(told[-1], console)
     report = _report(options, told)
-    if options.json:
-        _write(options.json, json.dumps(report, indent=2) + "\n")
-    if options.docs:
-        put_between(options.docs, MARKER, as_markdown(report))
+    save(options, report, as_markdown)
     _draw(told, Path(options.plot), console)
     return 0 if all(one.holds for one in told) else 1
 
@@ -172,13 +125,6 @@ def _report(options: argparse.Namespace, told: Sequence[Told]) -> dict[str, Any]
         "cores": len(os.sched_getaffinity(0)),
         "scenarios": {one.key: one.to_json() for one in told},
     }
-
-
-def _write(file: str, text: str) -> None:
-    if file == "-":
-        sys.stdout.write(text)
-    else:
-        Path(file).write_text(text)
 
 
 def _draw(told: Sequence[Told], path: Path, console: Console) -> None:

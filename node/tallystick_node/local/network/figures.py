@@ -7,8 +7,6 @@ from tallystick_node.local.bench.page import table
 from tallystick_node.local.network.comparing import Figures
 from tallystick_node.local.network.score import Score
 
-MARKER: Final = "figures"
-"""Of the section in the page."""
 HEAD: Final = ("", "answers", "failed", "SLO met", "mean", "median", "p95", "first p95", "elsewhere")
 
 

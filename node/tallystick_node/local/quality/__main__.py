@@ -8,11 +8,9 @@ what each who plays against them gains. Exits with 1 where a target is missed.
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,11 +20,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tallystick.chain.errors import ChainError
 from tallystick.protocol.units import Address
-from tallystick_node.local.bench.page import put_between
-from tallystick_node.local.engines import vllm_is_installed
-from tallystick_node.local.process import NotReady
 from tallystick_node.local.progress import tell
 from tallystick_node.local.quality import adversaries, callers, grades
 from tallystick_node.local.quality.contest import Bout
@@ -34,74 +28,37 @@ from tallystick_node.local.quality.grading import FEW_GRADES, FEW_JUDGES, Contes
 from tallystick_node.local.quality.latency import Bench, Waited
 from tallystick_node.local.quality.parts import Part, as_markdown
 from tallystick_node.local.quality.plot import draw
+from tallystick_node.local.showing import parser, require_sound, save, show
 
-MARKER: Final = "figures"
 PARTS: Final = ("a", "b", "c", "d")
 _DUELS: Final = 200
 _QUICK: Final = 10
 
 
 def main() -> int:
-    options = _parse()
-    if options.read:
-        put_between(options.docs, MARKER, as_markdown(json.loads(options.read.read_text())))
-        return 0
-    console = Console(highlight=False, stderr=options.json == "-")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    try:
-        with tempfile.TemporaryDirectory(prefix="tallystick-quality-", ignore_cleanup_errors=True) as folder:
-            return _tell(options, Path(options.keep or folder), console)
-    except KeyboardInterrupt:
-        console.print("stopped; nothing is left running")
-        return 130
-    except (NotReady, ChainError) as error:
-        console.print(f"[red]quality:[/] {error}", markup=True)
-        return 1
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
+    return show("quality", _parse(), as_markdown, _tell)
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/demo quality", description=__doc__)
-    parser.add_argument(
+    found = parser("quality", __doc__, seed="questions and pairs")
+    found.add_argument(
         "--only", metavar="KEYS", help=f"which of {','.join(PARTS)} (default: all)", default=",".join(PARTS)
     )
-    parser.add_argument("--duels", type=int, metavar="N", help=f"in (a) (default {_DUELS})")
-    parser.add_argument("--seed", type=int, default=7, help="of questions and pairs (default 7)")
-    parser.add_argument(
+    found.add_argument("--duels", type=int, metavar="N", help=f"in (a) (default {_DUELS})")
+    found.add_argument(
         "--quick", action="store_true", help=f"{_QUICK} duels, and as little of the rest: under a minute"
     )
-    parser.add_argument(
+    found.add_argument(
         "--vllm", action="store_true", help="real vLLM serves the grades of the model (four servers, 4 GB)"
     )
-    parser.add_argument("--json", metavar="FILE", help="write every figure there; -: to stdout")
-    parser.add_argument(
-        "--docs", metavar="FILE", type=Path, help="write them into that page, between its markers"
-    )
-    parser.add_argument(
-        "--read", metavar="FILE", type=Path, help="take an earlier --json for --docs, run nothing"
-    )
-    parser.add_argument(
-        "--plot", metavar="FILE", default="quality.png", help="the picture (default quality.png)"
-    )
-    parser.add_argument(
+    found.add_argument(
         "--stay", action="store_true", help="after (a), leave an explorer over its market until Ctrl-C"
     )
-    parser.add_argument("--keep", metavar="FOLDER", help="work there and leave logs and databases behind")
-    options = parser.parse_args()
+    options = found.parse_args()
     options.keys = options.only.split(",")
-    unknown = [key for key in options.keys if key not in PARTS]
-    if options.read and not options.docs:
-        parser.error("--read is for --docs")
-    if options.vllm and not vllm_is_installed():
-        parser.error("vLLM is not installed: scripts/install vllm")
+    require_sound(options, found, PARTS)
     if options.keys == ["c"]:
-        parser.error("(c) is made of what (a) and (b) cost: --only a,c or b,c")
-    if unknown:
-        parser.error(f"there is no {', '.join(unknown)}: choose from {','.join(PARTS)}")
+        found.error("(c) is made of what (a) and (b) cost: --only a,c or b,c")
     options.duels = options.duels or (_QUICK if options.quick else _DUELS)
     return options
 
@@ -130,10 +87,7 @@ def _tell(options: argparse.Namespace, folder: Path, console: Console) -> int:
     parts.sort(key=lambda part: part.key)
     report = _report(options, parts, time.monotonic() - began, (before, os.getloadavg()[0]))
     console.print(f"{report['seconds']:.0f} s in all")
-    if options.json:
-        _write(options.json, json.dumps(report, indent=2) + "\n")
-    if options.docs:
-        put_between(options.docs, MARKER, as_markdown(report))
+    save(options, report, as_markdown)
     return 0 if all(part.holds for part in parts) else 1
 
 
@@ -202,13 +156,6 @@ def _report(
         "load": load,
         "parts": {part.key: part.to_json() for part in parts},
     }
-
-
-def _write(file: str, text: str) -> None:
-    if file == "-":
-        sys.stdout.write(text)
-    else:
-        Path(file).write_text(text)
 
 
 if __name__ == "__main__":
