@@ -1,6 +1,7 @@
 """Whether the explorer shows every duel, finds nothing wrong in any, and computes the same strengths. It asks
 what any visitor may."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import httpx2
 
 from tallystick.protocol.units import Address, Hash32, to_hex
 
-_PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,27 +30,27 @@ class Explored:
     strengths: Mapping[Address, float | None]
 
 
-def explored(url: str, duels: Iterable[Hash32], providers: Iterable[Address]) -> Explored:
-    """Asks the explorer there for each of these."""
+def explored(visitor: httpx2.Client, duels: Iterable[Hash32], providers: Iterable[Address]) -> Explored:
+    """Asks the visitor's explorer for each of these, no faster than it lets anyone ask."""
     wrong: Counter[str] = Counter()
     unsaid: Counter[str] = Counter()
     asked = ended = steps = 0
-    with httpx2.Client(base_url=url, timeout=_PATIENCE_S, trust_env=False) as client:
-        for duel in duels:
-            asked += 1
-            found = _found(client, f"/api/duel/{to_hex(duel)}")
-            ended += found.get("duel", {}).get("state") == "ended"
-            for step in found.get("steps", ()):
-                steps += 1
-                wrong[step["name"]] += step["holds"] is False
-                unsaid[step["name"]] += step["holds"] is None
-        strengths = {
-            provider: _found(client, f"/api/provider/{to_hex(provider)}").get("strength")
-            for provider in providers
-        }
+    for duel in duels:
+        asked += 1
+        found = _found(visitor, f"/api/duel/{to_hex(duel)}")
+        ended += found.get("duel", {}).get("state") == "ended"
+        for step in found.get("steps", ()):
+            steps += 1
+            wrong[step["name"]] += step["holds"] is False
+            unsaid[step["name"]] += step["holds"] is None
+    strengths = {
+        provider: _found(visitor, f"/api/provider/{to_hex(provider)}").get("strength")
+        for provider in providers
+    }
     return Explored(asked=asked, ended=ended, steps=steps, wrong=+wrong, unsaid=+unsaid, strengths=strengths)
 
 
-def _found(client: httpx2.Client, path: str) -> Any:
-    answer = client.get(path)
+def _found(visitor: httpx2.Client, path: str) -> Any:
+    while (answer := visitor.get(path)).status_code == httpx2.codes.TOO_MANY_REQUESTS:
+        time.sleep(int(answer.headers["Retry-After"]))
     return answer.json() if answer.status_code == httpx2.codes.OK else {}

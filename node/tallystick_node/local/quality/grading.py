@@ -16,6 +16,8 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+import httpx2
+
 from tallystick.chain.duels import Duels
 from tallystick.chain.verdicts import decided, rulings
 from tallystick.client.client import Client
@@ -32,7 +34,7 @@ from tallystick_node.local.market import LocalMarket, LocalProvider, Make
 from tallystick_node.local.quality.blocks import let_money_move, mining
 from tallystick_node.local.quality.challenger import Challenger, Costs, open_challenger, summed
 from tallystick_node.local.quality.contest import Bout
-from tallystick_node.local.quality.explored import Explored, explored
+from tallystick_node.local.quality.explored import PATIENCE_S, Explored, explored
 from tallystick_node.local.quality.questions import Question, drawn
 
 MODELS: Final = MODEL.parent
@@ -264,7 +266,8 @@ class Contest:
         bouts = {ruling.duel: Bout.of(ruling) for ruling in rulings(duels)}
         self.tell("an explorer reads the chain, and is asked for each duel")
         explorer = market.start_explorer()
-        told = explored(explorer, bouts, [one.address for one in market.providers if one not in judges])
+        with httpx2.Client(base_url=explorer, timeout=PATIENCE_S, trust_env=False) as visitor:
+            told = explored(visitor, bouts, [one.address for one in market.providers if one not in judges])
         self.stay(explorer)
         return Graded(
             names=_names(market.providers),

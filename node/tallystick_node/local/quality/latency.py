@@ -118,7 +118,7 @@ class Bench:
     rate: float = 2.0
     """Requests a second."""
     seconds: float = 16.0
-    rounds: int = 3
+    rounds: int = 4
     shares: Sequence[float] = SHARES
     sellers: int = 4
     judges: int = 5
