@@ -798,6 +798,7 @@ ELSEWHERE = {
     "sim.fit.read": "one's own file of measured requests: tests/sim/test_fit.py",
     "sim.nodes.load": "no decoder",
     "sim.hardware.read_pool": "one's own file: tests/sim/test_hardware.py",
+    "sim.recorded.read_rows": "one's own file: tests/sim/test_workload.py",
     "engine.echo.load": "no decoder",
     "engine.echo.read_manner": "one's own command line",
     "engine.embedded.load": "no decoder",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tallystick_node.sim.recorded import TraceUnreadable, read_rows
 from tallystick_node.sim.workload import (
     CHAT,
     Arrival,
     Stretch,
-    TraceUnreadable,
     azure,
     bursty,
     poisson,
@@ -80,6 +80,28 @@ def test_a_file_is_read_with_names_or_without_and_compressed(tmp_path: Path) -> 
     read = [(a.at, a.input, a.output) for a in trace(named, homes=HOMES, seed=1)]
     assert read == [(0, 374, 44), (pytest.approx(4), 396, 109)]
     assert [(a.at, a.input, a.output) for a in trace(bare, homes=HOMES, seed=1)] == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n5,ChatGPT,472,18,490,log\n",
+        "arrived_at,num_prefill_tokens,num_decode_tokens,pd_ratio\n5.0,472,18,26.2\n",
+        "completion_tokens;prompt_tokens;time\n18.0; 472.0; 1970-01-01T00:00:05Z\n",
+        "when\tin\tout\n5\t472\t18\n",
+    ],
+)
+def test_columns_are_found_by_their_names(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(text)
+    assert read_rows(path) == [(5, 472, 18)]
+
+
+def test_what_cannot_be_read_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("at,in,out\n\n1,2,3\n1,2,-3\n")
+    with pytest.raises(TraceUnreadable, match=r"trace\.csv, line 4: .*'-3'"):
+        read_rows(path)
 
 
 def test_a_file_at_another_pace_begins_at_a_seed_s_place_and_never_ends(tmp_path: Path) -> None:

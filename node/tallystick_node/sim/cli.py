@@ -84,8 +84,8 @@ def paper(
     from tallystick_node.sim.names import NameUnknown
     from tallystick_node.sim.paper import paper as run
     from tallystick_node.sim.plot import MatplotlibMissing
+    from tallystick_node.sim.recorded import TraceUnreadable
     from tallystick_node.sim.report import console
-    from tallystick_node.sim.workload import TraceUnreadable
 
     if only and (trace or pool):
         raise typer.BadParameter(
@@ -252,8 +252,8 @@ def market(
     from tallystick_node.sim.market_findings import market as run
     from tallystick_node.sim.names import NameUnknown, require
     from tallystick_node.sim.plot import MatplotlibMissing
+    from tallystick_node.sim.recorded import TraceUnreadable
     from tallystick_node.sim.report import console
-    from tallystick_node.sim.workload import TraceUnreadable
 
     if trace and arrivals != TRACE:
         raise typer.BadParameter("says how requests come: not with --trace.", param_hint="--arrivals")

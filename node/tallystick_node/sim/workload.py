@@ -8,17 +8,17 @@ import csv
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import resources
 from io import StringIO
 from itertools import pairwise
-from math import inf, log
+from math import log
 from pathlib import Path
 from random import Random
 from statistics import fmean
 from typing import Final
 
 from tallystick.protocol.value import value
+from tallystick_node.sim.recorded import TraceUnreadable, read_rows
 
 AZURE: Final = "azure_conv_2023.csv"
 """See data/README.md for its licence."""
@@ -75,10 +75,6 @@ class Stretch:
     """Mean time between arrivals."""
     start_s: float
     end_s: float
-
-
-class TraceUnreadable(Exception):
-    """A file of arrivals does not say what it should."""
 
 
 def scheduled(schedule: Sequence[Sequence[Stretch]], lengths: Lengths, *, seed: int) -> Iterator[Arrival]:
@@ -161,7 +157,7 @@ def trace(path: Path, *, homes: Sequence[int], seed: int) -> Iterator[Arrival]:
     TraceUnreadable :
         A line is not of that kind, or there is none.
     """
-    rows = sorted(_read(path))
+    rows = read_rows(path)
     start = rows[0][0]
     random = Random(f"{seed} trace")
     for at, input_, output in rows:
@@ -172,7 +168,7 @@ def trace_at(
     path: Path, rate: float, seconds: float, *, homes: Sequence[int], seed: int
 ) -> Iterator[Arrival]:
     """Such a file, compressed or stretched as `azure` does it. Raises TraceUnreadable."""
-    rows = sorted(_read(path))
+    rows = read_rows(path)
     if rows[0][0] == rows[-1][0]:
         raise TraceUnreadable(f"{path}: all arrivals are at one moment: it has no pace to change")
     gaps = [after[0] - before[0] for before, after in pairwise(rows)]
@@ -214,32 +210,3 @@ def _cut(tokens: float, most: int) -> int:
 
 def _table(text: str) -> list[list[str]]:
     return [row for row in csv.reader(StringIO(text)) if row]
-
-
-def _read(path: Path) -> Iterator[tuple[float, int, int]]:
-    try:
-        rows = _table(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TraceUnreadable(f"{path}: {error}") from error
-    if rows and _seconds(rows[0][0]) is None:
-        rows = rows[1:]  # The line of names.
-    if not rows:
-        raise TraceUnreadable(f"{path}: no arrivals")
-    for number, row in enumerate(rows, 1):
-        at = _seconds(row[0])
-        if at is None or len(row) < 3 or not (row[1].isdecimal() and row[2].isdecimal()):
-            raise TraceUnreadable(f"{path}: row {number} is not a time and two counts of tokens: {row}")
-        yield at, int(row[1]), int(row[2])
-
-
-def _seconds(text: str) -> float | None:
-    """Since whenever; None: no time."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            when = datetime.fromisoformat(text.strip()[:26])  # Finer than microseconds it does not read.
-            seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-        except ValueError:
-            return None
-    return seconds if -inf < seconds < inf else None
