@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -12,14 +12,18 @@ import pytest
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
 import tallystick
+from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.market import Market
+from tallystick.chain.transaction import Mined
 from tallystick.client.drivers import run_blocking
 from tallystick.client.refusals import Refusal
 from tallystick.client.resync import ask_half
 from tallystick.client.session import open_session
+from tallystick.protocol.channel import Channel, ChannelKey
 from tallystick.protocol.receipt import Finish
-from tallystick.protocol.signed import Key
-from tallystick.protocol.units import Atoms, to_hex
-from tallystick.protocol.voucher import Tally
+from tallystick.protocol.signed import Key, Signed
+from tallystick.protocol.units import Address, Atoms, to_hex
+from tallystick.protocol.voucher import Close, Tally
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket
 
@@ -113,28 +117,129 @@ async def test_the_same_under_an_event_loop(market: LocalMarket, tmp_path: Path)
     await asyncio.to_thread(require_adds_up, market, tmp_path)
 
 
-def test_channels_are_closed_with_consent(market: LocalMarket, tmp_path: Path) -> None:
-    """By a payer of its own: of the other one, grants of earlier tests may be mined in between."""
-    payer = Key.generate()
-    market.chain.rpc.call("anvil_setBalance", to_hex(payer.address), hex(10**20))
-    chain = market.market_of(payer)
-    chain.mint(Atoms(1_000_000))
-    chain.deposit(Atoms(1_000_000), payer.address)
-    before = chain.account(payer.address)
-    with tallystick.Client(payer, **options(market, tmp_path), transactions=True) as client:
-        answer = client.chat("echo", "one two three", max_tokens=8)
-        receipt = client.receipts()[0].receipt.message
-        (key,) = (key for key, _ in client._session.purse.open_keys() if key.id == receipt.channel_id)
-        for _ in range(500):
-            if chain.channel(key.payer, key.provider, key.session_key).cap:
-                break  # the provider has submitted the grant
+class Buyer:
+    """A payer of its own: of the other one, grants of earlier tests may be mined in between."""
+
+    def __init__(self, market: LocalMarket, home: Path):
+        self.key = Key.generate()
+        market.chain.rpc.call("anvil_setBalance", to_hex(self.key.address), hex(10**20))
+        self.chain = market.market_of(self.key)
+        self.chain.mint(Atoms(1_000_000))
+        self.chain.deposit(Atoms(1_000_000), self.key.address)
+        self.client = tallystick.Client(self.key, **options(market, home), transactions=True)
+
+    @property
+    def free(self) -> Atoms:
+        return self.chain.account(self.key.address).free
+
+    def buys(self) -> tuple[Atoms, ChannelKey]:
+        """What an answer cost, and the channel that it came over."""
+        cost = self.client.chat("echo", "one two three", max_tokens=8).cost
+        channel_id = self.client.receipts()[-1].receipt.message.channel_id
+        purse = self.client._session.purse
+        (key,) = (key for key, _ in purse.open_keys() if key.id == channel_id)
+        return cost, key
+
+    def until(self, happened: Callable[[Channel], bool], key: ChannelKey) -> Channel:
+        for _ in range(1_500):
+            channel = self.chain.channel(key.payer, key.provider, key.session_key)
+            if happened(channel):
+                return channel
             Event().wait(0.02)
-        (closed,) = client.close_channels()
-    assert closed.key.id == receipt.channel_id
+        raise AssertionError("it never happened")
+
+
+class Between:
+    """Sends closes, and has something happen before the first one is sent."""
+
+    def __init__(self, chain: Market, happens: Callable[[Signed[Close]], object]):
+        self.sent = 0
+        self._chain = chain
+        self._happens = happens
+
+    def close(self, key: ChannelKey, signed: Signed[Close]) -> Mined:
+        self.sent += 1
+        if self.sent == 1:
+            self._happens(signed)
+        return self._chain.close(key, signed)
+
+    def request_close(self, provider: Address, session_key: Address) -> object:
+        return self._chain.request_close(provider, session_key)
+
+
+@pytest.fixture
+def buyer(market: LocalMarket, tmp_path: Path) -> Iterator[Buyer]:
+    made = Buyer(market, tmp_path)
+    with made.client:
+        yield made
+
+
+def test_channels_are_closed_with_consent(buyer: Buyer) -> None:
+    before = buyer.free
+    cost, key = buyer.buys()
+    buyer.until(lambda channel: channel.cap > 0, key)
+    (closed,) = buyer.client.close_channels()
+    assert closed.key == key
     assert closed.submitted
     assert closed.close is not None
-    assert closed.close.message.cumulative_amount == closed.paid == answer.cost
-    assert before.free - chain.account(payer.address).free == answer.cost
+    assert closed.close.message.cumulative_amount == closed.paid == cost
+    assert before - buyer.free == cost
+    assert buyer.client.close_channels() == []
+
+
+def test_one_that_its_provider_has_yet_to_open_is_closed_once_it_is_open(buyer: Buyer) -> None:
+    """Its grant is on its way: until it is mined there is nothing that could be closed."""
+    before = buyer.free
+    cost, _ = buyer.buys()
+    buyer.client._session.closer = between = Between(buyer.chain, lambda _: None)
+    (closed,) = buyer.client.close_channels()
+    assert closed.submitted
+    assert between.sent == 2
+    assert before - buyer.free == cost
+
+
+def test_one_that_is_settled_meanwhile_is_closed(buyer: Buyer) -> None:
+    before = buyer.free
+    cost, key = buyer.buys()
+    buyer.until(lambda channel: channel.cap > 0, key)
+    settled: list[Atoms] = []
+
+    def settles(_: object) -> None:
+        settled.append(buyer.until(lambda channel: channel.settled == cost, key).settled)
+
+    buyer.client._session.closer = Between(buyer.chain, settles)
+    (closed,) = buyer.client.close_channels()
+    assert (closed.submitted, closed.paid, settled) == (True, cost, [cost])
+    assert before - buyer.free == cost
+
+
+def test_one_that_is_closed_meanwhile_is_closed(buyer: Buyer) -> None:
+    """By whoever else has both signatures; one transaction is enough."""
+    before = buyer.free
+    cost, key = buyer.buys()
+    buyer.until(lambda channel: channel.cap > 0, key)
+    between = Between(buyer.chain, lambda signed: buyer.chain.close(key, signed))
+    buyer.client._session.closer = between
+    (closed,) = buyer.client.close_channels()
+    assert (closed.submitted, between.sent) == (True, 1)
+    assert before - buyer.free == cost
+
+
+def test_one_whose_close_is_not_taken_is_closed_by_the_next_call(buyer: Buyer) -> None:
+    """It is not forgotten: what it reserves would be nobody's."""
+    before = buyer.free
+    cost, key = buyer.buys()
+    buyer.until(lambda channel: channel.cap > 0, key)
+
+    def is_away(_: object) -> None:
+        raise ChainUnavailable("The chain is away.")
+
+    buyer.client._session.closer = Between(buyer.chain, is_away)
+    (closed,) = buyer.client.close_channels()
+    assert (closed.submitted, closed.close is not None) == (False, True)
+    (closed,) = buyer.client.close_channels()
+    assert closed.submitted
+    assert before - buyer.free == cost
 
 
 def require_adds_up(market: LocalMarket, home: Path) -> None:

@@ -32,10 +32,8 @@ def while_buying(arena: Arena, wallet: Wallet, point: str, passing: int) -> None
 
 
 def while_closing(arena: Arena, wallet: Wallet, point: str, passing: int) -> None:
-    """Once all is settled: a settlement under way makes the close's transaction one that reverts."""
     arena.start(point, passing)
     arena.pay(wallet, BUYING)
-    arena.require_whole(wallet)
     child = arena.begin(wallet, ["close"])
     arena.wait_until_dead()
     arena.start()

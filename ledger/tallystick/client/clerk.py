@@ -11,6 +11,8 @@ from typing import Final, Protocol
 
 import httpx2
 
+from tallystick.chain.errors import TransactionFailed
+from tallystick.chain.transaction import Mined
 from tallystick.client.ask import read_ask
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.drivers import run_blocking
@@ -51,7 +53,7 @@ _LOG: Final = logging.getLogger("tallystick.client")
 class Closer(Protocol):
     """Sends the transactions that end channels. `chain.Market` with a sender is one."""
 
-    def close(self, key: ChannelKey, signed: Signed[Close]) -> object: ...
+    def close(self, key: ChannelKey, signed: Signed[Close]) -> Mined: ...
 
     def request_close(self, provider: Address, session_key: Address) -> object: ...
 
@@ -181,6 +183,24 @@ class Settling:
             return  # nobody's word
         self._purse.evidence.refuse(channel, signed, reason)
 
+    def ask_back(self, channel: OpenChannel, closer: Closer) -> None:
+        """The channel's rest, unless somebody has: a process that is dead since, or its provider, which ended
+        it. Raises ChainError."""
+        if not self._is_held(channel):
+            return
+        try:
+            closer.request_close(channel.key.provider, channel.key.session_key)
+        except TransactionFailed:
+            if self._is_held(channel):
+                raise
+        else:
+            point("close.requested")
+
+    def _is_held(self, channel: OpenChannel) -> bool:
+        """Its epoch goes on, and no notice runs."""
+        now = self._sender.on_chain(channel)
+        return now.key.epoch == channel.key.epoch and not now.closes_at
+
     def endpoint(self, channel: OpenChannel) -> Flow[Endpoint | None]:
         for posted in (yield from self._payer.listing.offers()):
             ours = posted.offer.provider == channel.key.provider
@@ -295,7 +315,8 @@ class Clerk:
     def _settle_alone(self, channel: OpenChannel) -> None:
         try:
             if channel.state == "refused" and self._closer is not None:
-                self._ask_back(channel, self._closer)
+                self.settling.ask_back(channel, self._closer)
+                self._purse.mark_close_requested(channel)
             if run_blocking(self._pools, self.settling.settle(channel), over=lambda: self._over):
                 self._failures.pop(channel, None)
             else:
@@ -313,14 +334,6 @@ class Clerk:
             if self._over:
                 return  # too late for the purse, which is closed
             _LOG.exception("settle.failed provider=%s", to_hex(channel.key.provider))
-
-    def _ask_back(self, channel: OpenChannel, closer: Closer) -> None:
-        """A refused channel's rest, unless a process that is dead since has; raises MarketError."""
-        now = self._sender.on_chain(channel)
-        if now.key.epoch == channel.key.epoch and not now.closes_at:
-            closer.request_close(channel.key.provider, channel.key.session_key)
-            point("close.requested")
-        self._purse.mark_close_requested(channel)
 
     def _settle_later(self, channel: OpenChannel) -> None:
         failures = self._failures[channel] = self._failures.get(channel, 0) + 1

@@ -187,13 +187,19 @@ def _request(desk: "Desk", channel: "Channel") -> "View":
 def _close_together(desk: "Desk", channel: "Channel") -> "View | None":
     """None: the provider cannot be asked, or does not sign; standard error says why."""
     from tallystick.wallet.desk import sent
-    from tallystick.wallet.purses import signed_close
+    from tallystick.wallet.purses import closed_together
+    from tallystick.wallet.render import channel_data
+    from tallystick.wallet.view import lines
 
-    signed = signed_close(desk, channel)
-    if isinstance(signed, str):
-        typer.echo(f"{signed} Closing alone, after the notice.", err=True)
+    mined = closed_together(desk, channel)
+    if isinstance(mined, str):
+        typer.echo(f"{mined} Closing alone, after the notice.", err=True)
         return None
-    mined = desk.signing_market.close(channel.key, signed)
+    if mined is None:
+        key = channel.key
+        now = desk.market.channel(key.payer, key.provider, key.session_key)
+        told = "Somebody else has closed it meanwhile: what it did not pay is free again."
+        return lines(sent(channel_data(now), []), told)
     return _closed(desk, channel, mined.events, sent({}, [mined]))
 
 

@@ -4,17 +4,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tallystick.chain.transaction import Mined
 from tallystick.client.budget import Budget
-from tallystick.client.closing import close_channel
+from tallystick.client.closing import agreed, end
 from tallystick.client.purse import OpenChannel, Purse
 from tallystick.client.recovering import Recovered, recover
 from tallystick.client.sending import GRANT_LIFE
 from tallystick.client.session import Session, open_session
 from tallystick.protocol.channel import Channel
 from tallystick.protocol.grant import Grant
-from tallystick.protocol.signed import Signed, sign
+from tallystick.protocol.signed import sign
 from tallystick.protocol.units import Atoms, Milliseconds, Timestamp
-from tallystick.protocol.voucher import Close
 from tallystick.wallet.desk import Desk
 from tallystick.wallet.money import LIMIT
 
@@ -54,15 +54,23 @@ def recovered(desk: Desk) -> list[Recovered]:
         session.close()
 
 
-def signed_close(desk: Desk, channel: Channel) -> Signed[Close] | str:
-    """The provider's signature to the channel's end at what is acknowledged, or why there is none."""
+def closed_together(desk: Desk, channel: Channel) -> Mined | str | None:
+    """The transaction that ends the channel by both signatures, None where another has ended it meanwhile; or
+    why there is none. Raises ChainError."""
     session = _session(desk)
     try:
         session.purse.adopt_all()
         held = session.purse.leased.get(channel.id)
         if held is None:
             return "The channel's session key is not in this purse, or in use by another program."
-        return close_channel(session, held).close or "The provider did not sign."
+        signed = agreed(session, held)
+        if held.state == "closed":
+            return None
+        if signed is None:
+            return "The provider did not sign."
+        mined = end(session, held, signed, desk.signing_market)
+        session.purse.retire(held, "closed")
+        return mined
     finally:
         session.close()
 
