@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final
 
-from tallystick.chain import contracts
+from tallystick.chain import balance_events, contracts
 from tallystick.chain.events import ChainEvent, read_log
 from tallystick.protocol.finding import Finding
 from tallystick.protocol.strikes import Opinion, Outcome
@@ -96,16 +96,13 @@ class Penalised(AuditsEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credited(AuditsEvent):
-    owner: Address
-    amount: Atoms
-    balance: Atoms
+class Credited(balance_events.Credited, AuditsEvent):
+    """Of a balance with this contract."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Withdrawn(AuditsEvent):
-    owner: Address
-    amount: Atoms
+class Withdrawn(balance_events.Withdrawn, AuditsEvent):
+    """From one."""
 
 
 AUDIT_EVENTS: Final[Mapping[str, type[AuditsEvent]]] = {

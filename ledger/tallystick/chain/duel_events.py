@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from tallystick.chain import contracts
+from tallystick.chain import balance_events, contracts
 from tallystick.chain.duels import Ruling
 from tallystick.chain.events import ChainEvent, read_log
 from tallystick.protocol.units import Address, Atoms, Hash32, Timestamp
@@ -124,10 +124,8 @@ class Penalised(DuelsEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credited(DuelsEvent):
-    owner: Address
-    amount: Atoms
-    balance: Atoms
+class Credited(balance_events.Credited, DuelsEvent):
+    """Of a balance with this contract."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +135,8 @@ class Lapsed(DuelsEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Withdrawn(DuelsEvent):
-    owner: Address
-    amount: Atoms
+class Withdrawn(balance_events.Withdrawn, DuelsEvent):
+    """From one."""
 
 
 DUEL_EVENTS: Final[Mapping[str, type[DuelsEvent]]] = {
