@@ -24,7 +24,7 @@ from tallystick.protocol.lottery import Block
 from tallystick.protocol.merkle import root
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Key, Signed, sign
-from tallystick.protocol.units import ZERO_HASH, Atoms, Milliseconds, Tokens
+from tallystick.protocol.units import ZERO_HASH, Atoms, Milliseconds, Timestamp, Tokens
 from tallystick.protocol.wire import AUDIT_PATH, signed_to_json
 from tests.audits.drawing import drawing
 from tests.client.conftest import World, chat_body
@@ -38,8 +38,11 @@ URL = "https://market/v1/chat/completions"
 class Timely(FakeProvider):
     """Dates its receipts, and says log-probabilities where it is asked for them."""
 
+    ahead_ms = 0
+    """By which its clock is."""
+
     def told(self, receipt: Receipt) -> list[Signed[Receipt]]:
-        now = Milliseconds(time.time_ns() // 1_000_000)
+        now = Milliseconds(time.time_ns() // 1_000_000 + self.ahead_ms)
         return [self.signed(replace(receipt, finished_at=now))]
 
     def said_whole(self, body: dict[str, Any]) -> bytes:
@@ -97,15 +100,30 @@ class Market:
     def __init__(self, world: World, **wanted: Any):
         self.world = world
         self.block: Block | None = None
+        self.newest = 1 << 60
+        """Unix seconds of the chain's newest block."""
+        self.reads = 0
+        """How often receipts were read for a dossier."""
         self.seller = world.provider(Timely)
         self.auditors = [world.provider(Auditor), world.provider(Auditor)]
         self.session = self.opened(**wanted)
 
     def opened(self, **wanted: Any) -> Session:
         audits = Audits(**{"budget": 10**8, "answers": 2} | wanted)
-        session = self.world.session(audits=audits, block_at=lambda _: self.block)
+
+        def block_at(moment: Timestamp) -> Block | None:
+            return self.block if moment <= self.newest else None
+
+        session = self.world.session(audits=audits, block_at=block_at)
         assert session.auditing is not None
-        session.auditing._look_s = 0.02
+        session.auditing.worker.look_s = 0.02
+        read = session.purse.findings.stretch
+
+        def stretch(*bounds: Any) -> list[Signed[Receipt]]:
+            self.reads += 1
+            return read(*bounds)
+
+        session.purse.findings.stretch = stretch  # type: ignore[method-assign]
         self.client = httpx2.Client(transport=Transport(session))
         return session
 
@@ -384,6 +402,57 @@ def test_a_provider_that_dates_its_receipts_back_has_them_left_out(market: Any) 
     made.findings(1)
     (dossier,) = [shown for auditor in made.auditors for shown in auditor.shown]
     assert dossier.receipts[0].message.sequence == 3
+
+
+def test_what_is_dated_ahead_keeps_no_audit_away(market: Any) -> None:
+    """Its block never comes, as far as anybody can wait: not even where it is of a request that is shown to
+    nobody."""
+    made = market()
+    made.seller.ahead_ms = 3_600_000
+    made.buys(1, tallystick={"private": True})
+    made.seller.ahead_ms = 0
+    made.buys(4)
+    made.newest = int(time.time()) + 600
+    made.draws(1, 3)
+    made.findings(1)
+    (dossier,) = [shown for auditor in made.auditors for shown in auditor.shown]
+    assert [one.message.sequence for one in dossier.receipts] == [1, 2, 3]
+
+
+def test_receipts_that_wait_for_a_block_are_not_read_at_every_look(market: Any) -> None:
+    """One of them may be dated after those that were drawn, by a clock that is a little off."""
+    made = market()
+    made.seller.ahead_ms = 10_000
+    made.buys(1)
+    made.newest = int(time.time()) + 30 + 5
+    made.seller.ahead_ms = 0
+    made.buys(4)
+    made.draws(1, 3)
+    made.world.until(lambda: made.reads)
+    time.sleep(0.3)
+    assert (made.reads, made.session.purse.findings.cost()) == (1, 0)
+    made.newest += 60
+    made.findings(1)
+    assert made.reads <= 4
+
+
+def test_a_thread_that_could_not_be_started_is_started_later(
+    market: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = market()
+    start = Thread.start
+
+    def there_are_too_many(thread: Thread) -> None:
+        if thread.name == "tallystick-audits":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Thread, "start", there_are_too_many)
+        made.buys(3)
+    made.buys(3)
+    made.draws(1, 4)
+    made.findings(1)
 
 
 # ------------------------------------------------------------------------------------------------- the purse

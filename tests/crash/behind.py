@@ -63,7 +63,7 @@ def main() -> None:
         block_at=lambda _: block,
     )
     if session.auditing is not None:
-        session.auditing._look_s = 0.02
+        session.auditing.worker.look_s = 0.02
     purse, seller = session.purse, TOLD["offers"][0]["provider"]
     with httpx2.Client(transport=Transport(session), timeout=30) as client:
         for number in range(1 if TOLD["duels"] else 4):

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Container, Sequence
 from contextlib import AbstractContextManager
 from random import SystemRandom
-from threading import Condition, Thread
+from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH, Ask
@@ -23,10 +24,9 @@ from tallystick.client.pools import Pools
 from tallystick.client.samples import KEPT_BYTES, Samples
 from tallystick.client.stretches import Stretch, is_timely, make_room
 from tallystick.client.striking import Striking
-from tallystick.client.worker import quietly
+from tallystick.client.worker import Worker, quietly
 from tallystick.ports import AuditPanels, PostedOffer
 from tallystick.protocol.dossier import Dossier, drawn
-from tallystick.protocol.errors import DrawPending
 from tallystick.protocol.finding import Finding, Verdict
 from tallystick.protocol.lottery import BlockAt, by_stake, draws_at
 from tallystick.protocol.pricing import attachments
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 LOOK_S: Final = 3.0
 _CLOSING_S: Final = 5.0
 """Seconds that the end of a process waits for what is under way."""
+_WAITING: Final = 100
+"""Channels that may wait for their audit."""
 _OTHERS: Final = 5
 """That are asked where none of those answers whom the chain drew: as many as it draws."""
 _LOG: Final = logging.getLogger("tallystick.client")
@@ -61,15 +63,15 @@ class Auditing:
         the chain; None: they are kept."""
         self.wanted = wanted
         self.samples = Samples(limit=KEPT_BYTES // 2)
-        self._pools, self._block_at, self._panels, self._look_s = pools, block_at, panels, look_s
+        self._pools, self._block_at, self._panels = pools, block_at, panels
         self._striking, self._tried = striking, set[int]()
         self._random = SystemRandom()
         self._stretches: dict[tuple[ChannelId, str], Stretch] = {}
-        self._changed = Condition()
-        self._thread: Thread | None = None
-        self._closing = False
-        self.over = False
-        """There is no time left, even for what is under way."""
+        self._lock = Lock()
+        """Guards the stretches: callers add to them."""
+        self.worker: Worker[Stretch] = Worker(
+            "tallystick-audits", self._audit, most=_WAITING, look=self._look, look_s=look_s
+        )
         self._payer: Payer
 
     def attend(self, payer: "Payer") -> None:
@@ -91,70 +93,62 @@ class Auditing:
             self.samples.keep(part)
             if part.sample is not None:
                 receipt, model = part.sample.receipt.message, part.offer.model
-                with self._changed:
+                with self._lock:
                     stretch = self._stretches.setdefault(
                         (receipt.channel_id, model), Stretch(receipt.channel_id, model, receipt.sequence)
                     )
                     if not is_timely(receipt, self._payer.now()):
                         stretch.begin_after(receipt.sequence)
                         _LOG.warning("audit.mistimed provider=%s", to_hex(part.provider))
-        with self._changed:
-            if self._thread is None and not self._closing:
-                self._thread = Thread(target=self._run, name="tallystick-audits", daemon=True)
-                self._thread.start()
+        self.worker.start()
 
     def close(self) -> None:
         """What is under way has a few seconds, is broken off then, and paid for what came of it."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(_CLOSING_S)
-        self.over = True
-
-    def _run(self) -> None:
-        while True:
-            with self._quietly():
-                self.look()
-            with self._changed:
-                if self._changed.wait_for(lambda: self._closing, self._look_s):
-                    return
+        self.worker.close(monotonic() + _CLOSING_S)
 
     def _quietly(self) -> AbstractContextManager[None]:
-        return quietly(_LOG, "audit.failed", lambda: self.over)
+        return quietly(_LOG, "audit.failed", lambda: self.worker.over)
 
     # ------------------------------------------------------------------------------------------- the draw
 
-    def look(self) -> None:
-        """Draws what can be drawn now, and has audited what is due. Raises ChainError."""
-        for sample in self.samples.draw(self._block_at):
-            with self._changed:
-                self._stretches[sample.receipt.message.channel_id, sample.offer.model].add(sample)
-        with self._changed:
-            make_room(self._stretches.values(), KEPT_BYTES // 2)
+    def _look(self) -> None:
+        """Draws what can be drawn now, and has audited what is due."""
+        with self._quietly():
+            for sample in self.samples.draw(self._block_at):
+                with self._lock:
+                    self._stretches[sample.receipt.message.channel_id, sample.offer.model].add(sample)
+            with self._lock:
+                make_room(self._stretches.values(), KEPT_BYTES // 2)
         for stretch in list(self._stretches.values()):
-            if not self._closing and self.wanted.is_due(stretch.fresh, stretch.shown):
-                with self._quietly():
-                    self._audit(stretch)
+            if self._is_due(stretch):
+                self.worker.take(stretch)
+        with self._quietly():
+            self._file()
 
-        self._file()
+    def _is_due(self, stretch: Stretch) -> bool:
+        return self.wanted.is_due(stretch.fresh, stretch.shown)
 
     def _file(self) -> None:
         """Strikes that are not on chain yet, until they are, or never can be."""
         findings = self._payer.purse.findings
         for held in findings.all("said") if self._striking is not None else ():
-            if held.number not in self._tried and not self._closing:
+            if held.number not in self._tried and not self.worker.closing:
                 with self._quietly():
                     assert self._striking is not None
                     if self._striking.is_over(self._payer.purse, held):
                         self._tried.add(held.number)
 
     def _audit(self, stretch: Stretch) -> None:
-        """By one auditor, and where that finds another model, by others, each of as much less as makes its
-        last receipt another one: by that auditors are drawn, and a receipt counts for one strike."""
+        with self._quietly():
+            if self._is_due(stretch) and not self.worker.closing:
+                self._ask_about(stretch)
+
+    def _ask_about(self, stretch: Stretch) -> None:
+        """One auditor, and where that finds another model, others, each about as much less as makes its last
+        receipt another one: by that auditors are drawn, and a receipt counts for one strike."""
         if self._dossier(stretch) is None:
             return
-        with self._changed:
+        with self._lock:
             ends = [one.receipt.message.sequence for one in stretch.drawn if one.is_single]
             stretch.ask()
         told: list[Signed[Finding]] = []
@@ -186,20 +180,23 @@ class Auditing:
     def _dossier(self, stretch: Stretch, end: int | None = None) -> Dossier | None:
         """As an auditor will find it in order, of all or up to `end`; None: not yet."""
         findings = self._payer.purse.findings
-        with self._changed:
+        with self._lock:
             stretch.shorten()
             shown = stretch.until(end)
-        if not shown:
+        if not shown or (stretch.awaits is not None and self._block_at(stretch.awaits) is None):
             return None
-        last = shown[-1].receipt.message.sequence
-        receipts = findings.stretch(stretch.channel_id, stretch.start, last)
-        dossier = stretch.dossier(shown, receipts, findings.offers(stretch.channel_id, stretch.start, last))
-        if dossier is None:
+        bounds = stretch.channel_id, stretch.start, shown[-1].receipt.message.sequence
+        if not findings.has_stretch(*bounds):
             return None
-        try:
-            drawn(dossier, self._block_at)
-        except DrawPending:
+        receipts = findings.stretch(*bounds)
+        with self._lock:
+            if stretch.begin_after_dated_ahead(receipts, self._payer.now()):
+                return None
+            stretch.awaits = draws_at(max(one.message.finished_at for one in receipts))
+        if self._block_at(stretch.awaits) is None:
             return None
+        dossier = stretch.dossier(shown, receipts, findings.offers(*bounds))
+        drawn(dossier, self._block_at)
         return dossier
 
     def _auditors(self, dossier: Dossier) -> Sequence[PostedOffer]:
@@ -228,7 +225,7 @@ class Auditing:
         signed = None
         try:
             asking = ask_auditor(self._payer, dossier, posted, most, outcomes)
-            signed = run_blocking(self._pools, asking, over=lambda: self.over)
+            signed = run_blocking(self._pools, asking, over=lambda: self.worker.over)
         finally:
             cost = Atoms(sum(outcome.cost + outcome.outstanding for outcome in outcomes))
             if signed is None:

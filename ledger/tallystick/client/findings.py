@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from tallystick.client.books import Books, receipt_of
 from tallystick.client.outlays import Outlay
@@ -105,6 +105,14 @@ class Findings:
             return self._outlay.spent(database)
 
     # ------------------------------------------------------------------------------------------ of a channel
+
+    def has_stretch(self, channel_id: ChannelId, start: int, last: int) -> bool:
+        """Whether all of the channel's receipts from `start` to `last` are here."""
+        query = select(func.count()).where(
+            receipts.c.channel_id == channel_id, receipts.c.sequence.between(start, last)
+        )
+        with self._books.begin() as database:
+            return database.execute(query).scalar_one() == last + 1 - start
 
     def stretch(self, channel_id: ChannelId, start: int, last: int) -> list[Signed[Receipt]]:
         """The channel's receipts from `start` to `last`, as far as they are here, in sequence."""

@@ -6,8 +6,9 @@ against a provider. So what is too old, or too much at a time, is left out from 
 all up to a receipt whose block would never come. Pure."""
 
 from bisect import insort
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from tallystick.protocol.dossier import RECEIPTS, SAMPLES, Dossier
 from tallystick.protocol.lottery import DELAY_S
@@ -15,7 +16,10 @@ from tallystick.protocol.offer import Offer
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.sample import Sample
 from tallystick.protocol.signed import Signed
-from tallystick.protocol.units import ChannelId, Milliseconds
+from tallystick.protocol.units import ChannelId, Milliseconds, Timestamp
+
+CLOCKS_APART_MS: Final = DELAY_S * 1000 // 2
+"""By which a provider's clock may differ from the payer's: half of what keeps a block unknown."""
 
 
 @dataclass(slots=True)
@@ -32,6 +36,8 @@ class Stretch:
     """Of those, since an auditor was asked last."""
     shown: int = 0
     """To that one."""
+    awaits: Timestamp | None = None
+    """Until the chain has a block of then, reading the receipts once more is for nothing."""
 
     def add(self, sample: Sample) -> None:
         if sample.receipt.message.sequence < self.start:
@@ -68,13 +74,18 @@ class Stretch:
             shown.pop()
         return shown
 
+    def begin_after_dated_ahead(self, receipts: Sequence[Signed[Receipt]], now: Milliseconds) -> bool:
+        """Whether one of them is dated ahead of `now`: it would keep the others from being drawn until then.
+        Nothing up to it is shown any more."""
+        ahead = [one.message.sequence for one in receipts if one.message.finished_at > now + CLOCKS_APART_MS]
+        if ahead:
+            self.begin_after(ahead[-1])
+        return bool(ahead)
+
     def dossier(
-        self, shown: list[Sample], receipts: list[Signed[Receipt]], offers: list[Offer]
-    ) -> Dossier | None:
-        """Over the channel's receipts as the purse has them from `start` to the last one of `shown`; None:
-        one of them has not come yet."""
-        if len(receipts) != shown[-1].receipt.message.sequence + 1 - self.start:
-            return None
+        self, shown: Sequence[Sample], receipts: Sequence[Signed[Receipt]], offers: Sequence[Offer]
+    ) -> Dossier:
+        """Over all of the channel's receipts from `start` to the last one of `shown`."""
         others = tuple(offer for offer in offers if offer.model != self.model)
         return Dossier(receipts=tuple(receipts), samples=tuple(shown), others=others)
 
@@ -88,4 +99,4 @@ def make_room(stretches: Collection[Stretch], limit: int) -> None:
 
 def is_timely(receipt: Receipt, now: Milliseconds) -> bool:
     """Whether the provider dates it about when it came: else it would choose the block that draws it."""
-    return abs(receipt.finished_at - now) <= DELAY_S * 1000 // 2
+    return abs(receipt.finished_at - now) <= CLOCKS_APART_MS

@@ -1,5 +1,5 @@
 """One thread that does one thing after another, as they are handed to it, and looks around now and then. It
-starts with the first thing, or the first look."""
+starts with the first thing, or when it is told to."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ class Worker(Generic[T]):
         look_s: float | None = None,
     ):
         """`work` and `look` must not raise. `most`: of what may wait; what comes then is not taken. `look`:
-        done each `look_s` seconds, from when the thread has started; None: never."""
+        done each `look_s` seconds, once the thread has started; None: never."""
         self._name = name
         self._work = work
         self._most = most
@@ -49,19 +49,27 @@ class Worker(Generic[T]):
         self._waiting: deque[T] = deque()
         self._changed = Condition()
         self._thread: Thread | None = None
-        self._busy = self._closing = False
+        self._busy = False
         self._looked_at = monotonic()
+        self.closing = False
+        """Nothing more is taken, and nothing new begun."""
         self.over = False
         """There is no time left, even for what is being done."""
 
     def take(self, item: T) -> None:
         """Returns at once."""
         with self._changed:
-            if self._closing or len(self._waiting) >= self._most:
+            if self.closing or len(self._waiting) >= self._most:
                 return
             self._waiting.append(item)
             self._start()
             self._changed.notify_all()
+
+    def start(self) -> None:
+        """Looks around from now on, though nothing is there to do."""
+        with self._changed:
+            if not self.closing:
+                self._start()
 
     def _start(self) -> None:
         if self._thread is None:
@@ -77,7 +85,7 @@ class Worker(Generic[T]):
     def close(self, until: float) -> None:
         """Takes nothing more, and gives what waits until then, by the monotonic clock."""
         with self._changed:
-            self._closing = True
+            self.closing = True
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(max(0.0, until - monotonic()))
@@ -88,7 +96,7 @@ class Worker(Generic[T]):
             with self._changed:
                 self._busy = False
                 self._changed.notify_all()
-                woken = self._changed.wait_for(lambda: self._waiting or self._closing, self._until_look())
+                woken = self._changed.wait_for(lambda: self._waiting or self.closing, self._until_look())
                 if self.over or (woken and not self._waiting):
                     return
                 item = self._waiting.popleft() if woken else None
