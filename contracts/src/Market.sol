@@ -6,6 +6,7 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 
+import {IArbiter} from "./interfaces/IArbiter.sol";
 import {ChannelId, IMarket} from "./interfaces/IMarket.sol";
 import {Account} from "./libraries/Account.sol";
 import {Book} from "./libraries/Book.sol";
@@ -23,7 +24,7 @@ import {MarketState} from "./MarketState.sol";
 ///  - balances change by transfers alone (a rebase would break INV-1: choose no such asset);
 ///  - a transfer that fails reverts or returns false.
 /// There is no re-entrancy guard, because there is nothing for one to guard: every function writes its state before
-/// it calls the asset, a payer's ERC-1271 contract is only ever called statically, and an asset that re-enters in the
+/// it calls the asset or the arbiter, a payer's ERC-1271 contract is only ever called statically, and an asset that re-enters in the
 /// middle of a deposit fails the check of what that deposit brought.
 contract Market is MarketState {
     using Account for Account.State;
@@ -35,6 +36,8 @@ contract Market is MarketState {
 
     /// @notice Gas that one payer's ERC-1271 contract may burn: enough for a passkey, too little to sink a batch.
     uint256 internal constant ERC1271_GAS = 500_000;
+    /// @notice Gas that the arbiter may burn when it is told: a node of a tree for each doubling of its judges, and some.
+    uint256 internal constant ARBITER_GAS = 1_000_000;
     /// @notice Where burnt stake goes. ERC-20 assets refuse the zero address; nobody has the key of this one.
     address internal constant BURNT = 0x000000000000000000000000000000000000dEaD;
 
@@ -106,6 +109,8 @@ contract Market is MarketState {
         own.requestUnstake(amount, _now() + UNSTAKE_NOTICE);
 
         emit UnstakeRequested(msg.sender, own.staked, own.exiting, own.exitsAt);
+
+        _tellArbiter(msg.sender);
     }
 
     /// @inheritdoc IMarket
@@ -409,15 +414,26 @@ contract Market is MarketState {
         if (brought != amount) revert AssetMismatch(amount, brought);
     }
 
-    /// @dev The end of every proof of fraud: all that `provider` has at stake goes, half of it to the caller.
+    /// @dev The end of every proof of fraud: all that `provider` has at stake goes, a third of it to the caller.
     function _slashAll(address provider) private {
         Stake.State storage its = _stakes[provider];
 
         (uint96 reward, uint96 burnt) = its.slashAll(msg.sender != provider);
         _pay(provider, its, msg.sender, reward, burnt);
+        _tellArbiter(provider);
     }
 
-    /// @dev Credits and burns what `its` owner, `provider`, was slashed for. The transfer is the last line of every slash.
+    /// @dev Judges are drawn by what they staked: nobody keeps that weight once it asked the stake back. The arbiter can
+    /// hold up no provider, and no provider can starve the arbiter of gas.
+    function _tellArbiter(address provider) private {
+        if (ARBITER.code.length == 0) return;
+        uint256 required = ARBITER_GAS + ARBITER_GAS / 32; // A 64th of it stays here.
+        if (gasleft() < required) revert GasTooLow(required, gasleft());
+        try IArbiter(ARBITER).refresh{gas: ARBITER_GAS}(provider) {} catch {}
+    }
+
+    /// @dev Credits and burns what `its` owner, `provider`, was slashed for. The transfer is the last line of every slash
+    /// but for the word to the arbiter, which must not come between a proof and what it cost.
     function _pay(address provider, Stake.State storage its, address recipient, uint96 reward, uint96 burnt) private {
         uint96 balance = _books[recipient].earn(reward); // Nothing, where there is none to be paid.
 

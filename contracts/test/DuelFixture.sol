@@ -321,6 +321,21 @@ abstract contract DuelFixture is Fixture {
         return uint256(staked) + exiting;
     }
 
+    /// @notice Of a judge that has just asked stake back: that it weighs no more than what is left.
+    function weighsWhatIsLeft(address judge) internal view returns (bool) {
+        (, uint96 weight,) = duels.judgeOf(judge);
+        (uint96 staked,,,) = market.stakeOf(judge);
+        return weight <= staked && (weight == 0 || staked >= MINIMUM_STAKE);
+    }
+
+    /// @notice The judge names another key, which signs for it from now on.
+    function rotate(address judge) internal {
+        uint256 key = uint256(keccak256(abi.encode("key", judge, keyOf[judge])));
+        keyOf[judge] = key;
+        vm.prank(judge);
+        market.setReceiptKey(vm.addr(key));
+    }
+
     /// @notice Atoms in every form that they can have.
     function wealthOf(address whose) internal view returns (uint256) {
         return asset.balanceOf(whose) + stakeOf(whose) + duels.balanceOf(whose) + market.balanceOf(whose);

@@ -268,7 +268,7 @@ abstract contract Fixture {
         vm.assertEq(atTime, exitsAt, "exitsAt");
     }
 
-    /// @notice Of `taken` atoms slashed, the reporter has at most half, and the rest is gone.
+    /// @notice Of `taken` atoms slashed, the reporter has a part, and the rest is gone.
     function assertSlashed(uint96 taken, address reporter, uint96 reward) internal view {
         assertStake(0, 0, 0);
         vm.assertEq(market.balanceOf(reporter), reward, "reward");

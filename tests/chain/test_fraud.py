@@ -117,10 +117,10 @@ def test_a_proof_takes_the_stake_once(case, kind, event) -> None:
     assert [type(item) for item in mined.events] == [event, Slashed, Earned]
     proven, slashed, _ = mined.events
     assert (proven.provider, proven.reporter) == (case.cheat.address, case.payer.address)
-    assert (slashed.reward, slashed.burnt, slashed.staked) == (STAKE // 2, STAKE // 2, 0)
-    assert case.market.asset_balance(BURNT) - burnt_before == STAKE // 2
+    assert (slashed.reward, slashed.burnt, slashed.staked) == (STAKE // 3, STAKE - STAKE // 3, 0)
+    assert case.market.asset_balance(BURNT) - burnt_before == STAKE - STAKE // 3
     case.market.withdraw()
-    assert case.market.asset_balance(case.payer.address) == STAKE // 2
+    assert case.market.asset_balance(case.payer.address) == STAKE // 3
 
     assert "proven before" in str(refusal(case.market, proof))
     case.cheat.market.mint(Atoms(STAKE))

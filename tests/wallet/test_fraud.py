@@ -112,7 +112,7 @@ def test_an_overcharge_costs_the_provider_its_stake(den: Den, alone: Tally, tmp_
     unasked = tally("fraud", "report", file, "--wallet", "alice")
     assert (unasked.status, "slashOvercharge" in unasked.err) == (1, True), "shown, and asked for"
     report = tally.json("fraud", "report", file, "--yes", "--wallet", "alice")
-    assert (report["reward"], report["burnt"]) == (str(STAKE // 2), str(STAKE // 2))
+    assert (report["reward"], report["burnt"]) == (str(STAKE // 3), str(STAKE - STAKE // 3))
     assert den.staked() == 0
     until(lambda: not den.stake_seen()["ok"])
     assert den.stake_seen() == {"ok": False, "staked": "0", "required": str(STAKE), "slashed": str(STAKE)}
@@ -122,12 +122,12 @@ def test_an_overcharge_costs_the_provider_its_stake(den: Den, alone: Tally, tmp_
         if check["name"] == "stake"
     ]
     assert (stake["ok"], "it was slashed" in stake["text"]) == (False, True)
-    assert den.market.asset_balance(BURNT) - burnt == STAKE // 2
+    assert den.market.asset_balance(BURNT) - burnt == STAKE - STAKE // 3
     after = tally.json("balance", "--wallet", "alice")
-    assert int(after["earned"]) - int(before["earned"]) == STAKE // 2
+    assert int(after["earned"]) - int(before["earned"]) == STAKE // 3
     assert tally.json("receipts", "--wallet", "alice") == []
     tally.json("settle", "--yes", "--wallet", "alice")
-    assert int(tally.json("balance", "--wallet", "alice")["wallet"]) - int(before["wallet"]) == STAKE // 2
+    assert int(tally.json("balance", "--wallet", "alice")["wallet"]) - int(before["wallet"]) == STAKE // 3
 
     again = tally("fraud", "report", file, "--yes", "--wallet", "alice")
     assert (again.status, "proven before" in again.err) == (1, True)
@@ -153,7 +153,7 @@ def test_a_second_receipt_in_one_place_does_too(den: Den, tmp_path: Path) -> Non
     )
     tally.json("fraud", "export", held["number"], file, "--wallet", "eve")
     report = tally.json("fraud", "report", file, "--yes", "--wallet", "dave")
-    assert report["reward"] == str(STAKE // 2)
+    assert report["reward"] == str(STAKE // 3)
     told = tally("fraud", "report", file, "--yes", "--wallet", "eve")
     assert (told.status, "proven before" in told.err) == (1, True)
 
@@ -171,7 +171,9 @@ def test_so_does_another_offer_with_a_sequence_that_is_on_chain(den: Den, tmp_pa
     found = tally.json("fraud", "look", "--save", tmp_path / "found")
     assert only(found["found"])["fraud"] == "offer-equivocation"
     file = only(found["files"])
-    assert tally.json("fraud", "report", file, "--yes", "--wallet", "dave")["burnt"] == str(STAKE // 2)
+    assert tally.json("fraud", "report", file, "--yes", "--wallet", "dave")["burnt"] == str(
+        STAKE - STAKE // 3
+    )
     assert den.staked() == 0
 
 

@@ -236,9 +236,9 @@ def test_a_provider_that_cheats_loses_all_that_it_staked_anew(world):
     receipt["cost"] += 1
     events = world.market.slashOvercharge(*report(receipt)).events
     assert (events["OverchargeProven"]["price"], events["OverchargeProven"]["cost"]) == (210, 211)
-    assert (events["Slashed"]["reward"], events["Slashed"]["burnt"]) == (stake // 2, stake // 2)
+    assert (events["Slashed"]["reward"], events["Slashed"]["burnt"]) == (stake // 3, stake - stake // 3)
     world.market.withdraw(world.stranger, {"from": world.stranger})
-    assert world.asset.balanceOf(world.stranger) == stake // 2
+    assert world.asset.balanceOf(world.stranger) == stake // 3
 
     world.market.stake(100 * DOLLAR, {"from": world.provider})
     assert refusal(world.market.slashOvercharge, *report(receipt)) == "AlreadyProven"

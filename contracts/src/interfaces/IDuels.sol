@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity ^0.8.37;
 
+import {IArbiter} from "./IArbiter.sol";
 import {IBalances} from "./IBalances.sol";
 import {IMarket} from "./IMarket.sol";
 
@@ -23,7 +24,7 @@ type DuelId is bytes32;
 ///
 /// A verdict that all judges share moves its money at once. One that is split can be appealed to more judges for a
 /// period; then anyone settles it.
-interface IDuels is IBalances {
+interface IDuels is IArbiter, IBalances {
     // ------------------------------------------------------------------------------------------------ words
 
     /// @notice What a judge says, over both orders of the answers.
@@ -245,14 +246,16 @@ interface IDuels is IBalances {
     function consent(address provider) external;
 
     /// @notice Makes the caller, a provider with the market's minimum stake, a judge, owned by `owner` for good.
-    /// @dev Its weight is its stake. A judge is on duty: it watches for {Summoned}, and loses a fee where it is silent.
+    /// @dev Its weight is its stake, and falls as soon as it asks any of that back, or loses all of it to a proof of fraud:
+    /// the market calls {refresh}. A judge is on duty: it watches for {Summoned}, and loses a fee where it is silent.
     function enlist(address owner) external;
 
     /// @notice The caller judges no more, from the duels of the next block on, until it calls {enlist} again.
     function retire() external;
 
     /// @notice Sets a judge's weight to its stake now; to zero under the market's minimum. Anyone may call.
-    function refresh(address judge) external;
+    /// The market calls where stake leaves.
+    function refresh(address judge) external override;
 
     // ------------------------------------------------------------------------------------------------ duels
 

@@ -215,6 +215,8 @@ interface IMarket {
     error LengthMismatch(uint256 grants, uint256 signatures);
     /// @notice The asset moved another number of atoms than it was told to.
     error AssetMismatch(uint256 expected, uint256 actual);
+    /// @notice So much has to be left for the arbiter to be told. Hardly any of it is used, unless the provider judges.
+    error GasTooLow(uint256 required, uint256 actual);
 
     // ------------------------------------------------------------------------------------------------ account
 
@@ -238,6 +240,7 @@ interface IMarket {
     function stake(uint96 amount) external;
 
     /// @notice Starts the caller's notice for `amount` atoms of stake, which can be slashed until they are paid.
+    /// @dev The arbiter is told ({IArbiter}), as it is of every proof of fraud: who judges for it weighs less at once.
     function requestUnstake(uint96 amount) external;
 
     /// @notice Pays `provider` the stake whose notice has ended. Anyone may call.
@@ -261,7 +264,7 @@ interface IMarket {
 
     // ------------------------------------------------------------------------------------------------ fraud
 
-    // Anyone may report. What a provider has staked, what is on its way out included, is all taken: half is credited
+    // Anyone may report. What a provider has staked, what is on its way out included, is all taken: a third is credited
     // to the caller's balance, unless the caller is the provider, and the rest is burnt. A signature counts if its key
     // is, or ever was, a receipt key of the provider. A fraud is slashed for once, also if the provider stakes anew;
     // while nothing is staked, a report is refused and the fraud stays to be reported.

@@ -13,6 +13,9 @@ library Stake {
     /// @notice What those get who decided an award, as a part of it, rounded down. It leaves the two for good, so it is
     /// small: of two equal providers, a thousand awards take a 64th of each stake this way.
     uint96 internal constant DECIDERS_PART = 8;
+    /// @notice What whoever reports a fraud gets, as a part of the whole stake: no more than strikes leave, or a provider
+    /// that is struck would report one of its own, by another address.
+    uint96 internal constant REPORTER_PART = 3;
 
     /// @param staked Atoms behind the provider's promises.
     /// @param exiting Atoms on their way back to the provider, which can be slashed until they are paid.
@@ -70,18 +73,21 @@ library Stake {
 
     /// @notice {take}.
     /// @param rewarded Whether half of it may go to anybody.
-    /// @return reward Half of what was taken, rounded down, or none; the rest is to be burnt, so that no provider gains
-    /// by reporting itself.
+    /// @return reward Half of what was taken, rounded down, or none; the rest is to be burnt.
     function slash(State storage self, uint96 amount, bool rewarded) internal returns (uint96 reward, uint96 burnt) {
         uint96 taken = self.take(amount);
         if (rewarded) reward = taken / 2;
         burnt = taken - reward;
     }
 
-    /// @notice {slash} for all there is.
+    /// @notice {take} for all there is.
+    /// @param rewarded Whether a part of it may go to anybody.
+    /// @return reward One part in {REPORTER_PART} of it, rounded down, or none; the rest is to be burnt.
     function slashAll(State storage self, bool rewarded) internal returns (uint96 reward, uint96 burnt) {
-        (reward, burnt) = self.slash(type(uint96).max, rewarded);
-        if (burnt == 0) revert NothingStaked();
+        uint96 taken = self.take(type(uint96).max);
+        if (taken == 0) revert NothingStaked();
+        if (rewarded) reward = taken / REPORTER_PART;
+        burnt = taken - reward;
     }
 
     /// @notice {take}, for another, and at most one part in {AWARD_PARTS} of all there is.

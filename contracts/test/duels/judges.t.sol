@@ -2,6 +2,8 @@
 pragma solidity ^0.8.37;
 
 import {DuelId, IDuels} from "../../src/interfaces/IDuels.sol";
+import {IMarket} from "../../src/interfaces/IMarket.sol";
+import {Hash} from "../../src/libraries/Hash.sol";
 import {DuelFixture} from "../DuelFixture.sol";
 import {bound, vm} from "../Vm.sol";
 
@@ -109,6 +111,45 @@ contract Judges_Test is DuelFixture {
         duels.refresh(judge(0));
         uint96 left = STAKED - leaving;
         vm.assertEq(weightOf(judge(0)), left < MINIMUM_STAKE ? 0 : left);
+    }
+
+    // ------------------------------------------------------------------------------------------------ weight and stake
+
+    /// @dev Nobody has to watch: who asks stake back weighs less from that block on.
+    function testFuzz_WhoAsksStakeBackWeighsLessAtOnce(uint96 leaving) external {
+        leaving = uint96(bound(leaving, 1, STAKED));
+        uint96 left = STAKED - leaving;
+        uint96 weight = left < MINIMUM_STAKE ? 0 : left;
+        vm.expectEmit(address(duels));
+        emit IDuels.Weighed(judge(0), weight, (JUDGES - 1) * STAKED + weight);
+        vm.prank(judge(0));
+        market.requestUnstake(leaving);
+        vm.assertEq(weightOf(judge(0)), weight);
+    }
+
+    function test_WhoIsSlashedForAFraudWeighsNothing() external {
+        IMarket.Receipt memory first = receiptOf(0);
+        first.channelId = Hash.channelId(payer, judge(0), sessionKey, 0);
+        IMarket.Receipt memory second = first;
+        bytes memory signature = sign(keyOf[judge(0)], first);
+        second = receiptOf(0);
+        (second.channelId, second.responseHash) = (first.channelId, keccak256("another"));
+        bytes memory other = sign(keyOf[judge(0)], second);
+        market.slashReceiptEquivocation(payer, judge(0), sessionKey, 0, first, signature, second, other);
+        vm.assertEq(stakeOf(judge(0)), 0);
+        vm.assertEq(weightOf(judge(0)), 0);
+    }
+
+    /// @dev The same atoms do not weigh twice: they weigh nothing on their way out.
+    function test_TheSameStakeWeighsOnceUnderTwoNames() external {
+        vm.prank(judge(0));
+        market.requestUnstake(STAKED);
+        vm.warp(START + UNSTAKE_NOTICE);
+        market.unstake(judge(0));
+        enlist(JUDGE_KEYS + JUDGES, STAKED);
+        mine(1);
+        (uint256 total,) = duels.weightsAt(uint48(this.blockNumber() - 1));
+        vm.assertEq(total, JUDGES * STAKED);
     }
 
     // ------------------------------------------------------------------------------------------------ drawn

@@ -88,7 +88,7 @@ contract SlashOfferEquivocation_Test is Fixture {
         refuse(third, offerOf(7), err);
 
         report(offerOf(8), other(8));
-        assertSlashed(2 * STAKED, stranger, STAKED);
+        assertSlashed(2 * STAKED, stranger, 2 * (STAKED / 3));
     }
 
     function test_RevertWhen_NothingIsStaked() external {
@@ -106,14 +106,14 @@ contract SlashOfferEquivocation_Test is Fixture {
         vm.expectEmit(address(market));
         emit IMarket.OfferEquivocationProven(provider, stranger, sequence, firstHash, secondHash);
         vm.expectEmit(address(market));
-        emit IMarket.Slashed(provider, stranger, STAKED / 2, STAKED / 2, 0, 0);
+        emit IMarket.Slashed(provider, stranger, STAKED / 3, STAKED - STAKED / 3, 0, 0);
         report(first, firstSignature, second, secondSignature);
-        assertSlashed(STAKED, stranger, STAKED / 2);
+        assertSlashed(STAKED, stranger, STAKED / 3);
     }
 
     function test_TakesOneThatWasPostedAndOneThatWasNot() external {
         market.postOffer(offerOf(1), sign(PROVIDER_KEY, offerOf(1)));
         report(offerOf(1), other(1));
-        assertSlashed(STAKED, stranger, STAKED / 2);
+        assertSlashed(STAKED, stranger, STAKED / 3);
     }
 }

@@ -104,7 +104,7 @@ contract SlashOvercharge_Test is Fixture {
 
         stake(provider, STAKED);
         report(payer, offerOf(1), dear(1), PROVIDER_KEY);
-        vm.assertEq(market.balanceOf(payer), STAKED / 2);
+        vm.assertEq(market.balanceOf(payer), STAKED / 3);
     }
 
     // ------------------------------------------------------------------------------------------------ proven
@@ -117,14 +117,14 @@ contract SlashOvercharge_Test is Fixture {
         vm.expectEmit(address(market));
         emit IMarket.OverchargeProven(provider, stranger, receiptHash, offerHash, 500, 501);
         vm.expectEmit(address(market));
-        emit IMarket.Slashed(provider, stranger, STAKED / 2, STAKED / 2 + 1, 0, 0);
+        emit IMarket.Slashed(provider, stranger, STAKED / 3, STAKED - STAKED / 3, 0, 0);
         vm.expectEmit(address(market));
-        emit IMarket.Earned(stranger, STAKED / 2, STAKED / 2);
+        emit IMarket.Earned(stranger, STAKED / 3, STAKED / 3);
         report(stranger, offerOf(1), receipt, PROVIDER_KEY);
-        assertSlashed(STAKED, stranger, STAKED / 2);
+        assertSlashed(STAKED, stranger, STAKED / 3);
 
         market.withdraw(stranger);
-        vm.assertEq(asset.balanceOf(stranger), STAKED / 2);
+        vm.assertEq(asset.balanceOf(stranger), STAKED / 3);
         vm.assertEq(asset.balanceOf(address(market)), 0);
     }
 
@@ -136,7 +136,7 @@ contract SlashOvercharge_Test is Fixture {
         IMarket.Offer memory offer = offerOf(1);
         (receipt.offerHash, receipt.cost) = (lens.hashOffer(offer), 501);
         report(stranger, offer, receipt, PROVIDER_KEY);
-        assertSlashed(STAKED, stranger, STAKED / 2);
+        assertSlashed(STAKED, stranger, STAKED / 3);
     }
 
     function test_BurnsAllOfItWhenTheProviderReportsItself() external {
@@ -154,7 +154,7 @@ contract SlashOvercharge_Test is Fixture {
         report(payer, offerOf(1), dear(1), PROVIDER_KEY);
         stake(provider, STAKED);
         report(payer, offerOf(1), dear(2), STRANGER_KEY);
-        vm.assertEq(market.balanceOf(payer), 3 * uint256(STAKED / 2));
+        vm.assertEq(market.balanceOf(payer), 3 * uint256(STAKED / 3));
     }
 
     function test_CountsCachedTokensBeyondTheInputAsNone() external {
@@ -196,7 +196,7 @@ contract SlashOvercharge_Test is Fixture {
         vm.assertEq(staked, receipt.cost <= price ? STAKED : 0);
     }
 
-    function testFuzz_TakesAllAndBurnsAtLeastHalf(uint96 staked, uint96 exiting) external {
+    function testFuzz_TakesAllAndBurnsTwoThirds(uint96 staked, uint96 exiting) external {
         staked = uint96(bound(staked, 0, type(uint96).max - STAKED));
         exiting = uint96(bound(exiting, 0, STAKED));
         if (exiting != 0) {
@@ -205,6 +205,6 @@ contract SlashOvercharge_Test is Fixture {
         }
         if (staked != 0) stake(provider, staked);
         report(stranger, offerOf(1), dear(0), PROVIDER_KEY);
-        assertSlashed(staked + STAKED, stranger, (staked + STAKED) / 2);
+        assertSlashed(staked + STAKED, stranger, (staked + STAKED) / 3);
     }
 }

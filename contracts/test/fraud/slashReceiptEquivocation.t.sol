@@ -101,7 +101,7 @@ contract SlashReceiptEquivocation_Test is Fixture {
         refuse(third, other(5), err);
 
         report(receiptOf(6), other(6));
-        assertSlashed(2 * STAKED, stranger, STAKED);
+        assertSlashed(2 * STAKED, stranger, 2 * (STAKED / 3));
     }
 
     function test_RevertWhen_NothingIsStaked() external {
@@ -119,9 +119,9 @@ contract SlashReceiptEquivocation_Test is Fixture {
         vm.expectEmit(address(market));
         emit IMarket.ReceiptEquivocationProven(provider, stranger, channelId(0), sequence, firstHash, secondHash);
         vm.expectEmit(address(market));
-        emit IMarket.Slashed(provider, stranger, STAKED / 2, STAKED / 2, 0, 0);
+        emit IMarket.Slashed(provider, stranger, STAKED / 3, STAKED - STAKED / 3, 0, 0);
         report(first, firstSignature, second, secondSignature);
-        assertSlashed(STAKED, stranger, STAKED / 2);
+        assertSlashed(STAKED, stranger, STAKED / 3);
     }
 
     function test_TakesReceiptsOfAnEarlierEpoch() external {
@@ -131,13 +131,13 @@ contract SlashReceiptEquivocation_Test is Fixture {
         vm.prank(payer);
         market.close(payer, provider, sessionKey, 0, closeSignature(PROVIDER_KEY, 0));
         report(first, second);
-        assertSlashed(STAKED, stranger, STAKED / 2);
+        assertSlashed(STAKED, stranger, STAKED / 3);
     }
 
     function test_TakesTwoKeysOfTheProvider() external {
         vm.prank(provider);
         market.setReceiptKey(receiptKey);
         report(receiptOf(0), sign(PROVIDER_KEY, receiptOf(0)), other(0), sign(RECEIPT_KEY, other(0)));
-        assertSlashed(STAKED, stranger, STAKED / 2);
+        assertSlashed(STAKED, stranger, STAKED / 3);
     }
 }

@@ -141,7 +141,7 @@ contract FraudHandler {
         if (done != (before != 0 && !proven[kind][number])) ++broken; // INV-8
         if (!done) return;
         uint256 reward = MARKET.balanceOf(reporter) - balance;
-        if (reward != (own ? 0 : before / 2) || CAST.stakeOf(CHEAT) != 0) ++broken; // INV-7
+        if (reward != (own ? 0 : before / 3) || CAST.stakeOf(CHEAT) != 0) ++broken; // INV-7
         proven[kind][number] = true;
         everSlashed[CHEAT] += before;
         rewarded += reward;

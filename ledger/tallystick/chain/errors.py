@@ -141,6 +141,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "NothingStaked": "The provider has nothing at stake, so there is nothing to slash. The proof stays good: "
     "report it when the provider stakes again.",
     "OnlyArbiter": "Only the arbiter {arbiter} may slash or award; the caller is {caller}.",
+    "GasTooLow": "There is {actual} gas left and {required} has to be, for the arbiter to be told: most of "
+    "it is not used. Give the transaction more.",
     # Offers
     "SequenceNotGreater": "The offer's sequence {sequence} is not greater than the latest, {latestSequence}. "
     "Use {latestSequence} + 1 or leave the sequence out.",

@@ -20,7 +20,7 @@ from tallystick.protocol.units import to_hex
 
 
 def report(market: Market, proof: Proof) -> Mined:
-    """Shows the proof to the contract: half of what it takes is the sender's to withdraw.
+    """Shows the proof to the contract: a third of what it takes is the sender's to withdraw.
 
     Raises
     ------

@@ -219,7 +219,7 @@ class MadeMarket(BlockMaker):
         """The least popular provider billed too much, and its stake is gone."""
         cheat, reporter = self._providers[-1], self.rng.choice(self._payers).address
         taken = cheat.staked + cheat.exiting
-        reward = taken // 2
+        reward = taken // 3
         cheat.staked = cheat.exiting = 0
         ends = {"provider": cheat.address, "reporter": reporter}
         hashes = {"receipt_hash": self.hash(), "offer_hash": self.hash()}
