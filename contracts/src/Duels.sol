@@ -144,15 +144,16 @@ contract Duels is DuelsState {
         _burn(its.fee);
     }
 
-    /// @dev What the panel of `id`, which is `root` or its appeal, says on the case: by the votes of all, whoever summoned
-    /// them, or else by what was revealed on chain.
+    /// @dev What the panel of `id`, which is `root` or its appeal, says on the case: by the votes of all while none of them
+    /// is revealed on chain, whoever summoned them, or else by what was.
     function _rule(DuelId id, DuelId root, Case calldata shown, Vote[] calldata votes)
         private
         returns (Ruling memory ruling)
     {
         Status status = _duels[id].status(PERIOD, _now());
         bool byVotes = votes.length != 0;
-        if (status != Status.COUNTING && (!byVotes || status < Status.OPEN || status > Status.REVEALING)) {
+        // Once judges reveal, whoever has not committed could say what most say.
+        if (byVotes ? status != Status.OPEN && status != Status.COMMITTING : status != Status.COUNTING) {
             revert WrongStatus(byVotes ? Status.OPEN : Status.COUNTING, status);
         }
         _prove(root, shown);
@@ -180,6 +181,8 @@ contract Duels is DuelsState {
         return cost > type(uint96).max ? type(uint96).max : uint96(cost); // No prize is as large as either.
     }
 
+    /// @dev Who committed to another ballot on chain than the one that is shown has signed two, and said nothing: were it
+    /// free to, it could read the others' votes on their way here, and take its own out of them.
     function _cast(DuelId id, Case calldata shown, address[] memory judges, Vote[] calldata votes)
         private
         view
@@ -190,9 +193,11 @@ contract Duels is DuelsState {
         choices = new Choice[](judges.length);
         for (uint256 i; i < judges.length; ++i) {
             if (judges[i] == address(0)) continue;
-            choices[i] = votes[i].choice;
             bytes32 ballotHash = _ballotHash(id, judges[i], subject, votes[i].choice, votes[i].salt);
-            _requireSigned(VoteCommitment(id, judges[i], ballotHash), votes[i].signature);
+            address signer = _signer(Votes.commitment(VoteCommitment(id, judges[i], ballotHash)), votes[i].signature);
+            _requireKey(judges[i], signer);
+            bytes32 held = _seats[id][judges[i]].ballotHash;
+            if (held == 0 || held == ballotHash) choices[i] = votes[i].choice;
         }
     }
 
@@ -246,14 +251,16 @@ contract Duels is DuelsState {
         }
     }
 
-    /// @dev The first word of a judge stands; a later one is passed over, so that none can make a batch fail.
+    /// @dev The first word of a judge stands; a later one is passed over, and one that it did not sign, so that none can
+    /// make a batch fail.
     function _commit(DuelId id, Commitment[] calldata commitments) private {
         for (uint256 i; i < commitments.length; ++i) {
             (address judge, bytes32 ballotHash) = (commitments[i].judge, commitments[i].ballotHash);
             Seat storage seat = _seats[id][judge];
             if (!seat.drawn) revert NotDrawn(judge);
             if (seat.choice != Choice.NONE || seat.ballotHash != 0) continue;
-            _requireSigned(VoteCommitment(id, judge, ballotHash), commitments[i].signature);
+            bytes32 structHash = Votes.commitment(VoteCommitment(id, judge, ballotHash));
+            if (!_isKey(judge, _signer(structHash, commitments[i].signature))) continue;
 
             if (ballotHash == 0) seat.choice = Choice.DECLINED;
             else seat.ballotHash = ballotHash;
@@ -273,11 +280,13 @@ contract Duels is DuelsState {
         );
     }
 
-    /// @dev By the key that the judge names now: naming another takes a stolen one's votes away.
-    function _requireSigned(VoteCommitment memory commitment, bytes calldata signature) private view {
-        (,,, address key) = MARKET.stakeOf(commitment.judge);
-        address signer = _signer(Votes.commitment(commitment), signature);
-        if (signer == address(0) || signer != key) revert WrongSigner(key, signer);
+    function _requireKey(address provider, address signer) private view {
+        if (!_isKey(provider, signer)) revert NotReceiptKey(provider, signer);
+    }
+
+    /// @dev Any key that it ever named: naming another must not undo what was signed.
+    function _isKey(address provider, address signer) private view returns (bool) {
+        return signer != address(0) && MARKET.isReceiptKey(provider, signer);
     }
 
     /// @dev Zero for nobody's.
@@ -315,10 +324,7 @@ contract Duels is DuelsState {
         if (actual != channel) revert WrongChannel(channel, actual);
         bytes32 request = keccak256(abi.encode(answer.receipt.offerHash, bodyHash));
         if (answer.receipt.requestHash != request) revert WrongRequest(request, answer.receipt.requestHash);
-        address signer = _signer(receiptHash, answer.signature);
-        if (signer == address(0) || !MARKET.isReceiptKey(answer.provider, signer)) {
-            revert NotReceiptKey(answer.provider, signer);
-        }
+        _requireKey(answer.provider, _signer(receiptHash, answer.signature));
     }
 
     function _use(bytes32 receiptHash, DuelId root) private {

@@ -36,6 +36,8 @@ interface Vm {
     function expectRevert() external;
     function expectRevert(bytes4 selector) external;
     function expectRevert(bytes calldata data) external;
+    /// @dev That it reverts with this error, whatever its arguments.
+    function expectPartialRevert(bytes4 selector) external;
     function expectEmit(address emitter) external;
     function expectCall(address target, bytes calldata data) external;
     function recordLogs() external;

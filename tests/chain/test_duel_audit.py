@@ -88,7 +88,7 @@ def heavier(panel: PanelFacts) -> PanelFacts:
 
 
 def another_key(panel: PanelFacts) -> PanelFacts:
-    return replace(panel, keys=dict.fromkeys(panel.keys, panel.judges[0]))
+    return replace(panel, keys=dict.fromkeys(panel.keys, frozenset({panel.judges[0]})))
 
 
 def test_what_a_node_tells_holds(facts: DuelFacts) -> None:

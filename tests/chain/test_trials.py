@@ -352,4 +352,4 @@ def test_a_judge_that_changes_its_key_once_it_has_voted_stops_nothing(court: Cou
 
     court.panels.once_heard = changes
     court.trials.run(pair)
-    assert court.status(pair) is Status.COMMITTING
+    assert court.status(pair) is Status.ENDED

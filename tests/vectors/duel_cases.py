@@ -44,7 +44,7 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
         ("SSSFT", Vote.SECOND),
         ("FFSST", Vote.TIE),
     ):
-        yield f"{votes} of a honeypot: {known.value}", {"panel": panel(votes, known=known), **usual}
+        yield f"{votes} with a known verdict: {known.value}", {"panel": panel(votes, known=known), **usual}
     yield "a fee that does not divide", {"panel": panel("FFFSS", fee=1_234_567), **usual}
     yield "a fee too small for the prize", {"panel": panel("FFFSS", fee=5_003), **usual}
     yield (
@@ -63,7 +63,7 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "an appeal that ties", {"panel": panel("FFFST"), "appeal": panel("SSSSSFFFFF."), **usual}
     yield "an appeal of a tie", {"panel": panel("FFSS."), "appeal": panel("FFFFFFFSSSD"), **usual}
     yield (
-        "an appeal of a honeypot, dearer",
+        "an appeal of a known verdict, dearer",
         {"panel": panel("TTFS.", known=Vote.SECOND), "appeal": panel("SSSSSSSSSSF", fee=11_000_003), **usual},
     )
     random = Random(7)

@@ -43,7 +43,7 @@ interface IDuels is IArbiter, IBalances {
 
     /// @notice What a duel is doing. Derived from its fields and the clock, never stored.
     /// @custom:value0 NONE Never opened.
-    /// @custom:value1 OPEN Somebody may summon the judges. All judges' votes decide it, as in the next three.
+    /// @custom:value1 OPEN Somebody may summon the judges. All judges' votes decide it, as in the next.
     /// @custom:value2 COMMITTING Summoned judges commit or decline, on chain.
     /// @custom:value3 REVEALING Those who committed reveal, on chain.
     /// @custom:value4 COUNTING Anyone decides it with what was revealed.
@@ -67,7 +67,7 @@ interface IDuels is IArbiter, IBalances {
 
     // ------------------------------------------------------------------------------------------------ signed
 
-    /// @notice A judge's word that its ballot is cast. Signed by its receipt key, in the market's domain.
+    /// @notice A judge's word that its ballot is cast. Signed by any receipt key that it ever named, in the market's domain.
     /// @param judge The provider that was drawn: a key that two providers name must not vote for both.
     /// @param ballotHash EIP-712 struct hash of its {Ballot}; zero: it declines.
     struct VoteCommitment {
@@ -108,7 +108,7 @@ interface IDuels is IArbiter, IBalances {
     /// `hidden = keccak256(abi.encode(known, salt))` and the receipt hashes are struct hashes.
     /// @param bodyHash keccak-256 of the request's raw body, the same for both: each receipt's request hash is that of
     /// its own offer and this.
-    /// @param hidden Of {Choice-NONE}, or of the verdict of a honeypot: judges cannot tell which.
+    /// @param hidden Of {Choice-NONE}, or of a known verdict: judges cannot tell which.
     struct Case {
         Answer first;
         Answer second;
@@ -116,7 +116,8 @@ interface IDuels is IArbiter, IBalances {
         bytes32 hidden;
     }
 
-    /// @notice One judge's vote where all have voted, in the panel's order. A seat that could not be filled has none.
+    /// @notice One judge's vote where all have voted, in the panel's order. A seat that could not be filled has none. Of a
+    /// judge that has committed to another ballot on chain it counts as silence.
     /// @param signature Of the judge's {VoteCommitment}.
     struct Vote {
         Choice choice;
@@ -147,7 +148,7 @@ interface IDuels is IArbiter, IBalances {
 
     /// @notice What one panel said. Its hash is kept while money waits for it, {Decided} has it whole.
     /// @param price Atoms: the cost of the dearer of the two receipts.
-    /// @param known The verdict of a honeypot; {Choice-NONE} for any other duel, and for every appeal.
+    /// @param known The known verdict; {Choice-NONE} for a duel without one, and for every appeal.
     /// @param judges In the order they were drawn; zero where a seat could not be filled.
     struct Ruling {
         DuelId duel;
@@ -234,7 +235,6 @@ interface IDuels is IArbiter, IBalances {
     error WrongSubject(bytes32 expected, bytes32 actual);
     /// @notice An appeal is decided with what it appeals: {decideAppeal}.
     error IsAppeal(DuelId root);
-    error WrongSigner(address expected, address actual);
     error WrongBallot(bytes32 expected, bytes32 actual);
     error NotAParty(address caller);
     error OnlyAudits(address audits, address caller);
@@ -270,7 +270,7 @@ interface IDuels is IArbiter, IBalances {
 
     /// @notice Decides a duel, by the votes of all its judges, or by what they revealed on chain. Anyone may call.
     /// @param known What the case hides, with its `salt`. Where there are no votes, {Choice-NONE} stands for not knowing.
-    /// @param votes In the order of {panelOf}; none where judges were summoned and the time to reveal is over.
+    /// @param votes In the order of {panelOf}, until the judges that were summoned reveal; none once that is over.
     function decide(DuelId duel, Case calldata shown, Choice known, bytes32 salt, Vote[] calldata votes) external;
 
     /// @notice {decide} for the appeal of `before.duel`; ends both.
@@ -280,7 +280,8 @@ interface IDuels is IArbiter, IBalances {
     /// @notice Calls the judges of a duel, or of an appeal, to vote on chain, for not all votes are at hand. Anyone may.
     function summon(DuelId duel, Case calldata shown, Commitment[] calldata commitments) external;
 
-    /// @notice Enters commitments of summoned judges. Anyone may submit them; the first of a judge stands.
+    /// @notice Enters commitments of summoned judges. Anyone may submit them; the first of a judge stands, and what it did
+    /// not sign is passed over.
     function commit(DuelId duel, Commitment[] calldata commitments) external;
 
     /// @notice Enters ballots that were committed to, and are about what the case is about. Anyone may submit them.

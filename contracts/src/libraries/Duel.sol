@@ -16,6 +16,7 @@ import {DuelId, IDuels} from "../interfaces/IDuels.sol";
 ///      │  ╲ nobody decides: LAPSED                      appeal decided
 ///      ▼
 ///     COMMITTING ──▶ REVEALING ──▶ COUNTING ── decided, as from OPEN; or LAPSED
+///          └─── decided by all, as from OPEN
 ///
 /// @dev Amounts are atoms, times unix seconds. It knows neither the case nor the judges.
 library Duel {

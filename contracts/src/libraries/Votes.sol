@@ -25,7 +25,7 @@ library Votes {
     }
 
     /// @notice What a challenger commits to. Judges are shown `hidden_`, so that they can check the receipts and cannot
-    /// tell a honeypot.
+    /// tell whether it hides a known verdict.
     function duelCommitment(bytes32 firstReceiptHash, bytes32 secondReceiptHash, bytes32 hidden_)
         internal
         pure

@@ -118,7 +118,20 @@ contract Appeal_Test is DuelFixture {
         IDuels.Ruling memory before = ruling();
         IDuels.Vote[] memory votes = votesOf(id, caseOf(0), panel_, choicesOf("FFFFFFFFFFF"));
         IDuels.Case memory shown = caseOf(0);
-        vm.expectRevert();
+        vm.expectPartialRevert(IDuels.NotReceiptKey.selector); // The signature is nobody's that is known.
+        duels.decideAppeal(shown, votes, before);
+    }
+
+    /// @dev As of a first panel: what all say counts until judges reveal.
+    function test_RevertWhen_ItsJudgesReveal() external {
+        (DuelId appealId, address[] memory panel_) = appealed();
+        IDuels.Choice[] memory says = choicesOf("SSSSSSSSSS.");
+        duels.summon(appealId, caseOf(0), commitmentsOf(appealId, caseOf(0), panel_, says));
+        vm.warp(now_() + PERIOD);
+        IDuels.Vote[] memory votes = votesOf(appealId, caseOf(0), panel_, choicesOf("SSSSSSSSSSS"));
+        IDuels.Ruling memory before = ruling();
+        IDuels.Case memory shown = caseOf(0);
+        vm.expectRevert(wrong(IDuels.Status.OPEN, IDuels.Status.REVEALING));
         duels.decideAppeal(shown, votes, before);
     }
 

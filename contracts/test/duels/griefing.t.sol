@@ -55,8 +55,56 @@ contract Griefing_Test is DuelFixture {
         market.setReceiptKey(judges[0]);
         IDuels.Vote[] memory votes = votesOf(id, shown, judges, choicesOf("FFFFF"));
         votes[1] = votes[0];
-        vm.expectRevert();
+        vm.expectPartialRevert(IDuels.NotReceiptKey.selector); // Its own name is in what it should have signed.
         decide(id, shown, votes);
+    }
+
+    /// @dev It commits on chain to another ballot than it gave away, having seen the others': it has said nothing.
+    function test_38_WhoSignsTwoBallotsHasSaidNothing() external {
+        IDuels.Case memory shown = caseOf(0);
+        DuelId id = openDuel(shown);
+        address[] memory judges = panel(id);
+        IDuels.Vote[] memory votes = votesOf(id, shown, judges, choicesOf("SFFFF"));
+        // The votes are on their way, and it is faster.
+        vm.prank(judges[0]);
+        duels.summon(id, shown, one(commitmentOf(id, shown, judges[0], IDuels.Choice.FIRST)));
+        decide(id, shown, votes);
+        settle(id, judges, choicesOf(".FFFF"));
+        vm.assertEq(wealthOf(judges[0]), STAKED - SHARE);
+        vm.assertTrue(duels.balanceOf(judges[1]) != 0);
+    }
+
+    /// @dev Nor has one that waits until the others reveal: by then it may only reveal what it committed to.
+    function test_38_WhoWaitsForTheOthersToRevealIsSilent() external {
+        IDuels.Case memory shown = caseOf(0);
+        DuelId id = openDuel(shown);
+        address[] memory judges = panel(id);
+        IDuels.Choice[] memory choices = choicesOf("FFFF.");
+        duels.summon(id, shown, commitmentsOf(id, shown, judges, choices));
+        vm.warp(START + PERIOD);
+        duels.reveal(id, subjectOf(shown), revealsOf(judges, choices));
+        IDuels.Vote[] memory votes = votesOf(id, shown, judges, choicesOf("FFFFF"));
+        vm.expectRevert(
+            abi.encodeWithSelector(IDuels.WrongStatus.selector, IDuels.Status.OPEN, IDuels.Status.REVEALING)
+        );
+        decide(id, shown, votes);
+        vm.warp(START + 2 * PERIOD);
+        decide(id, shown, new IDuels.Vote[](0));
+        settle(id, judges, choices);
+        vm.assertEq(wealthOf(judges[4]), STAKED - SHARE);
+    }
+
+    /// @dev A judge that names another key once it has voted, or whose stake leaves, holds no verdict up.
+    function test_39_WhoNamesAnotherKeyHoldsNothingUp() external {
+        IDuels.Case memory shown = caseOf(0);
+        DuelId id = openDuel(shown);
+        address[] memory judges = panel(id);
+        IDuels.Vote[] memory votes = votesOf(id, shown, judges, choicesOf("FFFFF"));
+        rotate(judges[0]);
+        vm.prank(judges[1]);
+        market.requestUnstake(STAKED);
+        decide(id, shown, votes);
+        assertStatus(id, IDuels.Status.ENDED);
     }
 
     /// @dev Each try costs a fee, and no duel wins its challenger's side as much as one.
@@ -227,7 +275,7 @@ contract Griefing_Test is DuelFixture {
         vm.assertEq(stakeOf(rival), STAKED + 2 * PRICE * 7 / 8);
     }
 
-    function test_39_WhoAlwaysTiesLosesOnHoneypots() external {
+    function test_39_WhoAlwaysTiesLosesOnKnownVerdicts() external {
         IDuels.Case memory shown = caseOf(0);
         shown.hidden = Votes.hidden(IDuels.Choice.FIRST, SALT);
         DuelId id = openDuel(shown);

@@ -74,12 +74,42 @@ contract Summon_Test is DuelFixture {
         duels.commit(id, list);
     }
 
-    function test_RevertWhen_AnotherKeySigned() external {
+    /// @dev Nor does one that another key signed make the batch fail, and its judge may still speak.
+    function test_PassesOverWhatAJudgeDidNotSign() external {
         duels.summon(id, caseOf(0), none);
+        IDuels.Commitment[] memory list = new IDuels.Commitment[](3);
+        for (uint256 i; i < 3; ++i) {
+            list[i] = commitmentOf(id, caseOf(0), judges[i], IDuels.Choice.FIRST);
+        }
+        bytes memory signature = list[0].signature;
+        list[0].signature =
+            sign(STRANGER_KEY, Votes.commitment(IDuels.VoteCommitment(id, judges[0], list[0].ballotHash)));
+        list[2].signature = "";
+        vm.expectEmit(address(duels));
+        emit IDuels.Committed(id, judges[1], list[1].ballotHash);
+        duels.commit(id, list);
+        list[0].signature = signature;
+        vm.expectEmit(address(duels));
+        emit IDuels.Committed(id, judges[0], list[0].ballotHash);
+        duels.commit(id, list);
+
+        vm.warp(START + PERIOD);
+        IDuels.Subject memory subject = subjectOf(caseOf(0));
+        duels.reveal(id, subject, one(revealOf(judges[0], IDuels.Choice.FIRST)));
+        duels.reveal(id, subject, one(revealOf(judges[1], IDuels.Choice.FIRST)));
+        vm.expectRevert(abi.encodeWithSelector(IDuels.WrongBallot.selector, bytes32(0), list[2].ballotHash));
+        duels.reveal(id, subject, one(revealOf(judges[2], IDuels.Choice.FIRST)));
+    }
+
+    function test_TakesAnyKeyThatAJudgeEverNamed() external {
         IDuels.Commitment[] memory list = commits(0, IDuels.Choice.FIRST);
-        bytes32 hash = Votes.commitment(IDuels.VoteCommitment(id, judges[0], list[0].ballotHash));
-        list[0].signature = sign(STRANGER_KEY, hash);
-        vm.expectRevert(abi.encodeWithSelector(IDuels.WrongSigner.selector, judges[0], stranger));
+        rotate(judges[0]);
+        duels.summon(id, caseOf(0), list);
+        rotate(judges[1]);
+        list = commits(1, IDuels.Choice.FIRST);
+        rotate(judges[1]);
+        vm.expectEmit(address(duels));
+        emit IDuels.Committed(id, judges[1], list[0].ballotHash);
         duels.commit(id, list);
     }
 

@@ -146,7 +146,15 @@ contract DuelHandler is DuelFixture {
         if (which == told.length) return;
         Told storage its = told[which];
         IDuels.Case memory shown = caseOf(its.sequence);
-        duels.summon(its.id, shown, commitmentsOf(its.id, shown, its.judges, its.choices));
+        // Some of what is signed is nobody's: its judge says the same by itself, or it is passed over.
+        IDuels.Commitment[] memory list = commitmentsOf(its.id, shown, its.judges, its.choices);
+        IDuels.Commitment[] memory spoilt = commitmentsOf(its.id, shown, its.judges, its.choices);
+        if (list.length != 0) spoilt[seed % list.length].signature = "";
+        duels.summon(its.id, shown, spoilt);
+        for (uint256 i; i < its.judges.length; ++i) {
+            if (its.judges[i] != address(0) && (seed >> i) % 8 == 0) rotate(its.judges[i]);
+        }
+        duels.commit(its.id, list);
     }
 
     /// @dev One of those who committed may not reveal after all.
@@ -232,24 +240,27 @@ contract DuelHandler is DuelFixture {
         told[which].live = false;
     }
 
-    /// @dev Stakes more, asks for some back, retires, enlists again, or is refreshed by anybody.
+    /// @dev Stakes more, asks for some back, retires, enlists again, names another key, or is refreshed by anybody.
     function judgeDoes(uint256 seed, uint96 amount) external {
         address judge = vm.addr(JUDGE_KEYS + seed % JUDGES);
-        uint256 what = (seed >> 8) % 4;
+        uint256 what = (seed >> 8) % 5;
         (uint96 staked,,,) = market.stakeOf(judge);
         if (what == 0) {
             stake(judge, uint96(bound(amount, 1, STAKED)));
         } else if (what == 1 && staked > STAKED / 2) {
             vm.prank(judge);
             market.requestUnstake(uint96(bound(amount, 1, staked - STAKED / 2)));
+            if (!weighsWhatIsLeft(judge)) ++broken; // INV-14
         } else if (what == 2) {
             vm.prank(judge);
             duels.retire();
         } else if (what == 3 && staked >= MINIMUM_STAKE) {
             vm.prank(judge);
             duels.enlist(judge);
+        } else if (what == 4) {
+            rotate(judge);
         }
-        duels.refresh(judge);
+        if (seed % 2 == 0) duels.refresh(judge);
         mine(1);
     }
 

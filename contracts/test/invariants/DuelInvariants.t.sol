@@ -2,15 +2,11 @@
 pragma solidity ^0.8.37;
 
 import {vm} from "../Vm.sol";
+import {Campaign} from "./Campaign.sol";
 import {DuelHandler} from "./DuelHandler.sol";
 
 /// @notice INV-11 to INV-14 of the README beside this.
-contract DuelInvariants_Test {
-    struct FuzzSelector {
-        address addr;
-        bytes4[] selectors;
-    }
-
+contract DuelInvariants_Test is Campaign {
     DuelHandler private handler;
 
     function setUp() external {
@@ -18,14 +14,8 @@ contract DuelInvariants_Test {
         handler.setUp();
     }
 
-    function targetContracts() external view returns (address[] memory list) {
-        list = new address[](1);
-        list[0] = address(handler);
-    }
-
-    function targetSelectors() external view returns (FuzzSelector[] memory list) {
-        list = new FuzzSelector[](1);
-        list[0] = FuzzSelector(address(handler), handler.calls());
+    function handlerOf() internal view override returns (address) {
+        return address(handler);
     }
 
     function invariant_HoldWhateverAnybodyDoes() external view {

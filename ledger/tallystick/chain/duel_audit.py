@@ -56,8 +56,8 @@ class PanelFacts:
     """Ballot hashes that were entered on chain."""
     revealed: Mapping[Address, tuple[Choice, Hash32]]
     """Choices and salts that were."""
-    keys: Mapping[Address, Address]
-    """Receipt key of each judge when it was decided."""
+    keys: Mapping[Address, frozenset[Address]]
+    """Of each judge all receipt keys that it had named when it was decided, itself among them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,7 +289,10 @@ def _ballot(
     found = _ballot_hash(panel.duel, case, judge, vote.choice, vote.salt)
     commitment = VoteCommitment(duel=panel.duel, judge=judge, ballot_hash=found)
     signer = _signer(commitment.struct_hash(), vote.signature, facts.domain)
-    return found, vote.choice is choice and signer == panel.keys.get(judge)
+    # One that committed to another ballot on chain has said nothing.
+    twice = panel.committed.get(judge, ZERO_HASH) not in (ZERO_HASH, found)
+    counts = Choice.NONE if twice else vote.choice
+    return found, counts is choice and signer in panel.keys.get(judge, frozenset())
 
 
 def _ballot_hash(duel: Hash32, case: Case, judge: Address, choice: Choice, salt: Hash32) -> Hash32:

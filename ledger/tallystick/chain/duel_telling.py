@@ -127,19 +127,19 @@ def _panel(told: Told, decided: Decided) -> PanelFacts:
             if isinstance(event, Revealed) and event.transaction in told.calls
             for reveal in told.calls[event.transaction].reveals
         },
-        keys={judge: _key_at(told, judge, decided) for judge in ruling.judges},
+        keys={judge: _keys_at(told, judge, decided) for judge in ruling.judges},
     )
 
 
-def _key_at(told: Told, provider: Address, event: ChainEvent) -> Address:
-    """The receipt key that it had named when `event` was logged; itself, where none."""
+def _keys_at(told: Told, provider: Address, event: ChainEvent) -> frozenset[Address]:
+    """Receipt keys that it had named when `event` was logged, and itself."""
     place = event.block, event.log_index
     named = [
         key.receipt_key
         for key in told.keys
         if key.provider == provider and (key.block, key.log_index) < place
     ]
-    return named[-1] if named else provider
+    return frozenset({provider, *named})
 
 
 def _money(told: Told) -> MoneyFacts | None:

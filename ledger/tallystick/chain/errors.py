@@ -169,8 +169,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     # Fraud
     "AlreadyProven": "This fraud was proven before, and its provider was slashed for it; the contract keeps "
     "it under {fraud}. Nothing more can be had for it.",
-    "NotReceiptKey": "The signature is by {signer}, which {provider} never named as its receipt key: it "
-    "proves nothing against that provider.",
+    "NotReceiptKey": "The signature is by {signer}, which {provider} never named as its receipt key: it is "
+    "no word of that provider's.",
     "NotOvercharged": "The receipt costs {cost} atoms and the offer's price of its counts is {price}: that "
     "is no overcharge.",
     "OfferMismatch": "The receipt was issued under the offer {expected}, and the one shown is {actual}. Show "

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 from tallystick.chain.duels import EMPTY_SEAT, Answer, CastVote, Committed, Duels, Ruling, Status
 from tallystick.chain.duels import Case as Shown
 from tallystick.chain.duels import Duel as On
-from tallystick.chain.errors import ContractError
 from tallystick.chain.verdicts import rulings
 from tallystick.client.drivers import run_blocking
 from tallystick.client.duel import Duel
@@ -223,25 +222,12 @@ class Trials:
         said = run_blocking(self._pools, self._judges.hear(case, panel, most), over=self._over)
         votes = said.all_of(panel)
         if votes is not None:
-            try:
-                decides(shown, [EMPTY_SEAT if vote is None else _cast(vote) for vote in votes])
-                _LOG.info("duel.decided duel=%s", to_hex(case.duel))
-                return said.cost
-            except ContractError as error:
-                if error.name != "WrongSigner":  # A judge's key was another one when it signed.
-                    raise
-        self._summon(case, shown, said)
-        return None
-
-    def _summon(self, case: Case, shown: Shown, said: Heard) -> None:
-        """With what was heard; a judge whose key changed meanwhile has to speak for itself, as all can."""
-        try:
-            self._duels.summon(case.duel, shown, _committed(said))
-        except ContractError as error:
-            if error.name != "WrongSigner":
-                raise
-            self._duels.summon(case.duel, shown, [])
+            decides(shown, [EMPTY_SEAT if vote is None else _cast(vote) for vote in votes])
+            _LOG.info("duel.decided duel=%s", to_hex(case.duel))
+            return said.cost
+        self._duels.summon(case.duel, shown, _committed(said))
         _LOG.info("duel.summoned duel=%s", to_hex(case.duel))
+        return None
 
     def _panel(self, case: Case) -> Sequence[Address]:
         """Empty: it is not drawn yet."""
