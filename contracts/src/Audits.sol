@@ -13,6 +13,7 @@ import {Accusation} from "./libraries/Accusation.sol";
 import {Findings} from "./libraries/Findings.sol";
 import {Hash} from "./libraries/Hash.sol";
 import {Lottery} from "./libraries/Lottery.sol";
+import {Opinions} from "./libraries/Opinions.sol";
 import {Signature} from "./libraries/Signature.sol";
 import {Strikes} from "./libraries/Strikes.sol";
 import {Votes} from "./libraries/Votes.sol";
@@ -25,6 +26,7 @@ import {AuditsState} from "./AuditsState.sol";
 /// duels and the market, which call nobody but the asset, so that there is nothing for a re-entrancy guard to guard.
 contract Audits is AuditsState {
     using Accusation for Accusation.State;
+    using Opinions for IAudits.Opinion[];
     using SafeCast for uint256;
 
     /// @notice A {Finding}'s verdict that is a strike.
@@ -47,7 +49,6 @@ contract Audits is AuditsState {
     function strike(Exhibit calldata exhibit) external {
         (address provider, address auditor) = (exhibit.channel.provider, exhibit.finding.auditor);
         Accusation.State storage its = _accusations[provider];
-        its.requireStatus(Status.NONE, PERIOD, _now());
         bytes32 receiptHash = Hash.receipt(exhibit.receipt);
         _proveReceipt(exhibit, receiptHash);
         uint48 drawBlock = _proveDrawn(exhibit, receiptHash);
@@ -63,11 +64,11 @@ contract Audits is AuditsState {
         uint8 count = its.add(Accusation.Strike(auditor, _now(), exhibit.channel.payer, staked));
 
         emit Struck(provider, auditor, receiptHash, owner, drawBlock, exhibit.finding, count);
-        if (its.accusedAt != 0) _accuse(provider, its);
+        if (its.accuse(_now())) _tellAccused(provider, its);
     }
 
-    function _accuse(address provider, Accusation.State storage its) private {
-        address[] memory auditors = new address[](its.strikes.length);
+    function _tellAccused(address provider, Accusation.State storage its) private {
+        address[] memory auditors = new address[](its.accusing);
         for (uint256 i; i < auditors.length; ++i) {
             auditors[i] = its.strikes[i].auditor;
         }
@@ -80,10 +81,7 @@ contract Audits is AuditsState {
         bytes32 channel = ChannelId.unwrap(Hash.channelId(its.payer, its.provider, its.sessionKey, its.epoch));
         bytes32 actual = ChannelId.unwrap(exhibit.receipt.channelId);
         if (actual != channel) revert WrongChannel(channel, actual);
-        address signer = _signer(receiptHash, exhibit.receiptSignature);
-        if (signer == address(0) || !MARKET.isReceiptKey(its.provider, signer)) {
-            revert NotReceiptKey(its.provider, signer);
-        }
+        _requireSigned(its.provider, receiptHash, exhibit.receiptSignature);
     }
 
     /// @dev That the block which draws it is the one shown, is not too long ago, and does draw it. What is parsed of a
@@ -119,11 +117,10 @@ contract Audits is AuditsState {
         if (!_isAmong(_auditors(receiptHash, provider, drawBlock), finding.auditor)) {
             revert NotAnAuditor(finding.auditor);
         }
-        address key;
-        (staked,,, key) = MARKET.stakeOf(finding.auditor);
+        (staked,,,) = MARKET.stakeOf(finding.auditor);
         uint96 minimum = MARKET.minimumStake();
         if (staked < minimum) revert NotEnoughStaked(minimum, staked);
-        _requireSigner(key, Findings.finding(finding), exhibit.findingSignature);
+        _requireSigned(finding.auditor, Findings.finding(finding), exhibit.findingSignature);
     }
 
     // ------------------------------------------------------------------------------------------------ re-audit
@@ -151,14 +148,14 @@ contract Audits is AuditsState {
         address[] memory auditors = _reauditors(provider, its);
 
         for (uint256 i; i < auditors.length; ++i) {
-            its.seats.push(Accusation.Seat(auditors[i], Opinion.NONE, 0));
+            its.seats.push(Accusation.Seat(auditors[i], 0, 0));
         }
 
         emit Summoned(id, provider, auditors);
     }
 
     /// @inheritdoc IAudits
-    /// @dev A second commitment of one is passed over, so that none can make a batch fail.
+    /// @dev A second commitment of one is passed over, and one that it did not sign, so that none can make a batch fail.
     function commit(address provider, Commitment[] calldata commitments) external {
         Accusation.State storage its = _accusations[provider];
         its.requireStatus(Status.COMMITTING, PERIOD, _now());
@@ -167,10 +164,9 @@ contract Audits is AuditsState {
             Accusation.Seat storage seat = _requireSeat(its, commitments[i].seat);
             if (seat.ballotHash != 0) continue;
             (address auditor, bytes32 hash) = (seat.auditor, commitments[i].ballotHash);
-            (,,, address key) = MARKET.stakeOf(auditor);
             DuelId signedFor = DuelId.wrap(AccusationId.unwrap(id));
             bytes32 structHash = Votes.commitment(IDuels.VoteCommitment(signedFor, auditor, hash));
-            _requireSigner(key, structHash, commitments[i].signature);
+            if (!_isKey(auditor, _signer(structHash, commitments[i].signature))) continue;
 
             seat.ballotHash = hash;
 
@@ -185,14 +181,14 @@ contract Audits is AuditsState {
         AccusationId id = Findings.accusationId(provider, its.number);
         for (uint256 i; i < reveals.length; ++i) {
             Accusation.Seat storage seat = _requireSeat(its, reveals[i].seat);
-            Opinion opinion = reveals[i].opinion;
-            if (opinion == Opinion.NONE) revert NotAnOpinion(opinion);
-            bytes32 hash = Findings.ballot(id, seat.auditor, opinion, reveals[i].salt);
+            Opinion[] memory opinions = reveals[i].opinions;
+            if (opinions.length != its.accusing) revert OpinionsMismatch(its.accusing, opinions.length);
+            bytes32 hash = Findings.ballot(id, seat.auditor, opinions, reveals[i].salt);
             if (hash != seat.ballotHash) revert WrongBallot(seat.ballotHash, hash);
 
-            seat.opinion = opinion;
+            seat.opinions = opinions.pack();
 
-            emit Revealed(id, seat.auditor, opinion);
+            emit Revealed(id, seat.auditor, opinions);
         }
     }
 
@@ -210,7 +206,10 @@ contract Audits is AuditsState {
         address answerer;
         uint96 fee;
         bool answered;
+        bool burnsRest;
         Outcome outcome;
+        Outcome[] outcomes;
+        bool[] standing;
         Accusation.Strike[] strikes;
         Accusation.Seat[] seats;
         uint96 slashed;
@@ -224,23 +223,30 @@ contract Audits is AuditsState {
         Accusation.State storage its = _accusations[provider];
         its.requireStatus(Status.DUE, PERIOD, _now());
         Ended memory ended = _read(provider, its);
+        bool slashes = ended.outcome == Outcome.UNANSWERED || ended.outcome == Outcome.UPHELD;
 
-        its.end();
+        if (slashes) its.wipe();
+        else its.end(ended.standing);
+        its.age(WINDOW, _now());
+        bool accused = its.accuse(_now());
 
         if (ended.answered) _payReauditors(ended);
-        if (ended.outcome == Outcome.UNANSWERED || ended.outcome == Outcome.UPHELD) _slashProvider(ended);
-        if (ended.outcome == Outcome.CLEARED) _penaliseStrikers(ended);
+        if (slashes) _slashProvider(ended);
+        _penaliseStrikers(ended);
         // forge-lint: disable-start(unsafe-typecast)
         emit Concluded(
             ended.id,
             provider,
             ended.outcome,
+            ended.outcomes,
+            its.count(),
             ended.slashed,
             ended.rewarded,
             uint96(ended.earned), // Parts of the fee, as is the next.
             uint96(ended.burnt)
         );
         // forge-lint: disable-end(unsafe-typecast)
+        if (accused) _tellAccused(provider, its);
         _burn(ended.burnt);
     }
 
@@ -249,27 +255,32 @@ contract Audits is AuditsState {
         ended.provider = provider;
         (ended.answerer, ended.fee, ended.answered) = (its.answerer, its.fee, its.answeredAt != 0);
         (ended.strikes, ended.seats) = (its.strikes, its.seats);
-        if (!ended.answered) return ended; // Unanswered.
-        Opinion[] memory opinions = new Opinion[](ended.seats.length);
-        for (uint256 i; i < opinions.length; ++i) {
-            opinions[i] = ended.seats[i].opinion;
+        ended.outcomes = new Outcome[](its.accusing);
+        if (!ended.answered) return ended; // Unanswered, as each of its strikes.
+        uint16[] memory said = new uint16[](ended.seats.length);
+        bool silent = said.length == 0;
+        for (uint256 i; i < said.length; ++i) {
+            said[i] = ended.seats[i].opinions;
+            if (said[i] == 0 && ended.seats[i].auditor != address(0)) silent = true;
         }
-        ended.outcome = Strikes.outcome(opinions);
+        (ended.outcomes, ended.standing) = Strikes.found(said, its.accusing);
+        ended.outcome = Strikes.outcome(ended.outcomes);
+        ended.burnsRest = Strikes.burnsRest(ended.outcome, ended.standing, silent);
     }
 
-    /// @dev Out of the fee; the rest goes back, or where the strikes are upheld it is burnt.
+    /// @dev Out of the fee; the rest is burnt, or goes back.
     function _payReauditors(Ended memory ended) private {
         uint256 share = ended.fee / Strikes.SEATS;
         for (uint256 i; i < ended.seats.length; ++i) {
-            (address auditor, Opinion opinion) = (ended.seats[i].auditor, ended.seats[i].opinion);
+            (address auditor, uint16 opinions) = (ended.seats[i].auditor, ended.seats[i].opinions);
             if (auditor == address(0)) continue;
-            uint256 amount = Strikes.earnedDown(opinion, ended.outcome, share);
+            uint256 amount = Strikes.earnedDown(opinions, ended.outcomes, share);
             ended.earned += amount;
             if (amount != 0) _credit(auditor, amount);
-            _penalise(ended.id, auditor, Strikes.blamedDown(opinion, ended.outcome, share, _stakeOf(auditor)));
+            _penalise(ended.id, auditor, Strikes.blamedDown(opinions, ended.outcomes, share, _stakeOf(auditor)));
         }
         uint256 left = ended.fee - ended.earned;
-        if (ended.outcome == Outcome.UPHELD) ended.burnt = left;
+        if (ended.burnsRest) ended.burnt = left;
         else if (left != 0) _credit(ended.answerer, left);
     }
 
@@ -278,24 +289,34 @@ contract Audits is AuditsState {
     function _slashProvider(Ended memory ended) private {
         ended.slashed = Strikes.slashedDown(_stakeOf(ended.provider));
         if (ended.slashed == 0) return;
-        for (uint256 i; i < ended.strikes.length; ++i) {
+        // Where nobody answered, each strike ended as the accusation did.
+        uint256 upheld = Strikes.count(ended.outcomes, ended.outcome);
+        for (uint256 i; i < ended.outcomes.length; ++i) {
+            if (ended.outcomes[i] != ended.outcome) continue;
             address auditor = ended.strikes[i].auditor;
-            uint96 reward = Strikes.rewardDown(ended.slashed, ended.strikes[i].staked, _stakeOf(auditor));
+            uint96 reward = Strikes.rewardDown(ended.slashed, upheld, ended.strikes[i].staked, _stakeOf(auditor));
             ended.rewarded += reward;
             if (reward != 0) _credit(auditor, reward);
         }
         DUELS.slash(ended.provider, ended.slashed - 2 * ended.rewarded, address(0));
-        if (ended.rewarded == 0) return;
-        DUELS.slash(ended.provider, 2 * ended.rewarded, address(this));
-        MARKET.withdraw(address(this));
+        if (ended.rewarded != 0) {
+            DUELS.slash(ended.provider, 2 * ended.rewarded, address(this));
+            MARKET.withdraw(address(this));
+        }
+        (,, uint32 slot) = DUELS.judgeOf(ended.provider);
+        if (slot != 0) DUELS.refresh(ended.provider); // It weighs a third now, or nothing.
     }
 
-    /// @dev A part of that makes good what the provider spent to be cleared; the rest is burnt.
+    /// @dev Those whose strikes are cleared. A part of that makes good what the provider spent, unless others' are upheld;
+    /// the rest is burnt.
     function _penaliseStrikers(Ended memory ended) private {
-        for (uint256 i; i < ended.strikes.length; ++i) {
+        uint256 cleared = Strikes.count(ended.outcomes, Outcome.CLEARED);
+        uint256 spent = ended.outcome == Outcome.CLEARED ? ended.earned : 0;
+        for (uint256 i; i < ended.outcomes.length; ++i) {
+            if (ended.outcomes[i] != Outcome.CLEARED) continue;
             address auditor = ended.strikes[i].auditor;
             uint96 penalty = Strikes.penaltyDown(_stakeOf(auditor));
-            uint96 shared = Strikes.sharedDown(penalty, ended.earned);
+            uint96 shared = Strikes.sharedDown(penalty, spent, cleared);
             if (penalty == 0) continue;
 
             emit Penalised(ended.id, auditor, penalty);
@@ -329,9 +350,14 @@ contract Audits is AuditsState {
         return false;
     }
 
-    function _requireSigner(address expected, bytes32 structHash, bytes calldata signature) private view {
-        address actual = _signer(structHash, signature);
-        if (actual != expected || actual == address(0)) revert WrongSigner(expected, actual);
+    function _requireSigned(address whose, bytes32 structHash, bytes calldata signature) private view {
+        address signer = _signer(structHash, signature);
+        if (!_isKey(whose, signer)) revert NotReceiptKey(whose, signer);
+    }
+
+    /// @dev Any key that it ever named: naming another must not undo what was signed.
+    function _isKey(address whose, address signer) private view returns (bool) {
+        return signer != address(0) && MARKET.isReceiptKey(whose, signer);
     }
 
     /// @dev Zero for nobody's.

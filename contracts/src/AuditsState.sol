@@ -11,6 +11,7 @@ import {Accusation} from "./libraries/Accusation.sol";
 import {Findings} from "./libraries/Findings.sol";
 import {Hash} from "./libraries/Hash.sol";
 import {Lottery} from "./libraries/Lottery.sol";
+import {Opinions} from "./libraries/Opinions.sol";
 import {Strikes} from "./libraries/Strikes.sol";
 import {Balances} from "./Balances.sol";
 
@@ -98,12 +99,16 @@ abstract contract AuditsState is Balances, IAudits {
     /// @inheritdoc IAudits
     function strikesOf(address provider) external view returns (address[] memory auditors, uint40[] memory times) {
         Accusation.State storage its = _accusations[provider];
-        uint256 first;
-        // In the order that they were filed in: the oldest go first. Of three that accuse none does.
-        while (its.accusedAt == 0 && first < its.strikes.length && its.strikes[first].filedAt + WINDOW <= _now()) ++first;
-        (auditors, times) = (new address[](its.strikes.length - first), new uint40[](its.strikes.length - first));
-        for (uint256 i; i < auditors.length; ++i) {
-            (auditors[i], times[i]) = (its.strikes[first + i].auditor, its.strikes[first + i].filedAt);
+        uint256 count;
+        for (uint256 i; i < its.strikes.length; ++i) {
+            if (!its.isOver(i, WINDOW, _now())) ++count;
+        }
+        (auditors, times) = (new address[](count), new uint40[](count));
+        uint256 place;
+        for (uint256 i; i < its.strikes.length; ++i) {
+            if (its.isOver(i, WINDOW, _now())) continue;
+            (auditors[place], times[place]) = (its.strikes[i].auditor, its.strikes[i].filedAt);
+            ++place;
         }
     }
 
@@ -111,12 +116,21 @@ abstract contract AuditsState is Balances, IAudits {
     function accusationOf(address provider)
         external
         view
-        returns (AccusationId id, Status status, address answerer, uint96 fee, uint48 drawBlock, uint40 until)
+        returns (
+            AccusationId id,
+            Status status,
+            address answerer,
+            uint96 fee,
+            uint48 drawBlock,
+            uint40 until,
+            uint8 accusing
+        )
     {
         Accusation.State storage its = _accusations[provider];
         (status, until) = its.statusUntil(PERIOD, _now());
         (id, answerer, fee) = (Findings.accusationId(provider, its.number), its.answerer, its.fee);
         drawBlock = its.answeredAt == 0 ? 0 : its.answeredBlock + DRAW_BLOCKS;
+        accusing = its.accusing;
     }
 
     /// @inheritdoc IAudits
@@ -138,12 +152,12 @@ abstract contract AuditsState is Balances, IAudits {
     function seatOf(address provider, uint8 seat)
         external
         view
-        returns (address auditor, Opinion opinion, bytes32 ballotHash)
+        returns (address auditor, Opinion[] memory opinions, bytes32 ballotHash)
     {
         Accusation.State storage its = _accusations[provider];
-        if (seat >= its.seats.length) return (address(0), Opinion.NONE, 0);
+        if (seat >= its.seats.length) return (address(0), opinions, 0);
         Accusation.Seat storage at_ = its.seats[seat];
-        return (at_.auditor, at_.opinion, at_.ballotHash);
+        return (at_.auditor, Opinions.unpack(at_.opinions, its.accusing), at_.ballotHash);
     }
 
     // ------------------------------------------------------------------------------------------------ inside
@@ -172,9 +186,9 @@ abstract contract AuditsState is Balances, IAudits {
     function _reauditors(address provider, Accusation.State storage its) internal view returns (address[] memory) {
         bytes32 hash = _requireBlockHash(its.answeredBlock + DRAW_BLOCKS);
         bytes32 seed = keccak256(abi.encode(hash, Findings.accusationId(provider, its.number)));
-        address[] memory parties = new address[](1 + 2 * Strikes.STRIKES);
+        address[] memory parties = new address[](1 + 2 * uint256(its.accusing));
         parties[0] = provider;
-        for (uint256 i; i < Strikes.STRIKES; ++i) {
+        for (uint256 i; i < its.accusing; ++i) {
             (parties[1 + 2 * i], parties[2 + 2 * i]) = (its.strikes[i].auditor, its.strikes[i].payer);
         }
         return DUELS.draw(seed, its.answeredBlock, Strikes.SEATS, parties);

@@ -130,11 +130,12 @@ abstract contract AuditFixture is DuelFixture {
         return found(new address[](0));
     }
 
-    /// @notice Files `count` strikes of as many owners.
+    /// @notice Files `count` strikes of as many owners, whose strikes do not count yet.
     function struck(uint256 count) internal returns (address[] memory auditors) {
         auditors = new address[](count);
         for (uint256 i; i < count; ++i) {
-            IAudits.Exhibit memory exhibit = found(auditors);
+            (address[] memory others,) = audits.strikesOf(provider);
+            IAudits.Exhibit memory exhibit = found(others);
             auditors[i] = exhibit.finding.auditor;
             audits.strike(exhibit);
         }
@@ -156,75 +157,118 @@ abstract contract AuditFixture is DuelFixture {
         auditors = audits.reauditorsOf(provider);
     }
 
-    /// @notice Opinions by their letters: `U`phold, `C`lear, `.` silent.
+    /// @notice A re-auditor's opinions by their letters, one for each strike: `U`phold, `C`lear.
     function opinionsOf(string memory letters) internal pure returns (IAudits.Opinion[] memory opinions) {
         bytes memory list = bytes(letters);
         opinions = new IAudits.Opinion[](list.length);
         for (uint256 i; i < list.length; ++i) {
-            if (list[i] == "U") opinions[i] = IAudits.Opinion.UPHOLD;
-            if (list[i] == "C") opinions[i] = IAudits.Opinion.CLEAR;
+            opinions[i] = list[i] == "U" ? IAudits.Opinion.UPHOLD : IAudits.Opinion.CLEAR;
         }
     }
 
-    function commitmentOf(AccusationId id, address auditor, uint8 seat, IAudits.Opinion opinion)
+    /// @notice What is said from each seat, by a letter for each: the same of three strikes; a point where it is silent.
+    function said(string memory letters) internal pure returns (IAudits.Opinion[][] memory) {
+        return said(letters, letters, letters);
+    }
+
+    /// @notice The same with a text for each of three strikes.
+    function said(string memory first, string memory second, string memory third)
+        internal
+        pure
+        returns (IAudits.Opinion[][] memory)
+    {
+        string[] memory texts = new string[](3);
+        (texts[0], texts[1], texts[2]) = (first, second, third);
+        return said(texts);
+    }
+
+    function said(string[] memory texts) internal pure returns (IAudits.Opinion[][] memory seats) {
+        seats = new IAudits.Opinion[][](texts.length == 0 ? 0 : bytes(texts[0]).length);
+        for (uint256 i; i < seats.length; ++i) {
+            if (bytes(texts[0])[i] == ".") continue;
+            bytes memory letters = new bytes(texts.length);
+            for (uint256 j; j < texts.length; ++j) {
+                letters[j] = bytes(texts[j])[i];
+            }
+            seats[i] = opinionsOf(string(letters));
+        }
+    }
+
+    function commitmentOf(AccusationId id, address auditor, uint8 seat, IAudits.Opinion[] memory opinions)
         internal
         view
         returns (IAudits.Commitment memory)
     {
-        bytes32 hash = Findings.ballot(id, auditor, opinion, saltOf(auditor));
+        bytes32 hash = Findings.ballot(id, auditor, opinions, saltOf(auditor));
         DuelId signedFor = DuelId.wrap(AccusationId.unwrap(id));
         bytes32 structHash = Votes.commitment(IDuels.VoteCommitment(signedFor, auditor, hash));
         return IAudits.Commitment(seat, hash, sign(keyOf[auditor], structHash));
     }
 
-    function commits(AccusationId id, address[] memory auditors, IAudits.Opinion[] memory opinions)
+    function commits(AccusationId id, address[] memory auditors, IAudits.Opinion[][] memory seats)
         internal
         view
         returns (IAudits.Commitment[] memory list)
     {
-        list = new IAudits.Commitment[](spoken(auditors, opinions));
+        list = new IAudits.Commitment[](spoken(auditors, seats));
         uint256 at_;
         for (uint8 i; i < auditors.length; ++i) {
-            if (auditors[i] == address(0) || opinions[i] == IAudits.Opinion.NONE) continue;
-            list[at_++] = commitmentOf(id, auditors[i], i, opinions[i]);
+            if (auditors[i] == address(0) || seats[i].length == 0) continue;
+            list[at_++] = commitmentOf(id, auditors[i], i, seats[i]);
         }
     }
 
-    function reveals(address[] memory auditors, IAudits.Opinion[] memory opinions)
+    function reveals(address[] memory auditors, IAudits.Opinion[][] memory seats)
         internal
         pure
         returns (IAudits.Reveal[] memory list)
     {
-        list = new IAudits.Reveal[](spoken(auditors, opinions));
+        list = new IAudits.Reveal[](spoken(auditors, seats));
         uint256 at_;
         for (uint8 i; i < auditors.length; ++i) {
-            if (auditors[i] == address(0) || opinions[i] == IAudits.Opinion.NONE) continue;
-            list[at_++] = IAudits.Reveal(i, opinions[i], saltOf(auditors[i]));
+            if (auditors[i] == address(0) || seats[i].length == 0) continue;
+            list[at_++] = IAudits.Reveal(i, seats[i], saltOf(auditors[i]));
         }
     }
 
-    function spoken(address[] memory auditors, IAudits.Opinion[] memory opinions) private pure returns (uint256 count) {
+    function spoken(address[] memory auditors, IAudits.Opinion[][] memory seats) private pure returns (uint256 count) {
         for (uint256 i; i < auditors.length; ++i) {
-            if (auditors[i] != address(0) && opinions[i] != IAudits.Opinion.NONE) ++count;
+            if (auditors[i] != address(0) && seats[i].length != 0) ++count;
         }
     }
 
     /// @notice Summoned re-auditors commit and reveal, and the accusation is due.
-    function voted(AccusationId id, address[] memory auditors, IAudits.Opinion[] memory opinions) internal {
-        audits.commit(provider, commits(id, auditors, opinions));
+    function voted(AccusationId id, address[] memory auditors, IAudits.Opinion[][] memory seats) internal {
+        audits.commit(provider, commits(id, auditors, seats));
         vm.warp(now_() + 2 * PERIOD);
-        audits.reveal(provider, reveals(auditors, opinions));
+        audits.reveal(provider, reveals(auditors, seats));
         vm.warp(now_() + PERIOD);
+    }
+
+    /// @notice From the answer to the end.
+    function reaudited(IAudits.Opinion[][] memory seats) internal returns (address[] memory auditors) {
+        AccusationId id = answer(AUDIT_FEE);
+        audits.summon(provider);
+        auditors = audits.reauditorsOf(provider);
+        voted(id, auditors, seats);
+        audits.conclude(provider);
     }
 
     // ------------------------------------------------------------------------------------------------ reading
 
     function accusationStatus() internal view returns (IAudits.Status status) {
-        (, status,,,,) = audits.accusationOf(provider);
+        (, status,,,,,) = audits.accusationOf(provider);
     }
 
     function assertAccusation(IAudits.Status expected) internal view {
         vm.assertEq(uint256(accusationStatus()), uint256(expected), "status");
+    }
+
+    /// @notice So many accuse, and so many others wait.
+    function assertAccusing(uint256 expected, uint256 waiting) internal view {
+        (,,,,,, uint8 accusing) = audits.accusationOf(provider);
+        vm.assertEq(accusing, expected, "accusing");
+        assertStrikes(expected + waiting);
     }
 
     function assertStrikes(uint256 expected) internal view {

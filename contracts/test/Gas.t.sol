@@ -284,7 +284,7 @@ contract AuditGas_Test is AuditFixture {
     function test_Commit() external {
         (, address[] memory auditors, AccusationId id) = answered();
         IAudits.Commitment[] memory list = new IAudits.Commitment[](1);
-        list[0] = commitmentOf(id, auditors[0], 0, IAudits.Opinion.CLEAR);
+        list[0] = commitmentOf(id, auditors[0], 0, opinionsOf("CCC"));
         audits.commit(provider, list);
         within("commit one", 90_000);
     }
@@ -292,7 +292,7 @@ contract AuditGas_Test is AuditFixture {
     /// forge-config: default.isolate = true
     function test_Conclude() external {
         (, address[] memory auditors, AccusationId id) = answered();
-        voted(id, auditors, opinionsOf("UUUUUUUUU.."));
+        voted(id, auditors, said("UUUUUUUUU.."));
         audits.conclude(provider);
         within("conclude a case that is upheld", 900_000);
     }

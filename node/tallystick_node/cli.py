@@ -131,6 +131,10 @@ def reaudit(
         bool,
         typer.Option("--uphold/--clear", help="What an audit of the strikers' samples says; of none: clear."),
     ],
+    but: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AUDITOR", help="0x…, as often as wanted: of whose strike it says the other."),
+    ] = None,
 ) -> None:
     """Commit to what this provider, drawn to re-audit another, found. Its node reveals it when it is time."""
     from tallystick_node.config import Config, ConfigInvalid
@@ -139,7 +143,7 @@ def reaudit(
     from tallystick_node.striking import reaudit as run
 
     try:
-        typer.echo(run(Config.load(config), accused=provider, uphold=uphold))
+        typer.echo(run(Config.load(config), accused=provider, uphold=uphold, but=but or ()))
     except (StrikeRefused, StartRefused, ConfigInvalid) as error:
         _refuse(error)
 

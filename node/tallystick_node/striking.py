@@ -48,6 +48,8 @@ def strike(config: Config, *, samples: Path, finding: Path) -> str:
         raise StrikeRefused(f"A file cannot be read: {error}.") from error
     except (MarketError, ChainError) as error:
         raise StrikeRefused(str(error)) from error
+    if count > accusation.accusing > 0:
+        return f"Struck {to_hex(accused)}: it is accused already, and this waits for its next accusation."
     if accusation.status is Status.ACCUSED:
         return f"Struck {to_hex(accused)}: that makes {STRIKES}. It may answer until {accusation.until}."
     return f"Struck {to_hex(accused)}: {count} of {STRIKES}."
@@ -88,15 +90,19 @@ def exhibit_of(
     return Exhibit(channel=channel, receipt=receipt, drawing=drawing(rpc, block), finding=found)
 
 
-def reaudit(config: Config, *, accused: str, uphold: bool) -> str:
-    """What was committed to, as a sentence. Raises StrikeRefused, StartRefused or ConfigInvalid."""
+def reaudit(config: Config, *, accused: str, uphold: bool, but: Sequence[str] = ()) -> str:
+    """What was committed to, as a sentence. `but`: auditors of whose strikes it says the other. Raises
+    StrikeRefused, StartRefused or ConfigInvalid."""
     try:
-        named = address(accused)
+        named, others = address(accused), {address(one) for one in but}
         with checked(config) as provider:
             audits = Audits(provider.market)
             accusation, drawn = audits.accusation(named), list(audits.reauditors(named))
             if accusation.status is not Status.COMMITTING or provider.address not in drawn:
                 raise StrikeRefused("This provider is not drawn to re-audit it, or it is not the time.")
+            strikers = [strike.auditor for strike in audits.strikes(named)[: accusation.accusing]]
+            if not others <= set(strikers):
+                raise StrikeRefused("Not all who are named accuse it.")
             place = drawn.index(provider.address)
             if audits.seat(named, place) is None:
                 audits.summon(named)
@@ -106,12 +112,15 @@ def reaudit(config: Config, *, accused: str, uphold: bool) -> str:
                 accusation.id,
                 auditor=provider.address,
                 seat=place,
-                opinion=Opinion.UPHOLD if uphold else Opinion.CLEAR,
+                opinions=[
+                    Opinion.UPHOLD if uphold is (striker not in others) else Opinion.CLEAR
+                    for striker in strikers
+                ],
             )
             audits.commit(named, [committed])
     except ValueError as error:
-        raise StrikeRefused(f"{accused} is no address.") from error
+        raise StrikeRefused(f"No address: {error}") from error
     except (MarketError, ChainError) as error:
         raise StrikeRefused(str(error)) from error
-    said = "upholds" if uphold else "clears"
-    return f"Committed: it {said} the strikes. The node reveals it from {accusation.until} on, while it runs."
+    said = ("upholds" if uphold else "clears") + (" the other strikes" if others else " the strikes")
+    return f"Committed: it {said}. The node reveals it from {accusation.until} on, while it runs."

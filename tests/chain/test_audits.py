@@ -161,13 +161,13 @@ class World:
                 accusation.id,
                 auditor=name,
                 seat=seat,
-                opinion=opinion,
+                opinions=[opinion] * accusation.accusing,
             )
             Audits(party.market).commit(self.accused, [committed])
         self.pass_time(2 * self.period)
         self.step()
         self.pass_time(self.period)
-        return Reaudit(fee=FEE, opinions=[opinion] * SEATS, stakes=[STAKE] * SEATS)
+        return Reaudit(fee=FEE, said=[[opinion] * accusation.accusing] * SEATS, stakes=[STAKE] * SEATS)
 
     def require(self, before: dict[Address, int], strikers: list[Address], done: Concluded) -> None:
         after = self.held()
@@ -313,7 +313,7 @@ def test_a_node_that_died_reveals_what_it_committed_to(world: World) -> None:
     world.reaudited(Opinion.UPHOLD)
     drawn = world.audits.reauditors(world.accused)
     seats = [world.audits.seat(world.accused, seat) for seat in range(len(drawn))]
-    assert all(seat is not None and seat.opinion is Opinion.UPHOLD for seat in seats)
+    assert all(seat is not None and set(seat.opinions) == {Opinion.UPHOLD} for seat in seats)
 
 
 def test_what_a_strike_rests_on_is_found_on_the_chain(world: World) -> None:

@@ -19,7 +19,7 @@ from tallystick.protocol.dossier import Dossier
 from tallystick.protocol.sample import Sample
 from tallystick.protocol.units import Address, Atoms, Milliseconds
 from tests.audits.showing import CHAT, OFFER, body
-from tests.chain.test_audits import World, mine
+from tests.chain.test_audits import STAKE, World, mine
 
 __all__ = ["mine"]  # a fixture
 
@@ -103,22 +103,32 @@ def test_what_is_refused_for_now_is_sealed_and_filed_later(
     payer: Payer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, seal, sealed = payer.world, payer.audits.seal, list[int]()
-    world.strike()
 
     def seals(block: int) -> None:
         seal(block)
         sealed.append(block)
 
     monkeypatch.setattr(payer.audits, "seal", seals)
-    held = payer.holds(3, payer.drawn(3)[0])
+    auditor = payer.drawn(0)[0]
+    held, market = payer.holds(0, auditor), world.auditors[auditor].market
+    market.request_unstake(STAKE)  # Whoever strikes has something to lose.
     assert not payer.striking.is_over(payer.purse, held)
     assert not payer.striking.is_over(payer.purse, held)
     assert (sealed, payer.states()) == ([world.drawing.block.number], ["said"])
 
-    world.pass_time(max(world.period, RETRY_S))
-    payer.audits.conclude(world.accused)
+    market.mint(STAKE)
+    market.add_stake(STAKE)
+    world.pass_time(RETRY_S)
     assert payer.striking.is_over(payer.purse, held)
     assert (payer.strikes, payer.states()) == (1, ["filed"])
+
+
+def test_a_strike_is_filed_while_its_provider_is_accused(payer: Payer) -> None:
+    strikers = payer.world.strike()
+    auditor = next(one for one in payer.drawn(3) if one not in strikers)
+    assert payer.striking.is_over(payer.purse, payer.holds(3, auditor))
+    assert (payer.strikes, payer.states()) == (4, ["filed"])
+    assert payer.audits.accusation(payer.world.accused).accusing == 3
 
 
 def test_what_is_refused_for_good_is_not_tried_again(payer: Payer, monkeypatch: pytest.MonkeyPatch) -> None:

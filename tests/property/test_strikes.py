@@ -3,29 +3,48 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.protocol.strikes import SEATS, STRIKES, Concluded, Opinion, Outcome, Reaudit, concluded
+from tallystick.protocol.strikes import (
+    KEPT,
+    MOST,
+    SEATS,
+    STRIKES,
+    Concluded,
+    Opinion,
+    Outcome,
+    Reaudit,
+    Said,
+    concluded,
+)
 from tallystick.protocol.units import Atoms
 
 atoms = st.integers(0, 1 << 96).map(Atoms)
-strikers = st.lists(atoms, min_size=STRIKES, max_size=STRIKES)
+strikers = st.lists(atoms, min_size=STRIKES, max_size=MOST)
+spoken = st.sampled_from((Opinion.UPHOLD, Opinion.CLEAR))
 
 
 @st.composite
-def reaudits(draw: st.DrawFn) -> Reaudit:
+def cases(draw: st.DrawFn) -> tuple[list[Atoms], Reaudit]:
+    """Stakes of those who struck, and what re-auditors say of each strike; some are silent, some seats are
+    empty."""
+    stakes = draw(strikers)
+    ballots = st.lists(spoken, min_size=len(stakes), max_size=len(stakes)).map(tuple)
     seats = draw(st.sampled_from((0, SEATS)))
-    opinions = draw(st.lists(st.sampled_from(Opinion), min_size=seats, max_size=seats))
-    return Reaudit(fee=draw(atoms), opinions=opinions, stakes=[draw(atoms) for _ in opinions])
+    said: list[Said] = draw(st.lists(ballots | st.sampled_from([(), None]), min_size=seats, max_size=seats))
+    return stakes, Reaudit(fee=draw(atoms), said=said, stakes=[draw(atoms) for _ in said])
 
 
-def done(provider: Atoms, stakes: list[Atoms], reaudit: Reaudit | None) -> Concluded:
-    return concluded(provider_stake=provider, striker_stakes=stakes, reaudit=reaudit)
+answered = st.tuples(strikers, st.none()) | cases()
 
 
-@given(atoms, strikers, st.none() | reaudits())
+def done(provider: Atoms, case: tuple[list[Atoms], Reaudit | None]) -> Concluded:
+    return concluded(provider_stake=provider, striker_stakes=case[0], reaudit=case[1])
+
+
+@given(atoms, answered)
 def test_no_atom_is_made_and_most_of_what_is_slashed_is_burnt(
-    provider: Atoms, stakes: list[Atoms], reaudit: Reaudit | None
+    provider: Atoms, given: tuple[list[Atoms], Reaudit | None]
 ) -> None:
-    case = done(provider, stakes, reaudit)
+    case = done(provider, given)
     gained = case.provider + case.answerer + sum(case.strikers) + sum(case.reauditors)
     assert gained + case.burnt == 0
     assert case.burnt >= 0
@@ -33,18 +52,19 @@ def test_no_atom_is_made_and_most_of_what_is_slashed_is_burnt(
         assert sum(case.strikers) <= -case.provider // 8
 
 
-@given(atoms, strikers, strikers)
+@given(atoms, st.lists(st.tuples(atoms, atoms), min_size=STRIKES, max_size=MOST))
 def test_no_reward_is_more_than_an_eighth_of_what_was_at_stake_then_and_now(
-    provider: Atoms, then: list[Atoms], now: list[Atoms]
+    provider: Atoms, stakes: list[tuple[Atoms, Atoms]]
 ) -> None:
+    then, now = [stake for stake, _ in stakes], [stake for _, stake in stakes]
     case = concluded(provider_stake=provider, striker_stakes=now, struck_with=then, reaudit=None)
     for reward, before, after in zip(case.strikers, then, now, strict=True):
         assert 0 <= reward <= min(before, after) // 8
 
 
-@given(atoms, strikers, st.none() | reaudits())
-def test_no_stake_is_ever_taken_whole(provider: Atoms, stakes: list[Atoms], reaudit: Reaudit | None) -> None:
-    case = done(provider, stakes, reaudit)
+@given(atoms, answered)
+def test_no_stake_is_ever_taken_whole(provider: Atoms, given: tuple[list[Atoms], Reaudit | None]) -> None:
+    case, (stakes, reaudit) = done(provider, given), given
     assert -case.provider <= provider * 2 // 3
     assert all(-lost <= stake // 50 for lost, stake in zip(case.strikers, stakes, strict=True))
     if reaudit is not None:
@@ -53,18 +73,53 @@ def test_no_stake_is_ever_taken_whole(provider: Atoms, stakes: list[Atoms], reau
         )
 
 
-@given(atoms, strikers, st.none() | reaudits())
+@given(atoms, answered)
 def test_a_provider_that_struck_itself_gains_nothing(
-    provider: Atoms, stakes: list[Atoms], reaudit: Reaudit | None
+    provider: Atoms, given: tuple[list[Atoms], Reaudit | None]
 ) -> None:
-    case = done(provider, stakes, reaudit)
+    case = done(provider, given)
     assert case.provider + case.answerer + sum(case.strikers) <= 0
 
 
-@given(atoms, strikers, reaudits())
-def test_who_answers_never_gains(provider: Atoms, stakes: list[Atoms], reaudit: Reaudit) -> None:
-    case = done(provider, stakes, reaudit)
-    assert -reaudit.fee <= case.answerer <= 0
+@given(atoms, cases())
+def test_who_answers_never_gains(provider: Atoms, given: tuple[list[Atoms], Reaudit]) -> None:
+    case = done(provider, given)
+    assert -given[1].fee <= case.answerer <= 0
     if case.outcome is Outcome.OPEN:
         assert case.provider == 0
         assert set(case.strikers) == {0}
+
+
+@given(atoms, cases())
+def test_each_who_struck_answers_for_its_own_strike(
+    provider: Atoms, given: tuple[list[Atoms], Reaudit]
+) -> None:
+    """Whatever is said of another."""
+    case = done(provider, given)
+    for gain, stake, outcome in zip(case.strikers, given[0], case.outcomes, strict=True):
+        if outcome is Outcome.CLEARED:
+            assert gain == -(stake // 50)
+        else:
+            assert gain >= 0
+
+
+@given(atoms, cases())
+def test_what_counts_on_is_too_little_to_accuse_by_itself(
+    provider: Atoms, given: tuple[list[Atoms], Reaudit]
+) -> None:
+    case = done(provider, given)
+    assert sum(case.standing) <= KEPT
+    for stands, outcome in zip(case.standing, case.outcomes, strict=True):
+        assert not (stands and outcome is Outcome.CLEARED)
+    if case.provider < 0:
+        assert not any(case.standing)
+
+
+@given(atoms, cases())
+def test_the_fee_is_kept_only_where_somebody_is_to_blame(
+    provider: Atoms, given: tuple[list[Atoms], Reaudit]
+) -> None:
+    """A provider that nobody's silence keeps from being cleared pays for what was said, and for no more."""
+    case, (_, reaudit) = done(provider, given), given
+    if case.outcome is Outcome.OPEN and not (any(case.standing) and reaudit.is_silent):
+        assert -case.answerer == sum(max(0, moved) for moved in case.reauditors)

@@ -10,6 +10,7 @@ from tallystick.protocol.strikes import (
     PENALTY_PARTS,
     REWARD_STAKE_PARTS,
     SEATS,
+    STRIKES,
     Opinion,
     Reaudit,
     concluded,
@@ -43,7 +44,7 @@ def gain(share: float) -> float:
     cleared = concluded(
         provider_stake=richest,
         striker_stakes=[STAKE] * 3,
-        reaudit=Reaudit(fee=Atoms(11_000), opinions=[Opinion.CLEAR] * SEATS, stakes=[STAKE] * SEATS),
+        reaudit=Reaudit(fee=Atoms(11_000), said=[[Opinion.CLEAR] * 3] * SEATS, stakes=[STAKE] * SEATS),
     )
     assert struck.strikers[0] == STAKE // REWARD_STAKE_PARTS
     assert -cleared.strikers[0] == STAKE // PENALTY_PARTS
@@ -68,3 +69,53 @@ def test_a_cheat_is_slashed_though_some_are_away_and_some_its_friends(
     away: float, colluding: float, works: float
 ) -> None:
     assert at_least(MAJORITY, SEATS, (1 - colluding) * (1 - away)) > works
+
+
+# ---------------------------------------------------------------------------------------------------- silence
+
+
+def ends(
+    share: float, away: float, friends: Opinion | None, honest: Opinion
+) -> dict[tuple[bool, bool, bool], float]:
+    """How often strikes are slashed for, count on, and cost the fee. Seats are friends' by their share of all
+    stake, who say one thing or are silent; so are honest ones that are away."""
+    found: dict[tuple[bool, bool, bool], float] = {}
+    fee = Atoms(11_000)
+    for theirs in range(SEATS + 1):
+        for spoken in range(SEATS - theirs + 1):
+            gone = SEATS - theirs - spoken
+            chance = comb(SEATS, theirs) * share**theirs * (1 - share) ** (SEATS - theirs)
+            chance *= comb(SEATS - theirs, spoken) * (1 - away) ** spoken * away**gone
+            said = [[honest] * STRIKES] * spoken + [[]] * gone
+            said += [[] if friends is None else [friends] * STRIKES] * theirs
+            done = concluded(
+                provider_stake=STAKE,
+                striker_stakes=[STAKE] * STRIKES,
+                reaudit=Reaudit(fee=fee, said=said, stakes=[STAKE] * SEATS),
+            )
+            end = done.provider < 0, any(done.standing), done.answerer == -fee
+            found[end] = found.get(end, 0.0) + chance
+    return found
+
+
+def test_silent_friends_win_a_cheat_time_and_no_way_out() -> None:
+    """Who is silent leaves the strikes standing, and the fee is gone; who clears hardly helps more than by a
+    majority."""
+    silent = ends(0.3, 0.05, None, Opinion.UPHOLD)
+    assert set(silent) == {(True, False, True), (False, True, True)}
+    assert silent[False, True, True] == pytest.approx(0.125, abs=0.001)
+    clearing = ends(0.3, 0.05, Opinion.CLEAR, Opinion.UPHOLD)
+    free = sum(chance for end, chance in clearing.items() if end[:2] == (False, False))
+    assert free == pytest.approx(0.083, abs=0.001)
+    assert at_least(MAJORITY, SEATS, 0.3) == pytest.approx(0.078, abs=0.001)
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.1, 0.001), (0.3, 0.036)])
+def test_foes_seldom_take_an_honest_ones_fee(share: float, most: float) -> None:
+    """It is burnt where foes uphold, and so many honest ones are away that no more clear; foes that are
+    silent do not even reach that."""
+    upholding = ends(share, 0.05, Opinion.UPHOLD, Opinion.CLEAR)
+    assert upholding.get((False, True, True), 0.0) == pytest.approx(most, abs=0.0005)
+    silent = ends(share, 0.05, None, Opinion.CLEAR)
+    assert silent.get((False, True, True), 0.0) < 1e-5
+    assert not any(slashed for slashed, *_ in silent)

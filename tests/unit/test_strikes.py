@@ -11,7 +11,7 @@ from eth_utils import keccak
 
 from tallystick.protocol.strikes import Opinion, Outcome, Reaudit, accusation_id, ballot_hash, concluded
 from tallystick.protocol.units import Atoms, address, hash32, to_hex
-from tests.vectors.strikes_cases import OPINIONS, moved_to_json
+from tests.vectors.strikes_cases import moved_to_json, said
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "strikes.json").read_text(encoding="utf-8"))
 
@@ -19,8 +19,8 @@ VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "strikes.json").re
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
 def test_what_a_case_moves(case: dict[str, Any]) -> None:
     fee = Atoms(int(case["fee"]))
-    opinions = [OPINIONS[letter] for letter in case["opinions"]]
-    reaudit = Reaudit(fee=fee, opinions=opinions, stakes=[Atoms(int(stake)) for stake in case["stakes"]])
+    stakes = [Atoms(int(stake)) for stake in case["stakes"]]
+    reaudit = Reaudit(fee=fee, said=said(case["opinions"]), stakes=stakes)
     done = concluded(
         provider_stake=Atoms(int(case["providerStake"])),
         striker_stakes=[Atoms(int(stake)) for stake in case["strikerStakes"]],
@@ -28,6 +28,8 @@ def test_what_a_case_moves(case: dict[str, Any]) -> None:
         reaudit=reaudit if fee else None,
     )
     assert done.outcome == Outcome(case["outcome"])
+    assert list(done.outcomes) == [Outcome(one) for one in case["outcomes"]]
+    assert list(done.standing) == case["standing"]
     assert moved_to_json(done) == case["moved"]
 
 
@@ -35,9 +37,12 @@ def test_what_a_case_moves(case: dict[str, Any]) -> None:
 def test_what_a_case_and_a_ballot_are_called(named: dict[str, Any]) -> None:
     provider, number = address(named["provider"]), int(named["number"])
     case = keccak(encode(["string", "address", "uint64"], ["reaudit", provider, number]))
-    auditor, opinion, salt = address(named["auditor"]), Opinion(named["opinion"]), hash32(named["salt"])
-    words = encode(["bytes32", "address", "uint8", "bytes32"], [case, auditor, opinion, salt])
+    auditor, salt = address(named["auditor"]), hash32(named["salt"])
+    opinions = [Opinion(opinion) for opinion in named["opinions"]]
+    words = encode(["bytes32", "address", "uint8[]", "bytes32"], [case, auditor, opinions, salt])
 
     assert to_hex(accusation_id(provider, number)) == named["accusation"] == to_hex(case)
-    assert to_hex(ballot_hash(accusation_id(provider, number), auditor, opinion, salt)) == named["ballotHash"]
+    assert (
+        to_hex(ballot_hash(accusation_id(provider, number), auditor, opinions, salt)) == named["ballotHash"]
+    )
     assert named["ballotHash"] == to_hex(keccak(words))

@@ -1,7 +1,7 @@
 """Cases of strikes, and what each moves. `scripts/vectors` writes them into strikes.json;
 `tests/unit/test_strikes.py` holds Python to them, and `contracts/test/audits/vectors.t.sol` the contract."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -18,14 +18,21 @@ from tallystick.protocol.strikes import (
 )
 from tallystick.protocol.units import Address, Atoms, to_hex
 
-LETTERS: Final = {Opinion.UPHOLD: "U", Opinion.CLEAR: "C", Opinion.NONE: "."}
-OPINIONS: Final = {letter: opinion for opinion, letter in LETTERS.items()}
+OPINIONS: Final = {"U": Opinion.UPHOLD, "C": Opinion.CLEAR}
 STAKE: Final = 10_000_000_000
 FEE: Final = SEATS * 200_000
 
 
+def said(opinions: Sequence[str]) -> list[tuple[Opinion, ...]]:
+    """From each seat. `opinions`: a text for each strike, with a letter for each seat; a point where it is
+    silent."""
+    return [
+        tuple(OPINIONS[letter] for letter in seat if letter != ".") for seat in zip(*opinions, strict=True)
+    ]
+
+
 def case(
-    opinions: str | None,
+    opinions: str | Sequence[str] | None,
     *,
     fee: int = FEE,
     provider_stake: int = STAKE,
@@ -33,24 +40,27 @@ def case(
     struck_with: list[int] | None = None,
     stakes: list[int] | None = None,
 ) -> dict[str, Any]:
-    """`opinions`: none where nobody answered."""
+    """`opinions`: as `said` has them, one text where all strikes get the same; none where nobody answered."""
+    texts = [opinions] * STRIKES if isinstance(opinions, str) else list(opinions or ())
     strikers = [Atoms(stake) for stake in striker_stakes or [STAKE] * STRIKES]
     staked = [Atoms(stake) for stake in struck_with or [STAKE] * STRIKES]
-    seats = [OPINIONS[letter] for letter in opinions or ""]
+    seats = said(texts)
     held = [Atoms(stake) for stake in stakes or [STAKE] * len(seats)]
-    reaudit = None if opinions is None else Reaudit(fee=Atoms(fee), opinions=seats, stakes=held)
+    reaudit = None if opinions is None else Reaudit(fee=Atoms(fee), said=seats, stakes=held)
     done = concluded(
         provider_stake=Atoms(provider_stake), striker_stakes=strikers, struck_with=staked, reaudit=reaudit
     )
     return {
-        "name": f"{opinions} {done.outcome.name}",
-        "opinions": opinions or "",
+        "name": f"{' '.join(dict.fromkeys(texts))} {done.outcome.name}",
+        "opinions": texts,
         "fee": str(0 if opinions is None else fee),
         "providerStake": str(provider_stake),
         "strikerStakes": list(map(str, strikers)),
         "struckWith": list(map(str, staked)),
         "stakes": list(map(str, held)),
         "outcome": int(done.outcome),
+        "outcomes": list(map(int, done.outcomes)),
+        "standing": list(done.standing),
         "moved": moved_to_json(done),
     }
 
@@ -98,10 +108,29 @@ def cases() -> Iterator[dict[str, Any]]:
     yield case("CCCCCCU....", fee=50 * STAKE, stakes=[STAKE] * 7 + [4_000, 3_999, 1, STAKE])
     yield case("CCCCCC.....", striker_stakes=[49, 50, STAKE])
     yield case("UUUUUUU....", provider_stake=0)
+    # One that is a sham, or two, beside what is true.
+    for each in (
+        ("U" * 11, "U" * 11, "C" * 11),
+        ("UUUUUUUUU.U", "UUUUUUUUC.U", "CCCCCCCCC.C"),
+        ("CUUUUUCCCCC", "UUUUUUCCCCC", "CCCCCCCCCCC"),
+        ("UUUUUUUUUUU", "CCCCCCCCCCC", "CCCCCCCCCCC"),
+        ("UUUUUU.....", "UUUUUU.....", "UUUUUC....."),
+        ("UUUUCC.....", "CCCCUU.....", "UUUCCC....."),
+        ("CCCUU......", "CCCUU......", "CCUUU......"),
+        ("CCCUU......", "CCCCC......", "CCCUU......"),
+    ):
+        yield case(each, fee=FEE + 17)
+        yield case(each, fee=11_000_007, striker_stakes=[STAKE, 4_999, 3 * STAKE + 1])
     random = Random(28)
     for _ in range(12):
+        weights = random.choice(((6, 2), (2, 6), (1, 1)))
+        texts = ["".join(random.choices("UC", weights=weights, k=SEATS)) for _ in range(STRIKES)]
+        away = [random.random() < 0.2 for _ in range(SEATS)]
         yield case(
-            "".join(random.choices("UC.", weights=random.choice(((6, 2, 1), (2, 6, 1), (1, 1, 1))), k=SEATS)),
+            [
+                "".join("." if one else letter for letter, one in zip(text, away, strict=True))
+                for text in texts
+            ],
             fee=random.randrange(SEATS * 1_000, 10**9),
             provider_stake=random.randrange(1, 10**12),
             striker_stakes=[random.randrange(1, 10**11) for _ in range(STRIKES)],
@@ -115,7 +144,8 @@ def names() -> list[dict[str, Any]]:
     for number in (0, 1, (1 << 64) - 1):
         provider = Address(keccak(b"tallystick vector provider")[12:])
         auditor = Address(keccak(b"tallystick vector auditor")[12:])
-        salt, opinion = keccak(number.to_bytes(8, "big")), Opinion(1 + number % 2)
+        salt = keccak(number.to_bytes(8, "big"))
+        opinions = [Opinion(1 + (number + place) % 2) for place in range(STRIKES + number % 2)]
         named = accusation_id(provider, number)
         found.append(
             {
@@ -123,9 +153,9 @@ def names() -> list[dict[str, Any]]:
                 "number": str(number),
                 "accusation": to_hex(named),
                 "auditor": to_hex(auditor),
-                "opinion": int(opinion),
+                "opinions": list(map(int, opinions)),
                 "salt": to_hex(salt),
-                "ballotHash": to_hex(ballot_hash(named, auditor, opinion, salt)),
+                "ballotHash": to_hex(ballot_hash(named, auditor, opinions, salt)),
             }
         )
     return found

@@ -20,11 +20,15 @@ type AccusationId is bytes32;
 ///
 ///                                                 nobody answers: slashed
 ///              third strike          ┌─────────────────────────────────────────────────────┐
-///     NONE ───────────────────▶ ACCUSED ──answer──▶ COMMITTING ──▶ REVEALING ──▶ DUE ──conclude──▶ NONE
-///                               1 period             2 periods      1 period     upheld, cleared, or neither
+///     NONE ───────────────────▶ ACCUSED ──answer──▶ COMMITTING ──▶ REVEALING ──▶ DUE ──conclude──▶ NONE, or
+///                               1 period             2 periods      1 period                       ACCUSED anew
 ///
-/// All of it takes four periods at most. Stake that is asked back when the first of three strikes is filed is still
-/// there when the last may be concluded.
+/// Re-auditors say of each strike whether they would have struck as well. Three that are upheld slash the provider; of
+/// one that is cleared its auditor answers for it alone; others may count on. Strikes that are filed meanwhile wait for
+/// the next accusation.
+///
+/// All of it takes four periods at most. Stake that is asked back when the first strike of an accusation is filed is
+/// still there when that may be concluded.
 interface IAudits is IBalances {
     // ------------------------------------------------------------------------------------------------ words
 
@@ -42,21 +46,23 @@ interface IAudits is IBalances {
         DUE
     }
 
-    /// @notice What a re-auditor says, having seen the samples of all three strikes.
+    /// @notice What a re-auditor says of one strike, having seen its samples.
     /// @custom:value0 NONE Nothing, in time.
     /// @custom:value1 UPHOLD It would have struck as well.
-    /// @custom:value2 CLEAR It would not, or nobody showed it what the strikes rest on: who strikes has to prove it.
+    /// @custom:value2 CLEAR It would not, or nobody showed it what the strike rests on: who strikes has to prove it.
     enum Opinion {
         NONE,
         UPHOLD,
         CLEAR
     }
 
-    /// @notice How an accusation ended.
+    /// @notice How an accusation ended, and each of its strikes.
     /// @custom:value0 UNANSWERED Nobody paid for a re-audit: slashed.
-    /// @custom:value1 UPHELD More than half of all seats upheld it: slashed.
-    /// @custom:value2 CLEARED More than half of all seats cleared it: those who struck pay.
-    /// @custom:value3 OPEN Neither, because too many were silent: the strikes are gone, and nobody is slashed for them.
+    /// @custom:value1 UPHELD More than half of all seats upheld the strike; of an accusation, three of its strikes:
+    /// slashed.
+    /// @custom:value2 CLEARED More than half of all seats cleared the strike: who filed it pays; of an accusation, at
+    /// least one.
+    /// @custom:value3 OPEN Neither: nobody is slashed for it.
     enum Outcome {
         UNANSWERED,
         UPHELD,
@@ -102,7 +108,7 @@ interface IAudits is IBalances {
     /// @notice Everything that a strike rests on.
     /// @param receiptSignature By any receipt key that the provider ever named.
     /// @param header RLP of the block that drew the receipt; `parent` of the one before it, which was too early.
-    /// @param findingSignature By the receipt key that the auditor names now.
+    /// @param findingSignature By any receipt key that the auditor ever named.
     struct Exhibit {
         Channel channel;
         IMarket.Receipt receipt;
@@ -115,24 +121,27 @@ interface IAudits is IBalances {
 
     /// @notice A re-auditor's ballot, hidden: a lazy one would say what others said.
     /// @param seat Its place in {reauditorsOf}.
-    /// @param ballotHash `keccak256(abi.encode(accusationId, auditor, opinion, salt))`.
-    /// @param signature Of `VoteCommitment(accusationId, auditor, ballotHash)` by its receipt key, in the market's domain.
+    /// @param ballotHash `keccak256(abi.encode(accusationId, auditor, opinions, salt))`.
+    /// @param signature Of `VoteCommitment(accusationId, auditor, ballotHash)` by any receipt key that it ever named, in the
+    /// market's domain.
     struct Commitment {
         uint8 seat;
         bytes32 ballotHash;
         bytes signature;
     }
 
+    /// @param opinions One for each strike that accuses, in the order of {strikesOf}.
     struct Reveal {
         uint8 seat;
-        Opinion opinion;
+        Opinion[] opinions;
         bytes32 salt;
     }
 
     // ------------------------------------------------------------------------------------------------ events
 
     event Sealed(uint48 indexed blockNumber, bytes32 blockHash);
-    /// @param drawBlock That drew receipt and auditor. `count`: strikes against the provider that count now.
+    /// @param drawBlock That drew receipt and auditor. `count`: strikes against the provider that count now, whether they
+    /// accuse or wait.
     event Struck(
         address indexed provider,
         address indexed auditor,
@@ -142,7 +151,8 @@ interface IAudits is IBalances {
         Finding finding,
         uint8 count
     );
-    /// @param answerBy First second at which nobody may answer any more.
+    /// @param auditors Those whose strikes accuse, in the order of every ballot. Of each it is its latest {Struck} before
+    /// this. `answerBy`: first second at which nobody may answer any more.
     event Accused(AccusationId indexed id, address indexed provider, address[] auditors, uint40 answerBy);
     event Answered(
         AccusationId indexed id,
@@ -155,20 +165,24 @@ interface IAudits is IBalances {
     /// @param auditors In the order of their seats; zero for one that could not be filled.
     event Summoned(AccusationId indexed id, address indexed provider, address[] auditors);
     event Committed(AccusationId indexed id, address indexed auditor, bytes32 ballotHash);
-    event Revealed(AccusationId indexed id, address indexed auditor, Opinion opinion);
+    event Revealed(AccusationId indexed id, address indexed auditor, Opinion[] opinions);
+    /// @param outcomes Of each strike, in the order of {Accused}. `count`: strikes that count on; where they are three, an
+    /// {Accused} follows.
     /// @param slashed Atoms that left the provider's stake; `rewarded` of them went to those who struck.
     /// @param earned Of the fee, by re-auditors; `burnt` of it went to nobody.
     event Concluded(
         AccusationId indexed id,
         address indexed provider,
         Outcome outcome,
+        Outcome[] outcomes,
+        uint8 count,
         uint96 slashed,
         uint96 rewarded,
         uint96 earned,
         uint96 burnt
     );
-    /// @notice Atoms of stake that an auditor lost: one who struck whom others cleared, or whom most re-auditors
-    /// contradict, or that was silent.
+    /// @notice Atoms of stake that an auditor lost: one whose strike was cleared, or a re-auditor whom most contradict, or
+    /// that was silent.
     event Penalised(AccusationId indexed id, address indexed auditor, uint96 amount);
 
     // ------------------------------------------------------------------------------------------------ errors
@@ -184,7 +198,6 @@ interface IAudits is IBalances {
     error WrongBlock(uint256 moment, uint256 parentTime, uint256 blockTime);
     error DrawTooOld(uint256 until, uint256 time);
     error WrongChannel(bytes32 expected, bytes32 actual);
-    error WrongSigner(address expected, address actual);
     error NotReceiptKey(address provider, address signer);
     error WrongReceipt(bytes32 expected, bytes32 actual);
     error WrongProvider(address expected, address actual);
@@ -195,20 +208,25 @@ interface IAudits is IBalances {
     error NotEnoughStaked(uint96 required, uint96 staked);
     error ReceiptCounted(bytes32 receiptHash);
     error OwnerCounted(address owner);
+    /// @notice No more are held against one provider until its accusation is concluded, or some are old.
+    error TooManyStrikes(uint256 most);
     error WrongStatus(Status expected, Status actual);
     error FeeTooSmall(uint256 required, uint256 actual);
     error AlreadySummoned(AccusationId id);
     error NotSeated(uint8 seat);
     error WrongBallot(bytes32 expected, bytes32 actual);
     error NotAnOpinion(Opinion actual);
+    error OpinionsMismatch(uint256 strikes, uint256 opinions);
 
     // ------------------------------------------------------------------------------------------------ strikes
 
     /// @notice Keeps a block's hash, which the chain forgets after 256 blocks (8,191 with EIP-2935).
     function seal(uint48 blockNumber) external;
 
-    /// @notice Files a strike. Anyone may; it counts for its auditor. The third one that counts accuses the provider.
-    /// @dev A receipt counts once, ever; of an owner one strike counts at a time, for {window} seconds.
+    /// @notice Files a strike. Anyone may; it counts for its auditor. The third one that counts accuses the provider; one
+    /// that is filed while it is accused waits for its next accusation.
+    /// @dev A receipt counts once, ever; of an owner one strike counts at a time, for {window} seconds; of eight owners at
+    /// most.
     function strike(Exhibit calldata exhibit) external;
 
     // ------------------------------------------------------------------------------------------------ accusations
@@ -219,13 +237,16 @@ interface IAudits is IBalances {
     /// @notice Draws the re-auditors and seats them, two blocks after the answer. Anyone may.
     function summon(address provider) external;
 
-    /// @notice Enters commitments of re-auditors. Anyone may; the first of each stands.
+    /// @notice Enters commitments of re-auditors. Anyone may; the first of each stands, and what it did not sign is passed
+    /// over.
     function commit(address provider, Commitment[] calldata commitments) external;
 
     /// @notice Enters ballots that were committed to. Anyone may.
     function reveal(address provider, Reveal[] calldata reveals) external;
 
-    /// @notice Ends an accusation whose time is over: slashes, or makes those pay who struck, or neither. Anyone may.
+    /// @notice Ends an accusation whose time is over: slashes, or makes those pay whose strikes are cleared, or neither.
+    /// Strikes that no more cleared than upheld count on, the newest two, and with what was filed meanwhile may accuse
+    /// anew. Anyone may.
     function conclude(address provider) external;
 
     // ------------------------------------------------------------------------------------------------ views
@@ -246,19 +267,29 @@ interface IAudits is IBalances {
     function isDrawn(bytes32 receiptHash, uint64 sequence, uint48 drawBlock) external view returns (bool);
     /// @notice Whether a strike was filed for the receipt.
     function isCounted(bytes32 receiptHash) external view returns (bool);
-    /// @notice Those who struck the provider, and still count.
+    /// @notice Those who struck the provider, and still count: first those that accuse, then those that wait.
     function strikesOf(address provider) external view returns (address[] memory auditors, uint40[] memory times);
     /// @notice Whatever there is against the provider now, under the id that it has or would have.
     /// @param until First second at which the status is over; zero where no clock ends it.
+    /// @param accusing So many of {strikesOf}, the first ones, accuse; zero where nobody is accused.
     function accusationOf(address provider)
         external
         view
-        returns (AccusationId id, Status status, address answerer, uint96 fee, uint48 drawBlock, uint40 until);
+        returns (
+            AccusationId id,
+            Status status,
+            address answerer,
+            uint96 fee,
+            uint48 drawBlock,
+            uint40 until,
+            uint8 accusing
+        );
     /// @notice Who re-audits; none before they are drawn or after {conclude}.
     function reauditorsOf(address provider) external view returns (address[] memory);
-    /// @notice Zeros before re-auditors are summoned. `ballotHash` is zero until it commits.
+    /// @notice Zeros before re-auditors are summoned. `ballotHash` is zero until it commits, `opinions` are none until it
+    /// reveals.
     function seatOf(address provider, uint8 seat)
         external
         view
-        returns (address auditor, Opinion opinion, bytes32 ballotHash);
+        returns (address auditor, Opinion[] memory opinions, bytes32 ballotHash);
 }

@@ -7,9 +7,11 @@ import {Strikes} from "./Strikes.sol";
 /// @title Accusation
 /// @notice Strikes against one provider, and what becomes of them when.
 ///
-///     NONE ──third strike──▶ ACCUSED ──answered──▶ COMMITTING ──▶ REVEALING ──▶ DUE ──concluded──▶ NONE
-///                               └────────────── nobody answered ────────────────▲
+///     NONE ──third strike──▶ ACCUSED ──answered──▶ COMMITTING ──▶ REVEALING ──▶ DUE ──concluded──▶ NONE, or
+///                               └────────────── nobody answered ────────────────▲                  ACCUSED anew
 ///
+/// Strikes are kept in the order that they were filed in: the first ones accuse, and those that are taken meanwhile wait
+/// for the next accusation.
 /// @dev Amounts are atoms, times unix seconds. It knows neither receipts nor who is drawn.
 library Accusation {
     using Accusation for State;
@@ -27,10 +29,11 @@ library Accusation {
     }
 
     /// @param ballotHash What it committed to.
+    /// @param opinions What it revealed, by {Opinions}; zero: nothing.
     struct Seat {
         // slot 0
         address auditor;
-        IAudits.Opinion opinion;
+        uint16 opinions;
         // slot 1
         bytes32 ballotHash;
     }
@@ -40,6 +43,7 @@ library Accusation {
     /// @param answeredAt Zero: nobody has.
     /// @param answeredBlock Re-auditors are drawn by the weights at its end, and by the hash of the block two later.
     /// @param number Accusations that were concluded before.
+    /// @param accusing So many of `strikes`, the first ones, accuse.
     /// @param seats None until re-auditors are summoned.
     struct State {
         // slot 0
@@ -50,6 +54,7 @@ library Accusation {
         uint40 answeredAt;
         uint48 answeredBlock;
         uint64 number;
+        uint8 accusing;
         // slot 2
         Strike[] strikes;
         // slot 3
@@ -81,34 +86,79 @@ library Accusation {
         if (actual != expected) revert IAudits.WrongStatus(expected, actual);
     }
 
-    /// @notice Drops the strikes that are `window` seconds old at `time`.
+    /// @notice Whether a strike that was filed at `filedAt` counts no more, `window` seconds later. Those that accuse do
+    /// not age.
+    function isOver(State storage self, uint256 place, uint40 window, uint40 time) internal view returns (bool) {
+        return place >= self.accusing && self.strikes[place].filedAt + window <= time;
+    }
+
+    /// @notice Drops the strikes that count no more at `time`.
     function age(State storage self, uint40 window, uint40 time) internal {
         uint256 kept;
         for (uint256 i; i < self.strikes.length; ++i) {
-            if (self.strikes[i].filedAt + window <= time) continue;
-            if (kept != i) self.strikes[kept] = self.strikes[i];
-            ++kept;
+            if (self.isOver(i, window, time)) continue;
+            self.move(i, kept++);
         }
-        while (self.strikes.length > kept) self.strikes.pop();
+        self.cut(kept);
     }
 
-    /// @notice Counts a strike; the last that it takes accuses.
-    function add(State storage self, Strike memory strike) internal returns (uint8 count) {
+    /// @notice Counts a strike.
+    function add(State storage self, Strike memory strike) internal returns (uint8) {
+        if (self.strikes.length == Strikes.MOST) revert IAudits.TooManyStrikes(Strikes.MOST);
         self.strikes.push(strike);
+        return self.count();
+    }
+
+    function count(State storage self) internal view returns (uint8) {
         // forge-lint: disable-next-line(unsafe-typecast)
-        count = uint8(self.strikes.length); // Three at most.
-        if (count == Strikes.STRIKES) self.accusedAt = strike.filedAt;
+        return uint8(self.strikes.length); // Eight at most.
+    }
+
+    /// @notice Accuses by all strikes that there are, where they are enough and nobody is accused by others.
+    function accuse(State storage self, uint40 time) internal returns (bool) {
+        if (self.accusedAt != 0 || self.strikes.length < Strikes.STRIKES) return false;
+        (self.accusedAt, self.accusing) = (time, self.count());
+        return true;
     }
 
     function answer(State storage self, address answerer, uint96 fee, uint48 blockNumber, uint40 time) internal {
         (self.answerer, self.fee, self.answeredBlock, self.answeredAt) = (answerer, fee, blockNumber, time);
     }
 
-    /// @notice Forgets all but that there was one.
-    function end(State storage self) internal {
+    /// @notice Ends the accusation. Of what accused, the newest of `standing` outlast it, {Strikes-KEPT} at most, and all
+    /// that was taken meanwhile.
+    function end(State storage self, bool[] memory standing) internal {
+        uint256 left;
+        for (uint256 i; i < standing.length; ++i) {
+            if (standing[i]) ++left;
+        }
+        uint256 kept;
+        for (uint256 i; i < self.strikes.length; ++i) {
+            if (i < standing.length && (!standing[i] || left-- > Strikes.KEPT)) continue;
+            self.move(i, kept++);
+        }
+        self.cut(kept);
+        self.close();
+    }
+
+    /// @notice Ends it, with every strike that there is.
+    function wipe(State storage self) internal {
+        self.cut(0);
+        self.close();
+    }
+
+    function close(State storage self) internal {
         (self.answerer, self.fee, self.accusedAt, self.answeredAt, self.answeredBlock) = (address(0), 0, 0, 0, 0);
+        self.accusing = 0;
         ++self.number;
-        delete self.strikes;
         delete self.seats;
+    }
+
+    function move(State storage self, uint256 from, uint256 to) internal {
+        if (from != to) self.strikes[to] = self.strikes[from];
+    }
+
+    function cut(State storage self, uint256 length) internal {
+        while (self.strikes.length > length) self.strikes.pop();
     }
 }

@@ -21,11 +21,12 @@ library Findings {
         return AccusationId.wrap(keccak256(abi.encode("reaudit", provider, number)));
     }
 
-    function ballot(AccusationId id, address auditor, IAudits.Opinion opinion, bytes32 salt)
+    /// @param opinions One for each strike, in the order that they accuse in.
+    function ballot(AccusationId id, address auditor, IAudits.Opinion[] memory opinions, bytes32 salt)
         internal
         pure
         returns (bytes32)
     {
-        return keccak256(abi.encode(id, auditor, opinion, salt));
+        return keccak256(abi.encode(id, auditor, opinions, salt));
     }
 }

@@ -2,49 +2,102 @@
 pragma solidity ^0.8.37;
 
 import {IAudits} from "../interfaces/IAudits.sol";
+import {Opinions} from "./Opinions.sol";
 
 /// @title Strikes
-/// @notice What three strikes cost a provider that nobody clears, and what they cost those who struck where it is.
+/// @notice What strikes cost a provider that nobody clears, and what one costs whoever filed it where it is cleared.
 /// @dev Amounts are atoms, all rounded in favour of who pays. `tests/vectors/strikes.json` holds it and Python's
 /// `tallystick.protocol.strikes` to the same numbers.
 library Strikes {
-    /// @notice Strikes that accuse.
+    using Opinions for uint16;
+
+    /// @notice Strikes that accuse, and of which so many have to be upheld.
     uint256 internal constant STRIKES = 3;
+    /// @notice Strikes that are held against one provider at most, of as many owners: those that accuse it, and those that
+    /// are taken meanwhile. Whoever would fill them with its own needs as many stakes.
+    uint256 internal constant MOST = 8;
+    /// @notice Strikes that outlast their accusation at most, the newest: one more accuses again.
+    uint256 internal constant KEPT = STRIKES - 1;
     /// @notice Re-auditors of an accusation: with three tenths of all stake, 8 in a hundred panels are won.
     uint8 internal constant SEATS = 11;
     /// @notice Two thirds of a stake are slashed: of 300 request prices a slot 200, where 167 deter. Never all of it.
     uint96 internal constant SLASHED = 2;
     uint96 internal constant SLASHED_OF = 3;
-    /// @notice Each who struck gets one part in so many of what is slashed, an eighth all together; the rest is burnt.
-    uint96 internal constant REWARD_PARTS = 24;
+    /// @notice One part in so many of what is slashed is for those whose strikes are upheld; the rest is burnt.
+    uint96 internal constant REWARD_PARTS = 8;
     /// @notice No reward is more than one part in so many of what its auditor has at stake itself, then and now.
     uint96 internal constant REWARD_STAKE_PARTS = 8;
-    /// @notice What one who struck loses where the provider is cleared, as a part of its own stake.
+    /// @notice What one who struck loses where that is cleared, as a part of its own stake.
     uint96 internal constant PENALTY_PARTS = 50;
     /// @notice What a re-auditor loses at most, as a part of its stake: a fee is as large as who answers likes.
     uint256 internal constant STAKE_PARTS = 4_000;
 
-    /// @notice What more than half of all seats say, the empty and the silent ones among all.
-    function outcome(IAudits.Opinion[] memory opinions) internal pure returns (IAudits.Outcome) {
-        (uint256 upheld, uint256 cleared) = (0, 0);
-        for (uint256 i; i < opinions.length; ++i) {
-            if (opinions[i] == IAudits.Opinion.UPHOLD) ++upheld;
-            if (opinions[i] == IAudits.Opinion.CLEAR) ++cleared;
+    // ------------------------------------------------------------------------------------------------ what is said
+
+    /// @notice What more than half of all seats say of each of so many strikes, the empty and the silent ones among all;
+    /// OPEN where that is neither. `standing`: those that no more cleared than upheld, of those who spoke.
+    /// @param seats By {Opinions}.
+    function found(uint16[] memory seats, uint256 strikes)
+        internal
+        pure
+        returns (IAudits.Outcome[] memory outcomes, bool[] memory standing)
+    {
+        (outcomes, standing) = (new IAudits.Outcome[](strikes), new bool[](strikes));
+        for (uint256 i; i < strikes; ++i) {
+            (uint256 upheld, uint256 cleared) = (0, 0);
+            for (uint256 j; j < seats.length; ++j) {
+                IAudits.Opinion opinion = seats[j].on(i);
+                if (opinion == IAudits.Opinion.UPHOLD) ++upheld;
+                if (opinion == IAudits.Opinion.CLEAR) ++cleared;
+            }
+            outcomes[i] = 2 * upheld > SEATS
+                ? IAudits.Outcome.UPHELD
+                : 2 * cleared > SEATS ? IAudits.Outcome.CLEARED : IAudits.Outcome.OPEN;
+            standing[i] = cleared <= upheld;
         }
-        if (2 * upheld > SEATS) return IAudits.Outcome.UPHELD;
-        return 2 * cleared > SEATS ? IAudits.Outcome.CLEARED : IAudits.Outcome.OPEN;
     }
+
+    /// @notice What becomes of the accusation: slashed are three that are upheld, however many are not.
+    function outcome(IAudits.Outcome[] memory outcomes) internal pure returns (IAudits.Outcome) {
+        if (count(outcomes, IAudits.Outcome.UPHELD) >= STRIKES) return IAudits.Outcome.UPHELD;
+        return count(outcomes, IAudits.Outcome.CLEARED) != 0 ? IAudits.Outcome.CLEARED : IAudits.Outcome.OPEN;
+    }
+
+    function count(IAudits.Outcome[] memory outcomes, IAudits.Outcome which) internal pure returns (uint256 sum) {
+        for (uint256 i; i < outcomes.length; ++i) {
+            if (outcomes[i] == which) ++sum;
+        }
+    }
+
+    /// @notice Whether what is left of the fee is burnt. It goes back to whom any strike is cleared for, and where nobody
+    /// is to blame that none is.
+    /// @param silent Whether anybody was who had a seat, or nobody was seated.
+    function burnsRest(IAudits.Outcome outcome_, bool[] memory standing, bool silent) internal pure returns (bool) {
+        if (outcome_ != IAudits.Outcome.OPEN) return outcome_ == IAudits.Outcome.UPHELD;
+        for (uint256 i; i < standing.length; ++i) {
+            if (standing[i]) return silent;
+        }
+        return false;
+    }
+
+    // ------------------------------------------------------------------------------------------------ what it costs
 
     function slashedDown(uint96 providerStake) internal pure returns (uint96) {
         // forge-lint: disable-next-line(unsafe-typecast)
         return uint96(uint256(providerStake) * SLASHED / SLASHED_OF); // Less than the stake.
     }
 
-    /// @notice What one who struck gets of `slashed`, having staked `struckWith` when it struck, and `auditorStake` now.
-    function rewardDown(uint96 slashed, uint96 struckWith, uint96 auditorStake) internal pure returns (uint96) {
+    /// @notice What one of `upheld` who struck gets of `slashed`, having staked `struckWith` when it struck, and
+    /// `auditorStake` now.
+    function rewardDown(uint96 slashed, uint256 upheld, uint96 struckWith, uint96 auditorStake)
+        internal
+        pure
+        returns (uint96)
+    {
         uint96 risked = struckWith < auditorStake ? struckWith : auditorStake;
-        (uint96 part, uint96 most) = (slashed / REWARD_PARTS, risked / REWARD_STAKE_PARTS);
-        return part < most ? part : most;
+        (uint256 part, uint96 most) = (slashed / (REWARD_PARTS * upheld), risked / REWARD_STAKE_PARTS);
+        // forge-lint: disable-next-line(unsafe-typecast)
+        return part < most ? uint96(part) : most; // Less than what is slashed.
     }
 
     /// @notice What one who struck loses.
@@ -53,34 +106,43 @@ library Strikes {
     }
 
     /// @notice The part of {penaltyDown} of which half is for who answered, until it has back what it `spent`: each of
-    /// the three gives as much.
-    function sharedDown(uint96 penalty, uint256 spent) internal pure returns (uint96) {
-        uint256 most = 2 * (spent / STRIKES);
+    /// the `cleared` gives as much.
+    function sharedDown(uint96 penalty, uint256 spent, uint256 cleared) internal pure returns (uint96) {
+        uint256 most = 2 * (spent / cleared);
         // forge-lint: disable-next-line(unsafe-typecast)
         return penalty < most ? penalty : uint96(most); // Not more than the penalty.
     }
 
-    /// @notice What a re-auditor earns, of a fee of `share`: half of it where there is no majority.
-    function earnedDown(IAudits.Opinion opinion, IAudits.Outcome outcome_, uint256 share)
+    /// @notice What a re-auditor earns, of a fee of `share`: an equal part for each strike of which it says what most do,
+    /// and half of one where most say neither.
+    function earnedDown(uint16 opinions, IAudits.Outcome[] memory outcomes, uint256 share)
         internal
         pure
         returns (uint256)
     {
-        if (opinion == IAudits.Opinion.NONE) return 0;
-        if (outcome_ == IAudits.Outcome.OPEN) return share / 2;
-        return isMajority(opinion, outcome_) ? share : 0;
+        if (opinions == 0) return 0;
+        uint256 halves;
+        for (uint256 i; i < outcomes.length; ++i) {
+            if (outcomes[i] == IAudits.Outcome.OPEN) ++halves;
+            else if (isMajority(opinions.on(i), outcomes[i])) halves += 2;
+        }
+        return share * halves / (2 * outcomes.length);
     }
 
-    /// @notice What a re-auditor loses: a share where it is silent, or contradicted.
-    function blamedDown(IAudits.Opinion opinion, IAudits.Outcome outcome_, uint256 share, uint256 auditorStake)
+    /// @notice What a re-auditor loses: a share where it is silent, and an equal part of one for each strike on which most
+    /// contradict it.
+    function blamedDown(uint16 opinions, IAudits.Outcome[] memory outcomes, uint256 share, uint256 auditorStake)
         internal
         pure
         returns (uint256)
     {
-        bool spoke = opinion != IAudits.Opinion.NONE;
-        if (spoke && (outcome_ == IAudits.Outcome.OPEN || isMajority(opinion, outcome_))) return 0;
-        uint256 most = auditorStake / STAKE_PARTS;
-        return share < most ? share : most;
+        uint256 wrong;
+        for (uint256 i; i < outcomes.length; ++i) {
+            bool agrees = outcomes[i] == IAudits.Outcome.OPEN || isMajority(opinions.on(i), outcomes[i]);
+            if (opinions == 0 || !agrees) ++wrong;
+        }
+        (uint256 blame, uint256 most) = (share * wrong / outcomes.length, auditorStake / STAKE_PARTS);
+        return blame < most ? blame : most;
     }
 
     function isMajority(IAudits.Opinion opinion, IAudits.Outcome outcome_) internal pure returns (bool) {

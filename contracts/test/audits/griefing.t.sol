@@ -4,6 +4,7 @@ pragma solidity ^0.8.37;
 import {DuelId, IDuels} from "../../src/interfaces/IDuels.sol";
 import {IMarket} from "../../src/interfaces/IMarket.sol";
 import {AccusationId, IAudits} from "../../src/interfaces/IAudits.sol";
+import {Findings} from "../../src/libraries/Findings.sol";
 import {Votes} from "../../src/libraries/Votes.sol";
 import {AuditFixture} from "../AuditFixture.sol";
 import {bound, vm} from "../Vm.sol";
@@ -33,7 +34,7 @@ contract AuditGriefing_Test is AuditFixture {
         vm.warp(now_() + PERIOD - 1);
         AccusationId id = answer(AUDIT_FEE);
         audits.summon(provider);
-        voted(id, audits.reauditorsOf(provider), opinionsOf("CCCCCCCCCCC"));
+        voted(id, audits.reauditorsOf(provider), said("CCCCCCCCCCC"));
         audits.conclude(provider);
         vm.assertEq(stakeOf(strikers[0]), STAKED - STAKED / 50);
     }
@@ -95,15 +96,16 @@ contract AuditGriefing_Test is AuditFixture {
     function test_38_OneThatCopiesACommitmentHasSaidNothing() external {
         (, address[] memory auditors, AccusationId id) = answered();
         IAudits.Commitment[] memory list = new IAudits.Commitment[](2);
-        list[0] = commitmentOf(id, auditors[0], 0, IAudits.Opinion.CLEAR);
+        list[0] = commitmentOf(id, auditors[0], 0, opinionsOf("CCC"));
         DuelId signedFor = DuelId.wrap(AccusationId.unwrap(id));
         bytes32 structHash = Votes.commitment(IDuels.VoteCommitment(signedFor, auditors[1], list[0].ballotHash));
         list[1] = IAudits.Commitment(1, list[0].ballotHash, sign(keyOf[auditors[1]], structHash));
         audits.commit(provider, list);
         vm.warp(now_() + 2 * PERIOD);
         IAudits.Reveal[] memory same = new IAudits.Reveal[](1);
-        same[0] = IAudits.Reveal(1, IAudits.Opinion.CLEAR, saltOf(auditors[0]));
-        vm.expectRevert();
+        same[0] = IAudits.Reveal(1, opinionsOf("CCC"), saltOf(auditors[0]));
+        bytes32 its = Findings.ballot(id, auditors[1], opinionsOf("CCC"), saltOf(auditors[0]));
+        vm.expectRevert(abi.encodeWithSelector(IAudits.WrongBallot.selector, list[0].ballotHash, its));
         audits.reveal(provider, same);
     }
 
@@ -112,10 +114,24 @@ contract AuditGriefing_Test is AuditFixture {
         vm.prank(auditors[1]);
         market.setReceiptKey(auditors[0]);
         IAudits.Commitment[] memory list = new IAudits.Commitment[](1);
-        list[0] = commitmentOf(id, auditors[0], 0, IAudits.Opinion.CLEAR);
+        list[0] = commitmentOf(id, auditors[0], 0, opinionsOf("CCC"));
         list[0].seat = 1;
-        vm.expectRevert();
         audits.commit(provider, list);
+        (,, bytes32 ballotHash) = audits.seatOf(provider, 1);
+        vm.assertEq(ballotHash, 0);
+    }
+
+    /// @dev Naming another key once the others' commitments are in a batch with its own holds nothing up.
+    function test_38_OneThatNamesAnotherKeyHoldsNothingUp() external {
+        (, address[] memory auditors, AccusationId id) = answered();
+        IAudits.Commitment[] memory list = commits(id, auditors, said("CCCCCCCCCCC"));
+        vm.prank(auditors[3]);
+        market.setReceiptKey(stranger);
+        audits.commit(provider, list);
+        for (uint8 i; i < SEATS; ++i) {
+            (,, bytes32 ballotHash) = audits.seatOf(provider, i);
+            vm.assertEq(ballotHash, list[i].ballotHash);
+        }
     }
 
     function test_38_WhatIsStakedAfterAStrikeEarnsNothing() external {
@@ -133,18 +149,37 @@ contract AuditGriefing_Test is AuditFixture {
 
     function testFuzz_38_FiveOfElevenSeatsNeitherSlashNorClear(uint256 dice) external {
         (address[] memory strikers, address[] memory auditors, AccusationId id) = answered();
-        IAudits.Opinion[] memory opinions = new IAudits.Opinion[](SEATS);
-        uint256[3] memory said;
+        IAudits.Opinion[][] memory seats = new IAudits.Opinion[][](SEATS);
+        uint256[3] memory counts;
         for (uint256 i; i < SEATS; ++i) {
             uint256 one_ = (dice >> (8 * i)) % 3;
-            if (one_ != 0 && said[one_] == 5) one_ = 0;
-            ++said[one_];
-            opinions[i] = IAudits.Opinion(one_);
+            if (one_ != 0 && counts[one_] == 5) one_ = 0;
+            ++counts[one_];
+            if (one_ != 0) seats[i] = opinionsOf(one_ == 1 ? "UUU" : "CCC");
         }
-        voted(id, auditors, opinions);
+        voted(id, auditors, seats);
         audits.conclude(provider);
         vm.assertEq(stakeOf(provider), STAKED);
-        vm.assertEq(stakeOf(strikers[0]), STAKED);
+        for (uint256 i; i < 3; ++i) {
+            vm.assertEq(stakeOf(strikers[i]), STAKED);
+        }
+        for (uint256 i; i < SEATS; ++i) {
+            bool silent = seats[i].length == 0;
+            vm.assertEq(audits.balanceOf(auditors[i]), silent ? 0 : AUDIT_FEE / 11 / 2);
+            vm.assertEq(stakeOf(auditors[i]), silent ? STAKED - AUDIT_FEE / 11 : STAKED);
+        }
+        assertStrikes(counts[1] < counts[2] ? 0 : 2);
+    }
+
+    /// @dev Six of eleven that are silent for it win it time, once: it pays, and one more strike accuses it again.
+    function test_38_SilenceIsNoFreeWayOut() external {
+        uint256 before = allOf(provider);
+        struck(3);
+        reaudited(said("UUUUU......"));
+        vm.assertEq(before - allOf(provider), AUDIT_FEE);
+        struck(1);
+        reaudited(said("UUUUUU....."));
+        vm.assertEq(stakeOf(provider), STAKED - uint256(STAKED) * 2 / 3);
     }
 
     function test_38_AFeeAsLargeAsAllStakesTakesASmallPartOfASilentOnes() external {
@@ -153,7 +188,7 @@ contract AuditGriefing_Test is AuditFixture {
         AccusationId id = answer(50_000e6);
         audits.summon(provider);
         address[] memory auditors = audits.reauditorsOf(provider);
-        voted(id, auditors, opinionsOf("CCCCCC....U"));
+        voted(id, auditors, said("CCCCCC....U"));
         audits.conclude(provider);
         vm.assertEq(stakeOf(auditors[7]), STAKED - STAKED / 4_000);
         vm.assertEq(stakeOf(auditors[10]), STAKED - STAKED / 4_000);
@@ -169,7 +204,7 @@ contract AuditGriefing_Test is AuditFixture {
         AccusationId id = answer(fee);
         audits.summon(provider);
         uint256 before = allOf(provider) + fee;
-        voted(id, audits.reauditorsOf(provider), opinionsOf("CCCCCCCCCCC"));
+        voted(id, audits.reauditorsOf(provider), said("CCCCCCCCCCC"));
         audits.conclude(provider);
         for (uint256 i; i < 3; ++i) {
             vm.assertEq(stakeOf(strikers[i]), STAKED - STAKED / 50);
@@ -179,6 +214,17 @@ contract AuditGriefing_Test is AuditFixture {
         uint256 spent = 11 * (fee / 11);
         vm.assertLe(before, allOf(provider) + (spent > made ? spent - made : 0) + 9);
         vm.assertLe(allOf(provider), before);
+        // No part of a penalty goes to it beyond what it spent: but for roundings it has no more, and seldom less.
+        if (spent <= made) vm.assertLe(before - allOf(provider), 9);
+    }
+
+    /// @dev Those who struck are silent as re-auditors would be that are their friends: the honest who are left clear it.
+    function test_39_SilenceOfOthersTakesNoMoreFromAnHonestOneThanItsVoters() external {
+        struck(3);
+        uint256 before = allOf(provider);
+        reaudited(said("CCCCC......"));
+        vm.assertEq(before - allOf(provider), 5 * (AUDIT_FEE / 11 / 2));
+        assertStrikes(0);
     }
 
     // ------------------------------------------------------------------------------------------------ 40
@@ -200,9 +246,44 @@ contract AuditGriefing_Test is AuditFixture {
         address[] memory hand = new address[](4);
         (hand[0], hand[1], hand[2], hand[3]) = (provider, strikers[0], strikers[1], strikers[2]);
         uint256 before = sum(hand) + AUDIT_FEE;
-        voted(id, auditors, opinionsOf("CCCCCCCCCCC"));
+        voted(id, auditors, said("CCCCCCCCCCC"));
         audits.conclude(provider);
         vm.assertLe(sum(hand) + AUDIT_FEE, before);
+    }
+
+    /// @dev It strikes itself with what it shows nobody, beside two that are true: these lose nothing by it.
+    function test_40_AShamBesideTwoTrueStrikesCostsItselfAlone() external {
+        address[] memory strikers = struck(3);
+        address[] memory hand = new address[](2);
+        (hand[0], hand[1]) = (provider, strikers[0]);
+        uint256 before = sum(hand);
+        reaudited(said("CCCCCCCCCCC", "UUUUUUUUUUU", "UUUUUUUUUUU"));
+        vm.assertTrue(sum(hand) < before);
+        vm.assertEq(allOf(strikers[1]), STAKED);
+        vm.assertEq(allOf(strikers[2]), STAKED);
+        assertStrikes(2);
+    }
+
+    /// @dev Nor does it keep others' strikes away by being accused of its own.
+    function test_40_AShamAccusationShieldsNobody() external {
+        struck(3);
+        struck(3);
+        reaudited(said("CCCCCCCCCCC"));
+        assertAccusing(3, 0);
+        reaudited(said("UUUUUUUUUUU"));
+        vm.assertEq(stakeOf(provider), STAKED - uint256(STAKED) * 2 / 3);
+    }
+
+    /// @dev A fraud of its own, reported by another address, saves it nothing of what three strikes leave.
+    function test_40_ReportingItsOwnFraudSavesNothing() external {
+        struck(3);
+        IMarket.Receipt memory first = receiptOf(0);
+        IMarket.Receipt memory second = receiptOf(0);
+        second.responseHash = keccak256("another");
+        (bytes memory one_, bytes memory other) = (sign(PROVIDER_KEY, first), sign(PROVIDER_KEY, second));
+        vm.prank(stranger);
+        market.slashReceiptEquivocation(payer, provider, sessionKey, 0, first, one_, second, other);
+        vm.assertLe(market.balanceOf(stranger), STAKED - uint256(STAKED) * 2 / 3);
     }
 
     function test_40_AtomsLeftWithTheAuditsHoldNothingUp() external {

@@ -189,7 +189,7 @@ contract Strike_Test is AuditFixture {
     function test_RevertWhen_TheAuditorDidNotSign() external {
         IAudits.Exhibit memory exhibit = found();
         exhibit.findingSignature = sign(PROVIDER_KEY, Findings.finding(exhibit.finding));
-        refuse(exhibit, IAudits.WrongSigner.selector);
+        refuse(exhibit, IAudits.NotReceiptKey.selector);
     }
 
     function test_RevertWhen_TheAuditorHasNothingToLose() external {
@@ -232,10 +232,30 @@ contract Strike_Test is AuditFixture {
         }
     }
 
-    function test_RevertWhen_TheProviderIsAccused() external {
+    function test_RevertWhen_EightAreHeld() external {
+        struck(8);
+        assertAccusing(3, 5);
+        (address[] memory strikers,) = audits.strikesOf(provider);
+        IAudits.Exhibit memory exhibit = found(strikers);
+        refuse(exhibit, IAudits.TooManyStrikes.selector);
+    }
+
+    function test_WaitsWhileTheProviderIsAccused() external {
         address[] memory strikers = struck(3);
         IAudits.Exhibit memory exhibit = found(strikers);
-        refuse(exhibit, IAudits.WrongStatus.selector);
+        audits.strike(exhibit);
+        assertAccusing(3, 1);
+        // Of those who accuse it as of those who wait one counts at a time.
+        refuse(ofAuditor(strikers[0]), IAudits.OwnerCounted.selector);
+        refuse(ofAuditor(exhibit.finding.auditor), IAudits.OwnerCounted.selector);
+    }
+
+    function test_TakesAnyKeyThatTheAuditorEverNamed() external {
+        IAudits.Exhibit memory exhibit = found();
+        vm.prank(exhibit.finding.auditor);
+        market.setReceiptKey(receiptKey);
+        audits.strike(exhibit);
+        assertStrikes(1);
     }
 
     function test_CountsWhoeverFilesIt() external {

@@ -52,17 +52,20 @@ contract AuditVectors_Test is AuditFixture {
             set(strikers[i], number(path, item(".struckWith", i)));
             audits.strike(exhibit);
         }
-        string memory letters = vm.parseJsonString(json, string.concat(path, ".opinions"));
+        string[] memory texts = new string[](vm.keyExistsJson(json, string.concat(path, ".opinions[0]")) ? 3 : 0);
+        for (uint256 i; i < texts.length; ++i) {
+            texts[i] = vm.parseJsonString(json, string.concat(path, item(".opinions", i)));
+        }
         bool isAnswered = number(path, ".fee") != 0;
         address[] memory auditors = new address[](0);
         if (isAnswered) {
             vm.prank(payer);
             AccusationId id = audits.answer(provider, uint96(number(path, ".fee")));
             mine(3);
-            if (bytes(letters).length != 0) {
+            if (texts.length != 0 && bytes(texts[0]).length != 0) {
                 audits.summon(provider);
                 auditors = audits.reauditorsOf(provider);
-                voted(id, auditors, opinionsOf(letters));
+                voted(id, auditors, said(texts));
             } else {
                 vm.warp(now_() + 3 * PERIOD);
             }
@@ -80,6 +83,7 @@ contract AuditVectors_Test is AuditFixture {
         uint256 burnt = asset.balanceOf(BURNT);
         int256 before = held(payer);
         audits.conclude(provider);
+        assertStrikes(counting(path));
         equal(int256(stakeOf(provider)) - int256(number(path, ".providerStake")), signed(path, ".moved.provider"), path);
         equal(held(payer) - before, int256(number(path, ".fee")) + signed(path, ".moved.answerer"), path);
         equal(int256(asset.balanceOf(BURNT) - burnt), signed(path, ".moved.burnt"), path);
@@ -90,6 +94,12 @@ contract AuditVectors_Test is AuditFixture {
         for (uint256 i; i < auditors.length; ++i) {
             int256 stake_ = int256(number(path, item(".stakes", i)));
             equal(held(auditors[i]) - stake_, signed(path, item(".moved.reauditors", i)), path);
+        }
+    }
+
+    function counting(string memory path) private view returns (uint256 count) {
+        for (uint256 i; i < 3; ++i) {
+            if (vm.parseJsonBool(json, string.concat(path, item(".standing", i)))) ++count;
         }
     }
 
@@ -138,10 +148,16 @@ contract AuditVectors_Test is AuditFixture {
                 vm.parseJsonAddress(json, string.concat(path, ".provider")), uint64(number(path, ".number"))
             );
             vm.assertEq(AccusationId.unwrap(id), vm.parseJsonBytes32(json, string.concat(path, ".accusation")), path);
+            uint256 count;
+            while (vm.keyExistsJson(json, string.concat(path, item(".opinions", count)))) ++count;
+            IAudits.Opinion[] memory opinions = new IAudits.Opinion[](count);
+            for (uint256 j; j < count; ++j) {
+                opinions[j] = IAudits.Opinion(number(path, item(".opinions", j)));
+            }
             bytes32 hash = Findings.ballot(
                 id,
                 vm.parseJsonAddress(json, string.concat(path, ".auditor")),
-                IAudits.Opinion(number(path, ".opinion")),
+                opinions,
                 vm.parseJsonBytes32(json, string.concat(path, ".salt"))
             );
             vm.assertEq(hash, vm.parseJsonBytes32(json, string.concat(path, ".ballotHash")), path);

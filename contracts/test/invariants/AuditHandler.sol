@@ -12,7 +12,7 @@ import {bound, vm} from "../Vm.sol";
 contract AuditHandler is AuditFixture {
     /// @dev Of the accusation that is answered.
     uint96 private fee;
-    IAudits.Opinion[] private opinions;
+    IAudits.Opinion[][] private seats;
     bool private summoned;
     bool private committed;
 
@@ -20,7 +20,7 @@ contract AuditHandler is AuditFixture {
     uint256 public broken;
 
     function calls() external pure returns (bytes4[] memory list) {
-        list = new bytes4[](10);
+        list = new bytes4[](11);
         list[0] = this.strikeSome.selector;
         list[1] = this.strikeSome.selector;
         list[2] = this.strikeSome.selector;
@@ -31,6 +31,7 @@ contract AuditHandler is AuditFixture {
         list[7] = this.stakeDoes.selector;
         list[8] = this.wait.selector;
         list[9] = this.withdrawSome.selector;
+        list[10] = this.namesAnotherKey.selector;
     }
 
     // ------------------------------------------------------------------------------------------------ books
@@ -47,7 +48,8 @@ contract AuditHandler is AuditFixture {
         }
     }
 
-    /// @notice Of strikes that count, no two are of one owner (here each judge owns itself), nor more than three.
+    /// @notice Of strikes that count, no two are of one owner (here each judge owns itself), nor more than eight; three or
+    /// more accuse.
     function areOfDistinctOwners() external view returns (bool) {
         (address[] memory auditors,) = audits.strikesOf(provider);
         for (uint256 i; i < auditors.length; ++i) {
@@ -55,14 +57,14 @@ contract AuditHandler is AuditFixture {
                 if (auditors[i] == auditors[j]) return false;
             }
         }
-        return auditors.length <= 3;
+        return auditors.length <= (accusationStatus() == IAudits.Status.NONE ? 2 : 8);
     }
 
     // ------------------------------------------------------------------------------------------------ calls
 
     function strikeSome() external {
-        if (accusationStatus() != IAudits.Status.NONE) return;
         (address[] memory strikers,) = audits.strikesOf(provider);
+        if (strikers.length == 8) return;
         IAudits.Exhibit memory exhibit = found(strikers);
         (uint96 staked,,,) = market.stakeOf(exhibit.finding.auditor);
         if (staked < MINIMUM_STAKE) return;
@@ -79,18 +81,25 @@ contract AuditHandler is AuditFixture {
         vm.prank(answerer);
         audits.answer(provider, fee);
         mine(3);
-        delete opinions;
+        delete seats;
         (summoned, committed) = (false, false);
+        (,,,,,, uint8 accusing) = audits.accusationOf(provider);
         for (uint256 i; i < SEATS; ++i) {
+            seats.push();
             uint256 dice = uint256(keccak256(abi.encode(seed, i)));
-            // Mostly one opinion: it is agreement that moves money.
-            opinions.push(IAudits.Opinion(dice % 4 != 0 ? 1 + seed % 2 : (dice >> 8) % 3));
+            if (dice % 8 == 0) continue; // Silent.
+            for (uint256 j; j < accusing; ++j) {
+                dice = uint256(keccak256(abi.encode(dice)));
+                // Mostly one opinion of each strike, and often of all: it is agreement that moves money.
+                uint256 usual = seed % 3 == 0 ? uint256(keccak256(abi.encode(seed, "strike", j))) : seed;
+                seats[i].push(IAudits.Opinion(1 + (dice % 4 != 0 ? usual : dice >> 8) % 2));
+            }
         }
     }
 
     /// @dev What the time is for, mostly, by whom it may concern; then the time is over.
     function carryOn(uint256 seed) external {
-        (AccusationId id, IAudits.Status status,,,, uint40 until) = audits.accusationOf(provider);
+        (AccusationId id, IAudits.Status status,,,, uint40 until,) = audits.accusationOf(provider);
         if (status == IAudits.Status.NONE || status == IAudits.Status.DUE) return;
         bool lazy = seed % 6 == 0;
         if (status == IAudits.Status.COMMITTING && !summoned && !lazy) {
@@ -98,11 +107,20 @@ contract AuditHandler is AuditFixture {
             summoned = true;
         }
         if (status == IAudits.Status.COMMITTING && summoned) {
-            audits.commit(provider, commits(id, audits.reauditorsOf(provider), opinions));
+            IAudits.Commitment[] memory list = commits(id, audits.reauditorsOf(provider), seats);
+            // One of them is nobody's at first, and another is its judge's though that names another key now.
+            if (list.length != 0) {
+                bytes memory signature = list[seed % list.length].signature;
+                list[seed % list.length].signature = "";
+                rotate(audits.reauditorsOf(provider)[list[(seed >> 8) % list.length].seat]);
+                audits.commit(provider, list);
+                list[seed % list.length].signature = signature;
+            }
+            audits.commit(provider, list);
             committed = true;
         }
         if (status == IAudits.Status.REVEALING && committed && !lazy) {
-            audits.reveal(provider, reveals(audits.reauditorsOf(provider), opinions));
+            audits.reveal(provider, reveals(audits.reauditorsOf(provider), seats));
         }
         if (status != IAudits.Status.ACCUSED || lazy) vm.warp(until);
         mine(1);
@@ -111,7 +129,7 @@ contract AuditHandler is AuditFixture {
     /// @dev INV-16: whoever is slashed for it, how much, and how much of it is burnt.
     function concludeSome() external {
         if (accusationStatus() != IAudits.Status.DUE) return;
-        (address[] memory strikers,) = audits.strikesOf(provider);
+        address[] memory strikers = accusers();
         uint256 before = stakeOf(provider);
         uint256 burnt = asset.balanceOf(BURNT);
         uint256 rewards = balances(strikers);
@@ -130,11 +148,25 @@ contract AuditHandler is AuditFixture {
             address judge = vm.addr(JUDGE_KEYS + i);
             uint256 parts = isAmong(strikers, judge) ? 50 : 4_000;
             if (stakes[i] - stakeOf(judge) > stakes[i] / parts) ++broken;
-            if (parts == 50 && slashed != 0 && stakes[i] != stakeOf(judge)) ++broken;
         }
         (bool again,) = address(audits).call(abi.encodeCall(audits.conclude, (provider)));
         if (again) ++broken;
         fee = 0;
+        if (slashed != 0) assertStrikes(0);
+    }
+
+    /// @dev Those who answer for what becomes of this accusation: not those whose strikes wait.
+    function accusers() private view returns (address[] memory list) {
+        (address[] memory all,) = audits.strikesOf(provider);
+        (,,,,,, uint8 accusing) = audits.accusationOf(provider);
+        list = new address[](accusing);
+        for (uint256 i; i < accusing; ++i) {
+            list[i] = all[i];
+        }
+    }
+
+    function namesAnotherKey(uint256 seed) external {
+        rotate(vm.addr(JUDGE_KEYS + seed % (JUDGES + MORE_JUDGES)));
     }
 
     function balances(address[] memory whose) private view returns (uint256 atoms) {
@@ -152,6 +184,7 @@ contract AuditHandler is AuditFixture {
         if (what == 1 && staked > 1) {
             vm.prank(who);
             market.requestUnstake(uint96(bound(amount, 1, staked)));
+            if (!weighsWhatIsLeft(who)) ++broken; // INV-14
         }
         if (what == 2 && exiting != 0 && exitsAt <= now_()) market.unstake(who);
         mine(1);

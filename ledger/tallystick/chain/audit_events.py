@@ -35,7 +35,7 @@ class Struck(AuditsEvent):
     draw_block: int
     finding: Finding
     count: int
-    """Strikes against the provider that count now."""
+    """Strikes against the provider that count now, whether they accuse or wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,7 @@ class Accused(AuditsEvent):
     id: Hash32
     provider: Address
     auditors: list[Address]
+    """Whose strikes accuse, in the order of every ballot: of each the latest that it filed."""
     answer_by: Timestamp
 
 
@@ -74,7 +75,7 @@ class Committed(AuditsEvent):
 class Revealed(AuditsEvent):
     id: Hash32
     auditor: Address
-    opinion: Opinion
+    opinions: list[Opinion]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,10 @@ class Concluded(AuditsEvent):
     id: Hash32
     provider: Address
     outcome: Outcome
+    outcomes: list[Outcome]
+    """Of each strike, in the order of `Accused`."""
+    count: int
+    """Strikes that count on."""
     slashed: Atoms
     rewarded: Atoms
     earned: Atoms
@@ -128,8 +133,9 @@ def _finding(values: tuple[Any, ...]) -> Finding:
 
 READ: Final[Mapping[str, Callable[[Any], Any]]] = {
     "finding": _finding,
-    "opinion": Opinion,
+    "opinions": lambda values: [Opinion(value) for value in values],
     "outcome": Outcome,
+    "outcomes": lambda values: [Outcome(value) for value in values],
     "auditors": list,
 }
 """As `events.READ`."""

@@ -47,6 +47,9 @@ class Accusation:
     """Its hash draws the re-auditors; zero while nobody has answered."""
     until: Timestamp
     """First second at which the status is over; zero where no clock ends it."""
+    accusing: int
+    """So many of its strikes, the first ones, accuse: a ballot has an opinion on each. Zero where nobody is
+    accused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,8 @@ class Seat:
     """Of a re-audit."""
 
     auditor: Address
-    opinion: Opinion
+    opinions: tuple[Opinion, ...]
+    """One for each strike; none until it reveals."""
     ballot_hash: Hash32
     """Zero until it commits."""
 
@@ -101,7 +105,8 @@ class Committed:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revealed:
     seat: int
-    opinion: Opinion
+    opinions: Sequence[Opinion]
+    """One for each strike that accuses, in their order."""
     salt: Hash32
 
 
@@ -133,12 +138,12 @@ class Audits:
         return bool(self._read("isCounted", receipt_hash)[0])
 
     def strikes(self, provider: Address) -> Sequence[Struck]:
-        """That count, oldest first."""
+        """That count: first those that accuse, then those that wait for the next accusation."""
         auditors, times = self._read("strikesOf", provider)
         return [Struck(auditor=auditor, at=at) for auditor, at in zip(auditors, times, strict=True)]
 
     def accusation(self, provider: Address) -> Accusation:
-        accusation, status, answerer, fee, draw_block, until = self._read("accusationOf", provider)
+        accusation, status, answerer, fee, draw_block, until, accusing = self._read("accusationOf", provider)
         return Accusation(
             id=accusation,
             status=Status(status),
@@ -146,6 +151,7 @@ class Audits:
             fee=Atoms(fee),
             draw_block=draw_block,
             until=until,
+            accusing=accusing,
         )
 
     def reauditors(self, provider: Address) -> Sequence[Address]:
@@ -160,10 +166,10 @@ class Audits:
 
     def seat(self, provider: Address, seat: int) -> Seat | None:
         """None before re-auditors are summoned."""
-        auditor, opinion, ballot_hash = self._read("seatOf", provider, seat)
+        auditor, opinions, ballot_hash = self._read("seatOf", provider, seat)
         if auditor == ZERO_ADDRESS:
             return None
-        return Seat(auditor=auditor, opinion=Opinion(opinion), ballot_hash=ballot_hash)
+        return Seat(auditor=auditor, opinions=tuple(map(Opinion, opinions)), ballot_hash=ballot_hash)
 
     def minimum_fee(self) -> Atoms:
         """For all re-auditors of an accusation together."""
@@ -204,7 +210,8 @@ class Audits:
         return self._send("commit", provider, rows)
 
     def reveal(self, provider: Address, reveals: Sequence[Revealed]) -> Mined:
-        return self._send("reveal", provider, [(one.seat, int(one.opinion), one.salt) for one in reveals])
+        rows = [(one.seat, list(map(int, one.opinions)), one.salt) for one in reveals]
+        return self._send("reveal", provider, rows)
 
     def conclude(self, provider: Address) -> Mined:
         return self._send("conclude", provider)

@@ -226,9 +226,12 @@ SENTENCES: Final[Mapping[str, str]] = {
     "NotAStrike": "The finding's verdict is {verdict}, which is no strike.",
     "ReceiptCounted": "A strike was filed for the receipt {receiptHash} before.",
     "OwnerCounted": "A strike of {owner}'s counts already. Another owner's auditor may strike.",
+    "TooManyStrikes": "{most} strikes are held against the provider already. File it once its accusation "
+    "is concluded, or some are old.",
     "AlreadySummoned": "The re-auditors of {id} are seated already.",
     "NotSeated": "There is no re-auditor in seat {seat}.",
     "NotAnOpinion": "The opinion {actual} says nothing: uphold or clear does.",
+    "OpinionsMismatch": "There are {strikes} strikes and {opinions} opinions. Say one for each.",
     "CheckpointUnorderedInsertion": "The chain's block number went backwards.",
     # Everything
     "WrongSigner": "The signature is by {actual}, and should be by {expected}. Check which key signs: a "

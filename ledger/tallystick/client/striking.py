@@ -18,9 +18,9 @@ from tallystick.protocol.units import Timestamp, to_hex
 if TYPE_CHECKING:
     from tallystick.client.purse import Purse
 
-_FOR_NOW: Final = frozenset({"WrongStatus", "OwnerCounted", "NotEnoughStaked"})
-"""Refusals that time may take back: the provider is accused, its auditor's owner has struck already, or has
-too little staked. Others stay."""
+_FOR_NOW: Final = frozenset({"TooManyStrikes", "OwnerCounted", "NotEnoughStaked"})
+"""Refusals that time may take back: so many strikes are held against the provider already, its auditor's
+owner has struck it already, or has too little staked. Others stay."""
 RETRY_S: Final = 600
 """Seconds until what was refused for now is tried again."""
 

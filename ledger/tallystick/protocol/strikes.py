@@ -1,4 +1,4 @@
-"""What three strikes cost a provider that nobody clears, and those who struck where more auditors clear it.
+"""What strikes cost a provider that nobody clears, and what one costs whoever filed it where it is cleared.
 
 It knows neither findings nor who is drawn. `tests/vectors/strikes.json` holds it and the contract to the same
 numbers; docs/decisions/0028 says why they are these.
@@ -14,41 +14,51 @@ from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import Address, Atoms, Hash32
 
 STRIKES: Final = 3
-"""That accuse, of three owners."""
+"""That accuse, of three owners, and of which so many have to be upheld."""
+MOST: Final = 8
+"""That are held against one provider: those that accuse it, and those that are taken meanwhile."""
+KEPT: Final = STRIKES - 1
+"""That outlast their accusation at most, the newest: one more accuses again."""
 AUDITORS: Final = 5
 """Drawn for each entry: who may strike."""
 SEATS: Final = 11
 """Of a re-audit."""
 SLASHED: Final = 2, 3
 """Of a stake: of 300 request prices a slot 200, where 167 deter. Never all of it."""
-REWARD_PARTS: Final = 24
-"""Each who struck gets one part in so many of what is slashed; the rest is burnt."""
+REWARD_PARTS: Final = 8
+"""One part in so many of what is slashed is for those whose strikes are upheld; the rest is burnt."""
 REWARD_STAKE_PARTS: Final = 8
 """No reward is more than one part in so many of what its auditor had at stake, and has."""
 PENALTY_PARTS: Final = 50
-"""Who struck one that is cleared loses one part in so many of its own stake."""
+"""Who filed a strike that is cleared loses one part in so many of its own stake."""
 STAKE_PARTS: Final = 4_000
 """A re-auditor loses at most one part in so many of its stake."""
 
 
 class Opinion(IntEnum):
-    """Of a re-auditor, as the contract writes it."""
+    """Of a re-auditor on one strike, as the contract writes it."""
 
     NONE = 0
-    """Nothing, in time; or nobody could be drawn for the seat."""
+    """Nothing, in time."""
     UPHOLD = 1
     CLEAR = 2
-    """Also where nobody showed it what the strikes rest on."""
+    """Also where nobody showed it what the strike rests on."""
 
 
 class Outcome(IntEnum):
-    """Of an accusation, as the contract writes it."""
+    """Of an accusation, and of each of its strikes, as the contract writes it."""
 
     UNANSWERED = 0
     UPHELD = 1
+    """By more than half of all seats; of an accusation: three strikes are."""
     CLEARED = 2
+    """Likewise; of an accusation: a strike is."""
     OPEN = 3
-    """No majority of all seats: the strikes are gone, and nobody is slashed for them."""
+    """Neither: nobody is slashed for it."""
+
+
+Said = Sequence[Opinion] | None
+"""What is said from one seat, of each strike: nothing by one that is silent, None where nobody sits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +66,7 @@ class Reaudit:
     """What re-auditors said, and who paid for it."""
 
     fee: Atoms
-    opinions: Sequence[Opinion]
+    said: Sequence[Said]
     """One for each seat; none where they were never summoned."""
     stakes: Sequence[Atoms]
     """Of each re-auditor; zero for a seat without one."""
@@ -65,26 +75,27 @@ class Reaudit:
     def share(self) -> int:
         return self.fee // SEATS
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether anybody was who had a seat, or nobody was seated."""
+        return not self.said or any(one is not None and not one for one in self.said)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concluded:
     """Atoms, gained or lost; all of it together and what was burnt is zero."""
 
     outcome: Outcome
+    outcomes: tuple[Outcome, ...]
+    """Of each strike."""
+    standing: tuple[bool, ...]
+    """Which strikes count on, if they are not too old by then."""
     provider: int
     answerer: int
     """Who paid the fee."""
     strikers: tuple[int, ...]
     reauditors: tuple[int, ...]
     burnt: Atoms
-
-
-def outcome(opinions: Sequence[Opinion]) -> Outcome:
-    """What more than half of all seats say, the empty and the silent ones among all."""
-    counted = Counter(opinions)
-    if 2 * counted[Opinion.UPHOLD] > SEATS:
-        return Outcome.UPHELD
-    return Outcome.CLEARED if 2 * counted[Opinion.CLEAR] > SEATS else Outcome.OPEN
 
 
 def concluded(
@@ -96,23 +107,30 @@ def concluded(
 ) -> Concluded:
     """`striker_stakes`: of those who struck, now; `struck_with`: what they had staked when they struck, none
     where that is the same. `reaudit`: none where nobody answered in time."""
-    said = Outcome.UNANSWERED if reaudit is None else outcome(reaudit.opinions)
-    earned, reauditors = _reaudited(reaudit, said)
-    provider, answerer, strikers = 0, 0 if reaudit is None else -earned, [0] * len(striker_stakes)
-    if said in (Outcome.UNANSWERED, Outcome.UPHELD):
+    count = len(striker_stakes)
+    outcomes, standing = _found(reaudit, count)
+    outcome = _outcome(outcomes)
+    earned, reauditors = _reaudited(reaudit, outcomes)
+    provider, strikers = 0, [0] * count
+    if outcome in (Outcome.UNANSWERED, Outcome.UPHELD):
         slashed = provider_stake * SLASHED[0] // SLASHED[1]
-        provider = -slashed
+        provider, standing = -slashed, [False] * count
         risked = map(min, striker_stakes, striker_stakes if struck_with is None else struck_with)
-        strikers = [min(slashed // REWARD_PARTS, stake // REWARD_STAKE_PARTS) for stake in risked]
-    if said is Outcome.UPHELD and reaudit is not None:
-        answerer = -reaudit.fee
-    if said is Outcome.CLEARED:
-        penalties = [stake // PENALTY_PARTS for stake in striker_stakes]
-        strikers = [-penalty for penalty in penalties]
-        answerer += sum(min(penalty, 2 * (earned // STRIKES)) // 2 for penalty in penalties)
+        part = slashed // (REWARD_PARTS * outcomes.count(outcome))
+        rewards = [min(part, stake // REWARD_STAKE_PARTS) for stake in risked]
+        strikers = [reward * (one is outcome) for reward, one in zip(rewards, outcomes, strict=True)]
+    cleared = [one is Outcome.CLEARED for one in outcomes]
+    penalties = [stake // PENALTY_PARTS * one for stake, one in zip(striker_stakes, cleared, strict=True)]
+    made_good = 0
+    if outcome is Outcome.CLEARED:
+        made_good = sum(min(penalty, 2 * (earned // sum(cleared))) // 2 for penalty in penalties)
+    answerer = made_good - _kept(reaudit, outcome, standing, earned)
+    strikers = [gain - penalty for gain, penalty in zip(strikers, penalties, strict=True)]
     burnt = Atoms(-(provider + answerer + sum(strikers) + sum(reauditors)))
     return Concluded(
-        outcome=said,
+        outcome=outcome,
+        outcomes=tuple(outcomes),
+        standing=tuple(standing),
         provider=provider,
         answerer=answerer,
         strikers=tuple(strikers),
@@ -121,14 +139,47 @@ def concluded(
     )
 
 
-def _reaudited(reaudit: Reaudit | None, said: Outcome) -> tuple[int, tuple[int, ...]]:
+def _found(reaudit: Reaudit | None, count: int) -> tuple[list[Outcome], list[bool]]:
+    """What more than half of all seats say of each strike, the empty and the silent ones among all; and which
+    count on: the newest of those that no more cleared than upheld."""
+    if reaudit is None:
+        return [Outcome.UNANSWERED] * count, [False] * count
+    outcomes, standing = [], []
+    for place in range(count):
+        counted = Counter(one[place] for one in reaudit.said if one)
+        upheld, cleared = counted[Opinion.UPHOLD], counted[Opinion.CLEAR]
+        majority = Outcome.UPHELD if upheld >= cleared else Outcome.CLEARED
+        outcomes.append(majority if 2 * max(upheld, cleared) > SEATS else Outcome.OPEN)
+        standing.append(cleared <= upheld)
+    return outcomes, [stands and sum(standing[place:]) <= KEPT for place, stands in enumerate(standing)]
+
+
+def _outcome(outcomes: Sequence[Outcome]) -> Outcome:
+    """Slashed are three that are upheld, however many are not."""
+    if outcomes[0] is Outcome.UNANSWERED:
+        return Outcome.UNANSWERED
+    if outcomes.count(Outcome.UPHELD) >= STRIKES:
+        return Outcome.UPHELD
+    return Outcome.CLEARED if Outcome.CLEARED in outcomes else Outcome.OPEN
+
+
+def _kept(reaudit: Reaudit | None, outcome: Outcome, standing: Sequence[bool], earned: int) -> int:
+    """Of the fee, what does not go back: it does where a strike is cleared, and where nobody is to blame that
+    none is."""
+    if reaudit is None:
+        return 0
+    burns = outcome is Outcome.UPHELD or (outcome is Outcome.OPEN and any(standing) and reaudit.is_silent)
+    return reaudit.fee if burns else earned
+
+
+def _reaudited(reaudit: Reaudit | None, outcomes: Sequence[Outcome]) -> tuple[int, tuple[int, ...]]:
     """What re-auditors get of the fee, and what each gains or loses."""
     if reaudit is None:
         return 0, ()
-    gains = [_earned_down(opinion, said, reaudit.share) for opinion in reaudit.opinions]
+    gains = [_earned_down(one, outcomes, reaudit.share) for one in reaudit.said]
     moved = tuple(
-        gain - min(_blame_down(opinion, said, reaudit.share), stake // STAKE_PARTS)
-        for gain, opinion, stake in zip(gains, reaudit.opinions, reaudit.stakes, strict=True)
+        gain - min(_blame_down(one, outcomes, reaudit.share), stake // STAKE_PARTS)
+        for gain, one, stake in zip(gains, reaudit.said, reaudit.stakes, strict=True)
     )
     return sum(gains), moved
 
@@ -137,18 +188,27 @@ def _is_majority(opinion: Opinion, said: Outcome) -> bool:
     return (opinion, said) in ((Opinion.UPHOLD, Outcome.UPHELD), (Opinion.CLEAR, Outcome.CLEARED))
 
 
-def _earned_down(opinion: Opinion, said: Outcome, share: int) -> int:
-    if opinion is Opinion.NONE:
+def _earned_down(said: Said, outcomes: Sequence[Outcome], share: int) -> int:
+    """An equal part for each strike of which it says what most do, and half of one where most say neither."""
+    halves = sum(
+        1 if outcome is Outcome.OPEN else 2 * _is_majority(opinion, outcome)
+        for opinion, outcome in zip(said or (), outcomes, strict=False)
+    )
+    return share * halves // (2 * len(outcomes))
+
+
+def _blame_down(said: Said, outcomes: Sequence[Outcome], share: int) -> int:
+    """Before the stake's bound: a share of one that is silent, and an equal part of one for each strike on
+    which most contradict it."""
+    if said is None:
         return 0
-    if said is Outcome.OPEN:
-        return share // 2
-    return share if _is_majority(opinion, said) else 0
-
-
-def _blame_down(opinion: Opinion, said: Outcome, share: int) -> int:
-    """Before the stake's bound."""
-    spoke = opinion is not Opinion.NONE
-    return 0 if spoke and (said is Outcome.OPEN or _is_majority(opinion, said)) else share
+    if not said:
+        return share
+    wrong = sum(
+        outcome is not Outcome.OPEN and not _is_majority(opinion, outcome)
+        for opinion, outcome in zip(said, outcomes, strict=True)
+    )
+    return share * wrong // len(outcomes)
 
 
 # ---------------------------------------------------------------------------------------------------- names
@@ -161,6 +221,8 @@ def accusation_id(provider: Address, number: int) -> Hash32:
     return keccak(b"".join(words) + len(text).to_bytes(32, "big") + text.ljust(32, b"\0"))
 
 
-def ballot_hash(accusation: Hash32, auditor: Address, opinion: Opinion, salt: Hash32) -> Hash32:
-    """What a re-auditor commits to, by a `VoteCommitment` for the accusation."""
-    return keccak(accusation + auditor.rjust(32, b"\0") + opinion.to_bytes(32, "big") + salt)
+def ballot_hash(accusation: Hash32, auditor: Address, opinions: Sequence[Opinion], salt: Hash32) -> Hash32:
+    """What a re-auditor commits to, by a `VoteCommitment` for the accusation. `opinions`: one for each
+    strike, in the order that they accuse in."""
+    head = accusation + auditor.rjust(32, b"\0") + (128).to_bytes(32, "big") + salt
+    return keccak(head + b"".join(word.to_bytes(32, "big") for word in (len(opinions), *opinions)))

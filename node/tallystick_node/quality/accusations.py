@@ -5,8 +5,9 @@ What to do follows from the chain alone, so after a crash it is done again, and 
 knows. A re-auditor's salt follows from its key: nothing of its ballot has to be kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from typing import Final
 
 import structlog
@@ -35,9 +36,10 @@ def salt_of(key: Key, accusation: Hash32) -> Hash32:
 
 
 def commitment(
-    key: Key, domain: Domain, accusation: Hash32, *, auditor: Address, seat: int, opinion: Opinion
+    key: Key, domain: Domain, accusation: Hash32, *, auditor: Address, seat: int, opinions: Sequence[Opinion]
 ) -> Committed:
-    hidden = ballot_hash(accusation, auditor, opinion, salt_of(key, accusation))
+    """`opinions`: one for each strike that accuses, in their order."""
+    hidden = ballot_hash(accusation, auditor, opinions, salt_of(key, accusation))
     signed = sign(VoteCommitment(duel=accusation, judge=auditor, ballot_hash=hidden), domain, key).signed
     return Committed(seat=seat, ballot_hash=hidden, signature=signed.signature)
 
@@ -132,12 +134,12 @@ class Accusations:
 
     def _reveal(self, accusation: Accusation, provider: Address, place: int) -> None:
         seat = self._audits.seat(provider, place)
-        if seat is None or seat.ballot_hash == ZERO_HASH or seat.opinion is not Opinion.NONE:
+        if seat is None or seat.ballot_hash == ZERO_HASH or seat.opinions:
             return
         salt = salt_of(self._key, accusation.id)
-        for opinion in (Opinion.UPHOLD, Opinion.CLEAR):
-            if ballot_hash(accusation.id, self._provider, opinion, salt) == seat.ballot_hash:
-                self._audits.reveal(provider, [Revealed(seat=place, opinion=opinion, salt=salt)])
+        for opinions in product((Opinion.UPHOLD, Opinion.CLEAR), repeat=accusation.accusing):
+            if ballot_hash(accusation.id, self._provider, opinions, salt) == seat.ballot_hash:
+                self._audits.reveal(provider, [Revealed(seat=place, opinions=opinions, salt=salt)])
 
     def _is_turn(self, accusation: Accusation, now: Timestamp, place: int) -> bool:
         """By its place among those who may do what is due in this status."""
