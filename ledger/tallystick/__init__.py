@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tallystick.client.answers import Answer, AsyncStream, Stream
     from tallystick.client.audits import Audits
+    from tallystick.client.avoidance import Avoided
     from tallystick.client.budget import Budget
     from tallystick.client.choose import Candidate, Choice, Rule, Wanted
     from tallystick.client.client import AsyncClient, Client
@@ -37,6 +38,7 @@ _HOMES = {
     "AsyncClient": "client.client",
     "AsyncStream": "client.answers",
     "Audits": "client.audits",
+    "Avoided": "client.avoidance",
     "BASE_URL": "client.transport",
     "Budget": "client.budget",
     "Candidate": "client.choose",
@@ -74,6 +76,7 @@ __all__ = [
     "AsyncClient",
     "AsyncStream",
     "Audits",
+    "Avoided",
     "Budget",
     "Candidate",
     "Choice",

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tallystick.client import mending
-from tallystick.client.evidence import UNPAID
+from tallystick.client.avoidance import UNPAID
 from tallystick.client.recovering import recover
 from tallystick.client.transport import Transport
 from tallystick.protocol.channel import Channel

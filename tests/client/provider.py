@@ -4,6 +4,7 @@ It is written from the specification with the protocol's functions alone, shares
 is honest. What it tells can be overridden: `tests/cheats` does.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +55,8 @@ class FakeProvider:
     ):
         self.mishap = mishap
         """`engine`, `stall`, `no-receipt`, `crash`, `crash-done`, `slow-close` or `forgets-answers`."""
+        self.ahead_ms = 0
+        """Milliseconds that it dates its receipts ahead."""
         self.latency = latency
         self.key = Key.generate()
         self.signing_key = self.key
@@ -252,7 +255,7 @@ class FakeProvider:
             finish=finish,
             received_at=Milliseconds(1),
             first_token_at=Milliseconds(2),
-            finished_at=Milliseconds(3),
+            finished_at=Milliseconds(time.time_ns() // 1_000_000 + self.ahead_ms),
             cost=cost,
             cumulative_cost=Atoms(before.amount + cost),
         )

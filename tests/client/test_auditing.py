@@ -35,15 +35,8 @@ from tests.client.provider import FakeProvider
 URL = "https://market/v1/chat/completions"
 
 
-class Timely(FakeProvider):
-    """Dates its receipts, and says log-probabilities where it is asked for them."""
-
-    ahead_ms = 0
-    """By which its clock is."""
-
-    def told(self, receipt: Receipt) -> list[Signed[Receipt]]:
-        now = Milliseconds(time.time_ns() // 1_000_000 + self.ahead_ms)
-        return [self.signed(replace(receipt, finished_at=now))]
+class Scoring(FakeProvider):
+    """Says log-probabilities where it is asked for them."""
 
     def said_whole(self, body: dict[str, Any]) -> bytes:
         if not body.get("logprobs"):
@@ -55,7 +48,7 @@ class Timely(FakeProvider):
         return json.dumps(answer).encode()
 
 
-class Auditor(Timely):
+class Auditor(Scoring):
     """Says of whatever it is shown what it is told to, at a price; else it sells the model dearly."""
 
     verdict = Verdict.CLEAR
@@ -104,7 +97,7 @@ class Market:
         """Unix seconds of the chain's newest block."""
         self.reads = 0
         """How often receipts were read for a dossier."""
-        self.seller = world.provider(Timely)
+        self.seller = world.provider(Scoring)
         self.auditors = [world.provider(Auditor), world.provider(Auditor)]
         self.session = self.opened(**wanted)
 
@@ -312,7 +305,7 @@ def test_nothing_is_added_where_it_is_turned_off(market: Any) -> None:
 def test_an_engine_that_takes_no_log_probabilities_answers_all_the_same(world: World, stream: bool) -> None:
     """And is audited by what it does say."""
 
-    class Plain(Timely):
+    class Plain(Scoring):
         def handled(self, handler: Any, path: str, raw: bytes) -> bool:
             if b'"logprobs"' not in raw:
                 return False

@@ -137,8 +137,7 @@ def test_the_caller_has_its_answer_where_no_thread_can_be_started(
 ) -> None:
     world.provider()
     session, _, client = asked(duel=ALWAYS, audits=Audits(budget=10**8), block_at=lambda _: None)
-    for module in ("worker", "auditing"):
-        monkeypatch.setattr(f"tallystick.client.{module}.Thread", NoThread)
+    monkeypatch.setattr("tallystick.client.worker.Thread", NoThread)
     for stream in (False, True):
         assert "two" in client.post(URL, json=chat_body(stream=stream)).text
     session.close()

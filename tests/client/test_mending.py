@@ -91,7 +91,7 @@ def test_receipts_of_forgotten_requests_are_neither_paid_nor_held_against_anybod
     assert side.voucher is voucher
     session = world.session()
     assert session.purse.evidence.refused() == []
-    assert session.purse.evidence.avoided() == frozenset()
+    assert session.purse.evidence.avoidance.out == frozenset()
     session.close()
     assert spending(world) == (provider.paid, 0)
     assert transport is not None
@@ -258,7 +258,7 @@ def test_work_on_a_request_that_was_refused_is_neither_paid_nor_held_against_its
     assert provider.paid > paid
     session = world.session()
     assert session.purse.evidence.refused() == []
-    assert session.purse.evidence.avoided() == frozenset()
+    assert session.purse.evidence.avoidance.out == frozenset()
     session.close()
 
 

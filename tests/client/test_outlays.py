@@ -80,6 +80,7 @@ def test_a_purse_of_an_older_program_is_taken_over(books: Books, tmp_path: Path)
         for statement in (
             "DROP TABLE outlays",
             "DROP TABLE audits",
+            "DROP TABLE misdatings",
             "ALTER TABLE pairs DROP COLUMN verdict",
             "ALTER TABLE pairs DROP COLUMN before",
             f"INSERT INTO pairs VALUES (1, 'void', '{HUGE}', NULL, NULL, 0)",

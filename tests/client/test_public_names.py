@@ -11,6 +11,7 @@ NAMES = [
     "AsyncClient",
     "AsyncStream",
     "Audits",
+    "Avoided",
     "Budget",
     "Candidate",
     "Choice",

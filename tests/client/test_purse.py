@@ -238,7 +238,7 @@ def test_a_false_sum_behind_a_gap_is_found_when_the_gap_closes(purse: Purse) -> 
     (refused,) = purse.evidence.refused()
     assert (refused.signed.message.sequence, refused.code) == (1, "receipt-does-not-add-up")
     assert purse.spending() == (10, 0)
-    assert purse.evidence.avoided() == {PROVIDER.address}
+    assert purse.evidence.avoidance.out == {PROVIDER.address}
 
 
 def test_nothing_is_accepted_after_a_refusal(purse: Purse) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.client.conftest import World
 from tests.client.provider import FakeProvider
-from tests.client.test_auditing import Auditor, Timely
+from tests.client.test_auditing import Auditor, Scoring
 
 HERE = Path(__file__).parent
 DUELS = ("pair.begun", "pair.held")
@@ -71,7 +71,7 @@ def test_a_payer_that_dies_as_it_duels(world: World, point: str) -> None:
 
 @pytest.mark.parametrize("point", AUDITS)
 def test_a_payer_that_dies_as_it_audits(world: World, point: str) -> None:
-    seller, auditor = world.provider(Timely), world.provider(Auditor)
+    seller, auditor = world.provider(Scoring), world.provider(Auditor)
     providers: list[FakeProvider] = [seller, auditor]
     runs(world, providers, duels=False, point=point)
     purse = world.session().purse

@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from tallystick.chain.market import Asset
+from tallystick.client.avoidance import Avoided, Reason
 from tallystick.client.budget import Budget
 from tallystick.client.findings import HeldFinding
 from tallystick.client.pairs import Pair
@@ -88,7 +89,7 @@ def test_a_finding_says_who_found_what_of_whom() -> None:
         cost=Atoms(10),
         asked_at=Milliseconds(1),
     )
-    view = findings([held], Atoms(10), ASSET)
+    view = findings([held], Atoms(10), (), ASSET)
 
     (told,) = view.data["findings"]
     assert told["said"] == {"verdict": "strike", "check": "logprob"}
@@ -130,3 +131,22 @@ def test_what_a_strike_was_found_of_is_saved_as_an_auditor_takes_it(tmp_path: Pa
     with pytest.raises(FindingUnknown):
         save_samples(purse, number + 1, file)
     purse.close()
+
+
+def test_whom_a_payer_goes_elsewhere_from_is_said_with_why_and_until_when() -> None:
+    since = Milliseconds(1_790_000_000_000)
+    struck = Avoided(provider=FIRST.address, reason=Reason.STRUCK, since=since)
+    misdates = Avoided(provider=SECOND.address, reason=Reason.MISDATED, since=since)
+    view = findings([], Atoms(0), [struck, misdates], ASSET)
+    assert [(one["provider"], one["reason"], one["isAsked"]) for one in view.data["avoided"]] == [
+        (to_hex(FIRST.address), "struck", "never"),
+        (to_hex(SECOND.address), "misdated", "last"),
+    ]
+    assert view.data["avoided"][1]["until"] == str(since + 86_400_000)
+    text = shown(view)
+    assert "No auditor has said anything." in text
+    first, second = (line for line in text.splitlines() if line.startswith("0x"))
+    assert "was struck" in first
+    assert "2026-09-28" in first
+    assert "after all others" in second
+    assert "2026-09-22" in second

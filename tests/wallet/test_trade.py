@@ -47,7 +47,8 @@ def test_a_sale_from_the_first_token_to_the_last_atom(shop: Shop, tmp_path: Path
     assert "echo" in tally("receipts", "--wallet", "alice").out
     assert tally.json("receipts", "--refused", "--wallet", "alice") == []
     assert tally.json("duels", "--wallet", "alice") == {"spent": "0", "duels": []}
-    assert tally.json("findings", "--wallet", "alice") == {"spent": "0", "findings": []}
+    nothing = {"spent": "0", "findings": [], "avoided": []}
+    assert tally.json("findings", "--wallet", "alice") == nothing
     assert tally("duels", "--wallet", "alice").out.strip() == "No duels."
     verified = tally.json("receipt", "verify", saved)
     assert verified["ok"]

@@ -61,6 +61,8 @@ class Attempt:
     """Payloads that the caller has already got."""
     shown_hash: Hash32 = ZERO_HASH
     """Over those."""
+    resent: bool = False
+    """It was sent again since: what came may have been ready long before it was waited for."""
     fetch: bool = False
     """Nobody waits for it any more: only what was begun is asked for, never new work."""
     goes_on: bool = False
@@ -132,6 +134,10 @@ class Attempt:
             self.first_ms = self.waited_ms
             if self.on_first is not None:
                 self.on_first(self)
+
+    def earliest(self, waited_ms: int) -> Milliseconds:
+        """Before which its provider cannot have been done, `waited_ms` having been waited for it by then."""
+        return Milliseconds(self.pending.sent_at + (0 if self.resent else waited_ms))
 
     @property
     def may_cost(self) -> Atoms:

@@ -97,7 +97,7 @@ class Auditing:
                     stretch = self._stretches.setdefault(
                         (receipt.channel_id, model), Stretch(receipt.channel_id, model, receipt.sequence)
                     )
-                    if not is_timely(receipt, self._payer.now()):
+                    if not is_timely(receipt, now := self._payer.now(), now):
                         stretch.begin_after(receipt.sequence)
                         _LOG.warning("audit.mistimed provider=%s", to_hex(part.provider))
         self.worker.start()

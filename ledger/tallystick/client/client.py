@@ -18,6 +18,7 @@ from tallystick.client.answers import Answer, AsyncStream, Stream, answer_in, ou
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH
 from tallystick.client.attempts import Call
 from tallystick.client.audits import Audits
+from tallystick.client.avoidance import Avoided
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Rule
 from tallystick.client.closing import ClosedChannel, close_channels
@@ -108,6 +109,10 @@ class _Face:
     def findings(self) -> list[HeldFinding]:
         """What auditors said of the providers that answered, oldest first."""
         return self._session.purse.findings.all()
+
+    def avoided(self) -> list[Avoided]:
+        """Providers that it goes elsewhere from, why, and until when."""
+        return list(self._session.purse.evidence.avoidance.all())
 
     def _call(self, path: str, fields: Mapping[str, Any], timeout: Mapping[str, float | None] | None) -> Call:
         return Call(path=path, body=orjson.dumps(fields), timeout=timeout or TIMEOUT)

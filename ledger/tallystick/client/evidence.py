@@ -7,23 +7,12 @@ stored. It shares the purse's file and lock. It asks no chain.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import RLock
-from typing import Final
 
 import orjson
-from sqlalchemy import (
-    ColumnElement,
-    CompoundSelect,
-    RowMapping,
-    bindparam,
-    exists,
-    func,
-    insert,
-    select,
-    union,
-    update,
-)
+from sqlalchemy import ColumnElement, RowMapping, insert, select, update
 from sqlalchemy.engine import Connection
 
+from tallystick.client.avoidance import Avoidance
 from tallystick.client.books import Books, receipt_of, text_of
 from tallystick.client.holdings import OpenChannel
 from tallystick.client.tables import channels, evidence, receipts, requests
@@ -35,16 +24,6 @@ from tallystick.protocol.offer import Offer
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, Hash32, Milliseconds, to_hex
-
-AVOIDED_FOR: Final = 7 * 24 * 3600 * 1000
-"""Milliseconds for which a provider that signed a false receipt gets no request."""
-UNPAID: Final = 3
-"""Channels in a row that a provider's word ended before a receipt on them was paid, and that are not known to
-have ended on chain: each leaves it a grant, which keeps a part of the deposit from others."""
-_UNPAID_FOR: Final = 24 * 3600 * 1000
-"""Milliseconds for which such a provider gets no request."""
-_AVOIDED_KNOWN_FOR: Final = 1_000
-"""Milliseconds before another process's evidence is looked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +63,8 @@ class Evidence:
         self._payer = payer
         self._lock = lock
         self._now = now
-        self._avoided: frozenset[Address] = frozenset()
-        self._avoided_at: Milliseconds | None = None
+        self.avoidance = Avoidance(books, now=now)
+        """Whom it makes the payer avoid, among others."""
 
     def refuse(
         self, channel: OpenChannel, signed: Signed[Receipt], reason: MarketError, *, nonce: int | None = None
@@ -100,7 +79,7 @@ class Evidence:
             point("receipt.refused")
             channel.waiting.clear()
             channel.state = "refused"
-            self._avoided_at = None
+            self.avoidance.look_again()
 
     def _keep(
         self,
@@ -126,10 +105,6 @@ class Evidence:
                 refused_at=self._now(),
             )
         )
-
-    def look_again(self) -> None:
-        """At whom to avoid: a channel has ended."""
-        self._avoided_at = None
 
     def refused(self) -> list[Refused]:
         """All of it, oldest first."""
@@ -158,48 +133,6 @@ class Evidence:
             other=None if row["other"] is None else receipt_of(row["other"]),
             refused_at=Milliseconds(row["refused_at"]),
         )
-
-    def avoided(self) -> frozenset[Address]:
-        """Providers that signed a false receipt not long ago, or ended one channel after another unpaid."""
-        now = self._now()
-        if self._avoided_at is None or now - self._avoided_at > _AVOIDED_KNOWN_FOR:
-            since = {"lied": now - AVOIDED_FOR, "unpaid": now - _UNPAID_FOR}
-            with self._books.begin() as database:
-                found = database.execute(_AVOIDED, since)
-                self._avoided = frozenset(Address(row.provider) for row in found)
-            self._avoided_at = now
-        return self._avoided
-
-
-def _avoided() -> CompoundSelect[tuple[bytes]]:
-    """Providers that signed a false receipt since `lied`, or with so many unpaid channels, opened since
-    `unpaid` and after the last one that was paid on."""
-    following, paying = channels.alias(), channels.alias()
-    went_on = exists().where(
-        following.c.session_key == channels.c.session_key, following.c.epoch == channels.c.epoch + 1
-    )
-    last_paid = (
-        select(func.max(paying.c.opened_at))
-        .where(paying.c.provider == channels.c.provider, paying.c.count > 0)
-        .scalar_subquery()
-    )
-    unpaid = (
-        select(channels.c.provider)
-        .where(
-            channels.c.state != "open",
-            channels.c.count == 0,
-            channels.c.opened_at > func.max(bindparam("unpaid"), func.coalesce(last_paid, 0)),
-            exists().where(requests.c.channel_id == channels.c.id),
-            ~went_on,
-        )
-        .group_by(channels.c.provider)
-        .having(func.count() >= UNPAID)
-    )
-    return union(select(evidence.c.provider).where(evidence.c.refused_at > bindparam("lied")), unpaid)
-
-
-_AVOIDED: Final = _avoided()
-"""Made once: each request asks it."""
 
 
 def _offer_named(database: Connection, provider: Address, offer_hash: Hash32) -> Offer | None:

@@ -98,7 +98,7 @@ class Payer:
             listing=listing,
             outlook=outlook,
             record=self.record,
-            evidence=purse.evidence,
+            avoidance=purse.evidence.avoidance,
             rule=rule,
             avoids=avoids,
             now=now,

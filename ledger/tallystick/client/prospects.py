@@ -10,8 +10,8 @@ from dataclasses import replace
 from threading import Lock
 
 from tallystick.client.ask import Ask
+from tallystick.client.avoidance import Avoidance
 from tallystick.client.choose import Candidate, Choice, Known, Offers, Rule, Wanted, by_model, choose
-from tallystick.client.evidence import Evidence
 from tallystick.client.flow import Flow
 from tallystick.client.listing import AGAIN_AFTER, GOOD_FOR, Listing
 from tallystick.client.looking import UNHEARD_MS, candidate_of
@@ -65,7 +65,7 @@ class Prospects:
         listing: Listing,
         outlook: Outlook,
         record: Record,
-        evidence: Evidence,
+        avoidance: Avoidance,
         rule: Rule,
         avoids: frozenset[Address],
         now: Callable[[], Milliseconds],
@@ -79,7 +79,7 @@ class Prospects:
         self._avoids = avoids
         self._listing = listing
         self._outlook = outlook
-        self._evidence = evidence
+        self._avoidance = avoidance
         self._now = now
         self._local = local
         self._refresh = refresh
@@ -148,11 +148,13 @@ class Prospects:
             steered(self.rule, wanted.steering),
             now=Timestamp(self._now() // 1000),
             local=self._local,
-            avoided=self._evidence.avoided() | self._avoids,
+            avoided=self._avoidance.out | self._avoids,
         )
 
     def _candidate(self, posted: PostedOffer, quoted: Mapping[Hash32, Pace]) -> Candidate:
         seen = self._outlook.seen(posted)
+        if posted.offer.provider in self._avoidance.last:
+            seen = replace(seen, suspected=True)
         pending, tokens = self.underway.since(
             posted.offer.provider, None if seen.status is None else seen.age_ms + UNHEARD_MS
         )

@@ -147,7 +147,7 @@ class Purse:
             if channel.state in PAYING:
                 self._books.change_channel(channel, state=state)
                 channel.state = state
-                self.evidence.look_again()
+                self.evidence.avoidance.look_again()
 
     def reopen(self, channel: OpenChannel) -> None:
         """The same key in its next epoch, in which nothing is issued yet. One that a process began before it

@@ -19,6 +19,7 @@ from tallystick.client.outcome import Outcome
 from tallystick.client.purse import OpenChannel, Pending, Purse
 from tallystick.client.reception import Reception
 from tallystick.client.sinks import Sink
+from tallystick.client.stretches import is_timely
 from tallystick.crash import point
 from tallystick.ports import Recount
 from tallystick.protocol.eip712 import digest
@@ -94,7 +95,8 @@ class Receiver:
                         elif reception.payloads == attempt.shown:
                             self._require_same_beginning(attempt, reception)
                     case ReceiptText(text):
-                        yield from self._take(text, attempt, reception, outcome)
+                        earliest = attempt.earliest(attempt.waited_ms + took)
+                        yield from self._take(text, attempt, reception, outcome, earliest)
                     case Other(line):
                         out.append(sink.other(line))
                     case Done():
@@ -125,12 +127,16 @@ class Receiver:
         attempt.keep(body)
         attempt.wait(0, reception.transcript.output_tokens)
         if (text := exchange.headers.get(RECEIPT)) is not None:
-            yield from self._take(text, attempt, reception, outcome)
+            earliest = attempt.earliest(attempt.waited_ms)
+            yield from self._take(text, attempt, reception, outcome, earliest)
         self._conclude(attempt, reception, outcome)
 
-    def _take(self, text: str, attempt: Attempt, reception: Reception, outcome: Outcome) -> Flow[None]:
+    def _take(
+        self, text: str, attempt: Attempt, reception: Reception, outcome: Outcome, earliest: Milliseconds
+    ) -> Flow[None]:
         """One receipt: accepted, or refused for good, or left to be found again where the budget has no room
-        for it or the chain cannot say whose it is. The caller's answer goes on either way."""
+        for it or the chain cannot say whose it is. The caller's answer goes on either way. `earliest`: before
+        which its provider cannot have signed it."""
         if outcome.refusal is not None:
             return
         pending = attempt.pending
@@ -156,6 +162,8 @@ class Receiver:
             self.purse.settle_unpaid(pending, "unbilled" if unjudged else "refused")
             return
         outcome.receipts.extend(proven)
+        if not is_timely(signed.message, earliest, self._now()):
+            self.purse.evidence.avoidance.note_misdated(attempt.provider)
         if final:
             outcome.sample = _sample(attempt, reception, signed)
         else:

@@ -112,6 +112,7 @@ class Sender:
         channel = pending.channel
         tried: Counter[str] = Counter()
         lost = attempt.sent
+        attempt.resent = attempt.resent or lost
         while True:
             headers, voucher, grant = self._headers(attempt)
             was_sent, attempt.sent, began_at = attempt.sent, True, self._now()

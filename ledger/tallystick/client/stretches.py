@@ -97,6 +97,7 @@ def make_room(stretches: Collection[Stretch], limit: int) -> None:
         largest.begin_after(largest.drawn[0].receipt.message.sequence)
 
 
-def is_timely(receipt: Receipt, now: Milliseconds) -> bool:
-    """Whether the provider dates it about when it came: else it would choose the block that draws it."""
-    return abs(receipt.finished_at - now) <= CLOCKS_APART_MS
+def is_timely(receipt: Receipt, earliest: Milliseconds, latest: Milliseconds) -> bool:
+    """Whether the provider dates it between these, as clocks go: else it would choose the block that draws
+    it."""
+    return earliest - CLOCKS_APART_MS <= receipt.finished_at <= latest + CLOCKS_APART_MS

@@ -24,7 +24,7 @@ from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-VERSION = 5
+VERSION = 6
 """Of this layout; in SQLite's `user_version`."""
 MIGRATIONS = {
     1: ("ALTER TABLE evidence ADD COLUMN offer VARCHAR", "ALTER TABLE evidence ADD COLUMN other VARCHAR"),
@@ -40,6 +40,7 @@ MIGRATIONS = {
         "ALTER TABLE pairs ADD COLUMN verdict INTEGER",
     ),
     4: ("ALTER TABLE pairs ADD COLUMN before VARCHAR",),
+    5: ("CREATE TABLE misdatings (provider BLOB NOT NULL PRIMARY KEY, seen_at INTEGER NOT NULL)",),
 }
 """From each version to the next."""
 
@@ -126,6 +127,13 @@ evidence = Table(
     Column("offer", String),  # JSON: the one that it names
     Column("other", String),  # JSON: another signed receipt in its place
     Column("refused_at", Integer, nullable=False),
+)
+
+misdatings = Table(
+    "misdatings",
+    metadata,
+    Column("provider", LargeBinary, primary_key=True),
+    Column("seen_at", Integer, nullable=False),  # unix milliseconds, ours: the last time
 )
 
 pairs = Table(

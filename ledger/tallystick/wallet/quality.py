@@ -37,7 +37,7 @@ def findings(
     ] = None,
     number: Annotated[int, typer.Option(help="Of a finding, for --samples.")] = 0,
 ) -> "View":
-    """List what auditors found of its providers."""
+    """List what auditors found of its providers, and whom it goes elsewhere from."""
     from tallystick.wallet.purses import open_purse
     from tallystick.wallet.quality_view import findings as shown
     from tallystick.wallet.quality_view import save_samples
@@ -45,4 +45,5 @@ def findings(
     with open_purse(desk) as purse:
         if samples is not None:
             return save_samples(purse, number, samples)
-        return shown(purse.findings.all()[-last:], purse.findings.cost(), desk.asset)
+        avoided = purse.evidence.avoidance.all()
+        return shown(purse.findings.all()[-last:], purse.findings.cost(), avoided, desk.asset)

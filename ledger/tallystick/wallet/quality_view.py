@@ -3,23 +3,32 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from tallystick.chain.market import Asset
+from tallystick.client.avoidance import Avoided, Reason
 from tallystick.client.findings import HeldFinding
 from tallystick.client.pairs import Pair
 from tallystick.client.purse import Purse
 from tallystick.protocol.case import Exhibit
 from tallystick.protocol.finding import Check, Verdict
 from tallystick.protocol.sample import sample_to_json
-from tallystick.protocol.units import Atoms, to_hex
+from tallystick.protocol.units import Atoms, Timestamp, to_hex
 from tallystick.protocol.vote import Choice
 from tallystick.protocol.wire import signed_to_json
 from tallystick.wallet.errors import FindingUnknown
 from tallystick.wallet.money import show_briefly
+from tallystick.wallet.render import moment
 from tallystick.wallet.view import View, lines, short, table
+
+_WHY: Final = {
+    Reason.FALSE_RECEIPT: "signed a false receipt",
+    Reason.UNPAID: "ends its channels unpaid",
+    Reason.STRUCK: "was struck",
+    Reason.MISDATED: "misdates receipts",
+}
 
 
 def duels(pairs: Sequence[Pair], spent: Atoms, asset: Asset) -> View:
@@ -54,9 +63,13 @@ def duel_to_json(pair: Pair) -> dict[str, Any]:
     }
 
 
-def findings(held: Sequence[HeldFinding], spent: Atoms, asset: Asset) -> View:
-    """Of one purse; `spent` on all audits, at most."""
-    data = {"spent": str(spent), "findings": [_finding(one) for one in held]}
+def findings(held: Sequence[HeldFinding], spent: Atoms, avoided: Sequence[Avoided], asset: Asset) -> View:
+    """Of one purse; `spent` on all audits, at most; `avoided` by it, for whatever reason."""
+    data = {
+        "spent": str(spent),
+        "findings": [_finding(one) for one in held],
+        "avoided": [_avoided(one) for one in avoided],
+    }
     rows = [
         [
             str(one.number),
@@ -72,7 +85,25 @@ def findings(held: Sequence[HeldFinding], spent: Atoms, asset: Asset) -> View:
     ]
     columns = ("audit>", "provider", "auditor", "verdict", "check", "tokens>", "state", "cost>")
     note = f"{show_briefly(spent, asset)} in all, at most."
-    return table(data, columns, rows, empty="No auditor has said anything.", note=note)
+    told = table(data, columns, rows, empty="No auditor has said anything.", note=note)
+    return _beside(told, avoided) if avoided else told
+
+
+def _beside(told: View, avoided: Sequence[Avoided]) -> View:
+    """The same, with those who are avoided below it."""
+    from rich.console import Group
+
+    rows = [
+        [
+            short(one.provider),
+            _WHY[one.reason],
+            "after all others" if one.is_last else "never",
+            moment(Timestamp(one.until // 1000)),
+        ]
+        for one in avoided
+    ]
+    below = table([], ("avoided", "because it", "is asked", "until"), rows, empty="")
+    return View(told.data, Group(told.shown, "", below.shown))
 
 
 def save_samples(purse: Purse, number: int, file: Path) -> View:
@@ -91,6 +122,16 @@ def _write_for_oneself(file: Path, content: bytes) -> None:
         os.fchmod(opened.fileno(), 0o600)
         opened.truncate()
         opened.write(content)
+
+
+def _avoided(one: Avoided) -> dict[str, Any]:
+    return {
+        "provider": to_hex(one.provider),
+        "reason": one.reason.value,
+        "isAsked": "last" if one.is_last else "never",
+        "since": str(one.since),
+        "until": str(one.until),
+    }
 
 
 def _finding(one: HeldFinding) -> dict[str, Any]:
