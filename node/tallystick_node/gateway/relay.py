@@ -67,6 +67,8 @@ class Running:
         self.answer: asyncio.Future[Answer | MarketError | None] = asyncio.get_running_loop().create_future()
         """Once it has ended; None: a stream, all of which is in `parts`."""
         self.reply: Reply | None = None
+        self.concluded = False
+        """How it ended is handed to the store, which saves in that order: nothing of it may follow."""
         self.served = False
         """Somebody serves it: whoever else asks for it follows."""
         self.promise: str | None = None
@@ -307,6 +309,7 @@ class Relay:
         return ReceiptIssued(receipt=signed, text=text, nonce=running.nonce, content=content)
 
     def _ended(self, running: Running, media_type: str, content: bytes) -> RequestEnded:
+        running.concluded = True
         return RequestEnded(
             channel_id=running.tab.id,
             nonce=running.nonce,
@@ -317,15 +320,17 @@ class Relay:
 
     async def abandon(self, running: Running) -> None:
         """Whoever served it was cancelled, or failed: it holds no room any more. What it was sent last is on
-        no receipt; what one bills stays its nonce's answer."""
+        no receipt; what one bills stays its nonce's answer: all of it, where its last receipt was being saved
+        just then."""
         if running.answer.done():
             return
         running.end(Finish.OTHER)
         self._release(running)
-        dropped = RequestDropped(channel_id=running.tab.id, nonce=running.nonce)
-        concluded = self._ended(running, EVENT_STREAM, _DONE_EVENT) if running.meter.billed else dropped
         try:
-            await self._books.store.save(concluded)
+            if not running.concluded and running.meter.billed:
+                await self._books.store.save(self._ended(running, EVENT_STREAM, _DONE_EVENT))
+            elif not running.concluded:
+                await self._books.store.save(self._dropped(running))
         finally:
             if not running.answer.done():
                 running.answer.set_result(EngineUnreachable("The request was broken off."))
@@ -338,8 +343,12 @@ class Relay:
     async def _drop(self, running: Running, answer: Answer | MarketError | None) -> None:
         """Nothing was delivered, so nothing is charged and nothing kept."""
         self._release(running)
-        await self._books.store.save(RequestDropped(channel_id=running.tab.id, nonce=running.nonce))
+        await self._books.store.save(self._dropped(running))
         running.answer.set_result(answer)
+
+    def _dropped(self, running: Running) -> RequestDropped:
+        running.concluded = True
+        return RequestDropped(channel_id=running.tab.id, nonce=running.nonce)
 
     def _release(self, running: Running) -> None:
         running.tab.running.pop(running.nonce, None)
