@@ -115,6 +115,8 @@ class Small:
             owed=10**9,
             duels_held=0,
             duels_owed=0,
+            audits_held=0,
+            audits_owed=0,
         )
 
     def sent(self, block: int, position: int, call: str, sender: bytes, **more: Any) -> None:

@@ -228,7 +228,8 @@ def test_the_market_is_audited_at_any_block(held: Held, auditor: TestClient) -> 
     assert auditor.get(f"/api/audit/market?block={now['block']}").json() == now
     before = auditor.get(f"/api/audit/market?block={held.deployment.block - 1}").json()
     nothing = {"held": "0", "owed": "0", "balance": None, "conserved": True}
-    nothing |= {"duelsHeld": "0", "duelsOwed": "0", "duelsBurnt": "0", "duelsBalance": None}
+    for name in ("duels", "audits"):
+        nothing |= {f"{name}Held": "0", f"{name}Owed": "0", f"{name}Burnt": "0", f"{name}Balance": None}
     assert before == {"block": held.deployment.block - 1, **nothing}
     figures = set()
     for block in range(held.deployment.block, now["block"] + 1):

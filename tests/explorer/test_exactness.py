@@ -149,9 +149,10 @@ async def require_same(index: Index, chain: Chain, fresh_url: str) -> None:
         assert ours[name] == rows, name
     progress = ours["progress"][0]
     assert progress[4] == chain.node.blocks[-1].number
-    for held, owed, duels_held, duels_owed in (row[-4:] for row in ours["blocks"]):
+    for held, owed, duels_held, duels_owed, *audits in (row[-6:] for row in ours["blocks"]):
         assert held == owed, "held is not owed"
         assert duels_held == duels_owed, "the duels do not hold what they owe"
+        assert audits == [0, 0]
 
 
 @pytest.mark.parametrize("depth", [1, 2, 15, 63, 64, 70])

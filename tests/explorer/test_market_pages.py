@@ -14,7 +14,7 @@ from tallystick.chain.market import Asset
 from tallystick.protocol.units import Address
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.database import reading
-from tallystick_node.explorer.live import Head, Live
+from tallystick_node.explorer.live import Balances, Head, Live
 from tallystick_node.explorer.site import Site
 from tests.explorer import small
 from tests.explorer.conftest import asked
@@ -80,6 +80,10 @@ def test_the_overview_totals_what_the_hours_hold(market: TestClient) -> None:
         "duelsOwed": "0",
         "duelsBalance": None,
         "duelsBurnt": "0",
+        "auditsHeld": "0",
+        "auditsOwed": "0",
+        "auditsBalance": None,
+        "auditsBurnt": "0",
         "conserved": True,
     }
     assert "tallies" not in found
@@ -303,7 +307,7 @@ def test_the_asset_s_own_word_counts_too(
     path = tmp_path_factory.mktemp("balance") / "explorer.db"
     filled().write(f"sqlite:///{path}")
     live = Live()
-    live.head = Head(block=100, timestamp=NOW, chain_head=100, balance=balance)
+    live.head = Head(block=100, timestamp=NOW, chain_head=100, balances=Balances(market=balance))
     over = replace(site, database=reading(f"sqlite+aiosqlite:///{path}"), live=live, now=lambda: NOW)
     with asked(over) as client:
         page, found = client.get("/").text, client.get("/api/overview").json()["conservation"]

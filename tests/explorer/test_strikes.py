@@ -16,7 +16,7 @@ from tallystick_node.explorer.database import reading
 from tallystick_node.explorer.index.facts import event_again
 from tallystick_node.explorer.queries.rows import Event
 from tallystick_node.explorer.site import Site
-from tests.chain.test_audits import World, mine
+from tests.chain.test_audits import FEE, SEATS, World, mine
 
 from .conftest import asked
 from .indexing import Tables, index
@@ -27,6 +27,39 @@ __all__ = ["mine"]  # a fixture
 @pytest.fixture
 def world(party: Any, staked_provider: Any, mine: Any, pass_time: Any) -> World:
     return World(party, staked_provider, mine, pass_time)
+
+
+def require_conserved(tables: Tables, world: World) -> None:
+    """By the asset itself, and every account by the contract."""
+    audits = world.audits
+    last = tables.rows(schema.blocks)[-1]
+    assert last.audits_held == last.audits_owed == audits.market.asset_balance(audits.address)
+    for row in tables.rows(schema.audit_accounts):
+        assert row.balance == audits.balance_of(row.address)
+
+
+def test_every_atom_that_audits_hold_is_accounted_for(world: World, local_chain: Any, tmp_path: Path) -> None:
+    path = tmp_path / "explorer.db"
+    held = SimpleNamespace(chain=local_chain, deployment=world.audits.market.deployment)
+
+    def at_this_block() -> Any:
+        asyncio.run(index(held, f"sqlite+aiosqlite:///{path}"))  # type: ignore[arg-type]
+        require_conserved(Tables(path), world)
+        return Tables(path).rows(schema.blocks)[-1]
+
+    world.strike()
+    world.step()
+    assert at_this_block().audits_held == FEE
+    world.mine(3)
+    world.step()
+    world.reaudited(Opinion.CLEAR)
+    world.step()
+    assert at_this_block().audits_held == FEE // SEATS * SEATS
+    assert {row.role for row in Tables(path).rows(schema.accusation_parties)} == {"auditor", "reauditor"}
+    (row,) = Tables(path).rows(schema.accusations)
+    assert (row.fee, row.earned + row.burnt) == (FEE, FEE // SEATS * SEATS)
+    world.audits.withdraw(next(name for name in world.auditors if world.audits.balance_of(name)))
+    assert at_this_block().audits_held == FEE // SEATS * (SEATS - 1)
 
 
 def test_strikes_and_what_became_of_them_are_shown(world: World, local_chain: Any, tmp_path: Path) -> None:
@@ -42,6 +75,7 @@ def test_strikes_and_what_became_of_them_are_shown(world: World, local_chain: An
     asyncio.run(index(held, url))  # type: ignore[arg-type]
 
     tables = Tables(tmp_path / "explorer.db")
+    require_conserved(tables, world)
     last, providers = tables.rows(schema.blocks)[-1], tables.by(schema.providers, "address")
     assert last.held == last.owed == world.audits.market.asset_balance(deployment.market)
     for name in (world.accused, *world.auditors):

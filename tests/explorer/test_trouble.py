@@ -183,7 +183,7 @@ async def test_the_asset_s_own_word_stands_beside_what_transfers_add_up_to(tmp_p
     index = Index(chain.node, f"sqlite+aiosqlite:///{tmp_path}/index.db")
     chain.node.balance = 12_345
     running = asyncio.create_task(index.indexer.run())
-    await index.until(lambda head: head.balance == 12_345)
+    await index.until(lambda head: head.balances is not None and head.balances.market == 12_345)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await index.stop()

@@ -20,6 +20,15 @@ _SHARE: Final = 4
 """Nobody has more places than all of them over so many."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balances:
+    """Atoms of the asset with each of the contracts that hold any."""
+
+    market: int
+    duels: int = 0
+    audits: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """How far the index reads, and how far it could."""
@@ -31,10 +40,8 @@ class Head:
     """The node's newest block, as last heard."""
     trouble: str | None = None
     """Why the index does not go on; what it holds is so all the same."""
-    balance: int | None = None
-    """Atoms of the asset that the market holds at `block`, as the asset itself says; None: not asked yet."""
-    duels_balance: int | None = None
-    """The same of the duels' contract."""
+    balances: Balances | None = None
+    """At `block`, as the asset itself says; None: not asked yet."""
 
     @property
     def behind(self) -> int:

@@ -23,6 +23,12 @@ from sqlalchemy import (
     text,
 )
 
+from tallystick_node.explorer.audit_tables import accusation_parties as accusation_parties
+from tallystick_node.explorer.audit_tables import accusations as accusations
+from tallystick_node.explorer.audit_tables import audit_accounts as audit_accounts
+from tallystick_node.explorer.audit_tables import charges as charges
+from tallystick_node.explorer.audit_tables import stakes as stakes
+from tallystick_node.explorer.audit_tables import strikes as strikes
 from tallystick_node.explorer.columns import METADATA as METADATA
 from tallystick_node.explorer.columns import Amount, address_, amount, count, hash_, place, when
 from tallystick_node.explorer.duel_tables import draws as draws
@@ -32,7 +38,7 @@ from tallystick_node.explorer.duel_tables import duels as duels
 from tallystick_node.explorer.duel_tables import judges as judges
 from tallystick_node.explorer.duel_tables import weights as weights
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of these tables. A database of another version is filled anew."""
 
 progress: Final = Table(
@@ -66,14 +72,17 @@ blocks: Final = Table(
     amount("owed"),
     Column("duels_held", Amount(wide=True), nullable=False),
     amount("duels_owed"),
+    Column("audits_held", Amount(wide=True), nullable=False),
+    amount("audits_owed"),
     Index("blocks_hash", "hash"),
     Index("blocks_timestamp", "timestamp"),
 )
 """Those with a transaction to the market, an event of it, or a transfer of the asset to or from it; and the
 newest 64, for reorganisations. `transactions` and `events` are the market's, `transfers` the asset's to or
-from the market, or the duels. `held` is what those have left with the market after the block, `owed` what
-the market's events have it owe (INV-1). Anybody may send the market more than it owes. `duels_held` and
-`duels_owed` are the same of the duels' contract: fees that wait, and balances (INV-11)."""
+from the market, its duels or its audits. `held` is what those have left with the market after the block,
+`owed` what the market's events have it owe (INV-1). Anybody may send the market more than it owes.
+`duels_held` and `duels_owed` are the same of the duels' contract: fees that wait, and balances (INV-11);
+`audits_held` and `audits_owed` of the audits'."""
 
 
 def _of_failed(name: str, *columns: str) -> Index:
@@ -120,6 +129,7 @@ events: Final = Table(
     address_("provider", nullable=True),
     hash_("channel_id", nullable=True),
     hash_("duel", nullable=True),
+    hash_("accusation", nullable=True),
     when("timestamp"),
     PrimaryKeyConstraint("block", "log_index"),
     Index("events_name", "name", "block", "log_index"),
@@ -127,11 +137,12 @@ events: Final = Table(
     Index("events_provider", "provider", "block", "log_index"),
     Index("events_channel", "channel_id", "block", "log_index"),
     Index("events_duel", "duel", "block", "log_index"),
+    Index("events_accusation", "accusation", "block", "log_index"),
 )
 """Every one, the duels' named as `Duels.Opened`. Of an appeal, `duel` is what it appeals; of money that
-moved in the market, the duel that moved it. `arguments` is JSON of the contract's own names; numbers are
-decimal text there, bytes are hex, a reason is its name. Payer and provider are also known of an event that
-names only its channel."""
+moved in the market, the duel that moved it, and `accusation` likewise. `arguments` is JSON of the contract's
+own names; numbers are decimal text there, bytes are hex, a reason is its name. Payer and provider are also
+known of an event that names only its channel."""
 
 accounts: Final = Table(
     "accounts",

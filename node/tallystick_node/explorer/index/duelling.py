@@ -120,10 +120,7 @@ class DuelFolding:
         self._rows.put(opened)
         self._rows.standing.draws.add(event.draw_block)
         self._party(opened, "challenger" if root == event.duel else "appellant", event.challenger)
-        # A fee comes out of the balance first, and no event says so.
-        account = self._account(event.challenger)
-        balance, posted = max(0, account.balance - event.fee), account.posted + event.fee
-        self._rows.put(replace(account, balance=balance, posted=posted, last_block=self._rows.block))
+        self._rows.put(self._account(event.challenger).post(event.fee, self._rows.block))
 
     def _decide(self, event: Decided) -> None:
         before, ruling = self._duel(event.duel), event.ruling
@@ -245,11 +242,9 @@ class DuelFolding:
     def _account_event(self, event: Credited | Withdrawn) -> None:
         account, block = self._account(event.owner), self._rows.block
         if isinstance(event, Withdrawn):
-            left, withdrawn = account.balance - event.amount, account.withdrawn + event.amount
-            self._rows.put(replace(account, balance=left, withdrawn=withdrawn, last_block=block))
+            self._rows.put(account.withdraw(event.amount, block))
             return
-        credited = account.credited + event.amount
-        self._rows.put(replace(account, balance=event.balance, credited=credited, last_block=block))
+        self._rows.put(account.credit(event.amount, event.balance, block))
         judge = self._rows.standing.find(Judge, event.owner)
         duel = self._moved.get(event.log_index)
         if judge is not None and duel is not None and self._sits(event.owner, duel):

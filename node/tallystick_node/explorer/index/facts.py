@@ -89,12 +89,14 @@ class MarketBlock:
     events: tuple[ChainEvent, ...] = ()
     """In the chain's order, each of one of `transactions`."""
     transfers: int = 0
-    """How often the asset went to the market or the duels, or left one."""
+    """How often the asset went to the market, its duels or its audits, or left one."""
     received: int = 0
     """Atoms, by the market."""
     sent: int = 0
     duels_received: int = 0
     duels_sent: int = 0
+    audits_received: int = 0
+    audits_sent: int = 0
 
     @property
     def is_empty(self) -> bool:
@@ -112,10 +114,12 @@ class Whose:
     payer: bytes | None
     provider: bytes | None
     duel: bytes | None
+    accusation: bytes | None
 
 
-def block_row(block: MarketBlock, *, held: int, owed: int, duels_held: int, duels_owed: int) -> Row:
-    return {
+def block_row(block: MarketBlock, **sums: int) -> Row:
+    """`sums`: what is held and owed after it."""
+    return sums | {
         "number": block.number,
         "hash": block.hash,
         "parent": block.parent,
@@ -125,10 +129,6 @@ def block_row(block: MarketBlock, *, held: int, owed: int, duels_held: int, duel
         "transactions": len(block.transactions),
         "events": len(block.events),
         "transfers": block.transfers,
-        "held": held,
-        "owed": owed,
-        "duels_held": duels_held,
-        "duels_owed": duels_owed,
     }
 
 
@@ -161,6 +161,7 @@ def event_row(event: ChainEvent, timestamp: int, position: int, whose: Whose) ->
         "provider": whose.provider,
         "channel_id": getattr(event, "channel_id", None),
         "duel": whose.duel,
+        "accusation": whose.accusation,
     }
 
 

@@ -35,6 +35,8 @@ from tallystick.chain.events import (
     Withdrawn,
 )
 from tallystick_node.explorer.index import facts
+from tallystick_node.explorer.index.accusing import AuditFolding, needs_of_audit, strikes_of
+from tallystick_node.explorer.index.audit_rows import Accusation, Charges
 from tallystick_node.explorer.index.duelling import DuelFolding, needs_of_duel
 from tallystick_node.explorer.index.facts import MarketBlock, Row, Whose
 from tallystick_node.explorer.index.rows import (
@@ -48,11 +50,11 @@ from tallystick_node.explorer.index.rows import (
     hour_key,
     provider_hour_key,
 )
-from tallystick_node.explorer.index.standing import Changes, Changing, Place, Standing, incoherent
+from tallystick_node.explorer.index.standing import SUMS, Changes, Changing, Place, Standing, incoherent
 
 
 def needs(blocks: Iterable[MarketBlock]) -> set[Place]:
-    """The rows that folding them may ask for, but for what hangs on the channels among these."""
+    """The rows that folding them may ask for, but for what hangs on these."""
     places: set[Place] = {("hours", hour_key(block.hour)) for block in blocks if not block.is_empty}
     for block in blocks:
         for event in block.events:
@@ -60,20 +62,27 @@ def needs(blocks: Iterable[MarketBlock]) -> set[Place]:
     return places
 
 
-def needs_of(
-    channels: Iterable[Channel | ChannelOpened], duels: Iterable[Duel], blocks: Iterable[MarketBlock]
-) -> set[Place]:
-    """The rest of them. Channels that the blocks open are told of by their events."""
+def needs_of(found: Iterable[State | ChannelOpened | None], blocks: Iterable[MarketBlock]) -> set[Place]:
+    """The rest of them, by the rows that were found, and by the channels that the blocks open."""
     hours = {block.hour for block in blocks if block.events}
-    places: set[Place] = {("duels", duel.root) for duel in duels}
-    for channel in channels:
-        places |= {("accounts", channel.payer), ("providers", channel.provider)}
-        places |= {("provider_hours", provider_hour_key(channel.provider, hour)) for hour in hours}
+    places: set[Place] = set()
+    for row in found:
+        match row:
+            case Duel():
+                places.add(("duels", row.root))
+            case Charges() | Accusation():
+                places |= strikes_of([row])
+            case Channel() | ChannelOpened():
+                places |= {("accounts", row.payer), ("providers", row.provider)}
+                places |= {("provider_hours", provider_hour_key(row.provider, hour)) for hour in hours}
+            case _:
+                pass
     return places
 
 
 def _needs(event: ChainEvent) -> Iterator[Place]:
     if isinstance(event, AuditsEvent):
+        yield from needs_of_audit(event)
         return
     if isinstance(event, DuelsEvent):
         yield from needs_of_duel(event)
@@ -107,6 +116,7 @@ class _Folding:
         self._sums: Counter[str] = Counter()
         self._positions = {item.hash: item.position for item in block.transactions}
         self._duels = DuelFolding(self._rows, block.events)
+        self._audits = AuditFolding(self._rows, block.events)
         self._penalties: Counter[tuple[bytes, bytes]] = Counter()
         """Atoms that are to be taken as such, by transaction and whose they are."""
 
@@ -144,15 +154,15 @@ class _Folding:
         block, totals = self._block, self._standing.totals
         totals.held += block.received - block.sent
         totals.duels_held += block.duels_received - block.duels_sent
-        if min(totals.held, totals.duels_held) < 0:
+        totals.audits_held += block.audits_received - block.audits_sent
+        if min(totals.held, totals.duels_held, totals.audits_held) < 0:
             raise incoherent(f"more of the asset left the market than came to it, in block {block.number}")
         self._duels.end(block.hash)
         if not block.is_empty:
             hour = self._standing.find(Hour, hour_key(block.hour)) or Hour(hour=block.hour)
             counted = {name: getattr(hour, name) + more for name, more in self._sums.items()}
             self._put(replace(hour, **counted, locked=totals.locked, staked=totals.staked))
-        sums = {"held": totals.held, "owed": totals.owed}
-        sums |= {"duels_held": totals.duels_held, "duels_owed": totals.duels_owed}
+        sums = {name: getattr(totals, name) for name in SUMS}
         self._add("blocks", facts.block_row(block, **sums))
 
     def _count(self, **more: int) -> None:
@@ -192,18 +202,17 @@ class _Folding:
         if channel_id is not None and (channel := self._standing.find(Channel, channel_id)) is not None:
             payer, provider = payer or channel.payer, provider or channel.provider
         position, timestamp = self._positions[event.transaction], self._block.timestamp
-        whose = Whose(payer=payer, provider=provider, duel=self._duels.duel_of(event))
+        duel, accusation = self._duels.duel_of(event), self._audits.accusation_of(event)
+        whose = Whose(payer=payer, provider=provider, duel=duel, accusation=accusation)
         self._add("events", facts.event_row(event, timestamp, position, whose))
-        match event:
-            case Penalised():
-                self._penalties[event.transaction, event.judge] += event.amount
-            case AuditPenalised():
-                self._penalties[event.transaction, event.auditor] += event.amount
-            case _:
-                pass
+        if isinstance(event, Penalised | AuditPenalised):
+            whose_stake = event.judge if isinstance(event, Penalised) else event.auditor
+            self._penalties[event.transaction, whose_stake] += event.amount
         if isinstance(event, DuelsEvent):
             self._duels.event(event)
-        elif not isinstance(event, AuditsEvent):
+        elif isinstance(event, AuditsEvent):
+            self._audits.event(event)
+        else:
             self._apply(event, before)
 
     def _apply(self, event: ChainEvent, before: ChainEvent | None) -> None:
@@ -221,9 +230,17 @@ class _Folding:
             case _:
                 pass  # What was skipped changes nothing, and a proof is told with the slash that follows it.
 
+    def _restake(self, event: ChainEvent, provider: Provider, **changed: Any) -> None:
+        """What it has at stake from this event on is kept: what an accusation costs goes by it."""
+        after = replace(provider, last_block=self._block.number, **changed)
+        place = {"block": event.block, "log_index": event.log_index, "provider": after.address}
+        self._put(after)
+        self._add("stakes", place | {"staked": after.staked, "exiting": after.exiting})
+
     def _award(self, event: Awarded) -> None:
         loser = self._provider(event.loser)
-        self._change(
+        self._restake(
+            event,
             loser,
             staked=event.staked,
             exiting=event.exiting,
@@ -232,7 +249,7 @@ class _Folding:
         )
         winner = self._provider(event.winner)
         won = winner.prizes_won + event.to_winner
-        self._change(winner, staked=event.winner_staked, prizes_won=won)
+        self._restake(event, winner, staked=event.winner_staked, prizes_won=won)
 
     def _account_event(self, event: Deposited | ExitRequested | Exited) -> None:
         account = self._account(event.payer)
@@ -252,11 +269,12 @@ class _Folding:
         provider = self._provider(event.provider)
         match event:
             case Staked():
-                self._change(provider, staked=event.staked)
+                self._restake(event, provider, staked=event.staked)
             case UnstakeRequested():
-                self._change(provider, staked=event.staked, exiting=event.exiting, exits_at=event.exits_at)
+                asked: dict[str, Any] = {"exiting": event.exiting, "exits_at": event.exits_at}
+                self._restake(event, provider, staked=event.staked, **asked)
             case Unstaked():
-                self._change(provider, exiting=provider.exiting - event.amount, exits_at=0)
+                self._restake(event, provider, exiting=provider.exiting - event.amount, exits_at=0)
             case Slashed():
                 self._slash(provider, event, before)
 
@@ -271,7 +289,8 @@ class _Folding:
         else:
             counted = {"slashed": provider.slashed + taken, "slashes": provider.slashes + 1}
             self._add("frauds", facts.fraud_row(event, self._block.timestamp, before))
-        self._change(
+        self._restake(
+            event,
             provider,
             staked=event.staked,
             exiting=event.exiting,

@@ -103,12 +103,11 @@ class Indexer:
         if balances != (held := await self._writer.held()):
             log.warning("index.balance-differs", block=last.number, asset=balances, transfers=held)
         if self._head is not None:
-            await self._tell(replace(self._head, balance=balances[0], duels_balance=balances[1]))
+            await self._tell(replace(self._head, balances=balances))
 
     async def _tell(self, head: Head) -> None:
-        if head.balance is None and self._head is not None and self._head.block == head.block:
-            balance, duels_balance = self._head.balance, self._head.duels_balance
-            head = replace(head, balance=balance, duels_balance=duels_balance)
+        if head.balances is None and self._head is not None and self._head.block == head.block:
+            head = replace(head, balances=self._head.balances)
         if head != self._head:
             self._head = head
             await self._publish(head)

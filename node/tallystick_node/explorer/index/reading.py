@@ -24,6 +24,7 @@ from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import Address, Timestamp, address, hash32, to_hex
 from tallystick_node.explorer.index.facts import MarketBlock, Transaction, call_name
 from tallystick_node.explorer.index.reasons import Reasons
+from tallystick_node.explorer.live import Balances
 
 _TRANSFER: Final = to_hex(keccak(b"Transfer(address,address,uint256)"))
 _BLOCKS: Final = 16
@@ -75,8 +76,7 @@ class MarketReader:
     def __init__(self, rpc: Rpc, deployment: Deployment, known: Sequence[Block] = ()):
         """`known`: the newest blocks that were read and written, each the parent of the next."""
         asset, owners = to_hex(deployment.asset), _owners(deployment)
-        holders = [owner for owner in (deployment.market, deployment.duels) if owner is not None]
-        words = tuple(to_hex(owner.rjust(32, b"\0")) for owner in holders)
+        words = tuple(to_hex(owner.rjust(32, b"\0")) for owner in owners)
         filters = [
             *(
                 LogFilter(to_hex(owner), (tuple(map(to_hex, contract.interface.events)),))
@@ -180,6 +180,7 @@ class MarketReader:
         whole, block = part.whole, part.whole.block
         received, sent = _moved(part.transfers, self._deployment.market)
         duels_received, duels_sent = _moved(part.transfers, self._deployment.duels)
+        audits_received, audits_sent = _moved(part.transfers, self._deployment.audits)
         return MarketBlock(
             number=block.number,
             hash=hash32(block.hash),
@@ -197,6 +198,8 @@ class MarketReader:
             sent=sent,
             duels_received=duels_received,
             duels_sent=duels_sent,
+            audits_received=audits_received,
+            audits_sent=audits_sent,
         )
 
     # ------------------------------------------------------------------------------------------- transactions
@@ -243,7 +246,7 @@ class MarketReader:
 
 @dataclass(slots=True)
 class _Part:
-    """What of a block is the market's, or the duels'."""
+    """What of a block is the market's, its duels' or its audits'."""
 
     whole: _Whole
     transactions: list[tuple[int, Mapping[str, Any]]]
@@ -312,19 +315,21 @@ def _whole(answer: Any, number: int) -> _Whole:
     return _Whole(block, base_fee, quantity(answer["gasUsed"], bits=63), tuple(transactions))
 
 
-def balances_at(rpc: Rpc, deployment: Deployment, block: Block) -> tuple[int, int] | None:
-    """Atoms of the asset that the market holds after `block`, and its duels, as the asset says; None where
-    the node cannot tell, of this block or at all. Raises ChainUnavailable."""
+def balances_at(rpc: Rpc, deployment: Deployment, block: Block) -> Balances | None:
+    """What the market, its duels and its audits hold after `block`, as the asset says; None where the node
+    cannot tell, of this block or at all. Raises ChainUnavailable."""
     asset = contracts.asset().interface
-    owners = [owner for owner in (deployment.market, deployment.duels) if owner is not None]
-    calls = [
-        {"to": to_hex(deployment.asset), "data": to_hex(asset.call("balanceOf", [owner]))} for owner in owners
-    ]
-    answers = rpc.outcomes([("eth_call", (call, {"blockHash": block.hash})) for call in calls])
+    owners = {"market": deployment.market, "duels": deployment.duels, "audits": deployment.audits}
+    calls = {
+        name: {"to": to_hex(deployment.asset), "data": to_hex(asset.call("balanceOf", [owner]))}
+        for name, owner in owners.items()
+        if owner is not None
+    }
+    asked = [("eth_call", (call, {"blockHash": block.hash})) for call in calls.values()]
+    answers = rpc.outcomes(asked)
     if any(isinstance(answer, RpcError) for answer in answers):
         return None
-    market, *duels = map(quantity, answers)
-    return market, duels[0] if duels else 0
+    return Balances(**dict(zip(calls, map(quantity, answers), strict=True)))
 
 
 def final_of(blocks: Sequence[MarketBlock], latest: Block) -> int:

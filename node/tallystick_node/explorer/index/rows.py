@@ -6,15 +6,15 @@ Rows that are only ever added are `facts`'. It knows no database.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias, get_args
 
-Key: TypeAlias = bytes
+from tallystick_node.explorer.index.audit_rows import Accusation, AuditAccount, Charges, Strike
+from tallystick_node.explorer.index.keyed import Addressed, Balance, Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class Account(Addressed):
     TABLE: ClassVar[str] = "accounts"
-    address: bytes
     free: int = 0
     exiting: int = 0
     deposited: int = 0
@@ -24,10 +24,6 @@ class Account:
     channels: int = 0
     first_block: int
     last_block: int
-
-    @property
-    def key(self) -> Key:
-        return self.address
 
     @property
     def owed(self) -> int:
@@ -41,9 +37,8 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
+class Provider(Addressed):
     TABLE: ClassVar[str] = "providers"
-    address: bytes
     staked: int = 0
     exiting: int = 0
     balance: int = 0
@@ -65,10 +60,6 @@ class Provider:
     penalties: int = 0
     first_block: int
     last_block: int
-
-    @property
-    def key(self) -> Key:
-        return self.address
 
     @property
     def owed(self) -> int:
@@ -207,32 +198,13 @@ class Duel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DuelAccount:
+class DuelAccount(Balance):
     TABLE: ClassVar[str] = "duel_accounts"
-    address: bytes
-    balance: int = 0
-    posted: int = 0
-    credited: int = 0
-    withdrawn: int = 0
-    last_block: int
-
-    @property
-    def key(self) -> Key:
-        return self.address
-
-    @property
-    def owed(self) -> int:
-        return self.balance
-
-    @property
-    def is_sound(self) -> bool:
-        return self.balance >= 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judge:
+class Judge(Addressed):
     TABLE: ClassVar[str] = "judges"
-    address: bytes
     owner: bytes
     slot: int
     enlisted_block: int
@@ -246,19 +218,26 @@ class Judge:
     last_block: int
 
     @property
-    def key(self) -> Key:
-        return self.address
-
-    @property
     def is_sound(self) -> bool:
         return self.slot > 0
 
 
-State: TypeAlias = Account | Provider | Channel | Hour | ProviderHour | Duel | DuelAccount | Judge
+State: TypeAlias = (
+    Account
+    | Provider
+    | Channel
+    | Hour
+    | ProviderHour
+    | Duel
+    | DuelAccount
+    | Judge
+    | Strike
+    | Charges
+    | Accusation
+    | AuditAccount
+)
 
-KINDS: Final[Mapping[str, type[State]]] = {
-    kind.TABLE: kind for kind in (Account, Provider, Channel, Hour, ProviderHour, Duel, DuelAccount, Judge)
-}
+KINDS: Final[Mapping[str, type[State]]] = {kind.TABLE: kind for kind in get_args(State)}
 """By table."""
 
 

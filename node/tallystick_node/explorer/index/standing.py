@@ -1,11 +1,13 @@
 """The rows as they are while blocks are folded into them, and what changes. Pure: it knows no event."""
 
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from tallystick.chain.errors import ChainUnavailable
+from tallystick_node.explorer.index.audit_rows import Accusation, AuditAccount
 from tallystick_node.explorer.index.facts import Row
-from tallystick_node.explorer.index.rows import Account, Channel, Duel, DuelAccount, Key, Provider, State
+from tallystick_node.explorer.index.keyed import Balance, Key
+from tallystick_node.explorer.index.rows import Account, Channel, Duel, DuelAccount, Provider, State
 
 S = TypeVar("S", bound=State)
 Place: TypeAlias = tuple[str, Key]
@@ -26,6 +28,12 @@ class Totals:
     """Of `owed`: stake that is not on its way out."""
     duels_held: int = 0
     duels_owed: int = 0
+    audits_held: int = 0
+    audits_owed: int = 0
+
+
+SUMS: Final = ("held", "owed", "duels_held", "duels_owed", "audits_held", "audits_owed")
+"""Those that each block is told with."""
 
 
 @dataclass(slots=True)
@@ -36,7 +44,7 @@ class Standing:
     """None: there is no such row. What is missing was not looked up."""
     totals: Totals = field(default_factory=Totals)
     draws: set[int] = field(default_factory=set)
-    """Blocks to come whose hashes draw judges."""
+    """Blocks to come whose hashes draw judges or re-auditors."""
 
     def find(self, kind: type[S], key: Key) -> S | None:
         found = self.rows[kind.TABLE, key]
@@ -87,6 +95,8 @@ class Changing:
                 totals.staked += row.staked - (0 if before is None else before.staked)
             case Duel() | DuelAccount():
                 totals.duels_owed += owed
+            case Accusation() | AuditAccount():
+                totals.audits_owed += owed
 
     def add(self, table: str, row: Row) -> None:
         self.changes.added.setdefault(table, []).append(row)
@@ -98,4 +108,5 @@ class Changing:
 
 def _owed(row: State | None) -> int:
     """What a contract owes by it."""
-    return row.owed if isinstance(row, Account | Channel | Provider | Duel | DuelAccount) else 0
+    kinds = Account | Channel | Provider | Duel | Accusation | Balance
+    return row.owed if isinstance(row, kinds) else 0

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.index.facts import Row
-from tallystick_node.explorer.index.rows import KINDS, Key, State, columns
+from tallystick_node.explorer.index.keyed import Key
+from tallystick_node.explorer.index.rows import KINDS, State, columns
 from tallystick_node.explorer.index.standing import Place, Standing
 
 T = TypeVar("T")

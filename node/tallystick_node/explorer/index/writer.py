@@ -22,8 +22,9 @@ from tallystick_node.explorer.index import tables
 from tallystick_node.explorer.index.facts import MarketBlock, Row
 from tallystick_node.explorer.index.folding import fold, needs, needs_of
 from tallystick_node.explorer.index.reading import Stretch
-from tallystick_node.explorer.index.rows import Channel, Duel, State, packed, unpacked
-from tallystick_node.explorer.index.standing import Place, Standing, Totals
+from tallystick_node.explorer.index.rows import State, packed, unpacked
+from tallystick_node.explorer.index.standing import SUMS, Place, Standing, Totals
+from tallystick_node.explorer.live import Balances
 
 _KEPT_ROWS = 100_000
 """Rows that are not looked up again; above, all are forgotten."""
@@ -50,12 +51,12 @@ class Writer:
         self._standing: Standing | None = None
         """What is known of the tables without asking them; None: nothing is."""
 
-    async def held(self) -> tuple[int, int]:
-        """Atoms that the asset's transfers have left with the market, and with its duels, as far as was
+    async def held(self) -> Balances:
+        """Atoms that the asset's transfers have left with the market and with the others, as far as was
         written."""
         async with self._engine.connect() as db:
             totals = await _totals(db)
-        return totals.held, totals.duels_held
+        return Balances(market=totals.held, duels=totals.duels_held, audits=totals.audits_held)
 
     async def open(self) -> tuple[Block, ...]:
         """Makes the tables where they are missing, or of another version. The newest blocks that are written
@@ -153,26 +154,19 @@ async def _known(db: AsyncConnection, progress: _Progress) -> tuple[Block, ...]:
 async def _totals(db: AsyncConnection) -> Totals:
     """As the newest rows have them."""
     blocks, hours = schema.blocks.c, schema.hours.c
-    columns = (blocks.held, blocks.owed, blocks.duels_held, blocks.duels_owed)
-    newest = select(*columns).order_by(blocks.number.desc()).limit(1)
+    newest = select(*(blocks[name] for name in SUMS)).order_by(blocks.number.desc()).limit(1)
     locked_staked = select(hours.locked, hours.staked).order_by(hours.hour.desc()).limit(1)
-    held, owed, duels_held, duels_owed = (await db.execute(newest)).one_or_none() or (0, 0, 0, 0)
+    sums = (await db.execute(newest)).one_or_none() or (0,) * len(SUMS)
     locked, staked = (await db.execute(locked_staked)).one_or_none() or (0, 0)
-    return Totals(
-        held=held,
-        owed=owed,
-        locked=locked,
-        staked=staked,
-        duels_held=duels_held,
-        duels_owed=duels_owed,
-    )
+    return Totals(**dict(zip(SUMS, sums, strict=True)), locked=locked, staked=staked)
 
 
 async def _draws(db: AsyncConnection, base: Block | None) -> set[int]:
-    """Blocks after `base` whose hashes will draw judges."""
-    draw_block = schema.duels.c.draw_block
+    """Blocks after `base` whose hashes will draw judges or re-auditors."""
     read = -1 if base is None else base.number
-    return set((await db.execute(select(draw_block).where(draw_block > read))).scalars())
+    duels, audits = schema.duels.c.draw_block, schema.accusations.c.draw_block
+    both = select(duels).where(duels > read).union(select(audits).where(audits > read))
+    return set((await db.execute(both)).scalars())
 
 
 async def _load(db: AsyncConnection, standing: Standing, blocks: Sequence[MarketBlock]) -> None:
@@ -181,12 +175,9 @@ async def _load(db: AsyncConnection, standing: Standing, blocks: Sequence[Market
         standing.rows.clear()
     places = needs(blocks)
     await tables.load(db, standing, places)
-    named = (standing.rows[place] for place in places if place[0] == "channels")
-    channels: list[Channel | ChannelOpened] = [row for row in named if isinstance(row, Channel)]
-    channels += [event for block in blocks for event in block.events if isinstance(event, ChannelOpened)]
-    found = (standing.rows[place] for place in places if place[0] == "duels")
-    duels = [row for row in found if isinstance(row, Duel)]
-    await tables.load(db, standing, needs_of(channels, duels, blocks))
+    opened = [event for block in blocks for event in block.events if isinstance(event, ChannelOpened)]
+    found = [standing.rows[place] for place in places]
+    await tables.load(db, standing, needs_of([*found, *opened], blocks))
 
 
 async def _fold_all(

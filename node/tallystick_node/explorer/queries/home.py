@@ -1,9 +1,9 @@
 """The market at a glance: totals that no row holds, each from a table that is small by its nature."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import Column, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tallystick_node.explorer import schema
@@ -14,6 +14,7 @@ from tallystick_node.explorer.values import Amount, shown
 
 NEWEST: Final = 8
 """Blocks, settlements and transactions shown."""
+_SUMS: Final = ("held", "owed", "duels_held", "duels_owed", "audits_held", "audits_owed")
 
 
 @shown
@@ -43,8 +44,8 @@ class Totals:
 
 @shown
 class Conservation:
-    """INV-1 and INV-11 at a block: what the asset's transfers left with the market and with its duels, and
-    what their events have them owe."""
+    """INV-1 and INV-11 at a block: what the asset's transfers left with the market, its duels and its audits,
+    and what their events have them owe."""
 
     block: int
     held: Amount
@@ -57,8 +58,14 @@ class Conservation:
     duels_balance: Amount | None
     duels_burnt: Amount
     """Of fees and prizes, so far: what nobody earned. It left the contract."""
+    audits_held: Amount
+    audits_owed: Amount
+    """Fees whose accusations are not over, and balances."""
+    audits_balance: Amount | None
+    audits_burnt: Amount
+    """Of fees, so far."""
     conserved: bool
-    """Both hold at least what they owe, by either: anybody may send them more."""
+    """Each holds at least what it owes, by either: anybody may send them more."""
 
 
 async def totals(connection: AsyncConnection) -> Totals:
@@ -88,21 +95,26 @@ async def totals(connection: AsyncConnection) -> Totals:
 async def conservation(connection: AsyncConnection, at: int, head: Head | None) -> Conservation:
     """At a block that was read. `head` may know what the asset says of the newest."""
     table = schema.blocks.c
-    statement = select(table.held, table.owed, table.duels_held, table.duels_owed).where(table.number <= at)
-    row = (await connection.execute(statement.order_by(table.number.desc()).limit(1))).first()
-    held, owed, duels_held, duels_owed = row or (0, 0, 0, 0)
-    known = head if head is not None and head.block == at else None
-    balance, duels_balance = (None, None) if known is None else (known.balance, known.duels_balance)
+    statement = select(*(table[name] for name in _SUMS)).where(table.number <= at)
+    found = (await connection.execute(statement.order_by(table.number.desc()).limit(1))).first()
+    sums: dict[str, Any] = dict(zip(_SUMS, found or (0,) * len(_SUMS), strict=True))
+    known = head.balances if head is not None and head.block == at else None
+    balances: dict[str, Any] = {
+        "balance": None if known is None else known.market,
+        "duels_balance": None if known is None else known.duels,
+        "audits_balance": None if known is None else known.audits,
+    }
     return Conservation(
         block=at,
-        held=held,
-        owed=owed,
-        balance=balance,
-        duels_held=duels_held,
-        duels_owed=duels_owed,
-        duels_balance=duels_balance,
-        duels_burnt=await _burnt(connection, at),
-        conserved=_least(held, balance) >= owed and _least(duels_held, duels_balance) >= duels_owed,
+        **{**sums, **balances},
+        duels_burnt=await _burnt(connection, schema.duels.c.burnt, schema.duels.c.ended_block, at),
+        audits_burnt=await _burnt(
+            connection, schema.accusations.c.burnt, schema.accusations.c.concluded_block, at
+        ),
+        conserved=all(
+            _least(sums[f"{stem}held"], balances[f"{stem}balance"]) >= sums[f"{stem}owed"]
+            for stem in ("", "duels_", "audits_")
+        ),
     )
 
 
@@ -110,9 +122,8 @@ def _least(held: int, balance: int | None) -> int:
     return held if balance is None else min(held, balance)
 
 
-async def _burnt(connection: AsyncConnection, at: int) -> int:
-    table = schema.duels.c
-    over = select(*parts_of(table.burnt)).where(table.ended_block > 0, table.ended_block <= at)
+async def _burnt(connection: AsyncConnection, burnt: Column[int], ended: Column[int], at: int) -> int:
+    over = select(*parts_of(burnt)).where(ended > 0, ended <= at)
     return together((await connection.execute(over)).one())
 
 

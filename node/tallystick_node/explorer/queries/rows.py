@@ -79,8 +79,10 @@ class Block(Record):
     owed: Amount
     """By the market, as its events have it."""
     duels_held: Amount
-    """By the duels' contract, as `held`."""
+    """By the duels' contract, as `held`; by the audits' likewise."""
     duels_owed: Amount
+    audits_held: Amount
+    audits_owed: Amount
 
 
 @shown
@@ -120,6 +122,8 @@ class Event(Record):
     channel_id: Hash | None
     duel: Hash | None
     """Of an appeal, what it appeals; of money that moved, what moved it."""
+    accusation: Hash | None
+    """Likewise; of a strike none: its accusation comes later."""
     timestamp: int
 
     @property
