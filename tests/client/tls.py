@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from tallystick.client.pools import endpoint_key
+from tallystick.pinning import endpoint_key
 from tallystick.protocol.units import Hash32
 
 

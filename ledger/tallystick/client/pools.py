@@ -1,25 +1,19 @@
-"""Connections to gateways: one pool for each endpoint, its TLS key checked before a byte of a request leaves.
-
-A payer trusts the key that the offer names and the stake stands behind, so no certificate authority is asked.
-The check is part of the handshake itself: `ssl` lets a context name the classes that do it, for sockets
-(threads) and for memory buffers (event loops) alike.
-"""
+"""Connections to gateways: one pool for each endpoint, its TLS key checked before a byte of a request
+leaves."""
 
 import socket
 import ssl
 from collections.abc import Callable
-from hashlib import sha256
 from threading import Lock
 from typing import Final
 
 import httpcore2
 import httpx2
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import load_der_x509_certificate
 
 from tallystick.client.flow import Endpoint
 from tallystick.client.interrupting import Backend, Waits
-from tallystick.protocol.units import ZERO_HASH, Hash32
+from tallystick.pinning import pinned_context
+from tallystick.protocol.units import ZERO_HASH
 
 _LIMITS: Final = httpx2.Limits(max_connections=512, max_keepalive_connections=64, keepalive_expiry=30)
 
@@ -39,38 +33,6 @@ def _socket_options() -> list[tuple[int, int, int]]:
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
         *known,
     ]
-
-
-def endpoint_key(certificate: bytes) -> Hash32:
-    """SHA-256 of the public key (DER SubjectPublicKeyInfo) of a DER certificate: what an offer names."""
-    key = load_der_x509_certificate(certificate).public_key()
-    return Hash32(sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest())
-
-
-def pinned_context(key: Hash32) -> ssl.SSLContext:
-    """A context whose handshake fails unless the server holds `key`, whatever its certificate says."""
-
-    def require(certificate: bytes | None) -> None:
-        if certificate is None or endpoint_key(certificate) != key:
-            raise ssl.SSLCertVerificationError("The server's TLS key is not the one that its offer names.")
-
-    class PinnedSocket(ssl.SSLSocket):
-        def do_handshake(self, block: bool = False) -> None:
-            super().do_handshake(block)
-            require(self.getpeercert(binary_form=True))
-
-    class PinnedObject(ssl.SSLObject):
-        def do_handshake(self) -> None:
-            super().do_handshake()
-            require(self.getpeercert(binary_form=True))
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # the pin is the verification
-    context.sslsocket_class = PinnedSocket
-    context.sslobject_class = PinnedObject
-    return context
 
 
 class Pools:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx2
 import orjson
 
-from tallystick.client.pools import endpoint_key
+from tallystick.pinning import endpoint_key
 from tallystick.protocol.errors import MalformedMessage
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed
