@@ -15,6 +15,7 @@ from tallystick.chain.errors import ChainUnavailable
 from tallystick.chain.verdicts import rulings
 from tallystick.client.budget import Budget
 from tallystick.client.duel import Duel
+from tallystick.client.errors import TotalBudgetExceeded
 from tallystick.client.flow import Flow
 from tallystick.client.judges import Heard, Vote
 from tallystick.client.pairs import Pair
@@ -23,7 +24,6 @@ from tallystick.client.purse import Purse
 from tallystick.client.trials import Trials
 from tallystick.protocol.case import Case, checked
 from tallystick.protocol.channel import ChannelKey
-from tallystick.protocol.errors import TotalBudgetExceeded
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, Hash32, Milliseconds
 from tallystick.protocol.vote import Choice, appeal_id, hidden_hash

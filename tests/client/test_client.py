@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from tallystick.client.client import AsyncClient, Client
-from tallystick.client.errors import NoEligibleOffer, ProviderRefused
-from tallystick.protocol.errors import RequestBudgetExceeded
+from tallystick.client.errors import NoEligibleOffer, ProviderRefused, RequestBudgetExceeded
 
 
 def test_a_question_and_its_price(world: Any) -> None:

@@ -11,12 +11,12 @@ import pytest
 from tallystick.chain.errors import ChainUnavailable
 from tallystick.client.audits import Audits
 from tallystick.client.duel import Duel
+from tallystick.client.errors import TotalBudgetExceeded
 from tallystick.client.outcome import Outcome
 from tallystick.client.pairs import Pair
 from tallystick.client.session import Session
 from tallystick.client.transport import Transport
 from tallystick.protocol.case import checked
-from tallystick.protocol.errors import TotalBudgetExceeded
 from tallystick.protocol.units import Atoms
 from tests.client.conftest import World, chat_body
 from tests.client.fake_chain import DOMAIN

@@ -9,12 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from tallystick.client.books import Books
+from tallystick.client.errors import TotalBudgetExceeded
 from tallystick.client.findings import Findings
 from tallystick.client.outlays import Outlay
 from tallystick.client.pairs import Pairs
 from tallystick.client.sealing import Seal
 from tallystick.client.tables import outlays, pairs
-from tallystick.protocol.errors import TotalBudgetExceeded
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Atoms, Milliseconds
 from tests.client.fake_chain import DOMAIN

@@ -12,17 +12,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from sqlalchemy.exc import OperationalError
 
 from tallystick.client.budget import Budget
-from tallystick.client.errors import WrongWallet
+from tallystick.client.errors import RequestBudgetExceeded, TotalBudgetExceeded, WrongWallet
 from tallystick.client.purse import OpenChannel, Pending, Purse
 from tallystick.ports import PostedOffer
 from tallystick.protocol.eip712 import Domain
-from tallystick.protocol.errors import (
-    ChannelNotOpen,
-    ReceiptDoesNotAddUp,
-    ReceiptMismatch,
-    RequestBudgetExceeded,
-    TotalBudgetExceeded,
-)
+from tallystick.protocol.errors import ChannelNotOpen, ReceiptDoesNotAddUp, ReceiptMismatch
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.signed import Key, Verified, sign, verify

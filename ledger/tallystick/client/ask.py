@@ -11,11 +11,11 @@ from typing import Final, TypeGuard
 
 import orjson
 
-from tallystick.client.errors import MalformedRequest, NoEligibleOffer
+from tallystick.client.errors import MalformedRequest, NoEligibleOffer, RequestBudgetExceeded
 from tallystick.client.steering import MODELS, PROVIDER, Steering, read_models, read_steering
 from tallystick.protocol.case import Case, read_body
 from tallystick.protocol.dossier import Dossier
-from tallystick.protocol.errors import MarketError, RequestBudgetExceeded
+from tallystick.protocol.errors import MarketError
 from tallystick.protocol.expense import Expense
 from tallystick.protocol.judging import ORDERS, answer_of, question_of, requests
 from tallystick.protocol.offer import Offer

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tallystick.protocol.errors import RequestBudgetExceeded
+from tallystick.client.errors import RequestBudgetExceeded
 from tallystick.protocol.units import Atoms
 
 

@@ -22,6 +22,7 @@ from tallystick.client.ask import Ask, read_ask
 from tallystick.client.attempts import Attempt, Call
 from tallystick.client.drivers import run_blocking
 from tallystick.client.duel import SECOND_PARTS, Duel, Known
+from tallystick.client.errors import TotalBudgetExceeded
 from tallystick.client.flow import Flow
 from tallystick.client.judges import unheard
 from tallystick.client.outcome import Outcome
@@ -31,7 +32,7 @@ from tallystick.client.searching import Search
 from tallystick.client.trials import Trials
 from tallystick.client.worker import Worker, quietly
 from tallystick.protocol.case import Case, Exhibit, checked, read_body
-from tallystick.protocol.errors import MarketError, TotalBudgetExceeded, Unjudgeable
+from tallystick.protocol.errors import MarketError, Unjudgeable
 from tallystick.protocol.judging import answer_of, question_of
 from tallystick.protocol.units import Address, Atoms, Hash32, to_hex
 from tallystick.protocol.vote import Choice, hidden_hash

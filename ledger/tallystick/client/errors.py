@@ -1,6 +1,9 @@
 """What goes wrong on the payer's side alone.
 
 MarketError (protocol/errors.py)
+├─ BudgetError
+│  ├─ RequestBudgetExceeded    this request could cost more than one request may
+│  └─ TotalBudgetExceeded      with this request, all together could cost more than they may
 └─ PayerError
    ├─ NoEligibleOffer          nobody offers this, or everybody who does is avoided or out of reach
    ├─ ProviderUnreachable      (retryable) no connection, or the connection broke
@@ -136,3 +139,21 @@ class PurseError(PayerError):
 
 class WrongWallet(PurseError):
     code = "wrong-wallet"
+
+
+class BudgetError(MarketError):
+    """The payer's own limit, checked before anything is signed."""
+
+    code = "budget-error"
+
+
+class RequestBudgetExceeded(BudgetError):
+    """This request could cost more than one request may."""
+
+    code = "request-budget-exceeded"
+
+
+class TotalBudgetExceeded(BudgetError):
+    """With this request, all requests together could cost more than they may."""
+
+    code = "total-budget-exceeded"

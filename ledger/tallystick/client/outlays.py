@@ -9,8 +9,8 @@ signed until it is known what it came to."""
 from sqlalchemy import Table, insert, select, update
 from sqlalchemy.engine import Connection
 
+from tallystick.client.errors import TotalBudgetExceeded
 from tallystick.client.tables import outlays
-from tallystick.protocol.errors import TotalBudgetExceeded
 from tallystick.protocol.units import Atoms
 
 

@@ -11,7 +11,7 @@ import httpx2
 from tallystick.chain.errors import ChainError
 from tallystick.client.ask import Ask
 from tallystick.client.attempts import Attempt
-from tallystick.client.errors import ProviderUnreachable
+from tallystick.client.errors import BudgetError, ProviderUnreachable
 from tallystick.client.events import Done, Lines, Other, Payload, ReceiptText
 from tallystick.client.flow import Drop, Emit, Exchange, Flow, read
 from tallystick.client.listing import Listing
@@ -23,7 +23,7 @@ from tallystick.client.stretches import is_timely
 from tallystick.crash import point
 from tallystick.ports import Recount
 from tallystick.protocol.eip712 import digest
-from tallystick.protocol.errors import BudgetError, MarketError, ReceiptError, SignatureError, WrongSigner
+from tallystick.protocol.errors import MarketError, ReceiptError, SignatureError, WrongSigner
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.sample import Sample
 from tallystick.protocol.signed import Signed, recover

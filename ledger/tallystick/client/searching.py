@@ -16,7 +16,14 @@ from tallystick.client.ask import Ask, worst_cost
 from tallystick.client.attempts import Call
 from tallystick.client.choose import Choice, size_of
 from tallystick.client.delivering import Shown
-from tallystick.client.errors import AnswerCut, NoEligibleOffer, ProviderRefused, ProviderUnreachable
+from tallystick.client.errors import (
+    AnswerCut,
+    BudgetError,
+    NoEligibleOffer,
+    ProviderRefused,
+    ProviderUnreachable,
+    TotalBudgetExceeded,
+)
 from tallystick.client.flow import Flow, Sleep, hurrying
 from tallystick.client.hedging import Contender, race
 from tallystick.client.purse import OpenChannel
@@ -25,12 +32,7 @@ from tallystick.client.refusals import BOUNCED, ROOM
 from tallystick.client.sending import ChannelGone
 from tallystick.client.standing import CONNECT_S, Standing
 from tallystick.ports import PostedOffer
-from tallystick.protocol.errors import (
-    BudgetError,
-    MarketError,
-    TotalBudgetExceeded,
-    WorstCaseExceedsCredit,
-)
+from tallystick.protocol.errors import MarketError, WorstCaseExceedsCredit
 from tallystick.protocol.expect import Expected, Redeemed
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Pace

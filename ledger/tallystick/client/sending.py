@@ -14,7 +14,7 @@ import httpx2
 
 from tallystick.chain.errors import ChainError
 from tallystick.client.attempts import Attempt, Call
-from tallystick.client.errors import DepositTooSmall
+from tallystick.client.errors import DepositTooSmall, TotalBudgetExceeded
 from tallystick.client.flow import Endpoint, Exchange, Flow, Send, read_all, run, send
 from tallystick.client.listing import Listing
 from tallystick.client.mending import catch_up, hand_over
@@ -33,7 +33,6 @@ from tallystick.protocol.errors import (
     ChannelNotOpen,
     ChannelUnknown,
     GrantExpired,
-    TotalBudgetExceeded,
     VoucherExceedsCap,
     VoucherNotGreater,
     WrongEpoch,

@@ -11,9 +11,10 @@ from sqlalchemy.engine import Connection
 
 from tallystick.client.books import Books, of_request
 from tallystick.client.budget import Budget
+from tallystick.client.errors import TotalBudgetExceeded
 from tallystick.client.holdings import Pending
 from tallystick.client.tables import LIMIT_REQUEST
-from tallystick.protocol.errors import ReceiptMismatch, TotalBudgetExceeded
+from tallystick.protocol.errors import ReceiptMismatch
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.units import Atoms, ChannelId
 

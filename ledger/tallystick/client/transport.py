@@ -21,7 +21,7 @@ from tallystick.client.budget import Budget
 from tallystick.client.choose import Rule
 from tallystick.client.drivers import Asynchronous, Blocking
 from tallystick.client.duel import Duel
-from tallystick.client.errors import AnswerCut, AnswerLost, MalformedRequest, ProviderRefused
+from tallystick.client.errors import AnswerCut, AnswerLost, BudgetError, MalformedRequest, ProviderRefused
 from tallystick.client.flow import Emit, Flow, Outward, Respond
 from tallystick.client.outcome import OutcomeListener
 from tallystick.client.purse import HeldReceipt
@@ -29,7 +29,7 @@ from tallystick.client.rules import quoted
 from tallystick.client.session import Session, open_session
 from tallystick.client.tables import Durability
 from tallystick.ports import PostedOffer, Signer
-from tallystick.protocol.errors import BudgetError, MarketError
+from tallystick.protocol.errors import MarketError
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Atoms, to_hex
 

@@ -18,13 +18,13 @@ from tallystick.chain.duels import Duel as On
 from tallystick.chain.verdicts import rulings
 from tallystick.client.drivers import run_blocking
 from tallystick.client.duel import Duel
+from tallystick.client.errors import TotalBudgetExceeded
 from tallystick.client.judges import Heard, Judges, Vote
 from tallystick.client.pairs import Pair
 from tallystick.client.pools import Pools
 from tallystick.protocol.case import Case, Exhibit, read_body
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.duel import verdict as verdict_of
-from tallystick.protocol.errors import TotalBudgetExceeded
 from tallystick.protocol.judging import answer_of, question_of
 from tallystick.protocol.units import Address, Atoms, to_hex
 from tallystick.protocol.vote import Choice, choice_of, duel_commitment, vote_of_choice
