@@ -30,13 +30,13 @@ def serve(config: ConfigPath) -> None:
     from tallystick_node.gateway.serve import serve as run
     from tallystick_node.gateway.start import Quality, StartRefused
     from tallystick_node.listening import configure_logs
-    from tallystick_node.quality.accusations import open_accusations
+    from tallystick_node.quality.errand import open_errand
     from tallystick_node.quality.inspector import open_inspector
     from tallystick_node.quality.judge import open_judge
 
     configure_logs()
     try:
-        quality = Quality(judge=open_judge, auditor=open_inspector, accusations=open_accusations)
+        quality = Quality(judge=open_judge, auditor=open_inspector, errand=open_errand)
         status = run(Config.load(config), quality)
     except (StartRefused, ConfigInvalid) as error:
         _refuse(error)

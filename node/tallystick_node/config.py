@@ -245,9 +245,12 @@ class QualityConfig:
     """What `scripts/calibrate` made of each model that it audits."""
     sampler: str = ""
     """Of its engine; seeds are replayed where the scales name the same."""
-    answer: Natural = 0
-    """Atoms that a re-audit may cost, where three auditors struck this provider; 0: it is told, and not
-    answered."""
+    dossiers: Path = Path("dossiers")
+    """Folder of what its own strikes were found of, until they are decided: they hold prompts."""
+    answer: Natural | None = None
+    """Atoms that a re-audit costs, where three auditors struck this provider. Where it is not given: the
+    least that the market takes, if that is no more than a tenth of the stake, since who says nothing loses
+    two thirds of it. 0: it is told, and not answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,7 +322,11 @@ class Config:
             users=users,
             offload=replace(self.offload, home=folder / self.offload.home) if self.offload else None,
             policy=replace(self.policy, path=folder / self.policy.path),
-            quality=replace(self.quality, scales=tuple(folder / path for path in self.quality.scales)),
+            quality=replace(
+                self.quality,
+                scales=tuple(folder / path for path in self.quality.scales),
+                dossiers=folder / self.quality.dossiers,
+            ),
             deployment=folder / self.deployment,
             database=folder / self.database,
             keys=keys,

@@ -16,6 +16,7 @@ from tallystick.protocol.lottery import Block, BlockAt
 from tallystick.protocol.sample import Sample
 from tallystick.protocol.signed import Key, sign, verify
 from tallystick.protocol.units import Address
+from tallystick.protocol.viewing import Shown
 from tallystick.protocol.wire import AUDIT_PATH, signed_from_json
 from tallystick_node.local.calibrate.copies import quantised
 from tallystick_node.quality.asking import own_engine
@@ -35,7 +36,8 @@ class Reader:
         return provider == key
 
 
-def inspecting(world: World, block_at: BlockAt) -> Inspector:
+def inspecting(world: World, block_at: BlockAt, kept: list[Shown] | None = None) -> Inspector:
+    """`kept`: takes what its strikes are found of."""
     reader: Any = Reader()
     return Inspector(
         provider=world.key.address,
@@ -47,6 +49,7 @@ def inspecting(world: World, block_at: BlockAt) -> Inspector:
         block_at=block_at,
         ask=own_engine(world.upstream),
         clock=Now(),
+        keep=([] if kept is None else kept).append,
     )
 
 
@@ -67,6 +70,7 @@ class Office:
 
     world: World
     payer: Payer
+    kept: list[Shown]
     block: Block | None = None
     away: bool = False
 
@@ -93,12 +97,13 @@ class Office:
 @pytest.fixture
 async def office(tmp_path: Path) -> AsyncIterator[Office]:
     made: list[Office] = []
+    kept: list[Shown] = []
 
     def auditing(world: World) -> Inspector:
-        return inspecting(world, lambda moment: made[0].block_at(moment))
+        return inspecting(world, lambda moment: made[0].block_at(moment), kept)
 
     async with sold(MODEL, tmp_path / "office", auditing=auditing) as (world, payer):
-        made.append(Office(world, payer))
+        made.append(Office(world, payer, kept))
         yield made[0]
 
 
@@ -114,7 +119,7 @@ async def test_an_honest_provider_is_clear_and_the_auditor_is_paid(tmp_path: Pat
 
     assert (finding.verdict, finding.receipt_count) == (Verdict.CLEAR, 3)
     assert finding.receipt_hash == samples[7].receipt.message.struct_hash()
-    assert said["withheld"] == 0
+    assert (said["withheld"], office.kept) == (0, [])
     assert [len(one["rank"]) for one in said["distances"]] == [len(samples[n].ids) for n in (1, 4, 7)]
     (receipt,) = office.payer.receipts.values()
     ids = sum(len(samples[number].ids) for number in (1, 4, 7))
@@ -125,8 +130,11 @@ async def test_an_honest_provider_is_clear_and_the_auditor_is_paid(tmp_path: Pat
 async def test_a_rounded_copy_is_struck(tmp_path: Path, office: Office) -> None:
     samples = await answers(tmp_path, quantised(MODEL, tmp_path / "copy", bits=4, group=32))
     office.block = block_of(samples, 1, 4, 7)
-    finding, _ = await office.audited(of(samples, 1, 4, 7))
+    dossier = of(samples, 1, 4, 7)
+    finding, _ = await office.audited(dossier)
     assert finding.verdict == Verdict.STRIKE
+    (kept,) = office.kept
+    assert (kept.finding.message, kept.dossier) == (finding, dossier)
 
 
 async def test_who_withholds_what_was_drawn_needs_more_for_a_strike(tmp_path: Path, office: Office) -> None:

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 import uvicorn
 
-from tallystick.client.pools import pinned_context
+from tallystick.pinning import pinned_context
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Key
@@ -29,7 +29,7 @@ from tallystick.protocol.units import (
 from tallystick_node.engine.upstream import Upstream
 from tallystick_node.gateway import tls
 from tallystick_node.gateway.app import make_app
-from tallystick_node.gateway.auditing import Auditing
+from tallystick_node.gateway.auditing import Auditing, Errand
 from tallystick_node.gateway.bench import Bench
 from tallystick_node.gateway.books import Books
 from tallystick_node.gateway.cashier import Cashier
@@ -99,6 +99,8 @@ class World:
         """What makes its judge."""
         self.auditing: Callable[[World], Auditing] | None = None
         """What makes its auditor."""
+        self.errand: Callable[[World], Errand] | None = None
+        """What makes what it looks after on chain."""
 
     async def start(self) -> None:
         self.store = SqliteStore(self.folder / "node.db")
@@ -141,6 +143,7 @@ class World:
             own=None if self.own is None else self.own(self),
             bench=None if self.bench is None else self.bench(self),
             auditing=None if self.auditing is None else self.auditing(self),
+            errand=None if self.errand is None else self.errand(self),
         )
         config = uvicorn.Config(
             app,

@@ -29,6 +29,7 @@ from tests.audits.drawing import always
 from tests.audits.test_inspector import inspecting
 from tests.gateway.conftest import World
 from tests.gateway.test_judging import Chain, judging
+from tests.gateway.test_showing import Docket, showing
 
 CHECKS = [
     status_code_conformance,
@@ -57,6 +58,7 @@ class Running:
         self.world.claims = Claims(speed=SPEED)
         self.world.bench = lambda world: judging(world, Chain(()))
         self.world.auditing = lambda world: inspecting(world, always(None))
+        self.world.errand = lambda world: showing(world, Docket())
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -152,7 +154,7 @@ def test_whatever_a_payer_signs_is_answered_as_documented(gateway: Running, labe
 
         holds()
     assert any(served) or label.endswith(
-        ("vouchers", "close", "restore", "gossip", "ratings", "judge", "ballots", "audit")
+        ("vouchers", "close", "restore", "gossip", "ratings", "judge", "ballots", "audit", "dossiers")
     )
 
 

@@ -19,9 +19,8 @@ from tallystick.client.outcome import Outcome
 from tallystick.client.replies import object_in
 from tallystick.client.searching import Search
 from tallystick.ports import PostedOffer
-from tallystick.protocol.dossier import Dossier
+from tallystick.protocol.dossier import Dossier, is_of
 from tallystick.protocol.finding import Finding, Verdict
-from tallystick.protocol.merkle import root
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, Atoms, to_hex
 from tallystick.protocol.wire import AUDIT_PATH, signed_from_json
@@ -70,15 +69,7 @@ def ask_auditor(
 
 
 def _require_of(finding: Finding, dossier: Dossier, auditor: Address) -> None:
-    hashes = [sample.receipt.message.struct_hash() for sample in dossier.samples if sample.is_single]
-    speaks = (
-        finding.auditor,
-        finding.provider,
-        finding.receipt_hash,
-        finding.receipts_root,
-        finding.receipt_count,
-    )
-    if speaks != (auditor, dossier.provider, hashes[-1], root(hashes), len(hashes)):
+    if finding.auditor != auditor or not is_of(finding, dossier):
         raise AuditorFailed("The finding is not of what the auditor was shown.", actual=to_hex(auditor))
     if finding.verdict not in tuple(Verdict):
         raise AuditorFailed("The finding says no verdict.", actual=finding.verdict)

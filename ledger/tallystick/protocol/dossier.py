@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from tallystick.protocol.eip712 import Domain, digest
 from tallystick.protocol.errors import DossierMismatch, DrawPending, MalformedMessage
+from tallystick.protocol.finding import Finding
 from tallystick.protocol.lottery import BlockAt, draws_at, is_drawn
+from tallystick.protocol.merkle import root
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.sample import Sample, sample_from_json, sample_to_json
@@ -123,6 +125,13 @@ def signers(dossier: Dossier, domain: Domain) -> frozenset[Address]:
     for sample in dossier.samples:
         sample.require_bound(domain, keys[sample.receipt])
     return frozenset(keys.values())
+
+
+def is_of(finding: Finding, dossier: Dossier) -> bool:
+    """Whether the finding is of just what the dossier shows, whoever found it."""
+    hashes = [sample.receipt.message.struct_hash() for sample in dossier.samples if sample.is_single]
+    said = finding.provider, finding.receipt_hash, finding.receipts_root, finding.receipt_count
+    return bool(hashes) and said == (dossier.provider, hashes[-1], root(hashes), len(hashes))
 
 
 def _require_of_stretch(dossier: Dossier) -> None:

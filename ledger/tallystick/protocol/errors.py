@@ -25,12 +25,10 @@ MarketError
 │  ├─ ReceiptNotContiguous    ├─ ReceiptDoesNotAddUp   └─ ReceiptMismatch
 ├─ GossipError
 │  ├─ PeerUnknown             ├─ NumberNotGreater      └─ TurnSpent
-├─ DuelError
-│  ├─ Unjudgeable             ├─ ExhibitMismatch       ├─ NotDrawn
-│  ├─ BallotUnknown           ├─ BallotSealed          ├─ DossierMismatch
-│  └─ DrawPending
-└─ BudgetError
-   ├─ RequestBudgetExceeded   └─ TotalBudgetExceeded
+└─ DuelError
+   ├─ Unjudgeable             ├─ ExhibitMismatch       ├─ NotDrawn
+   ├─ BallotUnknown           ├─ BallotSealed          ├─ DossierMismatch
+   ├─ DossierUnknown          └─ DrawPending
 
 `code` goes on the wire and never changes. The numbers that decided travel as attributes, what was required
 first, what was found second. `retryable` says whether the same request may succeed later without the caller
@@ -352,7 +350,7 @@ class ExhibitMismatch(DuelError):
 
 
 class NotDrawn(DuelError):
-    """This provider is no judge of the duel, or nobody is yet."""
+    """This provider is no judge of the duel, or whoever asks no re-auditor, or nobody is yet."""
 
     code = "not-drawn"
 
@@ -375,26 +373,14 @@ class DossierMismatch(DuelError):
     code = "dossier-mismatch"
 
 
+class DossierUnknown(DuelError):
+    """This auditor keeps nothing of such a finding."""
+
+    code = "dossier-unknown"
+
+
 class DrawPending(DuelError):
     """The block that draws a receipt is not there yet, or not deep enough."""
 
     code = "draw-pending"
     retryable = True
-
-
-class BudgetError(MarketError):
-    """The payer's own limit, checked before anything is signed."""
-
-    code = "budget-error"
-
-
-class RequestBudgetExceeded(BudgetError):
-    """This request could cost more than one request may."""
-
-    code = "request-budget-exceeded"
-
-
-class TotalBudgetExceeded(BudgetError):
-    """With this request, all requests together could cost more than they may."""
-
-    code = "total-budget-exceeded"

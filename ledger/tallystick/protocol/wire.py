@@ -36,6 +36,7 @@ CREDENTIAL_LIMIT: Final = 8192
 JUDGE_PATH: Final = "/v1/judge"
 AUDIT_PATH: Final = "/v1/audit"
 BALLOTS_PATH: Final = "/tallystick/v1/ballots"
+DOSSIERS_PATH: Final = "/tallystick/v1/dossiers"
 VOUCHERS_PATH: Final = "/tallystick/v1/vouchers"
 RESYNC_PATH: Final = "/tallystick/v1/resync"
 RESTORE_PATH: Final = "/tallystick/v1/restore"

@@ -5,7 +5,7 @@ Paid routes go past FastAPI's routing and middleware: they are on every request'
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -15,8 +15,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from tallystick.protocol.case import read_body
-from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import (
     AnswerUnknown,
     ChannelUnknown,
@@ -29,14 +27,11 @@ from tallystick.protocol.errors import (
 from tallystick.protocol.expect import read_expect
 from tallystick.protocol.message import read_value
 from tallystick.protocol.wire import (
-    AUDIT_PATH,
     AUTHORIZATION,
-    BALLOTS_PATH,
     CHALLENGE,
     CLOSE_PATH,
     EXPECT,
     GOSSIP_PATH,
-    JUDGE_PATH,
     NETWORK_PATH,
     OFFERS_PATH,
     QUOTE,
@@ -51,17 +46,15 @@ from tallystick.protocol.wire import (
     Terms,
     challenge,
 )
-from tallystick_node.engine.upstream import EngineGone
 from tallystick_node.gateway import listed
 from tallystick_node.gateway.ask import Ask
-from tallystick_node.gateway.auditing import Auditing, DossierAsk
-from tallystick_node.gateway.bench import Bench, CaseAsk
+from tallystick_node.gateway.auditing import Auditing, Errand
+from tallystick_node.gateway.bench import Bench
 from tallystick_node.gateway.direct import Direct, Endpoint
 from tallystick_node.gateway.errors import (
     RETRY_AFTER_S,
     BodyTooLarge,
     Bounced,
-    EngineUnreachable,
     InternalFailure,
     PaymentRequired,
     Refused,
@@ -75,6 +68,7 @@ from tallystick_node.gateway.intake import Intake
 from tallystick_node.gateway.metrics import Metrics
 from tallystick_node.gateway.network import NetworkRoutes
 from tallystick_node.gateway.openapi import OPENAPI_PATH, PAID_PATHS, document
+from tallystick_node.gateway.opining import Opining
 from tallystick_node.gateway.own_users import OwnRoutes
 from tallystick_node.gateway.reading import page
 from tallystick_node.gateway.relay import Answer, Relay, Running
@@ -92,9 +86,8 @@ _SUSPECT: Final = (
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _JSON: Final = "application/json"
 _Serve = Callable[[Running, str], Awaitable[Answer | AsyncGenerator[bytes]]]
-_A = TypeVar("_A", bound=Ask)
-_Reads = Callable[[bytes, Domain], _A]
-_Says = Callable[[_A, str], Awaitable[bytes]]
+_READ_APART: Final = 2
+"""Long bodies that are read at a time."""
 
 log = structlog.get_logger("tallystick.gateway")
 
@@ -111,10 +104,21 @@ def make_app(
     own: OwnRoutes | None = None,
     bench: Bench | None = None,
     auditing: Auditing | None = None,
+    errand: Errand | None = None,
 ) -> ASGIApp:
     """`engine_models`: the engine's name of each model that is offered under another one. `network`: where
-    the node gossips; `own`: for whoever comes as its user; `bench`: where it judges; `auditing`: audits."""
-    routes = Routes(gateway, relay, metrics, intake, engine_models, bench, auditing)
+    the node gossips; `own`: for whoever comes as its user; `bench`: where it judges; `auditing`: audits;
+    `errand`: shows what strikes were found of."""
+    routes = Routes(gateway, relay, metrics, intake, engine_models)
+    opining = Opining(
+        domain=gateway.books.domain,
+        relay=relay,
+        intake=intake,
+        sold=routes.sold,
+        bench=bench,
+        auditing=auditing,
+        errand=errand,
+    )
 
     def guarded(endpoint: Endpoint) -> Endpoint:
         return Guarded(endpoint, gateway, metrics, guard)
@@ -141,9 +145,7 @@ def make_app(
     if network is not None:
         posts |= {GOSSIP_PATH: guarded(network.gossip), RATINGS_PATH: guarded(network.rating)}
         gets |= {NETWORK_PATH: network.network}
-    if bench is not None:
-        posts |= {JUDGE_PATH: guarded(routes.judge), BALLOTS_PATH: guarded(routes.ballot)}
-    posts |= {AUDIT_PATH: guarded(routes.audit)} if auditing is not None else {}
+    posts |= {path: guarded(endpoint) for path, endpoint in opining.routes().items()}
     # The document is ours: FastAPI would make one of functions that these are not.
     app = FastAPI(title="Tallystick gateway", docs_url=None, redoc_url=None, openapi_url=None)
     for path, endpoint in posts.items():
@@ -182,13 +184,11 @@ class Routes:
         metrics: Metrics,
         intake: Intake,
         engine_models: Mapping[str, str],
-        bench: Bench | None = None,
-        auditing: Auditing | None = None,
     ):
         self._gateway, self._relay = gateway, relay
         self._metrics, self._intake = metrics, intake
         self._engine_models = engine_models
-        self._bench, self._auditing = bench, auditing
+        self._reading_apart = asyncio.Semaphore(_READ_APART)
 
     def _credential(self, request: Request) -> Credential:
         return self._gateway.credential(request.headers.get(AUTHORIZATION))
@@ -197,38 +197,21 @@ class Routes:
         async def serve(running: Running, engine_model: str) -> Answer | AsyncGenerator[bytes]:
             return await self._relay.serve(running, request.scope["path"], engine_model)
 
-        return await self._sold(request, Ask.read, serve)
+        return await self.sold(request, Ask.read, serve)
 
-    async def judge(self, request: Request) -> Response:
-        bench = self._bench
-        assert bench is not None
-        return await self._said(request, CaseAsk.of, lambda ask, name: bench.judge(ask.case, ask.model, name))
-
-    async def audit(self, request: Request) -> Response:
-        its = self._auditing
-        assert its is not None
-        return await self._said(
-            request, DossierAsk.of, lambda ask, name: its.audit(ask.dossier, ask.signers, name)
-        )
-
-    async def _said(self, request: Request, reads: _Reads[_A], says: _Says[_A]) -> Response:
-        """What somebody on this node says, billed by what its engine counted."""
-
-        async def serve(running: Running, engine_model: str) -> Answer:
-            try:
-                content = await says(cast(_A, running.ask), engine_model)
-            except EngineGone as error:
-                raise EngineUnreachable(str(error)) from error
-            return await self._relay.billed(running, Answer(status=200, media_type=_JSON, content=content))
-
-        return await self._sold(request, lambda body: reads(body, self._gateway.books.domain), serve)
-
-    async def _sold(self, request: Request, reads: Callable[[bytes], Ask], serve: _Serve) -> Response:
-        """The answer to a request that is paid for; `serve` makes it where there is none yet."""
+    async def sold(
+        self, request: Request, reads: Callable[[bytes], Ask], serve: _Serve, *, apart: int = 0
+    ) -> Response:
+        """The answer to a request that is paid for; `serve` makes it where there is none yet. `apart`: bytes
+        of its body at most, where reading it takes so long that others go on meanwhile."""
         credential, relay = self._credential(request), self._relay
         expect = request.headers.get(EXPECT)
         said = None if expect is None else read_expect(expect)
-        async with self._intake.body(request) as body:
+        async with self._intake.body(request, apart or None) as body:
+            if apart and await self._gateway.is_new(credential, body):
+                async with self._reading_apart:
+                    read = await asyncio.to_thread(reads, body)
+                reads = lambda _: read  # noqa: E731
             admitted = await self._gateway.admit(credential, body, said, reads)
         if isinstance(admitted, StoredAnswer):
             return _stored(admitted)
@@ -244,11 +227,6 @@ class Routes:
         if isinstance(answer, Answer):
             return _whole(answer, admitted)
         return StreamAnswer(answer, relay.patience_s, admitted, relay)
-
-    async def ballot(self, request: Request) -> Response:
-        assert self._bench is not None
-        async with self._intake.body(request) as body:
-            return _json(await self._bench.ballot(read_body(body)))
 
     async def voucher(self, request: Request) -> Response:
         return _json(await self._gateway.take_voucher(self._credential(request)))

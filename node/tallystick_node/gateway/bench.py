@@ -2,7 +2,7 @@
 commitment. Who judges, and how, it does not know: that is `tallystick_node.quality`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -13,7 +13,7 @@ from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import MalformedMessage
 from tallystick.protocol.judging import ORDERS, requests
 from tallystick.protocol.signed import Key
-from tallystick.protocol.units import Address, Atoms
+from tallystick.protocol.units import Address
 from tallystick_node.engine.upstream import Upstream
 from tallystick_node.gateway.ask import Ask
 from tallystick_node.store.records import Store
@@ -89,13 +89,3 @@ class Opens(Protocol):
         upstream: Upstream,
     ) -> Bench:
         """Raises NoContract where nobody duels on this market."""
-
-
-class Cares(Protocol):
-    """Makes what a node looks after on chain, whether it judges or not."""
-
-    def __call__(
-        self, *, market: Market, purse: Market, provider: Address, key: Key, answer: Atoms
-    ) -> Callable[[], None] | None:
-        """One look, which is slow and raises ChainError; None where the market has no audits. `purse`: in
-        the hands of who pays to answer strikes, `answer` the most that one answer may cost."""

@@ -134,6 +134,7 @@ STATUS: Final[Mapping[type[MarketError], int]] = {
     protocol.NotDrawn: 403,
     protocol.BallotUnknown: 404,
     protocol.BallotSealed: 409,
+    protocol.DossierUnknown: 404,
     protocol.DrawPending: 409,
     PaymentRequired: 402,
     BodyTooLarge: 413,

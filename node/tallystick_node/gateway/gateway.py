@@ -6,7 +6,7 @@ runs, so that admission is one step whatever arrives in parallel.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import orjson
 from tallystick.chain.errors import ChainDisputed
 from tallystick.crash import point
 from tallystick.ports import Head
+from tallystick.protocol.case import read_body
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.channel import Status as ChannelStatus
 from tallystick.protocol.errors import (
@@ -114,6 +115,14 @@ class Gateway:
                     "This provider knows no such channel. Send a grant, or wait until it is mined."
                 )
         return credential
+
+    async def is_new(self, credential: Credential, body: bytes) -> bool:
+        """Whether `admit` would read the body, as far as channel, signature and nonce go; raises what that
+        raises of them."""
+        hashed = request_hash(credential.offer_hash, body)
+        tab, voucher = await self._authenticate(credential, hashed)
+        nonce = voucher.message.acknowledgement.request_nonce
+        return not credential.fetch and self._known(tab, nonce, hashed) is None
 
     async def admit(
         self,
@@ -304,7 +313,7 @@ class Gateway:
     async def quote(self, credential: Credential, body: bytes) -> dict[str, Any]:
         """How long a request would take now, signed, with room held for it."""
         tab, _ = await self._authenticate(credential, request_hash(ZERO_HASH, body))
-        asked = Inquiry.from_json(_object(body))
+        asked = Inquiry.from_json(read_body(body))
         self.promises.release(tab)
         self._require_ready(None)
         return signed_to_json(self.promises.answer(tab, asked))
@@ -320,7 +329,7 @@ class Gateway:
     async def resync(self, credential: Credential, body: bytes) -> dict[str, Any]:
         """Both sides' signed state, for a payer that lost its own."""
         tab, _ = self._own(credential, body)
-        asked = read_value("uint64", _object(body).get("fromSequence"), "fromSequence")
+        asked = read_value("uint64", read_body(body).get("fromSequence"), "fromSequence")
         start = min(asked, tab.issued.count)
         receipts: list[orjson.Fragment] = []
         while len(receipts) < RESYNC_LIMIT:
@@ -343,14 +352,14 @@ class Gateway:
         tab, _ = await self._opened(credential, key, grant, request_hash(ZERO_HASH, body))
         if tab.closed:
             raise WrongEpoch("This epoch of the channel was closed.", actual=tab.channel.key.epoch)
-        return await self._restorer.put_together(tab, await self._restorer.half(tab, _object(body)))
+        return await self._restorer.put_together(tab, await self._restorer.half(tab, read_body(body)))
 
     async def close(self, credential: Credential, body: bytes) -> dict[str, Any]:
         """Our signature to the end of the channel at what is acknowledged. No voucher is accepted from here
         on: one above the signed amount would be worth nothing. Raises RequestsRunning, because what ends
         later could be acknowledged by none."""
         tab, voucher = self._own(credential, body)
-        if _object(body):
+        if read_body(body):
             raise MalformedMessage("The body is {}.")
         if tab.running:
             raise RequestsRunning(
@@ -385,13 +394,3 @@ def _decoded(header: str | None) -> Credential:
             "This provider is paid by request: send a voucher.", required="Authorization: Payment"
         )
     return read_authorization(header)
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        data = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedMessage("The body is not JSON.") from error
-    if not isinstance(data, dict):
-        raise MalformedMessage("The body is not a JSON object.")
-    return data

@@ -23,24 +23,26 @@ class Intake:
         self.policy = policy
         self.held = 0
 
-    def body(self, request: Request) -> "Held":
-        """`async with` it has the body, counted as held until the end of the block. Raises BodyTooLarge,
-        before more than the limit is held, BodyTooSlow, Busy or ClientDisconnect."""
-        return Held(self, request)
+    def body(self, request: Request, limit: int | None = None) -> "Held":
+        """`async with` it has the body, counted as held until the end of the block. `limit`: bytes of this
+        one, where that is less than of others. Raises BodyTooLarge, before more than the limit is held,
+        BodyTooSlow, Busy or ClientDisconnect."""
+        return Held(self, request, limit)
 
 
 class Held:
     """One body while it is looked at. A class, because a generator of each is felt on every request."""
 
-    __slots__ = ("_intake", "_request", "_size")
+    __slots__ = ("_intake", "_limit", "_request", "_size")
 
-    def __init__(self, intake: Intake, request: Request):
+    def __init__(self, intake: Intake, request: Request, limit: int | None):
         self._intake = intake
         self._request = request
+        self._limit = intake.policy.body if limit is None else min(limit, intake.policy.body)
         self._size = 0
 
     async def __aenter__(self) -> bytes:
-        limit = self._intake.policy.body
+        limit = self._limit
         declared = self._request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared[:20]) > limit:
             raise BodyTooLarge("The body is too large.", required=limit, actual=declared[:20])
@@ -74,8 +76,8 @@ class Held:
         intake, policy = self._intake, self._intake.policy
         self._size += size
         intake.held += size
-        if self._size > policy.body:
-            raise BodyTooLarge("The body is too large.", required=policy.body, actual=self._size)
+        if self._size > self._limit:
+            raise BodyTooLarge("The body is too large.", required=self._limit, actual=self._size)
         if intake.held > policy.total:
             raise Busy("As many bytes come in as this node holds.", required=policy.total, actual=intake.held)
 

@@ -19,7 +19,6 @@ from tallystick.protocol.status import Rating, Status, Suspicion
 from tallystick.protocol.voucher import Acknowledgement, Close, Voucher
 from tallystick.protocol.wire import (
     AUDIT_PATH,
-    BALLOTS_PATH,
     CLOSE_PATH,
     EXPECT,
     GOSSIP,
@@ -218,13 +217,12 @@ def _opining() -> Json:
     judge |= {"security": [{"Payment": []}], "responses": judge["responses"] | errors_of(bench.REFUSALS)}
     audit = _paid("Whether answers are the promised model's, as a signed finding", "DossierRequest")
     audit |= {"security": [{"Payment": []}], "responses": audit["responses"] | errors_of(bench.UNAUDITED)}
-    sealed = (gateway.RateLimited, gateway.InternalFailure, *_BODY, *bench.SEALED)
-    ballot = _post("The judge's ballot, once all have committed", "ShownBallot", sealed, body="BallotRequest")
-    return {
-        JUDGE_PATH: {"post": judge},
-        BALLOTS_PATH: {"post": ballot | {"security": []}},
-        AUDIT_PATH: {"post": audit},
+    usual = (gateway.RateLimited, gateway.InternalFailure, *_BODY)
+    shown = {
+        path: {"post": _post(summary, answer, (*usual, *errors), body=body) | {"security": []}}
+        for path, summary, answer, body, errors in bench.SHOWN
     }
+    return {JUDGE_PATH: {"post": judge}, AUDIT_PATH: {"post": audit}, **shown}
 
 
 def _post(summary: str, answer: str, errors: Iterable[type[MarketError]], *, body: str | None) -> Json:

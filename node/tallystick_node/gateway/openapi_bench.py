@@ -5,10 +5,12 @@ from typing import Final
 from tallystick.protocol import errors as protocol
 from tallystick.protocol.finding import Finding
 from tallystick.protocol.sample import PATHS, SAMPLE
+from tallystick.protocol.viewing import Viewing
 from tallystick.protocol.vote import Ballot, VoteCommitment
+from tallystick.protocol.wire import BALLOTS_PATH, DOSSIERS_PATH
 from tallystick_node.gateway.shapes import Json, kind_of, list_of, object_of, ref
 
-MESSAGES: Final = (Ballot, VoteCommitment, Finding)
+MESSAGES: Final = (Ballot, VoteCommitment, Finding, Viewing)
 REFUSALS: Final = (protocol.Unjudgeable, protocol.ExhibitMismatch, protocol.NotDrawn)
 """Why a case is not judged."""
 UNAUDITED: Final = (
@@ -19,6 +21,26 @@ UNAUDITED: Final = (
 """Why a dossier is not audited."""
 SEALED: Final = (protocol.MalformedMessage, protocol.BallotUnknown, protocol.BallotSealed)
 """Why a ballot is not shown."""
+UNSHOWN: Final = (
+    protocol.MalformedMessage,
+    protocol.CredentialExpired,
+    protocol.MalformedSignature,
+    protocol.WrongSigner,
+    protocol.NotDrawn,
+    protocol.DossierUnknown,
+)
+"""Why what a strike was found of is not shown."""
+SHOWN: Final = (
+    (
+        *(BALLOTS_PATH, "The judge's ballot, once all have committed"),
+        *("ShownBallot", "BallotRequest", SEALED),
+    ),
+    (
+        *(DOSSIERS_PATH, "What a strike was found of, for who is drawn to re-audit it"),
+        *("ShownDossier", "SignedViewing", UNSHOWN),
+    ),
+)
+"""Path, what it is, its answer, its body, and why there is none."""
 
 
 def schemas() -> Json:
@@ -51,6 +73,7 @@ def schemas() -> Json:
         "samples": list_of("Sample"),
         "others": list_of("Offer"),
     }
+    shown = {"finding": ref("Finding"), "signature": kind_of("bytes"), "dossier": ref("Dossier")}
     asked = {"duel": kind_of("bytes32"), "commitments": list_of("SignedVoteCommitment")}
     return {
         "Exhibit": object_of(exhibit, open_=True),
@@ -61,4 +84,5 @@ def schemas() -> Json:
         "DossierRequest": object_of({"model": {"type": "string"}, "dossier": ref("Dossier")}, open_=True),
         "BallotRequest": object_of(asked, open_=True),
         "ShownBallot": object_of({"ballot": ref("Ballot")}),
+        "ShownDossier": object_of(shown),
     }

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import signal
 import socket
 import sqlite3
@@ -12,7 +11,6 @@ from typing import Final
 
 import structlog
 import uvicorn
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from tallystick.chain.errors import ChainError, ChainUnavailable
 from tallystick.chain.local import LOCAL_CHAIN_IDS
@@ -44,11 +42,13 @@ from tallystick_node.gateway.start import (
     StartRefused,
     check_engine,
     checked,
+    is_loopback,
     open_auditing,
     open_bench,
     open_engine,
     open_errand,
     settle_policy,
+    tls_key_of,
 )
 from tallystick_node.gateway.watch import ChainWatch, forget_answers, repeat
 from tallystick_node.network.gossip import Gossiper, Self
@@ -89,6 +89,12 @@ def _limits(config: LimitsConfig, minimum_stake: Atoms) -> Limits:
     )
 
 
+def _relay_policy(config: LimitsConfig) -> RelayPolicy:
+    return RelayPolicy(
+        pause_s=config.pause_s, keep_alive_s=config.keep_alive_s, unsecured_limit=Atoms(config.unsecured)
+    )
+
+
 def claims_of(engine: EngineConfig) -> Claims:
     return Claims(
         speed=None if engine.speed is None else engine.speed.speed,
@@ -121,7 +127,6 @@ class Node:
             on_receipt=self.metrics.receipt,
         )
         self.grants = Grants(self.books, provider.reader, GrantPolicy(Atoms(limits.minimum_cap)))
-        unsecured = Atoms(limits.unsecured)
         self.gateway = Gateway(
             self.books,
             self.grants,
@@ -136,15 +141,12 @@ class Node:
         self._renewing = asyncio.Lock()
         self.own_accord = OwnAccord(config, provider, self.gateway, upstream, clock, self.metrics)
         self.watch.on_offers = self.own_accord.see_offers
-        relay = Relay(
-            self.books,
-            upstream,
-            RelayPolicy(pause_s=limits.pause_s, keep_alive_s=limits.keep_alive_s, unsecured_limit=unsecured),
-        )
+        relay = Relay(self.books, upstream, _relay_policy(limits))
         self.post = Post()
         self.gossiper = self._gossiper(local=on_demand)
         self.bench = open_bench(config, quality, provider, store, upstream)
-        self.errand = open_errand(config, quality, provider)
+        auditing = open_auditing(config, quality, provider, upstream, clock)
+        self.errand = open_errand(config, quality, provider, auditing, self.post, clock)
         self.app = make_app(
             self.gateway,
             relay,
@@ -155,7 +157,8 @@ class Node:
             network=NetworkRoutes(self.gossiper) if config.network.gossip else None,
             own=self.own_accord.open(self.gossiper.talk.hearsay if config.network.gossip else None),
             bench=self.bench,
-            auditing=open_auditing(config, quality, provider, upstream, clock),
+            auditing=auditing,
+            errand=self.errand,
         )
 
     def _gossiper(self, *, local: bool) -> Gossiper:
@@ -242,6 +245,8 @@ class Node:
         ]
         if self.config.network.gossip:
             beside.append(asyncio.create_task(self.gossiper.run()))
+        if self.errand is not None and self.errand.reaudits:
+            beside.append(asyncio.create_task(self.errand.run(_SUMMONS_S)))
         stopping = asyncio.create_task(stop.wait())
         ended, _ = await asyncio.wait([serving, stopping, *beside], return_when=asyncio.FIRST_COMPLETED)
         point("drain.begun")
@@ -265,7 +270,7 @@ class Node:
     async def _run_errand(self) -> None:
         """As that, and beside it: what keeps a judge from answering must not keep it from its own defence."""
         if self.errand is not None and await self.cashier.is_clear():
-            await asyncio.to_thread(self.errand)
+            await asyncio.to_thread(self.errand.look)
 
     async def _upkeep(self) -> None:
         """What the node needs looking after by itself; ends by StoreFailed."""
@@ -351,9 +356,9 @@ def serve(config: Config, quality: Quality | None = None) -> int:
 
 async def _serve(config: Config, provider: Provider, quality: Quality | None) -> int:
     listen = config.listen
-    if listen.plain_http and not _is_loopback(listen.host):
+    if listen.plain_http and not is_loopback(listen.host):
         raise StartRefused(f"Plain HTTP is for loopback addresses only, and {listen.host} is none. Use TLS.")
-    tls_key = None if listen.plain_http else _tls_key(config)
+    tls_key = None if listen.plain_http else tls_key_of(config)
     endpoint_key = ZERO_HASH if tls_key is None else tls.endpoint_key(tls_key)
     try:
         listener = listening.listener(listen.host, listen.port)
@@ -384,17 +389,3 @@ async def _serve(config: Config, provider: Provider, quality: Quality | None) ->
         await upstream.close()
         store.close()
         listener.close()
-
-
-def _tls_key(config: Config) -> PrivateKeyTypes:
-    try:
-        return tls.load_or_make_key(config.listen.tls_key)
-    except (ValueError, OSError) as error:
-        raise StartRefused(f"The TLS key {config.listen.tls_key} cannot be used: {error}.") from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -3,11 +3,14 @@ sentence."""
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+import ipaddress
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
 from tallystick.chain.deployment import Deployment
-from tallystick.chain.errors import NoContract
+from tallystick.chain.errors import ChainError, NoContract
 from tallystick.chain.follower import Follower
 from tallystick.chain.keys import Keystore
 from tallystick.chain.market import Market
@@ -28,10 +31,12 @@ from tallystick_node.config import (
     provider_address,
 )
 from tallystick_node.engine.upstream import EngineGone, Upstream
-from tallystick_node.gateway.auditing import Auditing, OpensAuditor
-from tallystick_node.gateway.bench import Bench, Cares, Opens
+from tallystick_node.gateway import tls
+from tallystick_node.gateway.auditing import Auditing, Cares, Errand, OpensAuditor
+from tallystick_node.gateway.bench import Bench, Opens
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.network.loading import load_policy
+from tallystick_node.network.posting import Post
 from tallystick_node.network.users import Users
 from tallystick_node.store.records import Store
 
@@ -190,7 +195,7 @@ class Quality:
 
     judge: Opens
     auditor: OpensAuditor
-    accusations: Cares
+    errand: Cares
 
 
 def open_bench(
@@ -212,17 +217,33 @@ def open_bench(
         raise StartRefused(f"quality.judge: {error}") from error
 
 
-def open_errand(config: Config, quality: Quality | None, provider: Provider) -> Callable[[], None] | None:
-    """What the node looks after on chain every few seconds, if there is anything."""
+def open_errand(
+    config: Config,
+    quality: Quality | None,
+    provider: Provider,
+    auditing: Auditing | None,
+    viewer: Post,
+    clock: Clock,
+) -> Errand | None:
+    """What the node looks after on chain every few seconds, if there is anything. Raises StartRefused."""
     if quality is None:
         return None
-    return quality.accusations(
-        market=provider.market,
-        purse=provider.vault or provider.market,
-        provider=provider.address,
-        key=provider.key,
-        answer=Atoms(config.quality.answer),
-    )
+    answer = config.quality.answer
+    try:
+        return quality.errand(
+            market=provider.market,
+            purse=provider.vault or provider.market,
+            provider=provider.address,
+            key=provider.key,
+            answer=None if answer is None else Atoms(answer),
+            auditing=auditing,
+            engine_models=config.engine.models,
+            dossiers=config.quality.dossiers,
+            viewer=viewer,
+            clock=clock,
+        )
+    except ChainError as error:
+        raise StartRefused(str(error)) from error
 
 
 def open_auditing(
@@ -242,6 +263,7 @@ def open_auditing(
             upstream=upstream,
             scales=config.quality.scales,
             sampler=config.quality.sampler,
+            dossiers=config.quality.dossiers,
             clock=clock,
         )
     except (OSError, MarketError) as error:
@@ -257,3 +279,18 @@ def settle_policy(config: SettleConfig) -> SettlePolicy:
         gas_share=config.gas_share,
         closing_margin_s=config.closing_margin_s,
     )
+
+
+def tls_key_of(config: Config) -> PrivateKeyTypes:
+    """Raises StartRefused."""
+    try:
+        return tls.load_or_make_key(config.listen.tls_key)
+    except (ValueError, OSError) as error:
+        raise StartRefused(f"The TLS key {config.listen.tls_key} cannot be used: {error}.") from error
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

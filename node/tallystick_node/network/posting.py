@@ -4,12 +4,17 @@ from typing import Final
 
 import aiohttp
 
+from tallystick.pinning import pinned_context
 from tallystick.protocol.gossip import BODY_LIMIT
 from tallystick.protocol.told import TOLD_LIMIT
-from tallystick.protocol.wire import GOSSIP, GOSSIP_PATH, NETWORK_PATH
+from tallystick.protocol.units import ZERO_HASH, Hash32
+from tallystick.protocol.viewing import SHOWN_LIMIT
+from tallystick.protocol.wire import DOSSIERS_PATH, GOSSIP, GOSSIP_PATH, NETWORK_PATH
 
 TIMEOUT_S: Final = 2.0
 """For one exchange: whoever takes longer does not answer."""
+_DOSSIER_S: Final = 60.0
+"""A few megabytes, and what the chain has to say before."""
 _CONNECTIONS: Final = 64
 
 
@@ -29,8 +34,8 @@ class PeerRefused(Exception):
 class Post:
     """Use it in one event loop, and close it.
 
-    Whose TLS key it is that answers does not matter: nothing that is sent is secret, and whatever comes back
-    is signed.
+    Whose TLS key it is that answers does not matter but for a dossier: nothing else that is sent is secret,
+    and whatever comes back is signed.
     """
 
     def __init__(self) -> None:
@@ -64,6 +69,26 @@ class Post:
             url = f"{endpoint}{NETWORK_PATH}?ratings=1"
             async with self._session.get(url, allow_redirects=False) as answer:
                 content = await _read(answer, TOLD_LIMIT)
+                if answer.status != 200:
+                    raise PeerRefused(answer.status, content)
+                return content
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise PeerSilent(type(error).__name__) from error
+
+    async def dossier(self, endpoint: str, endpoint_key: Hash32, body: bytes) -> bytes:
+        """What a strike was found of, from whoever holds the key that its offer names, since whoever got hold
+        of the question could ask in its place; raises PeerSilent or PeerRefused."""
+        request = self._session.post(
+            endpoint + DOSSIERS_PATH,
+            data=body,
+            headers={"Content-Type": "application/json"},
+            allow_redirects=False,
+            ssl=True if endpoint_key == ZERO_HASH else pinned_context(endpoint_key),
+            timeout=aiohttp.ClientTimeout(total=_DOSSIER_S),
+        )
+        try:
+            async with request as answer:
+                content = await _read(answer, SHOWN_LIMIT)
                 if answer.status != 200:
                     raise PeerRefused(answer.status, content)
                 return content

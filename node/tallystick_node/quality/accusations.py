@@ -1,5 +1,5 @@
-"""What strikes ask of a node: to know that it is struck and to answer where it is told to, and of an auditor
-to bring to an end what it began, or was drawn for.
+"""What strikes ask of a node: to know that it is struck and to answer, and of an auditor to say what it finds
+where it is drawn to re-audit, and to bring to an end what it began, or was drawn for.
 
 What to do follows from the chain alone, so after a crash it is done again, and the contract refuses what it
 knows. A re-auditor's salt follows from its key: nothing of its ballot has to be kept.
@@ -12,20 +12,25 @@ from typing import Final
 
 import structlog
 
-from tallystick.chain.accusations import accused
-from tallystick.chain.audits import Accusation, Audits, Committed, Revealed, Status
+from tallystick.chain.accusations import accused, findings
+from tallystick.chain.audits import Accusation, Audits, Committed, Revealed, Status, Struck
+from tallystick.chain.duels import Duels
 from tallystick.chain.errors import ChainError, ContractError
-from tallystick.chain.market import Market
+from tallystick.chain.timeline import Timeline
 from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.strikes import STRIKES, Opinion, ballot_hash
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Hash32, Timestamp, to_hex
 from tallystick.protocol.vote import VoteCommitment
+from tallystick_node.quality.reauditor import Charge, Reauditor
 
 _LOOK_BACK: Final = 50_000
 """Blocks that a start reads: a week of a chain with a block in twelve seconds."""
 PLACE_S: Final = 60
 """Seconds that each leaves to those before it: one transaction is enough."""
+DEAREST_PARTS: Final = 10
+"""Of a stake, one part in so many is the most that an answer costs where nothing is said of it: silence costs
+two thirds."""
 
 log = structlog.get_logger("tallystick.audits")
 
@@ -47,10 +52,23 @@ def commitment(
 class Accusations:
     """Of one provider. Synchronous, and slow: it asks the chain."""
 
-    def __init__(self, *, provider: Address, key: Key, audits: Audits, purse: Audits, answer: Atoms):
-        """`purse`: in the hands of who pays for an answer; `answer`: the most that one may cost, or zero."""
+    def __init__(
+        self,
+        *,
+        provider: Address,
+        key: Key,
+        audits: Audits,
+        purse: Audits,
+        answer: Atoms | None,
+        reauditor: Reauditor | None = None,
+    ):
+        """`purse`: in the hands of who pays for an answer; `answer`: what one costs, zero for none, None for
+        the market's least. `reauditor`: says what to commit to; None: this node's operator does."""
         self._provider, self._key = provider, key
         self._audits, self._purse, self._answer = audits, purse, answer
+        self._reauditor = reauditor
+        self._block_at = Timeline(audits.market.rpc).block_at
+        self._charges: dict[Hash32, Charge] = {}
         self._read_to: int | None = None
         self._accused: set[Address] = set()
         self._told: set[tuple[object, ...]] = set()
@@ -85,27 +103,45 @@ class Accusations:
         for number, strike in enumerate(self._audits.strikes(self._provider), start=1):
             if self._is_news("struck", strike):
                 log.warning("audits.struck", auditor=to_hex(strike.auditor), count=number, of=STRIKES)
+                self._require_funds(self._fee())
         accusation = self._audits.accusation(self._provider)
         if accusation.status is Status.ACCUSED:
+            fee = self._fee()
             if self._is_news("accused", accusation.id):
-                log.error("audits.accused", answer_by=accusation.until, fee=self._answer)
-            self._pay(accusation)
+                log.error("audits.accused", answer_by=accusation.until, fee=fee)
+            if fee and self._require_funds(fee):
+                self._pay(fee)
 
-    def _pay(self, accusation: Accusation) -> None:
+    def _fee(self) -> Atoms:
+        """Of an answer; zero: it is not to be answered, or not for so much."""
         least = self._audits.minimum_fee()
-        if self._answer < least:
-            if self._answer and self._is_news("too-little", accusation.id):
-                log.error("audits.answer-too-small", required=least, actual=self._answer)
-            return
+        if self._answer is None:
+            most = self._audits.market.stake(self._provider).staked // DEAREST_PARTS
+            fee = Atoms(min(least, most))
+        else:
+            fee = self._answer
+        if not 0 < fee < least:
+            return fee
+        if self._is_news("too-little", fee):
+            log.error("audits.answer-too-small", required=least, actual=fee)
+        return Atoms(0)
+
+    def _require_funds(self, fee: Atoms) -> bool:
+        """Whether an answer can be paid for; said where not, from the first strike on."""
         payer = self._purse.market
         held = payer.asset_balance(payer.sender.address) + self._purse.balance_of(payer.sender.address)
-        if held < self._answer:
-            if self._is_news("unaffordable", accusation.id):
-                log.error("audits.unaffordable", required=self._answer, actual=held)
-            return
-        self._purse.approve(self._answer)
-        self._purse.answer(self._provider, self._answer)
-        log.warning("audits.answered", fee=self._answer)
+        held += payer.balance_of(self._provider) if payer.sender.address == self._provider else 0
+        if held < fee and self._is_news("unaffordable", fee, held):
+            log.error("audits.unaffordable", required=fee, actual=held, account=to_hex(payer.sender.address))
+        return held >= fee
+
+    def _pay(self, fee: Atoms) -> None:
+        payer = self._purse.market
+        if payer.asset_balance(payer.sender.address) + self._purse.balance_of(payer.sender.address) < fee:
+            payer.withdraw()  # What the market owes it, which `_require_funds` has counted.
+        self._purse.approve(fee)
+        self._purse.answer(self._provider, fee)
+        log.warning("audits.answered", fee=fee)
 
     # ------------------------------------------------------------------------------------------ as an auditor
 
@@ -113,10 +149,13 @@ class Accusations:
         accusation = self._audits.accusation(provider)
         if accusation.status is Status.NONE:
             self._accused.discard(provider)
+            self._dismiss(accusation.id)
             return
-        strikers = [strike.auditor for strike in self._audits.strikes(provider)]
+        strikes = self._audits.strikes(provider)[: accusation.accusing]
         drawn = list(self._audits.reauditors(provider))
-        concerned = [*strikers, *drawn]
+        # Who answered wants to be cleared; who did not, wants no end.
+        first = [provider] if accusation.status is Status.COMMITTING else []
+        concerned = [*first, *(strike.auditor for strike in strikes), *drawn, provider]
         if self._provider not in concerned:
             return
         place = concerned.index(self._provider)
@@ -125,12 +164,56 @@ class Accusations:
             seated = any(self._audits.seat(provider, seat) for seat in range(len(drawn)))
             if not seated and self._is_turn(accusation, now, place):
                 self._try(lambda: self._audits.summon(provider))
-            if self._provider in drawn and self._is_news("reaudit", accusation.id):
-                log.warning("audits.reaudit-wanted", provider=to_hex(provider), until=accusation.until)
+            elif seated and self._provider in drawn:
+                self._reaudit(accusation, provider, strikes, drawn.index(self._provider), now)
         elif accusation.status is Status.REVEALING and self._provider in drawn:
             self._reveal(accusation, provider, drawn.index(self._provider))
         elif accusation.status is Status.DUE and self._is_turn(accusation, now, place):
             self._try(lambda: self._audits.conclude(provider))
+
+    def _reaudit(
+        self,
+        accusation: Accusation,
+        provider: Address,
+        strikes: Sequence[Struck],
+        place: int,
+        now: Timestamp,
+    ) -> None:
+        """Commits once it has an opinion of each strike."""
+        if self._is_news("reaudit", accusation.id):
+            by_itself = self._reauditor is not None
+            log.warning(
+                "audits.drawn", provider=to_hex(provider), until=accusation.until, by_itself=by_itself
+            )
+        seat = self._audits.seat(provider, place)
+        if self._reauditor is None or seat is None or seat.ballot_hash != ZERO_HASH:
+            self._dismiss(accusation.id)
+            return
+        late = now >= accusation.until - self._period_s // 2
+        opinions = self._reauditor.opinions(self._charge(accusation, provider, strikes), late=late)
+        if opinions is None:
+            return
+        domain = self._audits.market.deployment.domain
+        committed = commitment(
+            self._key, domain, accusation.id, auditor=self._provider, seat=place, opinions=opinions
+        )
+        self._audits.commit(provider, [committed])
+        log.info("audits.reaudited", provider=to_hex(provider), opinions=[one.name for one in opinions])
+
+    def _charge(self, accusation: Accusation, provider: Address, strikes: Sequence[Struck]) -> Charge:
+        if accusation.id not in self._charges:
+            filed = tuple(findings(self._audits, provider, strikes, self._block_at))
+            self._charges[accusation.id] = Charge(accusation=accusation.id, provider=provider, findings=filed)
+        return self._charges[accusation.id]
+
+    def _dismiss(self, accusation: Hash32) -> None:
+        self._charges.pop(accusation, None)
+        if self._reauditor is not None:
+            self._reauditor.dismiss(accusation)
+
+    @property
+    def _period_s(self) -> int:
+        return Duels(self._audits.market).terms().period_s
 
     def _reveal(self, accusation: Accusation, provider: Address, place: int) -> None:
         seat = self._audits.seat(provider, place)
@@ -159,14 +242,3 @@ class Accusations:
             return False
         self._told.add(what)
         return True
-
-
-def open_accusations(
-    *, market: Market, purse: Market, provider: Address, key: Key, answer: Atoms
-) -> Callable[[], None] | None:
-    """As the gateway's `Cares` says."""
-    if market.deployment.audits is None:
-        return None
-    return Accusations(
-        provider=provider, key=key, audits=Audits(market), purse=Audits(purse), answer=answer
-    ).step

@@ -1,6 +1,6 @@
 """Whom an auditor asks: its own engine, or providers of the same model, as anybody's paid requests."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Final, Protocol
 
 import orjson
@@ -12,6 +12,8 @@ Ask = Callable[[str, bytes], Awaitable[bytes]]
 """(path, body) to the reply's body, of whoever serves the model: one's own engine, or a paid provider. Raises
 what keeps it from answering."""
 
+Replies = MutableMapping[tuple[str, bytes], bytes]
+"""What was answered, by path and body."""
 
 _REFUSALS: Final = (400, 413, 422)
 """Statuses that say that the request is at fault, and not who was asked."""
@@ -51,6 +53,17 @@ def own_engine(upstream: Upstream) -> Ask:
         return content
 
     return ask
+
+
+def remembering(ask: Ask, replies: Replies) -> Ask:
+    """The same, but what was asked before is answered from `replies`. Raises as `ask` does."""
+
+    async def asked(path: str, body: bytes) -> bytes:
+        if (path, body) not in replies:
+            replies[path, body] = await ask(path, body)
+        return replies[path, body]
+
+    return asked
 
 
 def paid(client: PayingClient, base_url: str, *, audited: Address) -> Ask:

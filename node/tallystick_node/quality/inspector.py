@@ -5,12 +5,13 @@ It audits for whoever pays. Whether its finding is a strike the contract decides
 chain drew. It knows no money: that an audit is paid is the gateway's business."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import orjson
 
+from tallystick.chain.audits import Audits
 from tallystick.chain.errors import ChainError
 from tallystick.chain.market import Market
 from tallystick.chain.timeline import Timeline
@@ -20,15 +21,20 @@ from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.errors import DossierMismatch, DrawPending, WrongSigner
 from tallystick.protocol.evidence import Scales
 from tallystick.protocol.examining import Examined
-from tallystick.protocol.finding import Finding
+from tallystick.protocol.finding import Finding, Verdict
 from tallystick.protocol.lottery import BlockAt
 from tallystick.protocol.signed import Key, Signed
 from tallystick.protocol.transcript import Counts
 from tallystick.protocol.units import Address, to_hex
+from tallystick.protocol.viewing import Shown
 from tallystick.protocol.wire import signed_to_json
 from tallystick_node.engine.upstream import Upstream
-from tallystick_node.quality.asking import Ask, own_engine
+from tallystick_node.quality.asking import Ask, Replies, own_engine, remembering
 from tallystick_node.quality.auditor import Auditor
+from tallystick_node.quality.dossiers import Dossiers
+
+Keep = Callable[[Shown], None]
+"""Keeps a finding with what it is of; slow, and durable once it returns. Raises OSError."""
 
 
 class Inspector:
@@ -46,37 +52,60 @@ class Inspector:
         block_at: BlockAt,
         ask: Ask,
         clock: Clock,
+        keep: Keep,
     ):
-        """`scales`: by model."""
+        """`scales`: by model; `keep`: what a strike is found of, before anybody hears of it."""
         self._provider, self._key, self._domain = provider, key, domain
         self._scales, self._sampler = scales, sampler
         self._reader, self._block_at = reader, block_at
-        self._ask, self._clock = ask, clock
+        self._ask, self._clock, self._keep = ask, clock, keep
+
+    def knows(self, model: str) -> bool:
+        """Whether it has the scales of the model."""
+        return model in self._scales
 
     async def audit(self, dossier: Dossier, signers: frozenset[Address], engine_model: str) -> bytes:
         """As the gateway's `Auditing` says."""
-        scales = self._scales.get(dossier.model)
-        if scales is None:
-            raise DossierMismatch("This auditor has no scales of the model.", actual=dossier.model)
         used = Used(self._ask)
-        auditor = Auditor(
+        auditor = self._auditor(dossier.model, engine_model, used.ask)
+        found, examined = await self._examined(auditor, dossier, signers)
+        opinion, finding = auditor.conclude(examined, withheld=found.withheld)
+        if opinion.verdict is Verdict.STRIKE:
+            await asyncio.to_thread(self._keep, Shown(finding=finding.signed, dossier=dossier))
+        return _completion(finding.signed, dossier.model, examined, found.withheld, used.counts)
+
+    async def reaudit(
+        self, dossier: Dossier, signers: frozenset[Address], engine_model: str, replies: Replies
+    ) -> Verdict:
+        """As the gateway's `Auditing` says."""
+        auditor = self._auditor(dossier.model, engine_model, remembering(self._ask, replies))
+        found, examined = await self._examined(auditor, dossier, signers)
+        return auditor.conclude(examined, withheld=found.withheld)[0].verdict
+
+    def _auditor(self, model: str, engine_model: str, ask: Ask) -> Auditor:
+        scales = self._scales.get(model)
+        if scales is None:
+            raise DossierMismatch("This auditor has no scales of the model.", actual=model)
+        return Auditor(
             key=self._key,
             address=self._provider,
             domain=self._domain,
-            ask=used.ask,
+            ask=ask,
             engine_model=engine_model,
             scales=scales,
             sampler=self._sampler,
             clock=self._clock,
         )
+
+    async def _examined(
+        self, auditor: Auditor, dossier: Dossier, signers: frozenset[Address]
+    ) -> tuple[Drawn, list[Examined]]:
         try:
             found = await asyncio.to_thread(self._drawn, dossier, signers)
         except ChainError as error:
             raise DrawPending("The chain does not say what was drawn.") from error
         auditor.require_auditable(found.samples)
-        examined = await auditor.examine(found.samples)
-        _, finding = auditor.conclude(examined, withheld=found.withheld)
-        return _completion(finding.signed, dossier.model, examined, found.withheld, used.counts)
+        return found, await auditor.examine(found.samples)
 
     def _drawn(self, dossier: Dossier, signers: frozenset[Address]) -> Drawn:
         """What the chain makes of it; slow."""
@@ -137,10 +166,17 @@ def open_inspector(
     upstream: Upstream,
     scales: Sequence[Path],
     sampler: str,
+    dossiers: Path,
     clock: Clock,
 ) -> Inspector:
     """By what the chain's node says; raises OSError or MalformedMessage where scales cannot be read."""
-    known = [Scales.read(path.read_bytes()) for path in scales]
+    known, kept = [Scales.read(path.read_bytes()) for path in scales], Dossiers(dossiers)
+    strikes = market.deployment.audits is not None
+
+    def keep(shown: Shown) -> None:
+        if strikes:
+            kept.keep(shown, Audits(market).is_counted)
+
     return Inspector(
         provider=provider,
         key=key,
@@ -151,4 +187,5 @@ def open_inspector(
         block_at=Timeline(market.rpc).block_at,
         ask=own_engine(upstream),
         clock=clock,
+        keep=keep,
     )
