@@ -91,6 +91,18 @@ def another_key(panel: PanelFacts) -> PanelFacts:
     return replace(panel, keys=dict.fromkeys(panel.keys, frozenset({panel.judges[0]})))
 
 
+def committed(panel: PanelFacts, choice: Choice) -> PanelFacts:
+    """By its first judge on chain, to another ballot than its vote's, with what counts of that."""
+    held = {**panel.committed, panel.judges[0]: keccak(b"another ballot")}
+    return replace(panel, committed=held, choices=[choice, *panel.choices[1:]])
+
+
+def test_who_committed_to_another_ballot_has_said_nothing(facts: DuelFacts) -> None:
+    for choice, holds in ((Choice.NONE, True), (facts.panels[0].choices[0], False)):
+        told = replace(facts, panels=[committed(facts.panels[0], choice), *facts.panels[1:]])
+        assert {step.name: step.holds for step in check(told)}["ballots"] is holds
+
+
 def test_what_a_node_tells_holds(facts: DuelFacts) -> None:
     assert [step.name for step in check(facts) if not step.holds] == []
     assert len(check(facts)) == 8

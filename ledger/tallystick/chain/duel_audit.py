@@ -258,13 +258,8 @@ def _ballots(name: str, panel: PanelFacts, facts: DuelFacts) -> Step:
             wrong.append(judge)
     inputs = {"ballotHashes": tuple(hashes)}
     if wrong:
-        return _step(
-            name,
-            False,
-            "Not every judge committed to the choice that it is told with.",
-            wrong=wrong,
-            **inputs,
-        )
+        reason = "Not every judge committed to the choice that it is told with."
+        return _step(name, False, reason, wrong=wrong, **inputs)
     reason = (
         "Each judge's key signed the hash of its ballot, which opens to the choice that it is told with."
         if panel.votes
@@ -287,12 +282,11 @@ def _ballot(
         found = _ballot_hash(panel.duel, case, judge, said, salt)
         return found, (said, committed) == (choice, found)
     found = _ballot_hash(panel.duel, case, judge, vote.choice, vote.salt)
-    commitment = VoteCommitment(duel=panel.duel, judge=judge, ballot_hash=found)
-    signer = _signer(commitment.struct_hash(), vote.signature, facts.domain)
-    # One that committed to another ballot on chain has said nothing.
-    twice = panel.committed.get(judge, ZERO_HASH) not in (ZERO_HASH, found)
-    counts = Choice.NONE if twice else vote.choice
-    return found, counts is choice and signer in panel.keys.get(judge, frozenset())
+    bound = VoteCommitment(duel=panel.duel, judge=judge, ballot_hash=found).struct_hash()
+    signer = _signer(bound, vote.signature, facts.domain)
+    signed_two = panel.committed.get(judge, ZERO_HASH) not in (ZERO_HASH, found)  # It has said nothing then.
+    said = Choice.NONE if signed_two else vote.choice
+    return found, said is choice and signer in panel.keys.get(judge, frozenset())
 
 
 def _ballot_hash(duel: Hash32, case: Case, judge: Address, choice: Choice, salt: Hash32) -> Hash32:
