@@ -13,10 +13,12 @@ from tallystick.protocol.strikes import Opinion, Outcome, Reaudit, accusation_id
 from tallystick.protocol.units import Atoms, address, hash32, to_hex
 from tests.vectors.strikes_cases import moved_to_json, said
 
-VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "strikes.json").read_text(encoding="utf-8"))
+FOLDER = Path(__file__).parents[1] / "vectors"
+VECTORS = json.loads((FOLDER / "strikes.json").read_text(encoding="utf-8"))
+MORE = json.loads((FOLDER / "strikes_more.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
+@pytest.mark.parametrize("case", VECTORS["cases"] + MORE["cases"], ids=lambda case: case["name"])
 def test_what_a_case_moves(case: dict[str, Any]) -> None:
     fee = Atoms(int(case["fee"]))
     stakes = [Atoms(int(stake)) for stake in case["stakes"]]

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.strikes import (
+    MOST,
     SEATS,
     STRIKES,
     Concluded,
@@ -161,5 +162,33 @@ def names() -> list[dict[str, Any]]:
     return found
 
 
+def more() -> Iterator[dict[str, Any]]:
+    """Accusations of four strikes to eight: the contract's libraries are held to the same numbers."""
+    random = Random(8)
+    for count in range(STRIKES + 1, MOST + 1):
+        for _ in range(6):
+            right = [random.choice("UUC") for _ in range(count)]
+            away = [random.random() < 0.25 for _ in range(SEATS)]
+            texts = [
+                "".join(
+                    "." if gone else letter if random.random() < 0.7 else random.choice("UC") for gone in away
+                )
+                for letter in right
+            ]
+            yield case(
+                texts,
+                fee=random.randrange(SEATS * 1_000, 10**9),
+                provider_stake=random.randrange(1, 10**12),
+                striker_stakes=[random.randrange(1, 10**11) for _ in texts],
+                struck_with=[random.randrange(1, 10**11) for _ in texts],
+                stakes=[random.randrange(1, 10**11) for _ in range(SEATS)],
+            )
+
+
 def strikes_cases() -> dict[str, Any]:
     return {"cases": list(cases()), "names": names()}
+
+
+def more_cases() -> dict[str, Any]:
+    """In a file of its own: what a test on the chain reads costs it gas."""
+    return {"cases": list(more())}

@@ -51,7 +51,8 @@ contract Reaudit_Test is AuditFixture {
         audits.summon(provider);
         vm.prank(provider);
         audits.answer(provider, AUDIT_FEE);
-        vm.expectRevert();
+        uint256 current = this.blockNumber();
+        vm.expectRevert(abi.encodeWithSelector(IAudits.NoSeed.selector, current + 2, current));
         audits.summon(provider);
         vm.assertEq(audits.reauditorsOf(provider).length, 0);
         mine(3);

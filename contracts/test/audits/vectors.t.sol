@@ -3,6 +3,8 @@ pragma solidity ^0.8.37;
 
 import {AccusationId, IAudits} from "../../src/interfaces/IAudits.sol";
 import {Findings} from "../../src/libraries/Findings.sol";
+import {Opinions} from "../../src/libraries/Opinions.sol";
+import {Strikes} from "../../src/libraries/Strikes.sol";
 import {AuditFixture} from "../AuditFixture.sol";
 import {vm} from "../Vm.sol";
 
@@ -119,6 +121,70 @@ contract AuditVectors_Test is AuditFixture {
         if (wanted >= actual) return;
         vm.prank(address(audits));
         duels.slash(whose, uint96(actual - wanted), address(0));
+    }
+
+    /// @notice Accusations of more than three strikes, as the libraries come to them: what a whole one moves follows from
+    /// these numbers as for three.
+    function test_ComesToTheSameOfMore() external {
+        json = vm.readFile("../tests/vectors/strikes_more.json");
+        uint256 count;
+        for (; vm.keyExistsJson(json, at(count)); ++count) {
+            this.compute(at(count));
+        }
+        vm.assertTrue(count > 20);
+    }
+
+    function compute(string memory path) external view {
+        uint256 strikes;
+        while (vm.keyExistsJson(json, string.concat(path, item(".opinions", strikes)))) ++strikes;
+        string[] memory texts = new string[](strikes);
+        for (uint256 i; i < strikes; ++i) {
+            texts[i] = vm.parseJsonString(json, string.concat(path, item(".opinions", i)));
+        }
+        IAudits.Opinion[][] memory seats = said(texts);
+        uint16[] memory packed = new uint16[](seats.length);
+        for (uint256 i; i < seats.length; ++i) {
+            packed[i] = Opinions.pack(seats[i]);
+        }
+        (IAudits.Outcome[] memory outcomes, bool[] memory standing) = Strikes.found(packed, strikes);
+        vm.assertEq(uint256(Strikes.outcome(outcomes)), number(path, ".outcome"), path);
+        for (uint256 i; i < strikes; ++i) {
+            vm.assertEq(uint256(outcomes[i]), number(path, item(".outcomes", i)), path);
+            // The newest two of them, and none where the provider is slashed.
+            if (vm.parseJsonBool(json, string.concat(path, item(".standing", i)))) vm.assertTrue(standing[i], path);
+        }
+        computeReauditors(path, packed, outcomes);
+        computeStrikers(path, outcomes);
+    }
+
+    function computeReauditors(string memory path, uint16[] memory packed, IAudits.Outcome[] memory outcomes)
+        private
+        view
+    {
+        uint256 share = number(path, ".fee") / SEATS;
+        for (uint256 i; i < packed.length; ++i) {
+            int256 earned = int256(Strikes.earnedDown(packed[i], outcomes, share));
+            int256 blamed = int256(Strikes.blamedDown(packed[i], outcomes, share, number(path, item(".stakes", i))));
+            equal(earned - blamed, signed(path, item(".moved.reauditors", i)), path);
+        }
+    }
+
+    function computeStrikers(string memory path, IAudits.Outcome[] memory outcomes) private view {
+        bool slashed = Strikes.outcome(outcomes) == IAudits.Outcome.UPHELD;
+        uint96 taken = slashed ? Strikes.slashedDown(uint96(number(path, ".providerStake"))) : 0;
+        equal(-int256(uint256(taken)), signed(path, ".moved.provider"), path);
+        uint256 upheld = Strikes.count(outcomes, IAudits.Outcome.UPHELD);
+        for (uint256 i; i < outcomes.length; ++i) {
+            uint96 stake_ = uint96(number(path, item(".strikerStakes", i)));
+            int256 gained;
+            if (outcomes[i] == IAudits.Outcome.CLEARED) {
+                gained = -int256(uint256(Strikes.penaltyDown(stake_)));
+            } else if (slashed && outcomes[i] == IAudits.Outcome.UPHELD) {
+                uint96 struckWith = uint96(number(path, item(".struckWith", i)));
+                gained = int256(uint256(Strikes.rewardDown(taken, upheld, struckWith, stake_)));
+            }
+            equal(gained, signed(path, item(".moved.strikers", i)), path);
+        }
     }
 
     /// @notice What auditors sign (`tests/vectors/audits.json`), and the names of cases and ballots.
