@@ -1,5 +1,6 @@
 """Constants that are found by looking on foretell what was not looked at."""
 
+import json
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -86,12 +87,59 @@ def test_what_is_written_is_read() -> None:
     ]
 
 
+HEAD = ",".join(COLUMNS)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "load,at\nx,1\n", "load,at,input,output,first_s,end_s\nx,0,5,5,2.0,1.0\n"]
+    "text",
+    [
+        "",
+        "load,at\nx,1\n",
+        f"{HEAD}\nx,0,5,5,2.0,1.0\n",
+        f"{HEAD}\nx,nan,5,5,1.0,2.0\n",
+        f"{HEAD}\nx,inf,5,5,1.0,2.0\n",
+        f"{HEAD}\nx,0,5,5,1.0,inf\n",
+        f"{HEAD}\nx,0,{'9' * 5_000},5,1.0,2.0\n",
+    ],
 )
 def test_what_is_no_measure_is_refused(text: str) -> None:
     with pytest.raises(BadMeasure):
         read(StringIO(text), "it")
+
+
+def test_a_file_of_no_text_is_refused_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "measured.csv"
+    file.write_bytes(bytes(range(256)))
+    ran = CliRunner().invoke(app, ["sim", "fit", str(file)])
+    assert ran.exit_code == 1
+    assert "measured.csv: 'utf-8' codec" in ran.output
+
+
+@pytest.mark.parametrize(("foretold", "asked"), [("", 0), ("2", 4)])
+def test_all_that_is_found_is_written_and_only_what_was_foretold_has_a_target(
+    tmp_path: Path, foretold: str, asked: int
+) -> None:
+    file, found = tmp_path / "measured.csv", tmp_path / "figures.json"
+    file.write_text(f"{HEAD}\n1,0,10,5,0.1,0.5\n2,0,10,5,0.1,0.5\n")
+    arguments = ["sim", "fit", str(file), "--foretold", foretold, "--json", str(found)]
+    ran = CliRunner().invoke(app, arguments)
+    assert ran.exit_code == 0, ran.output
+    made = {figure["name"]: figure for figure in json.loads(found.read_text())["figures"]}
+    assert sum("target" in figure for figure in made.values()) == asked
+    assert {"fixed", "sequence", "token", "context", "outside", "capacity", "chunk"} <= made.keys()
+    assert f"fixed = {made['fixed']['value']}" in ran.output
+    assert made["2: whole answer, mean: measured"]["value"] == 0.5
+    assert made["2: first token, mean: answers"]["value"] == 1
+    off = made["2: whole answer, mean: foretold"]["value"] / 0.5 - 1
+    assert made["2: whole answer, mean: off"]["value"] == pytest.approx(off)
+
+
+def test_what_cannot_be_written_in_the_end_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "measured.csv"
+    file.write_text(f"{HEAD}\n1,0,10,5,0.1,0.5\n")
+    ran = CliRunner().invoke(app, ["sim", "fit", str(file), "--json", "/dev/full"])
+    assert ran.exit_code == 1
+    assert "No space left" in ran.output
 
 
 def test_rounds_of_a_load_are_played_apart_and_foretold_together() -> None:

@@ -161,7 +161,7 @@ def measure(
         int,
         typer.Option(min=1, help="Times that all loads take their turn: what else a machine does meets all."),
     ] = 1,
-    seconds: Annotated[float, typer.Option(help="For each load, each time.")] = 10.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For each load, each time.")] = 10.0,
     longest: Annotated[int, typer.Option(min=8, help="Tokens of a prompt, and of an answer.")] = 128,
     seed: Annotated[int, typer.Option(help="Of what is asked.")] = 1,
 ) -> None:
@@ -197,14 +197,26 @@ def fit(
     json: Json = None,
 ) -> None:
     """Find an engine's constants by what was measured of it, as `[engine.speed]` has them, and foretell."""
-    from tallystick_node.sim.fit import STEPS, BadMeasure, checks, checks_table, figures, fitted, parted, read
+    from tallystick_node.sim.fit import (
+        STEPS,
+        BadMeasure,
+        checks,
+        checks_table,
+        constants_figures,
+        figures,
+        fitted,
+        parted,
+        read,
+        times_figures,
+    )
     from tallystick_node.sim.report import console, is_stdout, require_writable, targets_table, write_json
     from tallystick_node.sim.rerun import named_file
     from tallystick_node.sim.spread import followed
 
+    loads = _names(foretold)
     with _told(BadMeasure, OSError), file.open(encoding="utf-8-sig") as opened:
         require_writable(json)
-        seen, others = parted(read(opened, str(file)), _names(foretold))
+        seen, others = parted(read(opened, str(file)), loads)
     steps = followed(STEPS, len(STEPS), "steps")
     constants = fitted(seen, slots=slots, capacity=capacity, chunk=chunk, steps=steps)
     typer.echo("[engine.speed]", err=is_stdout(json))
@@ -212,11 +224,14 @@ def fit(
         typer.echo(f"{name} = {getattr(constants.speed, name)}", err=is_stdout(json))
     typer.echo(f"# outside of its steps: {constants.outside / 1e9:.1f} ms a request", err=is_stdout(json))
     found = checks(constants, slots, others)
-    console(json).print(checks_table(found), targets_table(figures(found)) if foretold else "")
+    off = figures(found, foretold=bool(loads))
+    console(json).print(checks_table(found), targets_table(off) if loads else "")
     if json:
         given = {"slots": slots, "capacity": capacity, "chunk": chunk, "foretold": foretold}
-        files = {"measured": named_file(file)}
-        write_json(json, "tally-node sim fit", given, figures(found), files=files, modules=["fit"])
+        made = [*constants_figures(constants), *times_figures(found), *off]
+        with _told(OSError):
+            files = {"measured": named_file(file)}
+            write_json(json, "tally-node sim fit", given, made, files=files, modules=["fit"])
 
 
 @app.command()

@@ -6,10 +6,10 @@ stands for both.
 """
 
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
-from math import exp, log
+from math import exp, inf, isfinite, log
 from statistics import mean, median
 from typing import Final, TextIO
 
@@ -85,7 +85,16 @@ class BadMeasure(ValueError):
 
 def read(file: Iterable[str], name: str) -> list[Measured]:
     """Raises BadMeasure."""
-    found = []
+    try:
+        found = list(_rows(file, name))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadMeasure(f"{name}: {error}") from error
+    if not found:
+        raise BadMeasure(f"{name}: it holds no answer")
+    return found
+
+
+def _rows(file: Iterable[str], name: str) -> Iterator[Measured]:
     for number, row in enumerate(csv.DictReader(file), start=2):
         try:
             item = Measured(
@@ -98,12 +107,10 @@ def read(file: Iterable[str], name: str) -> list[Measured]:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BadMeasure(f"{name}, row {number}: {error}; it is to have {', '.join(COLUMNS)}") from error
-        if item.input < 1 or item.output < 1 or not 0 < item.first_s <= item.end_s:
+        is_timed = isfinite(item.at) and 0 < item.first_s <= item.end_s < inf
+        if item.input < 1 or item.output < 1 or not is_timed:
             raise BadMeasure(f"{name}, row {number}: no answer of an engine")
-        found.append(item)
-    if not found:
-        raise BadMeasure(f"{name}: it holds no answer")
-    return found
+        yield item
 
 
 def write(measured: Iterable[Measured], file: TextIO) -> None:
@@ -153,7 +160,7 @@ def _played(constants: Constants, slots: int, measured: Sequence[Measured]) -> l
     start = min(item.at for item in measured)
     for i, item in enumerate(measured):
         events.at(item.at - start, engine.add, Sequence_(item.input, item.output, i))
-    events.run(1e12)
+    events.run(inf)
     late = start + constants.outside / _PS
     return [
         replace(item, first_s=first[i] - item.at + late, end_s=end[i] - item.at + late)
@@ -258,12 +265,40 @@ _FIGURES: Final[Sequence[tuple[str, Callable[[Sequence[Measured]], float]]]] = (
 )
 
 
-def figures(found: Sequence[Check]) -> list[Figure]:
-    """How far off each is, with its target."""
-    target = Target(text="within 15 %", least=-TOLERATED, most=TOLERATED)
+def figures(found: Sequence[Check], *, foretold: bool = True) -> list[Figure]:
+    """How far off each is, with its target where its load was `foretold`: constants that were found by a load
+    prove nothing by being near it."""
+    target = Target(text="within 15 %", least=-TOLERATED, most=TOLERATED) if foretold else None
     return [
         Figure(name=f"{check.load}: {check.what}: off", value=check.off, unit="1", target=target)
         for check in found
+    ]
+
+
+def constants_figures(constants: Constants) -> list[Figure]:
+    """As `[engine.speed]` has them, and what lies outside of it."""
+    speed = constants.speed
+    each = [(name, getattr(speed, name)) for name in FITTED[:-1]]
+    return [
+        *(
+            Figure(name=name, value=value, unit="ps")
+            for name, value in (*each, ("outside", constants.outside))
+        ),
+        Figure(name="capacity", value=speed.capacity, unit="tokens"),
+        Figure(name="chunk", value=speed.chunk, unit="tokens"),
+    ]
+
+
+def times_figures(found: Sequence[Check]) -> list[Figure]:
+    """What the table shows beside how far off it is."""
+    return [
+        Figure(name=f"{check.load}: {what}", value=value, unit=unit)
+        for check in found
+        for what, value, unit in (
+            (f"{check.what}: answers", check.answers, "1"),
+            (f"{check.what}: measured", check.measured_s, "s"),
+            (f"{check.what}: foretold", check.foretold_s, "s"),
+        )
     ]
 
 

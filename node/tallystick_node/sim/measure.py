@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable
 from math import inf
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import orjson
@@ -109,7 +109,7 @@ class _Asking:
         }
         sent = time.monotonic()
         first = last = 0.0
-        usage: dict[str, Any] = {}
+        usage = 0, 0
         try:
             async with self._session.post(self._url, json=body) as answer:
                 if answer.status != 200:
@@ -119,13 +119,18 @@ class _Asking:
                         continue
                     event = orjson.loads(line[6:])
                     now = time.monotonic()
-                    usage = event.get("usage") or usage
-                    if event["choices"] and event["choices"][0].get("text") is not None:
-                        first, last = first or now, now
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as error:
+                    match event:
+                        case {"error": dict() | str() as error}:
+                            raise EngineSilent(f"{self._url} breaks off: {error}")
+                        case {"choices": [{"text": str()}, *_]}:
+                            first, last = first or now, now
+                    match event:
+                        case {"usage": {"prompt_tokens": int(input_), "completion_tokens": int(output)}}:
+                            usage = input_, output
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise EngineSilent(f"{self._url}: {type(error).__name__}: {error}") from error
-        if not first or not usage:
-            raise EngineSilent(f"{self._url} streams nothing, or no usage.")
-        return Measured(
-            load, sent - start, usage["prompt_tokens"], usage["completion_tokens"], first - sent, last - sent
-        )
+        if not first or min(usage) < 1:
+            raise EngineSilent(
+                f"{self._url} streams no text, or does not say how many tokens prompt and answer had."
+            )
+        return Measured(load, sent - start, *usage, first - sent, last - sent)
