@@ -71,6 +71,8 @@ def test_pools_and_traces_of_one_s_own_are_run(tmp_path: Path) -> None:
         (["measure", "http://[", "--model", "m", "--out", "nowhere/m.csv"], "nowhere/m.csv"),
         (["measure", "http://[", "--model", "m", "--out", "/dev/null", "--loads", "8, 0/s"], "not '0/s'"),
         (["market", "--trace", "nowhere.csv"], "nowhere.csv"),
+        (["market", "--out", "/proc"], "/proc"),
+        (["paper", "--out", "/proc"], "/proc"),
         (["incentives", "--only", "why"], "There is no question 'why'."),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick_node.sim.recorded import TraceUnreadable, read_rows
+from tallystick_node.sim.recorded import TraceUnreadable, read_rows, summary
 from tallystick_node.sim.workload import (
     CHAT,
     Arrival,
@@ -89,12 +89,43 @@ def test_a_file_is_read_with_names_or_without_and_compressed(tmp_path: Path) -> 
         "arrived_at,num_prefill_tokens,num_decode_tokens,pd_ratio\n5.0,472,18,26.2\n",
         "completion_tokens;prompt_tokens;time\n18.0; 472.0; 1970-01-01T00:00:05Z\n",
         "when\tin\tout\n5\t472\t18\n",
+        "time,request_output_tokens,request_input_tokens\n5,18,472\n",
+        "prefill_time,timestamp,prompt,prompt_tokens,completion_tokens\n0.2,5,Hello,472,18\n",
+        "id,arrival_time,input,output\n7,5,472,18\n",
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n1970-01-01 02:00:05.0000000+02:00,472,18\n",
     ],
 )
 def test_columns_are_found_by_their_names(tmp_path: Path, text: str) -> None:
     path = tmp_path / "trace.csv"
     path.write_text(text)
     assert read_rows(path) == [(5, 472, 18)]
+
+
+@pytest.mark.parametrize("names", ["id,time,in,out", "time,out,input_tokens"])
+def test_columns_that_are_half_named_are_not_guessed(tmp_path: Path, names: str) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text(f"{names}\n1,2,3,4\n")
+    with pytest.raises(TraceUnreadable, match="not clear which"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize("rows", ["0,1,1\n2023-11-16 18:15:46,1,1\n", "0,1,1\n1e300,1,1\n"])
+def test_arrivals_that_are_years_apart_are_no_seconds(tmp_path: Path, rows: str) -> None:
+    """They would be played to the end of the world."""
+    path = tmp_path / "trace.csv"
+    path.write_text(rows)
+    with pytest.raises(TraceUnreadable, match="days; times are seconds"):
+        read_rows(path)
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "trace.csv"
+    path.write_text("0,2,3\n10,4,5\n")
+    first = read_rows(path)
+    assert read_rows(path) is first
+    assert summary(path) == f"{path}: 2 requests in 10 s, of 3 tokens in and 4 out in the mean"
+    path.write_text("0,2,3\n")
+    assert read_rows(path) == [(0, 2, 3)]
 
 
 def test_what_cannot_be_read_is_named_by_its_line(tmp_path: Path) -> None:
@@ -121,7 +152,9 @@ def test_arrivals_of_one_moment_have_no_pace(tmp_path: Path) -> None:
         next(trace_at(path, 5, 60, homes=HOMES, seed=1))
 
 
-@pytest.mark.parametrize("text", ["", "at,in,out\n", "1,2\n", "1,2,x\n", "0,1,1\nlater,1,1\n", "nan,1,1\n"])
+@pytest.mark.parametrize(
+    "text", ["", "at,in,out\n", "1,2\n", "1,2,x\n", "0,1,1\nlater,1,1\n", "nan,1,1\n", f"0,{'9' * 5_000},1\n"]
+)
 def test_a_file_of_anything_else_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "trace.csv"
     path.write_text(text)

@@ -32,6 +32,7 @@ from tallystick_node.sim.market import (
 )
 from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import Chart, Line, draw, prepare
+from tallystick_node.sim.recorded import summary
 from tallystick_node.sim.report import (
     Figure,
     Target,
@@ -179,6 +180,7 @@ def market(
     if out is not None:
         prepare(out)
     if setting.trace is not None:
+        console.print(summary(setting.trace), soft_wrap=True, highlight=False, markup=False)
         next(iter(setting.workload(1.0, 0)), None)  # It says now what is wrong with it.
     work = [Piece(arm=name, seed=seed, setting=setting) for name in names for seed in seeds]
     runs: dict[str, list[Held]] = {}

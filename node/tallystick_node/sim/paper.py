@@ -13,6 +13,7 @@ from tallystick_node.sim.detail import PLAIN, Detail
 from tallystick_node.sim.findings import beside_the_paper, found
 from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import draw, prepare
+from tallystick_node.sim.recorded import summary
 from tallystick_node.sim.report import Figure, Target, require_writable, seeds_json, targets_table, write_json
 from tallystick_node.sim.rerun import chosen_file, named_file
 from tallystick_node.sim.spread import tracked
@@ -72,6 +73,8 @@ def paper(
     require_writable(json)
     if out is not None:
         prepare(out)
+    if trace is not None:
+        console.print(summary(trace), soft_wrap=True, highlight=False, markup=False)
     work = [
         Piece(name, case, seed, trace, pool, detail)
         for name in names
@@ -91,7 +94,8 @@ def paper(
         if out is not None:
             for chart in made.charts:
                 draw(out, chart)
-    console.print(beside_the_paper(runs), targets_table(figures))
+    if OWN not in names:
+        console.print(beside_the_paper(runs), targets_table(figures))
     if json is not None:
         files = {"trace": chosen_file(trace, AZURE)} if OWN in names else {}
         if pool is not None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
 from tallystick_node.sim.report import write_csv
@@ -60,6 +61,7 @@ def prepare(folder: Path) -> None:
     """Before an hour is spent on what cannot be drawn. Raises OSError, MatplotlibMissing."""
     _require_matplotlib()
     folder.mkdir(parents=True, exist_ok=True)
+    TemporaryFile(dir=folder).close()
 
 
 def _require_matplotlib() -> None:
