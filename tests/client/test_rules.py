@@ -485,6 +485,13 @@ def test_of_whom_no_duel_says_anything_is_average() -> None:
     assert firsts(judged(p1=-0.3), two) == Counter({2: 200})
 
 
+def test_without_esteem_what_is_free_comes_before_what_costs_an_atom() -> None:
+    two = [one(1, price=1), one(2, price=0)]
+    for seed in range(20):
+        wanted = replace(WANTED, input_tokens=Tokens(1), output_tokens=Tokens(1), seed=seed)
+        assert order(judged(esteem=0.0)(two, wanted)) == order(cheapest(two, wanted)) == [2, 1]
+
+
 @given(_candidates(12), _seeds)
 def test_without_esteem_it_is_the_default(candidates: list[Candidate], seed: int) -> None:
     wanted = replace(WANTED, seed=seed)

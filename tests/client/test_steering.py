@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tallystick.client.ask import CHAT_PATH, read_ask
 from tallystick.client.choose import Candidate, Choice, Rule, Wanted, choose
 from tallystick.client.errors import MalformedRequest
-from tallystick.client.rules import cheapest, quoted, steered
+from tallystick.client.rules import Judged, cheapest, quoted, steered
 from tallystick.client.steering import QUANTIZATIONS, Steering, read_models, read_steering
 from tallystick.ports import PostedOffer, Seen
 from tallystick.protocol.offer import Offer
@@ -214,7 +214,7 @@ def test_another_model_that_is_fast_enough_goes_before_one_that_is_not() -> None
         {"allow_fallbacks": 1},
         {"require_parameters": "yes"},
         {"quantizations": ["fp9"]},
-        {"sort": "quality"},
+        {"sort": "beauty"},
         {"sort": {"by": "price", "partition": "all"}},
         {"sort": {"partition": "none"}},
         {"sort": {"by": "price", "of": 1}},
@@ -282,7 +282,7 @@ def test_anything_is_read_or_refused(wishes: dict[str, object], models: object) 
             "only": st.lists(st.sampled_from([name(i) for i in range(1, 5)]), min_size=1),
             "ignore": st.lists(st.sampled_from([name(i) for i in range(1, 5)])),
             "allow_fallbacks": st.booleans(),
-            "sort": st.sampled_from(["price", "throughput", "latency"]),
+            "sort": st.sampled_from(["price", "throughput", "latency", "quality"]),
             "quantizations": st.lists(st.sampled_from(sorted(QUANTIZATIONS)), min_size=1),
             "max_price": st.fixed_dictionaries({"prompt": st.floats(0, 1)}),
             "preferred_min_throughput": st.floats(0, 200),
@@ -291,7 +291,7 @@ def test_anything_is_read_or_refused(wishes: dict[str, object], models: object) 
 )
 def test_what_is_chosen_keeps_to_every_wish(wishes: dict[str, Any]) -> None:
     candidates = [*ALL, one(4, quantization="fp8", step_s=0.1)]
-    chosen = order(candidates, wishes)
+    chosen = order(candidates, wishes, Judged(strengths={}))
     assert len(set(chosen)) == len(chosen)
     for number in chosen:
         offer = next(c.posted.offer for c in candidates if c.posted.offer.provider[-1] == number)
@@ -359,6 +359,32 @@ def test_no_provider_sees_the_wishes(world: Any, ask: Callable[..., Any]) -> Non
     assert answer.status_code == 200
     assert not dear.asked.keys() & {"provider", "models"}
     assert cheap.worked == 0
+
+
+@pytest.mark.parametrize("wish", ["quality", {"by": "quality", "partition": "none"}])
+def test_the_best_by_duels_is_taken_whatever_it_costs(
+    world: Any, ask: Callable[..., Any], wish: object
+) -> None:
+    """Of two that are as good, the cheaper one."""
+    bad, good, dear = (world.provider(price=price) for price in (1_000_000, 5_000_000, 9_000_000))
+    known = {bad.key.address: -0.2, good.key.address: 3.0, dear.key.address: 2.0}
+    with httpx2.Client(transport=world.transport(rule=Judged(strengths=known))) as client:
+        plain = client.post(URL, json=ask())
+        sorted_ = client.post(URL, json=ask(provider={"sort": wish}))
+    assert (plain.headers["tallystick-provider"], sorted_.headers["tallystick-provider"]) == (
+        to_hex(bad.key.address),
+        to_hex(good.key.address),
+    )
+    assert dear.worked == 0
+
+
+def test_who_knows_of_no_duels_says_so(world: Any, ask: Callable[..., Any]) -> None:
+    provider = world.provider()
+    with httpx2.Client(transport=world.transport()) as client:
+        answer = client.post(URL, json=ask(provider={"sort": "quality"}))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "malformed-request")
+    assert "no duels" in answer.json()["error"]["message"]
+    assert provider.worked == 0
 
 
 def test_a_wish_that_means_nothing_is_a_clear_refusal(world: Any, ask: Callable[..., Any]) -> None:

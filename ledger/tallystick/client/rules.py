@@ -22,6 +22,7 @@ from tallystick.client.choose import (
     expected_cost,
     tossed,
 )
+from tallystick.client.errors import MalformedRequest
 from tallystick.client.ordering import Ordering
 from tallystick.client.steering import Steering
 from tallystick.protocol.eip712 import keccak
@@ -301,19 +302,32 @@ class Judged(Quoted):
     """At 0.5 a provider that wins three duels of four may be 1.7 times as dear, or as slow, as an average
     one."""
 
+    def _strength(self, candidate: Candidate) -> float:
+        strength = self.strengths.get(candidate.posted.offer.provider, 0.0)
+        return min(max(strength, -MOST_STRENGTH), MOST_STRENGTH)
+
     def _esteem(self, candidate: Candidate) -> float:
         """By what the logarithm of its score falls."""
-        strength = self.strengths.get(candidate.posted.offer.provider, 0.0)
-        return self.esteem * min(max(strength, -MOST_STRENGTH), MOST_STRENGTH)
+        return self.esteem * self._strength(candidate)
 
     def _unheard(self, candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
         """By price and strength."""
 
-        def key(candidate: Candidate) -> tuple[float, bytes]:
-            cost = max(1, expected_cost(candidate.posted, wanted))
-            return log(cost) - self._esteem(candidate), _ticket(candidate, wanted)
+        def key(candidate: Candidate) -> tuple[float, Atoms, bytes]:
+            cost = expected_cost(candidate.posted, wanted)
+            return log(max(1, cost)) - self._esteem(candidate), cost, _ticket(candidate, wanted)
 
         return [Choice(posted=candidate.posted) for candidate in sorted(candidates, key=key)]
+
+    def best(self, candidates: Sequence[Candidate], wanted: Wanted) -> Sequence[Choice]:
+        """By strength alone; those that are as good as any, by price."""
+
+        def key(candidate: Candidate) -> tuple[float, Atoms, bytes]:
+            cost = expected_cost(candidate.posted, wanted)
+            return -self._strength(candidate), cost, _ticket(candidate, wanted)
+
+        ordered = sorted(candidates, key=key)
+        return [Choice(candidate.posted, candidate.foreseen(wanted)) for candidate in ordered]
 
     def _lateness(
         self, compared: Sequence[tuple[Candidate, int]], weighed: Sequence["_Weighed"]
@@ -336,7 +350,8 @@ RULES: Final[Mapping[str, Rule]] = {
 
 
 def steered(rule: Rule, steering: Steering) -> Rule:
-    """What the caller would have candidates sorted by; the payer's own rule where it does not say."""
+    """What the caller would have candidates sorted by; the payer's own rule where it does not say. Raises
+    MalformedRequest where that rule knows nothing of what is asked for."""
     match steering.sort:
         case "price":
             return cheapest
@@ -344,6 +359,12 @@ def steered(rule: Rule, steering: Steering) -> Rule:
             return most_fluent
         case "latency":
             return soonest
+        case "quality" if isinstance(rule, Judged):
+            return rule.best
+        case "quality":
+            raise MalformedRequest(
+                "`provider.sort`: this payer knows of no duels. Its rule would be `Judged`."
+            )
         case None:
             return rule
 

@@ -27,7 +27,8 @@ PROVIDER, MODELS = "provider", "models"
 QUANTIZATIONS: Final = frozenset(
     ("int4", "int8", "fp4", "fp6", "fp8", "fp16", "bf16", "fp32", "unknown"),
 )
-SORTS: Final = ("price", "throughput", "latency")
+SORTS: Final = ("price", "throughput", "latency", "quality")
+"""OpenRouter's three, and what duels say of each."""
 STRICT: Final = ("only", "ignore", "max_price", "quantizations", "require_parameters")
 """Wishes that leave a provider out, in the order in which they are looked at."""
 _DEVIATIONS: Final = {"p50": 0.0, "p75": 0.674, "p90": 1.282, "p99": 2.326}
@@ -39,7 +40,7 @@ _NO_PARAMETERS: Final = frozenset(
 )
 """Of a body: everything else is a parameter."""
 
-Sort = Literal["price", "throughput", "latency"]
+Sort = Literal["price", "throughput", "latency", "quality"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +224,7 @@ def _read_sort(where: str, value: object) -> dict[str, object]:
         partition = value.get("partition", "model")
         value = value.get("by")
     if value not in SORTS:
-        raise MalformedRequest(f"`{where}` is none of the three.", required=", ".join(SORTS))
+        raise MalformedRequest(f"`{where}` is none of the four.", required=", ".join(SORTS))
     if partition not in ("model", "none"):
         raise MalformedRequest(f"`{where}.partition` is neither of the two.", required="model, none")
     return {"sort": value, "across_models": partition == "none"}

@@ -123,7 +123,10 @@ class Origin:
             fallbacks=tuple(fallbacks),
             steering=wishes.steering,
         )
-        choices = self._session.payer.prospects.foreseen(wanted)
+        try:
+            choices = self._session.payer.prospects.foreseen(wanted)
+        except MalformedRequest:  # It cannot be bought so: the node's own engine answers.
+            choices = ()
         return Prospect(
             providers=len(choices[:COUNTED]),
             pace=choices[0].expected if choices else None,
