@@ -5,15 +5,17 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import openai
 import pytest
 
+from tallystick.protocol.units import to_hex
 from tallystick_node.local.engines import REPOSITORY, EngineKind
 from tallystick_node.local.market import LocalMarket
 
@@ -106,6 +108,65 @@ def test_curl_and_openai_buy_and_every_atom_is_settled(market: LocalMarket) -> N
     settled = sum(market.market_of(market.payer).balance_of(each.address) for each in market.providers)
     assert settled == spent
     market.start_gateways()
+
+
+def test_a_share_of_what_it_buys_is_answered_twice(market: LocalMarket) -> None:
+    """And a request that says so is not."""
+    options = ("--rule", "judged", "--duel-share", "1", "--duel-budget", "100000", "--audit-budget", "100000")
+    with proxy(market, *options) as served:
+        url = f"{served.url}/chat/completions"
+        kept = json.loads(curl(url, *posted("one two three", tallystick={"private": True})))
+        assert "two" in kept["choices"][0]["message"]["content"]
+        assert duels(market) == []
+        best = json.loads(curl(url, *posted("four five", provider={"sort": "quality"})))
+        assert best["choices"][0]["logprobs"] is None, "what an audit adds is nobody's but the payer's"
+        until(lambda: [one["state"] for one in duels(market)] == ["held"])
+        served.interrupt()
+        served.end()
+    (duel,) = duels(market)
+    assert {duel[side]["provider"] for side in ("first", "second")} == {
+        to_hex(each.address) for each in market.providers
+    }
+
+
+def duels(market: LocalMarket) -> list[dict[str, Any]]:
+    """Of the purse that the proxy pays from."""
+    told = subprocess.run(
+        [str(TALLY), "duels", "--json"],
+        env=os.environ | market.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    found: list[dict[str, Any]] = json.loads(told.stdout)["duels"]
+    return found
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Waits for what another program does."""
+    for _ in range(200):
+        if happened():
+            return
+        Event().wait(0.1)
+    raise AssertionError("it never happened")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--duel-share", "0.5"), "--duel-budget"),
+        (("--rule", "loudest"), "judged"),
+        (("--duel-share", "2"), "--duel-share"),
+    ],
+)
+def test_what_it_cannot_do_is_said_before_it_serves(
+    market: LocalMarket, options: tuple[str, ...], told: str
+) -> None:
+    environment = os.environ | market.environment
+    done = subprocess.run(command(*options), env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert told in done.stderr + done.stdout
 
 
 def test_what_another_program_spends_meanwhile_is_not_its_own(market: LocalMarket) -> None:

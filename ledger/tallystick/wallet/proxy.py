@@ -41,7 +41,8 @@ def proxy(
     rule: Annotated[
         str,
         typer.Option(
-            help="Which provider first: quoted (price and time), cheapest, fastest, stake-weighted."
+            help="Which provider first: quoted (price and time), cheapest, fastest, stake-weighted, judged "
+            "(as quoted, and by the market's duels so far)."
         ),
     ] = "quoted",
     continues: Annotated[
@@ -49,6 +50,23 @@ def proxy(
     ] = False,
     hedges: Annotated[
         bool, typer.Option("--hedge", help="Ask a second provider where the first is late, and pay both.")
+    ] = False,
+    duel_share: Annotated[
+        float,
+        typer.Option(help="Of the requests, by chance: answered by a second provider too.", min=0, max=1),
+    ] = 0,
+    duel_budget: Annotated[
+        str, typer.Option(help="The most that duels may ever cost this purse: atoms, or with a unit.")
+    ] = "0",
+    audit_budget: Annotated[
+        str, typer.Option(help="The most that audits may ever cost this purse. Without it there are none.")
+    ] = "0",
+    transactions: Annotated[
+        bool,
+        typer.Option(
+            "--transactions",
+            help="Send transactions unasked: have duels judged, file strikes, ask cheated channels back.",
+        ),
     ] = False,
     tokenizer: Annotated[
         list[str] | None,
@@ -66,5 +84,13 @@ def proxy(
         port=port,
         api_key_file=api_key_file,
         tokenizers=tokenizer or (),
-        manner=Manner(rule_name=rule, continues=continues, hedges=hedges),
+        manner=Manner(
+            rule_name=rule,
+            continues=continues,
+            hedges=hedges,
+            duel_share=duel_share,
+            duel_budget=desk.amount(duel_budget),
+            audit_budget=desk.amount(audit_budget),
+            transactions=transactions,
+        ),
     )

@@ -4,20 +4,27 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import typer
 
+from tallystick.client.audits import Audits
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Rule
+from tallystick.client.duel import Duel
 from tallystick.client.proxy import Door, Proxy
-from tallystick.client.rules import RULES
+from tallystick.client.rules import RULES, Judged
 from tallystick.client.spending import Share
+from tallystick.client.strengths import strengths
 from tallystick.client.transport import transport
 from tallystick.protocol.units import Atoms
 from tallystick.wallet.desk import Desk
 from tallystick.wallet.money import AmountError, show_exactly
 from tallystick.wallet.purses import open_purse
 from tallystick.wallet.view import Course, View, lines
+
+JUDGED: Final = "judged"
+"""Beside `RULES`: it has to be read from the chain first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +34,32 @@ class Manner:
     rule_name: str
     continues: bool
     hedges: bool
+    duel_share: float
+    """Of requests."""
+    duel_budget: Atoms
+    audit_budget: Atoms
+    """Zero: there are none."""
+    transactions: bool
+
+    def rule(self, desk: Desk) -> Rule:
+        """Raises NoContract or ChainUnavailable where the market's duels cannot be read."""
+        if self.rule_name == JUDGED:
+            return Judged(strengths=strengths(rpc=desk.settings.rpc, deployment=desk.deployment))
+        if self.rule_name not in RULES:
+            known = ", ".join((*RULES, JUDGED))
+            raise typer.BadParameter(f"There is no rule {self.rule_name!r}: write one of {known}.")
+        return RULES[self.rule_name]
 
     @property
-    def rule(self) -> Rule:
-        if self.rule_name not in RULES:
-            raise typer.BadParameter(f"There is no rule {self.rule_name!r}: write one of {', '.join(RULES)}.")
-        return RULES[self.rule_name]
+    def duel(self) -> Duel | None:
+        """None: no share is wished for, nor can a request wish for one itself."""
+        if self.duel_share and not self.duel_budget:
+            raise typer.BadParameter("Duels cost something: say how much they may, with --duel-budget.")
+        return Duel(share=self.duel_share, budget=self.duel_budget) if self.duel_budget else None
+
+    @property
+    def audits(self) -> Audits | None:
+        return Audits(budget=self.audit_budget) if self.audit_budget else None
 
 
 def proxied(
@@ -60,7 +87,8 @@ def proxied(
         raise AmountError("A proxy that may spend nothing buys nothing.")
     door = Door(key=desk.proxy_key(api_key_file))
     door.require_safe(host)
-    rule, folders = manner.rule, _folders(tokenizers)
+    duel, audits, folders = manner.duel, manner.audits, _folders(tokenizers)
+    rule = manner.rule(desk)
     with open_purse(desk) as purse:
         before, _ = purse.spending()
     paying = transport(
@@ -73,6 +101,9 @@ def proxied(
         tokenizers=folders,
         continues=manner.continues,
         hedges=manner.hedges,
+        duel=duel,
+        audits=audits,
+        transactions=manner.transactions,
     )
     return Course(_served(desk, Proxy(paying, door), paying.session.purse.share, host, port))
 

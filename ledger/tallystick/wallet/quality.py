@@ -37,7 +37,7 @@ def findings(
     ] = None,
     number: Annotated[int, typer.Option(help="Of a finding, for --samples.")] = 0,
 ) -> "View":
-    """List what auditors found of its providers, and whom it goes elsewhere from."""
+    """List what auditors found, and who is avoided."""
     from tallystick.wallet.purses import open_purse
     from tallystick.wallet.quality_view import findings as shown
     from tallystick.wallet.quality_view import save_samples
