@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from tallystick_node.cli import app
 from tallystick_node.sim.hardware import hardware
+from tallystick_node.sim.hardware import pool as pool_of
 from tallystick_node.sim.market import GREEDY, LEAST, OURS, Piece, Setting, measure, run
 from tallystick_node.sim.market import arm_of as arm
 from tallystick_node.sim.market_findings import GREEDIEST, attained, figures, market
@@ -38,6 +39,31 @@ def test_figures_have_their_targets_and_the_best_greedy_is_one_of_them() -> None
         f"ours: lost to a quarter of liars, at {part}% of what is held at 99 %" for part in (90, 100)
     ]
     assert len(attained(runs).panels[""]) == 3
+
+
+def test_what_holds_nothing_meets_no_target(tmp_path: Path) -> None:
+    """An engine that takes a second for each token."""
+    pool = pool_of(
+        [
+            "model,gpu,t0_ms,beta_ms_per_seq,weights_ms,ms_per_token_compute,kv_ms_per_ctx_token,"
+            "kv_capacity_tokens,max_batched_tokens,max_num_seqs",
+            "mine,abacus,1000,0,1,1,0.1,4096,512,4",
+        ],
+        name="p",
+    )
+    market(
+        Setting(pool=pool, trace=None, seconds=8.0),
+        seeds=range(2),
+        only=[OURS, "paper", GREEDY[0]],
+        json=tmp_path / "m.json",
+        out=tmp_path,
+        console=Console(quiet=True),
+    )
+    found = json.loads((tmp_path / "m.json").read_text())["figures"]
+    assert {figure["value"] for figure in found if "rate held" in figure["name"]} == {0.0}
+    asked = [figure for figure in found if "target" in figure]
+    assert len(asked) == 5
+    assert not any(figure["met"] for figure in asked)
 
 
 def test_pools_and_traces_of_one_s_own_are_run(tmp_path: Path) -> None:

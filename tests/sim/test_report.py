@@ -2,7 +2,7 @@
 
 import json
 from io import StringIO
-from math import inf
+from math import inf, nan
 from pathlib import Path
 from random import Random
 from time import sleep
@@ -58,6 +58,14 @@ def test_a_ratio_is_of_the_means_and_its_interval_of_pairs() -> None:
     found = ratio("", [30.0, 10.0], [20.0, 5.0])
     assert found.value == 1.6
     assert ratio("", [40.0, 10.0], [20.0, 5.0]).between == "2.000 ± 0.000"
+
+
+@pytest.mark.parametrize(("these", "value"), [([0.0, 0.0], None), ([1.0, 0.0], "∞")])
+def test_nothing_over_nothing_is_unknown_and_meets_no_target(these: list[float], value: str | None) -> None:
+    found = ratio("", these, [0.0, 0.0], Target(text="≥ 1", least=1))
+    assert found.between.startswith(value or "?")
+    assert found.met is (value is not None)
+    assert over_seeds("", [nan, 1.0], "1", Target(text="≥ 1", least=1)).met is False
 
 
 def test_what_no_terminal_shows_is_said_line_by_line() -> None:

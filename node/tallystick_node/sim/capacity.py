@@ -28,11 +28,11 @@ class Curve:
     def capacity(self, least: float, *, guess: float, low: float, high: float, within: float = 0.04) -> float:
         """The rate up to which at least that part is served well. From what is known, or from `guess`, in
         ever larger steps until it lies between two rates; then by halves, until those are `within` of each
-        other: between them the curve is taken to be straight. Beyond `low` and `high` nothing is looked for,
-        and that is the answer."""
+        other: between them the curve is taken to be straight. Beyond `low` and `high` nothing is looked for:
+        zero where `low` is too much already, `high` where that is not."""
         good, bad = self._between(least, guess, low, high)
         if good is None or bad is None:
-            return low if good is None else high
+            return 0.0 if good is None else high
         while bad > good * (1 + within):
             middle = sqrt(good * bad)
             if self.at(middle) >= least:

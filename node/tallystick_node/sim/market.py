@@ -8,7 +8,7 @@ What has not ended when the run does is a miss. All dispatches get the same arri
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import inf
+from math import inf, nan
 from pathlib import Path
 from statistics import fmean
 from typing import Final
@@ -194,13 +194,16 @@ class Held:
     runs: Mapping[float, Run]
     """By rate."""
     at_95: float
-    """Requests a second, up to which so many in a hundred are served well."""
+    """Requests a second, up to which so many in a hundred are served well; zero: not at `LOWEST`."""
     at_99: float
     lied_to: Mapping[float, Run]
-    """By part of `at_99`, where a quarter of the providers lie; empty: nobody is believed here."""
+    """By part of `at_99`, where a quarter of the providers lie; empty: nobody is believed here, or nothing is
+    held."""
 
     def lost(self, part: float) -> float:
-        """Part of the requests that are served worse for it."""
+        """Part of the requests that are served worse for it; unknown where nothing is held."""
+        if part not in self.lied_to:
+            return nan
         return self.runs[part * self.at_99].attained - self.lied_to[part].attained
 
     def near(self, rate: float) -> Run:
@@ -234,11 +237,10 @@ def measure(piece: Piece) -> Held:
     curve = Curve(attained)
     at_95 = curve.capacity(0.95, guess=guess(piece.setting.pool), low=LOWEST, high=HIGHEST)
     at_99 = curve.capacity(0.99, guess=0.9 * at_95, low=LOWEST, high=HIGHEST)
-    for part in SHOWN:
-        curve.at(part * at_95)
-    for part in LIED_TO:
-        curve.at(part * at_99)
-    believes = piece.arm == OURS or piece.arm in VARIANTS
+    for rate in (*(part * at_95 for part in SHOWN), *(part * at_99 for part in LIED_TO)):
+        if rate:
+            curve.at(rate)
+    believes = at_99 > 0 and (piece.arm == OURS or piece.arm in VARIANTS)
     lied_to = {
         part: run(arm, piece.setting, part * at_99, piece.seed, liars=True)
         for part in (LIED_TO if believes else ())

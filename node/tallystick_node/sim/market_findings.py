@@ -7,6 +7,7 @@ for all arms.
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from math import nan
 from pathlib import Path
 from statistics import fmean
 from typing import Final
@@ -94,9 +95,10 @@ def figures(runs: Runs) -> list[Figure]:
         made.append(over_seeds(f"{name}: rate held at 95 %", [its.at_95 for its in of], "requests/s"))
         made.append(over_seeds(f"{name}: mean latency near it", [run.latency_s for run in near], "s"))
         target = Target(text=f"≤ {_PROBES:g}", most=_PROBES) if name == OURS else None
-        made.append(over_seeds(f"{name}: probes near it", [run.probes for run in near], "1/request", target))
+        probes = [run.probes if its.at_95 else nan for run, its in zip(near, of, strict=True)]
+        made.append(over_seeds(f"{name}: probes near it", probes, "1/request", target))
         made.append(over_seeds(f"{name}: bounces near it", [run.bounces for run in near], "1/request"))
-        for part in LIED_TO if of[0].lied_to else ():
+        for part in LIED_TO if name == OURS or any(its.lied_to for its in of) else ():
             lost = [100 * its.lost(part) for its in of]
             target = Target(text=f"≤ {_LOST:g}", most=_LOST) if name == OURS else None
             what = f"{name}: lost to a quarter of liars, at {part:.0%} of what is held at 99 %"

@@ -76,8 +76,9 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Of one seed, nothing is known of how far others lie; one infinite value makes the mean infinite."""
-    if not values:
+    """Of one seed, nothing is known of how far others lie; one infinite value makes the mean infinite, and
+    one that nobody knows makes it unknown."""
+    if not values or any(map(isnan, values)):
         return Interval(nan, nan, nan)
     if not all(map(isfinite, values)):
         return Interval(inf, -inf, inf)
@@ -148,9 +149,13 @@ def over_seeds(name: str, values: Sequence[float], unit: str, target: Target | N
 
 
 def ratio(name: str, these: Sequence[float], those: Sequence[float], target: Target | None = None) -> Figure:
-    """Of the means over all seeds; the seeds are pairs."""
+    """Of the means over all seeds; the seeds are pairs. Over nothing it is infinite, and of nothing over
+    nothing it is unknown."""
     base = fmean(those)
-    value = fmean(these) / base if base else inf
+    if not base:
+        value = inf if fmean(these) > 0 else nan
+        return Figure(name=name, value=value, unit="1", low=nan, high=nan, target=target)
+    value = fmean(these) / base
     off = interval([(a - value * b) / base for a, b in zip(these, those, strict=True)])
     return Figure(name=name, value=value, unit="1", low=value + off.low, high=value + off.high, target=target)
 
