@@ -84,6 +84,18 @@ def test_pools_and_traces_of_one_s_own_are_run(tmp_path: Path) -> None:
     assert document["parameters"]["pool"] == ["Qwen3-8B on A10G", "Qwen3-8B on RTX3090"]
 
 
+def test_only_files_that_were_read_are_named(tmp_path: Path) -> None:
+    market(
+        Setting(pool=PAIR.pool, trace=None, seconds=8.0, arrivals="poisson"),
+        seeds=range(1),
+        only=["single"],
+        json=tmp_path / "m.json",
+        out=None,
+        console=Console(quiet=True),
+    )
+    assert json.loads((tmp_path / "m.json").read_text())["files"].keys() == {"pool", "engines"}
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -97,7 +97,9 @@ def test_any_arrivals_run_on_any_machines(tmp_path: Path) -> None:
     ]
     ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 0, ended.output
-    figures = {figure["name"]: figure["value"] for figure in json.loads(found.read_text())["figures"]}
+    document = json.loads(found.read_text())
+    assert document["files"].keys() == {"trace", "pool", "engines"}
+    figures = {figure["name"]: figure["value"] for figure in document["figures"]}
     assert f"{trace}: 40 requests in 39 s, of 300 tokens in and 100 out" in ended.output
     assert "As the paper reports it" not in ended.output
     assert figures["own: ours: lost"] == 0

@@ -25,6 +25,7 @@ from tallystick_node.sim.market import (
     OURS,
     PAPER,
     PAPERS_CENTRAL,
+    TRACE,
     Held,
     Piece,
     Setting,
@@ -47,7 +48,7 @@ from tallystick_node.sim.report import (
     targets_table,
     write_json,
 )
-from tallystick_node.sim.rerun import chosen_file
+from tallystick_node.sim.rerun import chosen_file, packaged_file
 from tallystick_node.sim.spread import tracked
 from tallystick_node.sim.workload import AZURE
 
@@ -201,9 +202,8 @@ def market(
             **asdict(setting.detail),
             "pool": [each.name for each in setting.pool],
         }
-        files = {
-            "trace": chosen_file(setting.trace, AZURE),
-            "pool": chosen_file(setting.pool_file, PROFILES),
-        }
+        files = {"pool": chosen_file(setting.pool_file, PROFILES), "engines": packaged_file(PROFILES)}
+        if setting.arrivals == TRACE:
+            files["trace"] = chosen_file(setting.trace, AZURE)
         modules = "market", "world"
         write_json(json, "tally-node sim market", parameters, made, files=files, modules=modules)

@@ -11,11 +11,12 @@ from rich.console import Console
 from tallystick_node.sim import sensitivity
 from tallystick_node.sim.detail import PLAIN, Detail
 from tallystick_node.sim.findings import beside_the_paper, found
+from tallystick_node.sim.hardware import PROFILES
 from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import draw, prepare
 from tallystick_node.sim.recorded import summary
 from tallystick_node.sim.report import Figure, Target, require_writable, seeds_json, targets_table, write_json
-from tallystick_node.sim.rerun import chosen_file, named_file
+from tallystick_node.sim.rerun import chosen_file, named_file, packaged_file
 from tallystick_node.sim.spread import tracked
 from tallystick_node.sim.studies import STUDIES, Played, Run, own
 from tallystick_node.sim.workload import AZURE
@@ -99,7 +100,7 @@ def paper(
     if json is not None:
         files = {"trace": chosen_file(trace, AZURE)} if OWN in names else {}
         if pool is not None:
-            files["pool"] = named_file(pool)
+            files |= {"pool": named_file(pool), "engines": packaged_file(PROFILES)}
         parameters = {**seeds_json(seeds), "only": names, **asdict(detail)}
         modules = "sensitivity", "settings", "studies", "world"
         write_json(json, "tally-node sim paper", parameters, figures, files=files, modules=modules)
