@@ -11,7 +11,7 @@ from tallystick.chain.audits import Audits, Exhibit, Status
 from tallystick.chain.build import built, compare
 from tallystick.chain.draws import Drawing, drawing
 from tallystick.chain.duels import Duels
-from tallystick.chain.errors import ChainUnavailable, ContractError
+from tallystick.chain.errors import ChainError, ChainUnavailable, ContractError, RpcError
 from tallystick.chain.market import Opening
 from tallystick.chain.timeline import Timeline
 from tallystick.protocol.channel import ChannelKey
@@ -254,6 +254,44 @@ def test_others_conclude_where_the_first_striker_is_gone(world: World) -> None:
     world.pass_time(PLACE_S)
     world.step()
     assert world.audits.accusation(world.accused).status is Status.NONE
+
+
+@pytest.mark.parametrize(
+    "answer", [None, RpcError("Too many blocks.", number=-32005)], ids=["none", "refused"]
+)
+def test_a_node_that_gives_no_logs_keeps_nobody_from_its_own_defence(
+    world: World, monkeypatch: pytest.MonkeyPatch, answer: RpcError | None
+) -> None:
+    """From the answer on to the end: that it is accused it is told by calls, whatever its chain's node
+    forgets."""
+    before, strikers = world.held(), world.strike()
+    rpc = world.audits.market.rpc
+    call = rpc.call
+
+    def without_logs(method: str, *params: Any) -> Any:
+        if method != "eth_getLogs":
+            return call(method, *params)
+        if answer is not None:
+            raise answer
+        return None
+
+    monkeypatch.setattr(rpc, "call", without_logs)
+    own = world.nodes[world.accused]
+    with pytest.raises(ChainError):
+        own.step()
+    assert world.audits.accusation(world.accused).status is Status.COMMITTING
+    world.mine(3)
+    with pytest.raises(ChainError):
+        own.step()
+    assert any(world.audits.seat(world.accused, seat) for seat in range(SEATS))
+    monkeypatch.undo()
+    reaudit = world.reaudited(Opinion.CLEAR)
+    world.step()
+    world.require(
+        before,
+        strikers,
+        concluded(provider_stake=STAKE, striker_stakes=[STAKE] * STRIKES, reaudit=reaudit),
+    )
 
 
 class Evasive(Audits):

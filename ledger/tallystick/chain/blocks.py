@@ -148,7 +148,7 @@ class NodeBlocks:
             read = read_block(block, until)
             if until == end and read.hash != (ends.hash if ends is not None else oldest.parent):
                 raise ChainUnavailable(MOVED)
-            logs += [log for answer in found for log in _list(answer)]
+            logs += [log for answer in found for log in read_logs(answer)]
             begin = until + 1
         return logs
 
@@ -162,7 +162,7 @@ class NodeBlocks:
             raise ChainUnavailable(f"{MOVED} ({error})") from error
         logs = []
         for block, answer in zip(asked, found, strict=True):
-            for log in _list(answer):
+            for log in read_logs(answer):
                 if log.get("blockHash") != block.hash:
                     raise ChainUnavailable(MOVED)
                 logs.append(log)
@@ -176,7 +176,8 @@ def _asking(number: str) -> tuple[str, Sequence[Any]]:
     return "eth_getBlockByNumber", (number, False)
 
 
-def _list(answer: Any) -> list[dict[str, Any]]:
+def read_logs(answer: Any) -> list[dict[str, Any]]:
+    """Logs as the node gives them; raises ChainUnavailable."""
     if isinstance(answer, list) and all(isinstance(item, dict) for item in answer):
         return answer
     raise ChainUnavailable("The node answered something that is no list of logs.")

@@ -1,8 +1,5 @@
 """What the duels' contract tells judges, read from its events: who is summoned, and what awaits its
-settlement.
-
-Each question reads the blocks that it names, once. It decides nothing.
-"""
+settlement. It decides nothing."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,10 +9,9 @@ from tallystick.chain import contracts
 from tallystick.chain.abi import AbiError
 from tallystick.chain.duels import Duels, Ruling
 from tallystick.chain.errors import ChainUnavailable
-from tallystick.protocol.units import Address, Hash32, Timestamp, to_hex
+from tallystick.chain.lookout import Lookout
+from tallystick.protocol.units import Address, Hash32, Timestamp
 
-_SPAN: Final = 2_000
-"""Blocks of one question: what nodes that limit it allow."""
 _TOLD: Final = ("Summoned", "Decided")
 
 
@@ -38,16 +34,17 @@ class Split:
     appeal_by: Timestamp
 
 
-def docket(duels: Duels, begin: int, end: int) -> Iterator[Summons | Split]:
-    """Of the blocks from `begin` to `end`, in order; raises ChainUnavailable."""
-    interface = contracts.duels().interface
-    wanted = [to_hex(topic) for topic, entry in interface.events.items() if entry.name in _TOLD]
-    for first in range(begin, end + 1, _SPAN):
-        last = min(end, first + _SPAN - 1)
-        blocks = {"fromBlock": hex(first), "toBlock": hex(last)}
-        asked = {"address": to_hex(duels.address), "topics": [wanted], **blocks}
-        logs = duels.market.rpc.call("eth_getLogs", asked)
-        for log in logs if isinstance(logs, list) else ():
+class Docket:
+    """Of one market's duels. Not for two threads at once."""
+
+    def __init__(self, duels: Duels):
+        wanted = [topic for topic, entry in contracts.duels().interface.events.items() if entry.name in _TOLD]
+        market = duels.market
+        self._lookout = Lookout(market.rpc, duels.address, wanted, market.deployment.block)
+
+    def news(self, head: int) -> Iterator[Summons | Split]:
+        """Of the blocks up to `head`, in order, the newest of them once more: as `Lookout.logs`."""
+        for log in self._lookout.logs(head):
             if (read := _read(log)) is not None:
                 yield read
 

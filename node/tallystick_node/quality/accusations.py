@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from tallystick.chain.accusations import accused, findings
+from tallystick.chain.accusations import Accused, findings
 from tallystick.chain.audits import Accusation, Audits, Committed, Revealed, Status, Struck
 from tallystick.chain.duels import Duels
 from tallystick.chain.errors import ChainError, ContractError
@@ -24,8 +24,6 @@ from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Hash32, Timesta
 from tallystick.protocol.vote import VoteCommitment
 from tallystick_node.quality.reauditor import Charge, Reauditor
 
-_LOOK_BACK: Final = 50_000
-"""Blocks that a start reads: a week of a chain with a block in twelve seconds."""
 PLACE_S: Final = 60
 """Seconds that each leaves to those before it: one transaction is enough."""
 DEAREST_PARTS: Final = 10
@@ -69,33 +67,35 @@ class Accusations:
         self._reauditor = reauditor
         self._block_at = Timeline(audits.market.rpc).block_at
         self._charges: dict[Hash32, Charge] = {}
-        self._read_to: int | None = None
+        self._news = Accused(audits)
         self._accused: set[Address] = set()
         self._told: set[tuple[object, ...]] = set()
         self._since: dict[tuple[Hash32, Status], Timestamp] = {}
         """When an accusation was first seen in a status."""
 
     def step(self) -> None:
-        """Reads on, and does what is due. Raises ChainError, once it has tried all."""
+        """Does what is due, and reads on. Raises ChainError, once it has tried all."""
+        failures: list[ChainError] = []
+        self._tried(failures, self._defend)  # By calls alone: a node that gives no logs must not keep it off.
+        self._tried(failures, lambda: self._attend_all(failures))
+        if failures:
+            raise failures[0]
+
+    def _attend_all(self, failures: list[ChainError]) -> None:
         head = self._audits.market.head()
-        self._read(head.number)
-        due = [self._defend]
-        due += [partial(self._attend, one, head.timestamp) for one in sorted(self._accused)]
-        failure: ChainError | None = None
-        for one in due:
-            try:
-                one()
-            except ChainError as error:
-                failure = error
-        if failure is not None:
-            raise failure
+        self._tried(failures, partial(self._read, head.number))
+        for one in sorted(self._accused):
+            self._tried(failures, partial(self._attend, one, head.timestamp))
+
+    def _tried(self, failures: list[ChainError], act: Callable[[], None]) -> None:
+        try:
+            act()
+        except ChainError as error:
+            failures.append(error)
 
     def _read(self, head: int) -> None:
-        if self._read_to is None:
-            self._read_to = max(self._audits.market.deployment.block, head - _LOOK_BACK) - 1
-        if self._read_to < head:
-            self._accused |= set(accused(self._audits, self._read_to + 1, head))
-            self._read_to = head
+        for provider in self._news.news(head):
+            self._accused.add(provider)
 
     # ------------------------------------------------------------------------------------------ being struck
 
@@ -105,6 +105,8 @@ class Accusations:
                 log.warning("audits.struck", auditor=to_hex(strike.auditor), count=number, of=STRIKES)
                 self._require_funds(self._fee())
         accusation = self._audits.accusation(self._provider)
+        if accusation.status is not Status.NONE:
+            self._accused.add(self._provider)
         if accusation.status is Status.ACCUSED:
             fee = self._fee()
             if self._is_news("accused", accusation.id):

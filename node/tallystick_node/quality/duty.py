@@ -8,7 +8,7 @@ the ballots kept, so after a crash it is done again, and the contract passes ove
 from collections.abc import Callable
 from typing import Final
 
-from tallystick.chain.docket import Split, Summons, docket
+from tallystick.chain.docket import Docket, Split, Summons
 from tallystick.chain.duels import Committed, Duels, Status
 from tallystick.chain.errors import ChainError, ContractError
 from tallystick.protocol.eip712 import Domain
@@ -17,9 +17,6 @@ from tallystick.protocol.units import ZERO_HASH, Address, Hash32, Timestamp
 from tallystick.protocol.vote import VoteCommitment
 from tallystick_node.store.records import BallotCast
 
-_LOOK_BACK: Final = 50_000
-"""Blocks that a start reads: a week of a chain with a block in twelve seconds."""
-_AT_A_TIME: Final = 2_000
 SEAT_S: Final = 60
 """Seconds that each seat leaves to those before it, to move the money: one transaction is enough."""
 
@@ -39,7 +36,7 @@ class Duty:
         self._key = key
         self._domain = domain
         self._duels = duels
-        self._read_to: int | None = None
+        self._docket = Docket(duels)
         self._summoned: dict[Hash32, Summons] = {}
         self._split: dict[Hash32, Split] = {}
         self._said: set[tuple[Hash32, Status]] = set()
@@ -49,8 +46,11 @@ class Duty:
         """Reads on, and does what is due. `ballot`: that was cast in a duel. Raises ChainError, once it has
         tried all."""
         head = self._duels.market.head()
-        self._read(head.number)
         failure: ChainError | None = None
+        try:
+            self._read(head.number)
+        except ChainError as error:
+            failure = error
         for duel in (*self._summoned, *self._split):
             try:
                 if (summons := self._summoned.get(duel)) is not None:
@@ -63,16 +63,11 @@ class Duty:
             raise failure
 
     def _read(self, head: int) -> None:
-        if self._read_to is None:
-            self._read_to = max(self._duels.market.deployment.block, head - _LOOK_BACK) - 1
-        while self._read_to < head:
-            end = min(head, self._read_to + _AT_A_TIME)
-            for told in docket(self._duels, self._read_to + 1, end):
-                if isinstance(told, Summons) and self._provider in told.judges:
-                    self._summoned[told.duel] = told
-                if isinstance(told, Split) and self._provider in told.ruling.judges:
-                    self._split[told.ruling.duel] = told
-            self._read_to = end
+        for told in self._docket.news(head):
+            if isinstance(told, Summons) and self._provider in told.judges:
+                self._summoned[told.duel] = told
+            if isinstance(told, Split) and self._provider in told.ruling.judges:
+                self._split[told.ruling.duel] = told
 
     def _answer(self, summons: Summons, cast: BallotCast | None, now: Timestamp) -> None:
         status = self._duels.duel(summons.duel).status
