@@ -268,8 +268,9 @@ class Node:
             await self.bench.answer_summons()
 
     async def _run_errand(self) -> None:
-        """As that, and beside it: what keeps a judge from answering must not keep it from its own defence."""
-        if self.errand is not None and await self.cashier.is_clear():
+        """Whatever is on its way: who strikes may wait until a settlement hangs for its price, and what is
+        sent next takes its place. It is settled later."""
+        if self.errand is not None:
             await asyncio.to_thread(self.errand.look)
 
     async def _upkeep(self) -> None:
