@@ -52,6 +52,17 @@ def test_nodes_that_buy_serve_their_users_better_than_each_alone_and_than_the_pa
     assert attained(ours()) > attained(paper) + 0.02 > attained(alone) + 0.04
 
 
+def test_what_no_engine_can_hold_is_a_miss_and_in_nobody_s_way() -> None:
+    """Half a million tokens, and two that together are one too many, of 403,011 at most."""
+    specs = [NodeSpec(hardware=each) for each in twelve()]
+    asked = [(0.0, 500_000, 10), (0.1, 403_002, 10), (0.2, 403_001, 10), (0.3, 200, 10)]
+    for dispatch in (Alone(), Live()):
+        arrivals = [Arrival(at, 0, input_, output) for at, input_, output in asked]
+        result = World(specs, dispatch, seed=1).run(arrivals, until=200.0)
+        assert [item.finished < inf for item in result.outcomes] == [False, False, True, True]
+        assert result.counts["too long"] == 2
+
+
 def test_every_atom_spent_is_earned_by_somebody() -> None:
     world = World([NodeSpec(hardware=each) for each in twelve()], Live(), seed=3)
     result = world.run(poisson(20, SECONDS, CHAT, homes=range(12), seed=3), until=SECONDS + 60)

@@ -114,6 +114,9 @@ class World:
             for index, (address, spec) in enumerate(zip(addresses, nodes, strict=True))
         ]
         self.index = {node.address: node.index for node in self.nodes}
+        kinds = [spec.hardware.speed for spec in nodes if spec.hardware is not None]
+        self._longest = max((speed.capacity or inf for speed in kinds), default=inf)
+        """Tokens of a request that some engine here can hold: what is longer, each refuses."""
         self._sample_s = sample_s
         self._all_came = False
         self._ended_before = 0
@@ -188,7 +191,9 @@ class World:
         outcome = Outcome(arrival)
         self.result.outcomes.append(outcome)
         home = self.nodes[arrival.home]
-        if home.there and not home.leaving:  # Where nobody is, nobody answers: a miss.
+        if arrival.input + arrival.output > self._longest:
+            self.counts["too long"] += 1
+        elif home.there and not home.leaving:  # Where nobody is, nobody answers: a miss.
             self.dispatch.arrived(self, Job(arrival, outcome, arrival.input, arrival.output))
 
     def serve(self, job: Job, at: int, listener: Listener | None = None) -> None:
