@@ -211,6 +211,12 @@ class OffloadConfig:
     """The folder of the purse."""
     rule: Literal["quoted", "cheapest", "fastest", "stake-weighted"] = "quoted"
     """Whom it buys from."""
+    duel_share: Annotated[float, Field(ge=0, le=1)] = 0
+    """Of what is bought, by chance, that a second provider answers too, for judges to compare."""
+    duel_budget: Natural = 0
+    """Atoms that duels may cost over the life of the purse, within `total`; 0: there are none."""
+    audit_budget: Natural = 0
+    """The same of audits."""
     deposit: Natural = 0
     """Atoms that are kept free on the provider's account, out of what it earned and what its wallet holds; 0:
     nothing is moved."""
@@ -304,6 +310,8 @@ class Config:
             raise ConfigInvalid(f"{path}: {where}: {first['msg']}.") from error
         if config.offload is not None and config.users is None:
             raise ConfigInvalid(f"{path}: [offload] buys for own users, and there are none: add [users].")
+        if config.offload is not None and config.offload.duel_share and not config.offload.duel_budget:
+            raise ConfigInvalid(f"{path}: offload.duel_share: duels cost something: add offload.duel_budget.")
         return config._beside(path.parent)
 
     def _beside(self, folder: Path) -> Self:

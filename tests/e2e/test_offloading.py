@@ -3,8 +3,10 @@ nodes say of themselves, and stay at home where that saves atoms and costs no ti
 
 import asyncio
 import json
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +76,47 @@ async def test_requests_go_where_they_are_answered_sooner(
             assert crowd["home"] >= 4, "an idle engine takes what it answers in time"
             assert crowd[to_hex(other.address)] >= 4, "and what would make it slow is bought"
             assert await ask(8) == "home", "once they are through"
+
+
+async def test_a_share_of_what_is_bought_is_put_to_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the user's back, by the very node that it asked, and of neither is it itself."""
+    monkeypatch.setenv("HOME_USERS", KEY)
+    judged = USERS + "duel_share = 1\nduel_budget = 1_000_000\naudit_budget = 1_000_000\n"
+    makes = (
+        make("home", SLOW, deposit=Atoms(20_000_000), settings=judged),
+        make("one", FAST),
+        make("two", FAST),
+    )
+    with LocalMarket(folder=tmp_path, engine=EngineKind.ECHO, makes=makes) as market:
+        home = market.providers[0]
+        http = openai.DefaultAsyncHttpxClient(verify=False, trust_env=False)
+        async with openai.AsyncOpenAI(
+            base_url=f"{home.url}/v1", api_key=KEY, http_client=http, max_retries=0
+        ) as client:
+
+            async def ask(**own: bool) -> str:
+                extra = {"tallystick": own}
+                return provider_of(await client.chat.completions.create(**question(60), extra_body=extra))
+
+            async def bought(**own: bool) -> None:
+                deadline = time.monotonic() + 60
+                while await ask(**own) == "home":
+                    assert time.monotonic() < deadline, "the nodes do not hear of one another"
+
+            await bought(private=True)
+            (file,) = home.config.parent.glob("origin/**/purse.db")
+            assert pairs(file) == 0
+            await bought()
+            deadline = time.monotonic() + 30
+            while pairs(file) == 0:
+                assert time.monotonic() < deadline, "nobody else was asked"
+                await asyncio.sleep(0.1)
+
+
+def pairs(file: Path) -> int:
+    """Answers that a purse holds with another provider's to the same request."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+        (count,) = database.execute("SELECT count(*) FROM pairs WHERE sealed IS NOT NULL").fetchone()
+    return int(count)

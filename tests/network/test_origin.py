@@ -9,6 +9,8 @@ import anyio.to_thread
 import orjson
 import pytest
 
+from tallystick.client.audits import Audits
+from tallystick.client.duel import Duel
 from tallystick.client.rules import cheapest
 from tallystick.protocol.units import Tokens
 from tallystick_node.network.origin import Origin, read_wishes
@@ -69,6 +71,25 @@ async def test_an_answer_is_bought_of_another_and_paid(world: World, origin: Ope
     await buyer.aclose()
     assert (own.worked, other.worked, buyer.bought) == (0, 1, 1)
     assert other.paid == other.issued > 0
+
+
+async def test_what_is_bought_is_answered_twice_and_never_by_oneself(world: World, origin: Opened) -> None:
+    """Unless its user keeps it from judges; and auditors are shown what is drawn, as of any payer."""
+    own, *others = (world.provider(price=price) for price in (1, 100, 200))
+    duel = Duel(share=1, budget=10**8)
+    buyer = origin(own, duel=duel, audits=Audits(budget=10**8), block_at=lambda _: None)
+    await buyer.look()
+    assert await bought(buyer, tallystick={"private": True}) is not None
+    session = buyer._session
+    assert session.duelling is not None
+    assert session.auditing is not None
+    assert len(session.auditing.samples) == 0
+    assert await bought(buyer) is not None
+    assert await anyio.to_thread.run_sync(session.duelling.wait, 20)
+    (pair,) = session.purse.pairs.held()
+    assert {pair.case.first.provider, pair.case.second.provider} == {one.key.address for one in others}
+    assert len(session.auditing.samples) > 0
+    assert own.worked == 0
 
 
 async def test_nothing_is_bought_of_oneself(world: World, origin: Opened) -> None:

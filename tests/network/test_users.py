@@ -156,6 +156,8 @@ def test_the_command_makes_a_key_that_is_taken(tmp_path: Path) -> None:
         ('[users]\nkeys_file = "none"', "cannot be read"),
         ("[users]", "names no key"),
         ("[offload]\ntotal = 1\nper_request = 1", "there are none"),
+        ("[offload]\ntotal = 1\nper_request = 1\nduel_share = 0.5\n[users]", "duel_budget"),
+        ("[offload]\ntotal = 1\nper_request = 1\nduel_share = 2\n[users]", "offload.duel_share"),
         ("[offload]\ntotal = 0\nper_request = 1\n[users]", "offload.total"),
     ],
 )

@@ -61,15 +61,18 @@ def open_session(
     duel: Duel | None = None,
     audits: Audits | None = None,
     avoids: frozenset[Address] = frozenset(),
+    hands: Market | None = None,
 ) -> "Session":
     """What `transport` and the clients share; arguments and errors as of `transport`. `outlook`: what is
-    heard of providers, for who hears it anyway. Of `avoids` nothing is bought, whatever a request wishes."""
+    heard of providers, for who hears it anyway. Of `avoids` nothing is bought, whatever a request wishes.
+    `hands`: sends the wallet's transactions for whoever has it at hand: a key has one sender."""
     recounts = load_tokenizers(tokenizers)
     folder = Home.at(home)
     if not isinstance(deployment, Deployment):
         deployment = Deployment.load(folder.deployment if deployment is None else deployment)
     node = Rpc(rpc)
     market = Market(node, deployment, TransactionSender(node, deployment.chain_id, wallet))
+    sending = hands or (market if transactions else None)
     return Session(
         wallet,
         chain=market,
@@ -80,7 +83,7 @@ def open_session(
         rule=rule,
         on_outcome=on_outcome,
         closing=node.close,
-        closer=market if transactions else None,
+        closer=sending,
         opened=lambda: opened_by(market, wallet.address),
         durability=durability,
         tokenizers=recounts,
@@ -88,10 +91,10 @@ def open_session(
         continues=continues,
         hedges=hedges,
         duel=duel,
-        duels=Duels(market) if transactions and deployment.duels is not None else None,
+        duels=Duels(sending) if sending is not None and deployment.duels is not None else None,
         audits=audits,
         block_at=Timeline(node).block_at,
-        auditors=None if deployment.audits is None else Auditors(market),
+        auditors=None if deployment.audits is None else Auditors(sending or market),
         avoids=avoids,
         sighted=True,
     )

@@ -13,7 +13,7 @@ from tallystick.ports import Clock
 from tallystick.protocol.hearsay import Hearsay
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds
-from tallystick_node.config import Config, OfferConfig, PolicyConfig, UsersConfig
+from tallystick_node.config import Config, OfferConfig, OffloadConfig, PolicyConfig, UsersConfig
 from tallystick_node.engine.upstream import Upstream
 from tallystick_node.gateway.calibrating import Ended
 from tallystick_node.gateway.errors import Busy, Declined
@@ -32,7 +32,7 @@ from tallystick_node.network.treasury import refill, restake
 from tallystick_node.network.users import Users
 
 if TYPE_CHECKING:
-    from tallystick_node.network.origin import Origin
+    from tallystick_node.network.origin import Means, Origin
 
 _LOOK_S: Final = 1.0
 _MARKET_S: Final = 10.0
@@ -87,22 +87,10 @@ class OwnAccord:
         if config.users is None or self._users is None:
             return None
         # All that a payer has: not where nobody buys.
-        from tallystick_node.network.origin import Means, Origin, read_wishes
+        from tallystick_node.network.origin import Origin, read_wishes
 
         if config.offload is not None:
-            self.origin = Origin.open(
-                Means(
-                    wallet=self._provider.wallet or self._provider.key,
-                    provider=self._provider.address,
-                    rpc=config.rpcs[0],
-                    deployment=self._provider.market.deployment,
-                    home=config.offload.home,
-                    total=Atoms(config.offload.total),
-                    per_request=Atoms(config.offload.per_request),
-                    rule=config.offload.rule,
-                ),
-                hearsay,
-            )
+            self.origin = Origin.open(self._means(config.offload), hearsay)
         lobby = Lobby(_limits(config.users))
         self.own = own = Own(
             upstream=self._upstream,
@@ -129,6 +117,29 @@ class OwnAccord:
             models=self._models,
             draining=lambda: self._gateway.draining,
             patience_s=limits.pause_s,
+        )
+
+    def _means(self, offload: OffloadConfig) -> "Means":
+        """What it buys with. The contract is in the payer's hands where this node has the key that sends."""
+        from tallystick_node.network.origin import Means
+
+        provider = self._provider
+        payer = provider.wallet or provider.key
+        hands = provider.vault or provider.market
+        judged = offload.duel_budget or offload.audit_budget
+        return Means(
+            wallet=payer,
+            provider=provider.address,
+            rpc=self._config.rpcs[0],
+            deployment=provider.market.deployment,
+            home=offload.home,
+            total=Atoms(offload.total),
+            per_request=Atoms(offload.per_request),
+            rule=offload.rule,
+            duel_share=offload.duel_share,
+            duel_budget=Atoms(offload.duel_budget),
+            audit_budget=Atoms(offload.audit_budget),
+            hands=hands if judged and hands.sender.address == payer.address else None,
         )
 
     async def close(self) -> None:

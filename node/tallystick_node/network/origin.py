@@ -18,9 +18,12 @@ import orjson
 import structlog
 
 from tallystick.chain.deployment import Deployment
+from tallystick.chain.market import Market
 from tallystick.client.ask import read_manner
+from tallystick.client.audits import Audits
 from tallystick.client.budget import Budget
 from tallystick.client.choose import Wanted
+from tallystick.client.duel import Duel
 from tallystick.client.errors import MalformedRequest
 from tallystick.client.rules import RULES
 from tallystick.client.session import Session, open_session
@@ -60,6 +63,21 @@ class Means:
     per_request: Atoms
     rule: str = "quoted"
     """One of `RULES`."""
+    duel_share: float = 0
+    """Of what is bought, unless a user says otherwise."""
+    duel_budget: Atoms = Atoms(0)
+    audit_budget: Atoms = Atoms(0)
+    """Over the life of the purse; zero: there are none."""
+    hands: Market | None = None
+    """The contract in the wallet's hands, for duels and audits; None: what they find is kept."""
+
+    @property
+    def duel(self) -> Duel | None:
+        return Duel(share=self.duel_share, budget=self.duel_budget) if self.duel_budget else None
+
+    @property
+    def audits(self) -> Audits | None:
+        return Audits(budget=self.audit_budget) if self.audit_budget else None
 
 
 def read_wishes(fields: Mapping[str, Any]) -> Wishes:
@@ -95,6 +113,9 @@ class Origin:
             rule=RULES[means.rule],
             avoids=frozenset({means.provider}),  # Who bought from itself would pay gas to stand still.
             outlook=None if hearsay is None else Sighted(hearsay),
+            duel=means.duel,
+            audits=means.audits,
+            hands=means.hands,
             continues=True,  # A user asked this node, and need not know that another broke off.
         )
         return cls(session, provider=means.provider)
