@@ -1,7 +1,9 @@
 """A judge sells its judgement as any other request, casts one ballot a duel, and keeps it until all have."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +16,7 @@ from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Address, Hash32, 
 from tallystick.protocol.vote import Ballot, Choice, VoteCommitment
 from tallystick.protocol.wire import BALLOTS_PATH, JUDGE_PATH, signed_from_json, signed_to_json
 from tallystick_node.quality.judge import Judge
-from tests.gateway.conftest import DOMAIN, Make, World
+from tests.gateway.conftest import DOMAIN, Make, World, until
 from tests.gateway.payer import Payer
 from tests.quality.engines import JudgingEngine, always, better
 from tests.quality.making import FIRST, case, exhibit, streamed
@@ -29,6 +31,14 @@ class Chain:
     def __init__(self, panel: Sequence[Address]):
         self.drawn = panel
         self.asked: list[tuple[Hash32, Address, Address]] = []
+        self.keys_asked: list[Address] = []
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def is_receipt_key(self, provider: Address, key: Address) -> bool:
+        self.keys_asked.append(provider)
+        assert self.answers.wait(20)
+        return provider == key
 
     def panel(self, duel: Hash32, first: Address, second: Address) -> Sequence[Address]:
         self.asked.append((duel, first, second))
@@ -42,7 +52,7 @@ def judging(world: World, chain: Chain) -> Judge:
         key=world.key,
         domain=DOMAIN,
         panels=chain,
-        is_receipt_key=lambda provider, key: provider == key,
+        is_receipt_key=chain.is_receipt_key,
         store=world.store,
         upstream=world.upstream,
     )
@@ -77,8 +87,10 @@ class Court:
         return response.status_code, response.json()
 
 
-def committed(judge: Key, duel: Hash32, *, key: Key | None = None) -> Signed[VoteCommitment]:
-    message = VoteCommitment(duel=duel, judge=judge.address, ballot_hash=Hash32(b"\6" * 32))
+def committed(
+    judge: Key, duel: Hash32, *, key: Key | None = None, ballot_hash: Hash32 = Hash32(b"\6" * 32)
+) -> Signed[VoteCommitment]:
+    message = VoteCommitment(duel=duel, judge=judge.address, ballot_hash=ballot_hash)
     return sign(message, DOMAIN, key or judge).signed
 
 
@@ -155,6 +167,10 @@ async def test_many_who_ask_at_once_get_one_ballot(court: Court) -> None:
     shown = case(GOOD, BAD)
     found = await asyncio.gather(*(court.judged(shown) for _ in range(5)))
     assert len({one.message for one in found}) == 1
+    assert len(court.engine.judged) == 2
+    inputs = [receipt.input_tokens for receipt in court.payer.receipts.values()]
+    assert len(inputs) == 5
+    assert sum(count > 0 for count in inputs) == 1
 
 
 # ------------------------------------------------------------------------------------------- the ballot stays
@@ -170,9 +186,66 @@ async def test_no_ballot_is_shown_before_all_have_committed(court: Court) -> Non
         [committed(OTHER, Hash32(b"\1" * 32))],
         [committed(OTHER, shown.duel, key=stranger)],
         [replace(committed(OTHER, shown.duel), signature=bytes(65))],
+        [committed(OTHER, shown.duel, ballot_hash=ZERO_HASH)],
     ):
         status, told = await court.ballot(shown.duel, *wrong)
         assert (status, told["error"]["code"]) == (409, "ballot-sealed")
+
+
+async def test_who_shows_many_commitments_of_one_judge_has_none_of_them_looked_up(court: Court) -> None:
+    shown = case(GOOD, BAD)
+    mine = await court.judged(shown)
+    before = len(court.chain.keys_asked)
+    many = [committed(OTHER, shown.duel, key=Key.generate()) for _ in range(63)]
+    status, told = await court.ballot(shown.duel, mine, *many)
+    assert (status, told["error"]["code"]) == (400, "malformed-message")
+    assert len(court.chain.keys_asked) == before
+
+
+async def test_the_chain_is_asked_once_for_a_key_and_for_one_that_is_wrong_at_most(court: Court) -> None:
+    third = Key(b"\x08" * 32)
+    court.chain.drawn = (OTHER.address, court.world.key.address, third.address)
+    shown = case(GOOD, BAD)
+    await court.judged(shown)
+    court.chain.keys_asked.clear()
+    forged = [committed(judge, shown.duel, key=Key.generate()) for judge in (OTHER, third)]
+    assert (await court.ballot(shown.duel, forged[0]))[0] == 409
+    assert court.chain.keys_asked == []
+    assert (await court.ballot(shown.duel, *forged))[0] == 409
+    assert len(court.chain.keys_asked) == 1
+    court.chain.keys_asked.clear()
+    for _ in range(3):
+        assert (await court.ballot(shown.duel, *(committed(judge, shown.duel) for judge in (OTHER, third))))[
+            0
+        ] == 200
+    assert sorted(court.chain.keys_asked) == sorted([OTHER.address, third.address])
+
+
+async def test_a_crowd_that_asks_for_ballots_holds_up_nobody_else(court: Court) -> None:
+    """On a chain that is slow: neither who pays for a judgement nor what the node does in threads waits."""
+    shown, threads = case(GOOD, BAD), ThreadPoolExecutor(2)
+    await court.judged(shown)
+    asyncio.get_running_loop().set_default_executor(threads)
+    court.chain.answers.clear()
+    court.chain.keys_asked.clear()
+    crowd = [
+        asyncio.create_task(court.ballot(shown.duel, committed(OTHER, shown.duel, key=Key.generate())))
+        for _ in range(12)
+    ]
+    async with asyncio.timeout(10):
+        await until(lambda: len(court.chain.keys_asked) == 2)
+        await asyncio.to_thread(lambda: None)
+    assert len(court.chain.keys_asked) == 2
+    court.chain.answers.set()
+    assert {status for status, _ in await asyncio.gather(*crowd)} == {409}
+
+
+async def test_who_keeps_asking_for_sealed_ballots_is_turned_away(make_world: Make) -> None:
+    engine, chain = JudgingEngine(better("Nairobi")), Chain(())
+    world = await make_world(engine=engine, bench=lambda world: judging(world, chain), refusals_a_minute=3)
+    court = Court(world, await world.payer(), chain, engine)
+    told = [await court.ballot(Hash32(b"\1" * 32)) for _ in range(4)]
+    assert [status for status, _ in told] == [404, 404, 404, 429]
 
 
 async def test_of_what_it_did_not_judge_it_has_none(court: Court) -> None:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from tallystick.protocol.errors import (
     AnswerUnknown,
     ChannelUnknown,
+    DuelError,
     FormatError,
     GossipError,
     GrantError,
@@ -83,6 +84,8 @@ _SUSPECT: Final = (
     BodyTooLarge,
 )
 """What only a guess, a flood or a payer that is lost brings about."""
+_FREE: Final = (DuelError,)
+"""The same where nobody pays, and the chain is asked."""
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _JSON: Final = "application/json"
 _Serve = Callable[[Running, str], Awaitable[Answer | AsyncGenerator[bytes]]]
@@ -120,8 +123,8 @@ def make_app(
         errand=errand,
     )
 
-    def guarded(endpoint: Endpoint) -> Endpoint:
-        return Guarded(endpoint, gateway, metrics, guard)
+    def guarded(endpoint: Endpoint, *suspect: type[MarketError]) -> Endpoint:
+        return Guarded(endpoint, gateway, metrics, guard, (*_SUSPECT, *suspect))
 
     paid: Endpoint = routes.paid
     models: Endpoint = routes.models
@@ -145,7 +148,8 @@ def make_app(
     if network is not None:
         posts |= {GOSSIP_PATH: guarded(network.gossip), RATINGS_PATH: guarded(network.rating)}
         gets |= {NETWORK_PATH: network.network}
-    posts |= {path: guarded(endpoint) for path, endpoint in opining.routes().items()}
+    posts |= {path: guarded(endpoint) for path, endpoint in opining.sold().items()}
+    posts |= {path: guarded(endpoint, *_FREE) for path, endpoint in opining.free().items()}
     # The document is ours: FastAPI would make one of functions that these are not.
     app = FastAPI(title="Tallystick gateway", docs_url=None, redoc_url=None, openapi_url=None)
     for path, endpoint in posts.items():
@@ -279,13 +283,22 @@ class Routes:
 class Guarded:
     """An endpoint whose errors are answers, and whose refusals count against who caused them."""
 
-    __slots__ = ("_endpoint", "_gateway", "_guard", "_metrics")
+    __slots__ = ("_endpoint", "_gateway", "_guard", "_metrics", "_suspect")
 
-    def __init__(self, endpoint: Endpoint, gateway: Gateway, metrics: Metrics, guard: Guard):
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        gateway: Gateway,
+        metrics: Metrics,
+        guard: Guard,
+        suspect: tuple[type[MarketError], ...],
+    ):
+        """`suspect`: refusals that count, whoever they may be of."""
         self._endpoint = endpoint
         self._gateway = gateway
         self._metrics = metrics
         self._guard = guard
+        self._suspect = suspect
 
     async def __call__(self, request: Request) -> Response:
         peer = request.client.host if request.client else ""
@@ -299,7 +312,9 @@ class Guarded:
             return _error(refused.error, refused.terms)
         except MarketError as error:
             self._metrics.refused(error)
-            if isinstance(error, _SUSPECT) or (isinstance(error, PaymentRequired) and _has_body(request)):
+            if isinstance(error, self._suspect) or (
+                isinstance(error, PaymentRequired) and _has_body(request)
+            ):
                 self._guard.note_refusal(peer)
             return _error(error, listed.blank_terms(self._gateway.books) if status_of(error) == 402 else None)
         except ClientDisconnect:

@@ -52,19 +52,18 @@ class Opining:
         auditing: Auditing | None,
         errand: Errand | None,
     ):
-        self._domain, self._relay, self._intake, self._sold = domain, relay, intake, sold
+        self._domain, self._relay, self._intake, self._sells = domain, relay, intake, sold
         self._bench, self._auditing, self._errand = bench, auditing, errand
 
-    def routes(self) -> Mapping[str, Endpoint]:
-        """By path, of what this node does."""
-        routes: dict[str, Endpoint] = {}
-        if self._bench is not None:
-            routes |= {JUDGE_PATH: self.judge, BALLOTS_PATH: self.ballot}
-        if self._auditing is not None:
-            routes[AUDIT_PATH] = self.audit
-        if self._errand is not None:
-            routes[DOSSIERS_PATH] = self.dossier
-        return routes
+    def sold(self) -> Mapping[str, Endpoint]:
+        """By path, of what this node does: what is paid for."""
+        sold: dict[str, Endpoint] = {} if self._bench is None else {JUDGE_PATH: self.judge}
+        return sold if self._auditing is None else sold | {AUDIT_PATH: self.audit}
+
+    def free(self) -> Mapping[str, Endpoint]:
+        """And what is not."""
+        free: dict[str, Endpoint] = {} if self._bench is None else {BALLOTS_PATH: self.ballot}
+        return free if self._errand is None else free | {DOSSIERS_PATH: self.dossier}
 
     async def judge(self, request: Request) -> Response:
         bench = self._bench
@@ -93,7 +92,7 @@ class Opining:
                 raise EngineUnreachable(str(error)) from error
             return await self._relay.billed(running, Answer(status=200, media_type=_JSON, content=content))
 
-        return await self._sold(request, lambda body: reads(body, self._domain), serve, apart=CASE_LIMIT)
+        return await self._sells(request, lambda body: reads(body, self._domain), serve, apart=CASE_LIMIT)
 
     async def ballot(self, request: Request) -> Response:
         assert self._bench is not None

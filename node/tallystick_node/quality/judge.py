@@ -8,9 +8,10 @@ money: that a judgement is paid is the gateway's business.
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -33,11 +34,12 @@ from tallystick.protocol.judging import letter_of, requests, vote_of
 from tallystick.protocol.message import read_value
 from tallystick.protocol.signed import Key, Signed, recover, sign
 from tallystick.protocol.transcript import Counts
-from tallystick.protocol.units import ZERO_ADDRESS, Address, Hash32, to_hex
+from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Address, Hash32, to_hex
 from tallystick.protocol.vote import VoteCommitment, choice_of
 from tallystick.protocol.wire import signed_from_json, signed_to_json
 from tallystick_node.engine.upstream import Upstream
 from tallystick_node.quality.duty import Duty
+from tallystick_node.quality.lookups import Lookups
 from tallystick_node.store.records import BallotCast, Store
 
 _CHAT: Final = "/v1/chat/completions"
@@ -90,13 +92,23 @@ class Judge:
         self._upstream = upstream
         self._duty = duty
         self._salt = salt
+        self._turns: WeakValueDictionary[Hash32, asyncio.Lock] = WeakValueDictionary()
+        """Of whoever asks for a judgement of one duel."""
+        self._drawing, self._seeing = Lookups(), Lookups()
+        self._signed_last: dict[Address, Address] = {}
+        """By judge, a key of its that signed: it is that one for good."""
 
     async def judge(self, case: Checked, model: str, engine_model: str) -> bytes:
         """As the gateway's `Bench` says."""
+        async with self._turns.setdefault(case.duel, asyncio.Lock()):
+            return await self._judged(case, model, engine_model)
+
+    async def _judged(self, case: Checked, model: str, engine_model: str) -> bytes:
+        """Of one at a time: whoever asked at the same time is answered by the ballot that is saved."""
         used = Used()
         cast = self._store.ballot(case.duel)
         if cast is None:
-            panel = await asyncio.to_thread(self._require_drawn, case)
+            panel = await self._drawing.made(lambda: self._require_drawn(case))
             letters, used = await self._letters(case, engine_model)
             choice = choice_of(vote_of(*letters))
             ballot = case.ballot(self._provider, choice, Hash32(self._salt()))
@@ -112,21 +124,22 @@ class Judge:
         if not isinstance(shown, list) or len(shown) > _JUDGES:
             raise MalformedMessage(f"Commitments are a list of at most {_JUDGES}.")
         commitments = [signed_from_json(VoteCommitment, item) for item in shown]
+        by_judge = {signed.message.judge: signed for signed in commitments}
+        if len(by_judge) < len(commitments):
+            raise MalformedMessage("One commitment of each judge is shown.", required=len(by_judge))
         cast = self._store.ballot(duel)
         if cast is None:
             raise BallotUnknown("This provider has not judged the duel.", actual=to_hex(duel))
-        others = set(cast.panel) - {self._provider}
+        others = sorted(set(cast.panel) - {self._provider})
+        binding = [by_judge[judge] for judge in others if judge in by_judge and _binds(by_judge[judge], duel)]
+        if len(binding) < len(others):
+            raise _sealed(others, binding)
         try:
-            seen = await asyncio.to_thread(lambda: set(self._committed(duel, others, commitments)))
+            held = await self._seeing.made(lambda: self._signed_by_judges(binding))
         except ChainError as error:
             raise BallotSealed("The chain does not say whose commitments these are.") from error
-        missing = others - seen
-        if missing:
-            raise BallotSealed(
-                "Not all judges are shown to have committed.",
-                required=len(others),
-                actual=len(others) - len(missing),
-            )
+        if len(held) < len(others):
+            raise _sealed(others, held)
         return {"ballot": cast.ballot.to_json()}
 
     async def answer_summons(self) -> None:
@@ -165,20 +178,20 @@ class Judge:
                 )
         return panel
 
-    def _committed(
-        self, duel: Hash32, judges: set[Address], shown: Iterable[Signed[VoteCommitment]]
-    ) -> Iterable[Address]:
-        """Those of `judges` whose own key signed one of the commitments."""
+    def _signed_by_judges(self, shown: Sequence[Signed[VoteCommitment]]) -> Sequence[Signed[VoteCommitment]]:
+        """Those before the first that no key of its judge signed; the chain is asked of that one at most."""
+        held: list[Signed[VoteCommitment]] = []
         for signed in shown:
-            commitment = signed.message
-            if commitment.duel != duel or commitment.judge not in judges:
-                continue
+            judge = signed.message.judge
             try:
-                signer = recover(digest(self._domain, commitment.struct_hash()), signed.signature)
+                signer = recover(digest(self._domain, signed.message.struct_hash()), signed.signature)
             except SignatureError:
-                continue
-            if self._is_receipt_key(commitment.judge, signer):
-                yield commitment.judge
+                break
+            if signer != self._signed_last.get(judge) and not self._is_receipt_key(judge, signer):
+                break
+            self._signed_last[judge] = signer
+            held.append(signed)
+        return held
 
     # -------------------------------------------------------------------------------------------- the engine
 
@@ -205,6 +218,17 @@ class Judge:
         if reply.status != 200 or not isinstance(answer, dict):
             raise Unjudgeable("The judge's engine refuses the question.", required=200, actual=reply.status)
         return answer
+
+
+def _binds(signed: Signed[VoteCommitment], duel: Hash32) -> bool:
+    """A judge that declines is bound to nothing, and could copy what it is shown."""
+    return signed.message.duel == duel and signed.message.ballot_hash != ZERO_HASH
+
+
+def _sealed(judges: Sequence[Address], shown: Sequence[Signed[VoteCommitment]]) -> BallotSealed:
+    return BallotSealed(
+        "Not all judges are shown to have committed to a ballot.", required=len(judges), actual=len(shown)
+    )
 
 
 def _completion(signed: Signed[VoteCommitment], model: str, used: Used) -> bytes:
