@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 
 from tallystick.chain.errors import ChainError
+from tallystick.chain.timeline import Timeline
+from tallystick.protocol.dossier import Dossier, drawn, signers
 from tallystick.protocol.eip712 import digest
 from tallystick.protocol.errors import MarketError, WrongSigner
 from tallystick.protocol.evidence import Scales
@@ -43,7 +45,7 @@ def audit(config: Config, *, samples: Path, scales: Path, sampler: str) -> dict[
         The node itself is not in order.
     """
     try:
-        shown = [sample_from_json(item) for item in orjson.loads(samples.read_bytes())]
+        shown = _read(orjson.loads(samples.read_bytes()))
         known = Scales.read(scales.read_bytes())
         with checked(config) as provider:
             opinion, finding = asyncio.run(_found(config, provider, shown, known, sampler))
@@ -55,8 +57,9 @@ def audit(config: Config, *, samples: Path, scales: Path, sampler: str) -> dict[
 
 
 async def _found(
-    config: Config, provider: Provider, samples: Sequence[Sample], scales: Scales, sampler: str
+    config: Config, provider: Provider, shown: Sequence[Sample] | Dossier, scales: Scales, sampler: str
 ) -> tuple[Opinion, Verified[Finding]]:
+    samples, withheld = _drawn(provider, shown) if isinstance(shown, Dossier) else (shown, 0)
     upstream = Upstream(config.engine.url, api_key=api_key(config.engine))
     try:
         auditor = Auditor(
@@ -69,9 +72,24 @@ async def _found(
             sampler=sampler,
             clock=SystemClock(),
         )
-        return await auditor.audit(samples, _receipt_key(provider, samples))
+        return await auditor.audit(samples, _receipt_key(provider, samples), withheld=withheld)
     finally:
         await upstream.close()
+
+
+def _read(data: Any) -> Sequence[Sample] | Dossier:
+    """A dossier, or samples alone, of which nobody knows what else was drawn. Raises MalformedMessage."""
+    if isinstance(data, dict):
+        return Dossier.from_json(data)
+    return [sample_from_json(item) for item in data]
+
+
+def _drawn(provider: Provider, dossier: Dossier) -> tuple[Sequence[Sample], int]:
+    """What can be audited of it, and how much is withheld. Raises MarketError where it is none."""
+    for signer in signers(dossier, provider.market.deployment.domain):
+        _require_key(provider, dossier.provider, signer)
+    found = drawn(dossier, Timeline(provider.market.rpc).block_at)
+    return found.samples, found.withheld
 
 
 def _receipt_key(provider: Provider, samples: Sequence[Sample]) -> Address:
@@ -83,11 +101,15 @@ def _receipt_key(provider: Provider, samples: Sequence[Sample]) -> Address:
     signer = recover(
         digest(provider.market.deployment.domain, receipt.message.struct_hash()), receipt.signature
     )
-    if not provider.market.is_receipt_key(first.offer.provider, signer):
-        raise WrongSigner(
-            "The receipt is not the provider's.", required=to_hex(first.offer.provider), actual=to_hex(signer)
-        )
+    _require_key(provider, first.offer.provider, signer)
     return signer
+
+
+def _require_key(provider: Provider, audited: Address, signer: Address) -> None:
+    if not provider.market.is_receipt_key(audited, signer):
+        raise WrongSigner(
+            "The receipt is not the provider's.", required=to_hex(audited), actual=to_hex(signer)
+        )
 
 
 def _said(opinion: Opinion) -> dict[str, Any]:

@@ -78,7 +78,10 @@ def restored(config: ConfigPath) -> None:
 def audit(
     config: ConfigPath,
     samples: Annotated[
-        Path, typer.Argument(metavar="SAMPLES", help="JSON: a list of samples of one channel, in sequence.")
+        Path,
+        typer.Argument(
+            metavar="SAMPLES", help="JSON: a dossier, or a list of samples of one channel, in sequence."
+        ),
     ],
     scales: Annotated[Path, typer.Option(help="What `scripts/calibrate` made for the model.")],
     sampler: Annotated[
@@ -104,13 +107,13 @@ def audit(
 @app.command()
 def strike(
     config: ConfigPath,
-    samples: Annotated[Path, typer.Argument(metavar="SAMPLES", help="JSON: the samples of the finding.")],
+    samples: Annotated[Path, typer.Argument(metavar="DOSSIER", help="JSON: the dossier of the finding.")],
     finding: Annotated[Path, typer.Argument(metavar="FINDING", help="JSON: what `audit` printed of them.")],
 ) -> None:
     """File a strike: a finding of this provider's, where the chain drew the last answer and it to audit it.
 
     The third against a provider costs it a part of its stake, unless it is cleared: then it costs those who
-    struck.
+    struck. The dossier is kept, and this provider's node shows it to whoever re-audits.
     """
     from tallystick_node.config import Config, ConfigInvalid
     from tallystick_node.gateway.start import StartRefused

@@ -15,19 +15,21 @@ from tallystick.chain.errors import ChainError
 from tallystick.chain.history import opening_of
 from tallystick.chain.timeline import Timeline
 from tallystick.protocol.channel import ChannelKey
+from tallystick.protocol.dossier import Dossier, drawn
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.finding import Finding, Verdict
 from tallystick.protocol.lottery import draws_at, is_drawn
 from tallystick.protocol.merkle import root
 from tallystick.protocol.receipt import Receipt
-from tallystick.protocol.sample import sample_from_json
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.strikes import STRIKES, Opinion
 from tallystick.protocol.units import Address, address, to_hex
+from tallystick.protocol.viewing import Shown
 from tallystick.protocol.wire import signed_from_json
 from tallystick_node.config import Config
 from tallystick_node.gateway.start import checked
 from tallystick_node.quality.accusations import commitment
+from tallystick_node.quality.dossiers import Dossiers
 
 
 class StrikeRefused(Exception):
@@ -37,11 +39,16 @@ class StrikeRefused(Exception):
 def strike(config: Config, *, samples: Path, finding: Path) -> str:
     """What was sent, as a sentence. Raises StrikeRefused, StartRefused or ConfigInvalid."""
     try:
-        shown = [sample_from_json(item).receipt for item in orjson.loads(samples.read_bytes())]
+        dossier = Dossier.from_json(orjson.loads(samples.read_bytes()))
+        shown = [sample.receipt for sample in dossier.samples if sample.is_single]
         found = read_finding(orjson.loads(finding.read_bytes()))
         with checked(config) as provider:
             audits = Audits(provider.market)
-            audits.strike(exhibit_of(audits, shown, found, auditor=provider.address))
+            exhibit = exhibit_of(audits, shown, found, auditor=provider.address)
+            drawn(dossier, Timeline(audits.market.rpc).block_at)  # or re-auditors would clear it
+            kept = Dossiers(config.quality.dossiers)
+            kept.keep(Shown(finding=found, dossier=dossier), audits.is_counted)
+            audits.strike(exhibit)
             accused = found.message.provider
             count, accusation = len(audits.strikes(accused)), audits.accusation(accused)
     except (OSError, orjson.JSONDecodeError, TypeError) as error:

@@ -16,20 +16,25 @@ from tallystick.chain.duels import Duels
 from tallystick.chain.timeline import Timeline
 from tallystick.client.client import Client
 from tallystick.client.session import open_session
+from tallystick.protocol.dossier import Dossier
 from tallystick.protocol.finding import Finding, Verdict
 from tallystick.protocol.lottery import draws_at, is_drawn
 from tallystick.protocol.sample import Sample, sample_to_json
 from tallystick.protocol.signed import Key, verify
 from tallystick.protocol.units import Atoms, to_hex
+from tallystick.protocol.viewing import Shown
 from tallystick.protocol.wire import signed_from_json
 from tallystick_node.local.calibrate.copies import quantised
 from tallystick_node.local.engines import MODEL, EngineKind
 from tallystick_node.local.market import LocalMarket, LocalProvider, Make
+from tallystick_node.quality.dossiers import Dossiers
 from tests.audits.serving import QUESTIONS
 
 pytestmark = pytest.mark.e2e
 
 SCALES = MODEL.parent / "good.scales.json"
+ENOUGH = 2
+"""Answers with log-probabilities, for a strike of a copy rounded to four bits."""
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +78,13 @@ def bought(market: LocalMarket, provider: LocalProvider, home: Path) -> list[Sam
 
 
 def audited(
-    market: LocalMarket, auditor: LocalProvider, samples: list[Sample], folder: Path
+    market: LocalMarket, auditor: LocalProvider, samples: list[Sample] | Dossier, folder: Path
 ) -> dict[str, Any]:
     file = folder / "samples.json"
-    file.write_text(json.dumps([sample_to_json(sample) for sample in samples]))
+    if isinstance(samples, Dossier):
+        file.write_text(json.dumps(samples.to_json()))
+    else:
+        file.write_text(json.dumps([sample_to_json(sample) for sample in samples]))
     config = auditor.config
     command = [sys.executable, "-m", "tallystick_node.cli", "audit", config, file, "--scales", SCALES]
     environment = {"TALLYSTICK_PASSWORD": market.password}
@@ -125,8 +133,8 @@ def test_a_strike_is_filed_where_the_lottery_drew_answer_and_auditor(
     market.chain.rpc.call("anvil_setBalance", f"0x{honest.address.hex()}", hex(10**20))
     duels = Duels(market.market_of(honest.key))
     duels.enlist()  # The only judge: it is drawn for all.
-    samples = drawn(market, rounds, tmp_path)
-    found = audited(market, honest, samples, tmp_path)
+    dossier = drawn(market, rounds, tmp_path)
+    found = audited(market, honest, dossier, tmp_path)
     file, finding = tmp_path / "samples.json", tmp_path / "finding.json"
     finding.write_text(json.dumps(found))
 
@@ -134,6 +142,11 @@ def test_a_strike_is_filed_where_the_lottery_drew_answer_and_auditor(
     assert done.stdout == f"Struck {to_hex(rounds.address)}: 1 of 3.\n", done.stderr
     (strike,) = Audits(duels.market).strikes(rounds.address)
     assert strike.auditor == honest.address
+    kept = Dossiers(honest.config.parent / "dossiers").of(
+        signed_from_json(Finding, found).message.struct_hash()
+    )
+    assert kept is not None  # what its node shows to whoever re-audits
+    assert Shown.from_json(json.loads(kept)).dossier == dossier
     until(lambda: "audits.struck" in rounds.log.read_text())  # Its own node says so.
     again = node(market, "strike", honest.config, file, finding)
     assert (again.returncode, "A strike was filed for the receipt" in again.stderr) == (1, True)
@@ -141,20 +154,24 @@ def test_a_strike_is_filed_where_the_lottery_drew_answer_and_auditor(
     assert (early.returncode, "not drawn to re-audit" in early.stderr) == (1, True)
 
 
-def drawn(market: LocalMarket, provider: LocalProvider, folder: Path) -> list[Sample]:
-    """Answers of one channel, the last of which was drawn: one in five is of a channel's first ones."""
+def drawn(market: LocalMarket, provider: LocalProvider, folder: Path) -> Dossier:
+    """Of one channel, whatever was drawn of it: one in five is of a channel's first ones."""
     rpc = market.chain.rpc
     for number in range(20):
         samples = bought(market, provider, folder / f"payer{number}")
         rpc.call("evm_increaseTime", 60)
         rpc.call("anvil_mine", "0x4")
         timeline = Timeline(rpc)
-        for count in range(len(samples), len(samples) // 2, -1):
-            receipt = samples[count - 1].receipt.message
+
+        def was_drawn(sample: Sample, timeline: Timeline = timeline) -> bool:
+            receipt = sample.receipt.message
             block = timeline.block_at(draws_at(receipt.finished_at))
             assert block is not None
-            if is_drawn(block.hash, receipt.struct_hash(), receipt.sequence):
-                return samples[:count]
+            return is_drawn(block.hash, receipt.struct_hash(), receipt.sequence)
+
+        if len(shown := [sample for sample in samples if was_drawn(sample)]) >= ENOUGH:
+            end = samples.index(shown[-1]) + 1
+            return Dossier(receipts=tuple(sample.receipt for sample in samples[:end]), samples=tuple(shown))
     raise AssertionError("nothing is drawn")
 
 

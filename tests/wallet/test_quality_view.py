@@ -16,7 +16,6 @@ from tallystick.client.purse import Purse
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.dossier import Dossier
 from tallystick.protocol.finding import Check, Finding, Verdict
-from tallystick.protocol.sample import sample_from_json
 from tallystick.protocol.signed import Key, sign
 from tallystick.protocol.units import ZERO_HASH, Atoms, ChannelId, Hash32, Milliseconds, Tokens, to_hex
 from tallystick.protocol.vote import Choice
@@ -127,7 +126,7 @@ def test_what_a_strike_was_found_of_is_saved_as_an_auditor_takes_it(tmp_path: Pa
     save_samples(purse, number, file)
 
     assert file.stat().st_mode & 0o777 == 0o600, "it holds prompts"
-    assert [sample_from_json(item) for item in orjson.loads(file.read_bytes())] == [shown]
+    assert Dossier.from_json(orjson.loads(file.read_bytes())) == dossier
     with pytest.raises(FindingUnknown):
         save_samples(purse, number + 1, file)
     purse.close()

@@ -14,7 +14,6 @@ from tallystick.client.pairs import Pair
 from tallystick.client.purse import Purse
 from tallystick.protocol.case import Exhibit
 from tallystick.protocol.finding import Check, Verdict
-from tallystick.protocol.sample import sample_to_json
 from tallystick.protocol.units import Atoms, Timestamp, to_hex
 from tallystick.protocol.vote import Choice
 from tallystick.protocol.wire import signed_to_json
@@ -110,10 +109,11 @@ def save_samples(purse: Purse, number: int, file: Path) -> View:
     """What an auditor found a strike of, as `tally-node audit` takes it. Raises FindingUnknown."""
     if number not in [one.number for one in purse.findings.all() if one.verdict is Verdict.STRIKE]:
         raise FindingUnknown("No strike has that number.", actual=number)
-    samples = [sample_to_json(sample) for sample in purse.findings.shown(number).samples]
-    _write_for_oneself(file, orjson.dumps(samples))
-    data = {"file": str(file), "samples": len(samples)}
-    return lines(data, f"{len(samples)} answers with their requests are in {file}. They are in the clear.")
+    dossier = purse.findings.shown(number)
+    _write_for_oneself(file, orjson.dumps(dossier.to_json()))
+    count = len(dossier.samples)
+    data = {"file": str(file), "samples": count}
+    return lines(data, f"{count} answers with their requests are in {file}. They are in the clear.")
 
 
 def _write_for_oneself(file: Path, content: bytes) -> None:

@@ -48,10 +48,11 @@ class Auditor:
         self._scales = scales.for_sampler(sampler)
 
     async def audit(
-        self, samples: Sequence[Sample], receipt_key: Address
+        self, samples: Sequence[Sample], receipt_key: Address, *, withheld: int = 0
     ) -> tuple[Opinion, Verified[Finding]]:
         """What is to be said of these answers of one provider: all that were drawn of one channel, from its
-        first receipt on, in their order. `receipt_key`: one that the provider named on chain.
+        first receipt on, in their order. `receipt_key`: one that the provider named on chain; `withheld`:
+        answers that were drawn too, and are not shown.
 
         Raises
         ------
@@ -65,7 +66,7 @@ class Auditor:
         self._require_series(samples)
         for sample in samples:
             sample.require_bound(self._domain, receipt_key)
-        return self.conclude(await self.examine(samples))
+        return self.conclude(await self.examine(samples), withheld=withheld)
 
     def conclude(
         self, examined: Sequence[Examined], *, withheld: int = 0
