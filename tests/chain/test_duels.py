@@ -242,3 +242,11 @@ def test_what_a_judge_and_a_duel_are_like(world: World) -> None:
     duel = world.duels.duel(world.id)
     assert (duel.challenger, duel.fee, duel.seats) == (world.challenger.address, FEE, SEATS)
     assert world.duels.duel(Hash32(ZERO_HASH)).status is Status.NONE
+
+
+def test_a_weight_changes_in_the_block_after_another_change(world: World) -> None:
+    """A node estimates as of the newest block, in which it costs half as much."""
+    judge, *_ = world.judges.values()
+    Duels(judge.market).refresh(judge.address)
+    Duels(judge.market).retire()
+    assert world.duels.judge(judge.address).weight == 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -28,6 +28,22 @@ class Call:
     arguments: tuple[tuple[str, Any], ...]
     """By name; structs as mappings of their fields."""
     data: bytes
+
+    @property
+    def spare(self) -> int:
+        """Gas beyond what a node estimates."""
+        return _WEIGHING if (self.contract, self.name) in _WEIGHS else 0
+
+
+_WEIGHS: Final = {
+    *(("Duels", name) for name in ("enlist", "retire", "refresh")),
+    ("Audits", "conclude"),
+}
+"""Calls that change a judge's weight."""
+_WEIGHING: Final = 400_000
+"""Gas, of which nothing is paid that is not used. A node estimates as of the newest block, in which somebody's
+weight may have changed too: then it sees sums written over that the next block writes anew, one for each
+doubling of the number of judges, at 20,000 and a little each."""
 
 
 class Contract:

@@ -58,7 +58,7 @@ class Preview:
     call: Call
     sender: Address
     gas: int
-    """The limit: the node's estimate and a fifth, for what changes until it is mined."""
+    """The limit: the node's estimate and a fifth, for what changes until it is mined, and the call's spare."""
     tip: int
     """Wei a gas, to the block's maker."""
     fee_cap: int
@@ -79,7 +79,7 @@ class Preview:
         return cls(
             call=call,
             sender=sender,
-            gas=gas + gas // 5,
+            gas=gas + gas // 5 + call.spare,
             tip=min(fees.tip, cap),
             fee_cap=cap,
             likely_fee=gas * (fees.base + fees.tip),
