@@ -41,9 +41,9 @@ _WEIGHS: Final = {
 }
 """Calls that change a judge's weight."""
 _WEIGHING: Final = 400_000
-"""Gas, of which nothing is paid that is not used. A node estimates as of the newest block, in which somebody's
-weight may have changed too: then it sees sums written over that the next block writes anew, one for each
-doubling of the number of judges, at 20,000 and a little each."""
+"""Gas, of which nothing is paid that is not used. A node estimates as of the newest block, in which a weight
+may have changed too: then it sees sums written over that the next block writes anew, one for each doubling of
+the number of judges, at 20,000 and a little each."""
 
 
 class Contract:

@@ -58,7 +58,8 @@ class Preview:
     call: Call
     sender: Address
     gas: int
-    """The limit: the node's estimate and a fifth, for what changes until it is mined, and the call's spare."""
+    """The limit: the node's estimate and a fifth, for what changes until it is mined, and what the call
+    spares."""
     tip: int
     """Wei a gas, to the block's maker."""
     fee_cap: int

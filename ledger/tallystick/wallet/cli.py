@@ -10,6 +10,7 @@ from tallystick.wallet import (
     doctor,
     duels,
     fraud,
+    judge,
     pay,
     provider,
     proxy,
@@ -33,6 +34,7 @@ channels.register(app)
 receipts.register(app)
 audit.register(app)
 duels.register(app)
+judge.register(app)
 fraud.register(app)
 quality.register(app)
 pay.register(app)

@@ -1,4 +1,4 @@
-"""Duels: anybody's, checked against the chain."""
+"""Duels: anybody's, checked against the chain, and brought to an end where nobody decides them."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from tallystick.wallet.desk import Desk
     from tallystick.wallet.view import View
 
-duel_app = typer.Typer(no_args_is_help=True, help="Anybody's duels: verify.")
+duel_app = typer.Typer(no_args_is_help=True, help="Anybody's duels: verify, expire.")
 
 
 def register(app: typer.Typer) -> None:
     command(duel_app)(verify)
+    command(duel_app, signs=True)(expire)
     app.add_typer(duel_app, name="duel")
 
 
@@ -31,3 +32,13 @@ def verify(
     from tallystick.wallet.duel_view import checked
 
     return checked(desk.market, duel)
+
+
+def expire(
+    desk: "Desk",
+    duel: Annotated[str, typer.Argument(help="Its id, 0x and 64 hex digits.", show_default=False)],
+) -> "View":
+    """Burn the fee of a duel, or of its appeal, that nobody decided in time. Anybody may."""
+    from tallystick.wallet.judging import expire as expired
+
+    return expired(desk, duel)
