@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tallystick_node.cli import app
 from tallystick_node.sim.hardware import hardware
 from tallystick_node.sim.hardware import pool as pool_of
-from tallystick_node.sim.market import GREEDY, LEAST, OURS, Piece, Setting, measure, run
+from tallystick_node.sim.market import GREEDY, LEAST, OURS, Setting, Trial, measure, run
 from tallystick_node.sim.market import arm_of as arm
 from tallystick_node.sim.market_findings import GREEDIEST, attained, figures, market
 from tallystick_node.sim.report import require_writable
@@ -20,7 +20,7 @@ PAIR = Setting(pool=(hardware("Qwen3-8B", "A10G"), hardware("Qwen3-8B", "RTX3090
 
 
 def test_a_capacity_is_where_the_objective_fails() -> None:
-    found = measure(Piece(arm=GREEDY[0], seed=1, setting=PAIR))
+    found = measure(Trial(arm=GREEDY[0], seed=1, setting=PAIR))
     assert 0.5 < found.at_99 <= found.at_95 < 10
     assert found.runs[0.5 * found.at_95].attained > 0.95
     assert run(arm(GREEDY[0]), PAIR, 2 * found.at_95, 1).attained < 0.95
@@ -29,7 +29,7 @@ def test_a_capacity_is_where_the_objective_fails() -> None:
 
 def test_figures_have_their_targets_and_the_best_greedy_is_one_of_them() -> None:
     names = (GREEDY[0], LEAST, OURS)
-    runs = {name: [measure(Piece(arm=name, seed=1, setting=PAIR))] for name in names}
+    runs = {name: [measure(Trial(arm=name, seed=1, setting=PAIR))] for name in names}
     found = {figure.name: figure for figure in figures(runs)}
     against = found[f"ours over {GREEDIEST} at 95 %"]
     assert against.value == pytest.approx(runs[OURS][0].at_95 / runs[GREEDY[0]][0].at_95)

@@ -5,7 +5,7 @@ from statistics import fmean
 import pytest
 
 from tallystick_node.sim.moving import most, moved_at_will
-from tallystick_node.sim.paper import Piece, measure
+from tallystick_node.sim.paper import Play, measure
 from tallystick_node.sim.settings import SETTINGS
 from tallystick_node.sim.studies import MOVED
 from tallystick_node.sim.workload import Arrival
@@ -28,7 +28,7 @@ def test_more_sequences_make_more_tokens_until_memory_is_full() -> None:
 @pytest.mark.parametrize("study", ["S1", "S3"])
 def test_equal_shares_are_a_little_faster_than_dispatches_that_move_nothing(study: str) -> None:
     moved, ours, strong = (
-        fmean(measure(Piece(study, arm, seed)).mean_s() for seed in (1, 2))
+        fmean(measure(Play(study, arm, seed)).mean_s() for seed in (1, 2))
         for arm in (MOVED, "ours", "strong")
     )
     assert 0.9 * ours < moved < min(ours, strong)

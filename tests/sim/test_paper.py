@@ -9,13 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from tallystick_node.cli import app
-from tallystick_node.sim.paper import Piece, measure
+from tallystick_node.sim.paper import Play, measure
 from tallystick_node.sim.settings import SETTINGS
 from tallystick_node.sim.studies import STUDIES, Played
 
 
 def runs(study: str, case: str, seeds: int = 3) -> list[Played]:
-    return [measure(Piece(study, case, seed)) for seed in range(seeds)]
+    return [measure(Play(study, case, seed)) for seed in range(seeds)]
 
 
 def mean_s(study: str, case: str) -> float:
@@ -38,7 +38,7 @@ def test_a_run_follows_from_its_seed() -> None:
 
 
 def test_all_cases_of_a_study_are_asked_the_same() -> None:
-    first, *others = (measure(Piece("S1", case, 0)) for case in STUDIES["S1"]())
+    first, *others = (measure(Play("S1", case, 0)) for case in STUDIES["S1"]())
     assert all((run.arrived, run.homes) == (first.arrived, first.homes) for run in others)
 
 

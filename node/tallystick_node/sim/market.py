@@ -179,7 +179,7 @@ def run(arm: Arm, setting: Setting, rate: float, seed: int, *, liars: bool = Fal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class Trial:
     """One arm under one seed: it is done in whichever process."""
 
     arm: str
@@ -189,7 +189,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What came of a piece."""
+    """What came of a trial."""
 
     runs: Mapping[float, Run]
     """By rate."""
@@ -227,22 +227,22 @@ def guess(pool: Sequence[Hardware]) -> float:
     return rate
 
 
-def measure(piece: Piece) -> Held:
-    arm, runs = arm_of(piece.arm), dict[float, Run]()
+def measure(trial: Trial) -> Held:
+    arm, runs = arm_of(trial.arm), dict[float, Run]()
 
     def attained(rate: float) -> float:
-        runs[rate] = found = run(arm, piece.setting, rate, piece.seed)
+        runs[rate] = found = run(arm, trial.setting, rate, trial.seed)
         return found.attained
 
     curve = Curve(attained)
-    at_95 = curve.capacity(0.95, guess=guess(piece.setting.pool), low=LOWEST, high=HIGHEST)
+    at_95 = curve.capacity(0.95, guess=guess(trial.setting.pool), low=LOWEST, high=HIGHEST)
     at_99 = curve.capacity(0.99, guess=0.9 * at_95, low=LOWEST, high=HIGHEST)
     for rate in (*(part * at_95 for part in SHOWN), *(part * at_99 for part in LIED_TO)):
         if rate:
             curve.at(rate)
-    believes = at_99 > 0 and (piece.arm == OURS or piece.arm in VARIANTS)
+    believes = at_99 > 0 and (trial.arm == OURS or trial.arm in VARIANTS)
     lied_to = {
-        part: run(arm, piece.setting, part * at_99, piece.seed, liars=True)
+        part: run(arm, trial.setting, part * at_99, trial.seed, liars=True)
         for part in (LIED_TO if believes else ())
     }
     return Held(at_95=at_95, at_99=at_99, lied_to=lied_to, runs=dict(sorted(runs.items())))

@@ -27,8 +27,8 @@ from tallystick_node.sim.market import (
     PAPERS_CENTRAL,
     TRACE,
     Held,
-    Piece,
     Setting,
+    Trial,
     arm_of,
     measure,
 )
@@ -185,10 +185,10 @@ def market(
     if setting.trace is not None:
         console.print(summary(setting.trace), soft_wrap=True, highlight=False, markup=False)
         next(iter(setting.workload(1.0, 0)), None)  # It says now what is wrong with it.
-    work = [Piece(arm=name, seed=seed, setting=setting) for name in names for seed in seeds]
+    work = [Trial(arm=name, seed=seed, setting=setting) for name in names for seed in seeds]
     runs: dict[str, list[Held]] = {}
-    for piece, result in tracked(measure, work):
-        runs.setdefault(piece.arm, []).append(result)
+    for trial, result in tracked(measure, work):
+        runs.setdefault(trial.arm, []).append(result)
     made = figures(runs)
     console.print(capacities(runs), targets_table(made))
     if out is not None:

@@ -26,7 +26,7 @@ OWN: Final = "own"
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Play:
     """One run, by names: it is done in whichever process."""
 
     study: str
@@ -37,8 +37,8 @@ class Piece:
     detail: Detail = PLAIN
 
 
-def measure(piece: Piece) -> Played:
-    return _cases(piece.study, piece.trace, piece.pool)[piece.case](piece.seed, piece.detail)
+def measure(play: Play) -> Played:
+    return _cases(play.study, play.trace, play.pool)[play.case](play.seed, play.detail)
 
 
 def _cases(study: str, trace: Path | None, pool: Path | None) -> Mapping[str, Run]:
@@ -77,15 +77,15 @@ def paper(
     if trace is not None:
         console.print(summary(trace), soft_wrap=True, highlight=False, markup=False)
     work = [
-        Piece(name, case, seed, trace, pool, detail)
+        Play(name, case, seed, trace, pool, detail)
         for name in names
         for case in _cases(name, trace, pool)
         for seed in seeds
     ]
     runs: dict[str, dict[str, list[Played]]] = {}
     start = monotonic()
-    for piece, result in tracked(measure, work):
-        runs.setdefault(piece.study, {}).setdefault(piece.case, []).append(result)
+    for play, result in tracked(measure, work):
+        runs.setdefault(play.study, {}).setdefault(play.case, []).append(result)
     figures = _took(monotonic() - start, names, seeds)
     for name in names:
         made = sensitivity.found(runs[name]) if name == sensitivity.NAME else found(name, runs[name])
