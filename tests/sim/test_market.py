@@ -82,6 +82,7 @@ def test_pools_and_traces_of_one_s_own_are_run(tmp_path: Path) -> None:
     assert document["files"]["trace"] == named_file(trace)
     assert document["files"]["pool"]["name"] == "engine_profiles.csv"
     assert document["parameters"]["pool"] == ["Qwen3-8B on A10G", "Qwen3-8B on RTX3090"]
+    assert all(len(figure["by_seed"]) == 1 for figure in document["figures"])
 
 
 def test_only_files_that_were_read_are_named(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_a_target_is_met_up_to_its_bound(value: float, met: bool) -> None:
 def test_what_is_written_is_json_and_says_what_was_missed(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     missed = over_seeds("slow", [1.0, 3.0], "s", Target(text="≤ 1 s", most=1))
+    assert missed.as_json()["by_seed"] == [1.0, 3.0]
     write_json(path, "sim paper", {"seeds": 2}, [missed, Figure(name="lost", value=inf, unit="s")])
     read = json.loads(path.read_text())
     assert read["parameters"] == {"seeds": 2}

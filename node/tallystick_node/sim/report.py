@@ -112,6 +112,8 @@ class Figure:
     low: float | None = None
     high: float | None = None
     """Where the mean over seeds lies with 95 % confidence."""
+    by_seed: Sequence[float] = ()
+    """What it is the mean of, in the order of the seeds."""
     target: Target | None = None
 
     @property
@@ -132,6 +134,8 @@ class Figure:
         made: dict[str, object] = {"name": self.name, "value": _plain(self.value), "unit": self.unit}
         if self.low is not None and self.high is not None:
             made |= {"low": _plain(self.low), "high": _plain(self.high)}
+        if self.by_seed:
+            made["by_seed"] = [_plain(value) for value in self.by_seed]
         if self.target is not None:
             made["target"] = {
                 "text": self.target.text,
@@ -145,7 +149,15 @@ class Figure:
 def over_seeds(name: str, values: Sequence[float], unit: str, target: Target | None = None) -> Figure:
     """The mean of one value a seed."""
     found = interval(values)
-    return Figure(name=name, value=found.mean, unit=unit, low=found.low, high=found.high, target=target)
+    return Figure(
+        name=name,
+        value=found.mean,
+        unit=unit,
+        low=found.low,
+        high=found.high,
+        by_seed=tuple(values),
+        target=target,
+    )
 
 
 def ratio(name: str, these: Sequence[float], those: Sequence[float], target: Target | None = None) -> Figure:
