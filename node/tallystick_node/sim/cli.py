@@ -106,7 +106,12 @@ def paper(
 
 @app.command()
 def scale(
-    nodes: Annotated[int, typer.Option(min=2, help="Nodes, each with an engine and users.")] = 12,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            min=2, help="For speed 12 without it, each with an engine and users; for gossip up to 10,000."
+        ),
+    ] = None,
     requests: Annotated[int, typer.Option(min=1, help="Of all users together.")] = 20_000,
     seed: Annotated[int, typer.Option(help="All that chance decides follows from it.")] = 1,
     profile: Annotated[

@@ -1,6 +1,7 @@
 """What gossip takes of a node, and how fast a word of it spreads: by simulated networks in which the very
 code of nodes decides. Bytes are counted as they would be sent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,6 +72,11 @@ def spread(network: Network, changes: int) -> list[list[float]]:
                 break
         found.append(shares)
     return found
+
+
+def rounds_to(share: float, shares: Sequence[float]) -> int:
+    """Rounds until so many knew, of what `spread` found of one change; too many where they never did."""
+    return next((place for place, each in enumerate(shares, 1) if each >= share), _LONGEST)
 
 
 def first_spread(network: Network, share: float) -> int:

@@ -12,7 +12,7 @@ from rich.console import Console
 from tallystick_node.sim.benched import benched
 from tallystick_node.sim.found import Found
 from tallystick_node.sim.gossip import Network
-from tallystick_node.sim.gossip_traffic import first_spread, traffic
+from tallystick_node.sim.gossip_traffic import first_spread, rounds_to, spread, traffic
 from tallystick_node.sim.growth import growth
 from tallystick_node.sim.hardware import PROFILES
 from tallystick_node.sim.names import named
@@ -29,11 +29,17 @@ from tallystick_node.sim.report import (
 from tallystick_node.sim.rerun import named_file, packaged_file
 from tallystick_node.sim.scale import Scale, run, speed_table
 from tallystick_node.sim.settlements import DAY_S, settled
+from tallystick_node.sim.spread import followed
 from tallystick_node.sim.walls import Costs, Habits, chart, walls
 from tallystick_node.sim.world import SETTLING
 
 _GOSSIPING: Final = (64, 1_000, 10_000)
+_ACQUAINTED: Final = 1_000
+"""Nodes at most, among which a change spreads where all know all: each keeps as many statuses."""
+_CHANGES: Final = 5
 _KNOWN: Final = 0.99
+_MEASURED: Final = 12
+"""Nodes, of which it is asked how fast the simulator is."""
 _A_DAY: Final = (0.3, 2.5, 20.0, 1_000.0, 10_000.0)
 _ROWS: Final = 20_000
 _GAS_PRICE: Final = 10_000_000
@@ -43,7 +49,8 @@ _DAILY: Final = replace(SETTLING, interval_s=int(DAY_S))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    nodes: int
+    nodes: int | None
+    """None: as many as each part has without being told."""
     requests: int
     seed: int
     profiled: bool
@@ -64,14 +71,15 @@ class Asked:
 
 
 def _speed(asked: Asked) -> Found:
-    made = run(asked.nodes, asked.requests, seed=asked.seed, profiled=asked.profiled)
-    name = f"speed: {asked.nodes:,} nodes: "
+    nodes = asked.nodes or _MEASURED
+    made = run(nodes, asked.requests, seed=asked.seed, profiled=asked.profiled)
+    name = f"speed: {nodes:,} nodes: "
     figures = [
         Figure(
             name=name + "requests a minute of one core",
             value=made.a_minute,
             unit="1/min",
-            target=None if asked.nodes != 12 or asked.profiled else Target(text="≥ 300,000", least=300_000),
+            target=None if nodes != _MEASURED or asked.profiled else Target(text="≥ 300,000", least=300_000),
         ),
         Figure(name=name + "core time", value=made.cpu_s, unit="s", target=_large(made, 900, "≤ 15 min")),
         Figure(name=name + "memory", value=made.peak_mib, unit="MiB", target=_large(made, 8_192, "≤ 8 GiB")),
@@ -86,20 +94,43 @@ def _large(made: Scale, most: float, text: str) -> Target | None:
 
 
 def _gossip(asked: Asked) -> Found:
+    sizes = sorted(
+        {asked.nodes, *(count for count in _GOSSIPING if count < asked.nodes)} if asked.nodes else _GOSSIPING
+    )
     figures, rows = [], []
-    for nodes in [count for count in _GOSSIPING if count < asked.nodes] + [asked.nodes]:
+    for nodes in followed(sizes, len(sizes), "networks"):
         sent = traffic(nodes)
-        rounds = first_spread(Network(nodes, seed=asked.seed), _KNOWN)
+        first = first_spread(Network(nodes, seed=asked.seed), _KNOWN)
         name = f"gossip: {nodes:,} nodes: "
         figures += [
             Figure(name=name + "one sends, nothing said", value=sent.idle_s, unit="B/s"),
             Figure(name=name + "one sends, all say what they may", value=sent.full_s, unit="B/s"),
-            Figure(name=name + "rounds until 99 % know the first word", value=rounds, unit="1"),
+            Figure(name=name + "rounds until 99 % know the first word", value=first, unit="1"),
         ]
-        rows.append((f"{nodes:,}", shown(sent.idle_s), shown(sent.full_s), str(rounds)))
+        later = ""
+        if nodes <= _ACQUAINTED:
+            slowest = _slowest(nodes, asked.seed)
+            what = f"rounds until 99 % know a change, all knowing all, the slowest of {_CHANGES}"
+            figures.append(Figure(name=name + what, value=slowest, unit="1"))
+            later = str(slowest)
+        rows.append((f"{nodes:,}", shown(sent.idle_s), shown(sent.full_s), str(first), later))
         gc.collect()
-    heads = ("nodes", "B/s, nothing said", "B/s, all say what they may", "rounds to 99 %, first word")
+    heads = (
+        "nodes",
+        "B/s, nothing said",
+        "B/s, all say what they may",
+        "rounds to 99 %, first word",
+        "a change",
+    )
     return Found(figures=figures, tables=[table("What gossip takes of one node", heads, rows)])
+
+
+def _slowest(nodes: int, seed: int) -> int:
+    """Rounds until most know of a change, where all have heard of all before."""
+    network = Network(nodes, seed=seed)
+    network.acquaint()
+    network.silent = True
+    return max(rounds_to(_KNOWN, shares) for shares in spread(network, _CHANGES))
 
 
 def _gas(asked: Asked) -> Found:

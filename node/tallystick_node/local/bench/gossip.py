@@ -22,7 +22,7 @@ from tallystick_node.local.bench.page import as_text
 from tallystick_node.local.bench.row import Row
 from tallystick_node.local.progress import tell
 from tallystick_node.sim.gossip import Network
-from tallystick_node.sim.gossip_traffic import death, spread, traffic
+from tallystick_node.sim.gossip_traffic import death, rounds_to, spread, traffic
 
 _CROWD: Final = 1_000
 """Nodes among which a change spreads, and one dies."""
@@ -71,10 +71,7 @@ def _crowd(nodes: int) -> Iterator[Row]:
     network.acquaint()
     network.silent = True
     changes = spread(network, 5)
-    rounds = [
-        next((place for place, share in enumerate(shares, 1) if share >= 0.99), 2 * _ROUNDS)
-        for shares in changes
-    ]
+    rounds = [rounds_to(0.99, shares) for shares in changes]
     yield Row.of(section, "a change is known to 99 %, the slowest of five", max(rounds), "rounds", _ROUNDS)
     missed = sum(1 - shares[-1] for shares in changes) / len(changes)
     yield Row.of(section, "who missed it, until the next status", 100 * missed, "%")
