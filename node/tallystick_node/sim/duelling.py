@@ -5,6 +5,9 @@ from math import inf
 from random import Random
 from typing import Final
 
+from tallystick.protocol.lottery import by_stake
+from tallystick.protocol.panel import Candidate, drawn
+from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Hash32
 from tallystick_node.sim.outcome import Outcome
 from tallystick_node.sim.settings import JUDGEMENT, JUDGES
 from tallystick_node.sim.workload import Arrival
@@ -15,7 +18,7 @@ _LOOK_S: Final = 1.0
 
 
 class Duelling:
-    """As `inner` dispatches; what duels add to that is drawn by stake."""
+    """As `inner` dispatches; what duels add to that is drawn by stake, judges as the contract draws them."""
 
     def __init__(self, inner: Dispatch, rate: float, *, seed: int):
         """`rate`: part of the requests."""
@@ -35,7 +38,7 @@ class Duelling:
             world.events.after(_LOOK_S, self._look, world, one)
             return
         asked = one.arrival
-        for second in self._drawn(world, 1, {asked.home, one.at}):
+        for second in self._second(world, {asked.home, one.at}):
             again = Job(asked, Outcome(asked), asked.input, asked.output)
             self._send(world, again, second)
             world.events.after(_LOOK_S, self._look_again, world, one, again.outcome)
@@ -46,7 +49,7 @@ class Duelling:
             return
         asked = one.arrival
         judged = Arrival(world.now, asked.home, asked.input + 2 * asked.output, JUDGEMENT)
-        for judge in self._drawn(world, JUDGES, {one.at, other.at}):
+        for judge in self._judges(world, one.at, other.at):
             job = Job(judged, Outcome(judged), judged.input, judged.output)
             self._send(world, job, judge)
 
@@ -56,12 +59,27 @@ class Duelling:
 
         world.events.after(world.way_s(job.home, to.index), reached)
 
-    def _drawn(self, world: World, count: int, without: set[int]) -> list[Node]:
-        """By stake, without replacement."""
-        able = [
-            node
-            for node in world.nodes
-            if node.engine is not None and node.there and not node.leaving and node.index not in without
+    def _second(self, world: World, without: set[int]) -> list[Node]:
+        """Another, by stake; none where there is none."""
+        stakes = {node.address: node.staked for node in self._able(world) if node.index not in without}
+        return [
+            world.nodes[world.index[address]]
+            for address in by_stake(self._number(), ZERO_HASH, stakes, seats=1)
         ]
-        keyed = [(self._random.expovariate(node.spec.stake), node.index) for node in able]
-        return [world.nodes[index] for _, index in sorted(keyed)[:count]]
+
+    def _judges(self, world: World, *duellists: int) -> list[Node]:
+        """As the contract draws them; each is its own owner."""
+        candidates = [
+            Candidate(provider=node.address, owner=node.address, weight=node.staked)
+            for node in self._able(world)
+        ]
+        parties = [world.nodes[index].address for index in duellists]
+        panel = drawn(self._number(), JUDGES, candidates, parties)
+        return [world.nodes[world.index[judge]] for judge in panel if judge != ZERO_ADDRESS]
+
+    def _number(self) -> Hash32:
+        """A block's hash, say: nobody knew it."""
+        return Hash32(self._random.randbytes(32))
+
+    def _able(self, world: World) -> list[Node]:
+        return [node for node in world.nodes if node.engine is not None and node.there and not node.leaving]
