@@ -4,28 +4,32 @@ from dataclasses import replace
 
 import pytest
 
-from tallystick.protocol.lottery import WHOLE, share
+from tallystick_node.sim.accusing import LONGEST_PERIOD_S, Struck
 from tallystick_node.sim.fluid import Seller, Weights, by_default, by_stake, curve, flows
 from tallystick_node.sim.hardware import twelve
 from tallystick_node.sim.incentives import (
     AUDITED,
-    CHANNELS,
     DEAREST,
+    POWER,
     SLOT_PRICES,
+    SLOTS,
+    Ring,
     a100,
-    audit_rate,
     honesty,
+    least_audits,
     least_stake,
+    longest_period_s,
     prices,
-    requests_until_slashed,
-    requests_until_struck_out,
     sellers_in_effect,
     shares,
+    strikes_s,
     twins,
 )
 from tallystick_node.sim.responses import Terms, best_cheat, honest_lead, least_slot_prices, settled
 from tallystick_node.sim.splitting import gained
 
+AT_ONCE = Terms(struck=Struck(period_s=0.0, left_s=0.0))
+"""Slashed with the third strike, as nobody is."""
 TWELVE = [Seller(engine=curve(each.speed, each.slots), price=1.25, stake=1.0) for each in twelve()]
 
 
@@ -72,38 +76,38 @@ def test_prices_rise_where_engines_are_busy() -> None:
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.25, 0.5])
 def test_honesty_pays_best_where_cheats_do_not_collude(share: float) -> None:
-    earned = honesty(share, collude=False)
-    assert earned.honest > 0 > earned.cheat
+    earned = honesty(share)
+    assert earned.honest > max(0.0, earned.cheat)
 
 
-def test_a_quarter_that_colludes_breaks_strikes_that_count_for_ever() -> None:
-    assert honesty(0.25, collude=True, window=None).honest < 0 < honesty(0.25, collude=True, window=10).honest
+def test_so_many_payers_have_to_audit_that_their_leaving_costs_a_cheat_more_than_it_saves() -> None:
+    late = Struck(period_s=LONGEST_PERIOD_S)
+    least = least_audits(0.1, late)
+    assert 0.5 < least_audits(0.1, Struck()) <= least < 0.9
+    assert least_audits(0.1, Struck(left_s=0.0)) < 0.1  # Who stays strikes on.
+    for audits, pays in ((least - 0.02, True), (least + 0.02, False)):
+        earned = honesty(0.1, how=replace(late, audits=audits))
+        assert (earned.cheat > earned.honest) is pays
 
 
-def test_half_that_colludes_breaks_everything() -> None:
-    assert honesty(0.5, collude=True).honest < 0
+def test_long_periods_shield_the_accused() -> None:
+    earned = honesty(0.1, how=Struck(period_s=LONGEST_PERIOD_S, left_s=0.0))
+    assert earned.cheat > earned.honest > 0
 
 
-def test_newcomers_are_found_out_sooner() -> None:
-    assert requests_until_slashed(0, 0.9) < 30
-    assert requests_until_slashed(1_000 * CHANNELS, 0.9) == pytest.approx(3 / (0.01 * 0.9))
-    assert requests_until_slashed(0, 0.0) == float("inf")
-
-
-def test_who_has_served_much_on_many_channels_is_still_new_on_each() -> None:
-    """The draw counts each channel's requests: 400 of twenty are twenty of one."""
-    assert audit_rate(20 * CHANNELS) == share(20) / WHOLE > 10 * AUDITED
-    assert requests_until_slashed(20 * CHANNELS, 0.9) < requests_until_slashed(217 * CHANNELS, 0.9) / 5
-
-
-def test_few_wrong_strikes_among_ten_are_seldom_three() -> None:
-    assert requests_until_struck_out(0.02, window=None) == pytest.approx(15_000)
-    assert requests_until_struck_out(0.02, window=10) > 300_000
-    assert requests_until_struck_out(0.0, window=10) == float("inf")
+def test_who_strikes_all_others_without_end_pays_more_for_it_than_they_do() -> None:
+    """Where half of all stake is of one mind it is paid for it."""
+    lost, spent = strikes_s(0.1, stake=19_200.0)
+    assert spent > 10 * lost
+    lost, spent = strikes_s(0.5, stake=19_200.0)
+    assert lost > 0 > spent
+    assert honesty(0.5, Ring.STRIKES).honest < 0 < honesty(0.5, Ring.CLEARS).honest
 
 
 def test_the_stake_of_a_slot_deters() -> None:
-    assert 1.5 < SLOT_PRICES / least_stake(0.01, 0.9) < 2.5
+    assert 1.2 < SLOT_PRICES / least_stake(AUDITED, POWER, slots=SLOTS) < 3
+    longest = longest_period_s(slots=SLOTS)
+    assert least_stake(AUDITED, POWER, slots=SLOTS, period_s=longest) == pytest.approx(SLOT_PRICES, rel=0.03)
 
 
 def test_twins_keep_their_stake() -> None:
@@ -123,30 +127,41 @@ def test_splitting_gains_nothing() -> None:
         assert found == pytest.approx(1.0, abs=0.08)
 
 
-def test_a_cheat_that_cheats_seldom_escapes_strikes_that_age_soon() -> None:
-    assert best_cheat(0.01, Terms(window=10)) > 0 > best_cheat(0.01, Terms(window=30))
+def test_cheating_pays_only_so_seldom_that_it_gains_nothing() -> None:
+    stay = Terms(struck=Struck(left_s=0.0))
+    assert best_cheat(1e-4, stay) < 0 < best_cheat(1e-6, stay) < 1e-5
+    assert best_cheat(1e-6, Terms()) < 0
 
 
-def test_cheating_on_a_thousandth_pays_unless_strikes_count_for_long() -> None:
-    assert honest_lead(0.1, Terms(window=30)) < 0 < honest_lead(0.1, Terms(window=100))
-    assert best_cheat(0.001, Terms(window=30)) > 0 > best_cheat(0.001, Terms(window=None))
+def test_a_small_provider_whose_strikes_age_soon_may_cheat_more_often() -> None:
+    soon = Terms(struck=Struck(window_s=43_200.0, left_s=0.0))
+    assert best_cheat(1e-4, soon, slots=4) > 0 > best_cheat(1e-4, Terms(), slots=SLOTS)
 
 
 def test_the_less_is_audited_the_more_has_to_be_at_stake() -> None:
-    often, seldom = (least_slot_prices(Terms(audited=rate, window=30)) for rate in (0.02, 0.005))
-    assert seldom == pytest.approx(4 * often, rel=0.05)
+    often, seldom = (least_slot_prices(replace(AT_ONCE, audited=rate)) for rate in (0.02, 0.005))
+    assert seldom > 2 * often
+
+
+def test_the_longer_an_accusation_takes_the_more_has_to_be_at_stake() -> None:
+    soon, late, left = (
+        least_slot_prices(Terms(struck=how))
+        for how in (Struck(left_s=0.0), Struck(period_s=3_600.0, left_s=0.0), Struck(period_s=3_600.0))
+    )
+    assert late > 4 * soon
+    assert left < soon
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5])
 def test_of_all_that_one_may_choose_an_honest_plan_pays_best(share: float) -> None:
-    assert honest_lead(share, Terms(window=100)) > 0
-    assert honest_lead(share, Terms(power=0.0)) < 0
+    assert honest_lead(share, AT_ONCE) > -1e-5
+    assert honest_lead(share, replace(AT_ONCE, power=0.0)) < 0
 
 
 def test_cheats_that_choose_anew_become_nearly_honest() -> None:
     start, *_, end = settled(sellers=3, busy=0.3, seed=1)
     assert any(plan.cheats for plan in start)
-    assert all(plan.cheats <= 0.003 for plan in end)
+    assert all(plan.cheats <= 1e-5 for plan in end)
 
 
 def test_many_alike_are_as_one_that_is_as_large() -> None:

@@ -26,7 +26,7 @@ def test_a_file_is_named_by_what_it_holds_and_not_by_where_it_lies(tmp_path: Pat
 
 def test_constants_are_those_that_the_modules_hold_and_those_of_the_live_rules() -> None:
     found = constants(["settings", "incentives"])
-    assert found["incentives.STRIKES"] == 3
+    assert found["strikes.STRIKES"] == 3
     assert found["quote.TOLERATED"] == 1.5
     assert found["Quoted"] == {field.name: getattr(Quoted(), field.name) for field in fields(Quoted)}
     settings = found["settings.SETTINGS"]

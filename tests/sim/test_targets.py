@@ -14,7 +14,7 @@ from tallystick_node.sim import (
 )
 from tallystick_node.sim.fit import Check
 from tallystick_node.sim.fit import figures as of_fit
-from tallystick_node.sim.incentives import Earned
+from tallystick_node.sim.incentives import Earned, Ring
 from tallystick_node.sim.market import ARMS, LIED_TO, Held
 from tallystick_node.sim.market import Run as Served
 from tallystick_node.sim.outcome import Result
@@ -103,7 +103,7 @@ def test_what_a_quarter_of_liars_costs_is_counted_in_points() -> None:
 
 
 def test_honesty_is_to_pay_at_every_share_of_cheats(monkeypatch: pytest.MonkeyPatch) -> None:
-    def honesty(share: float, **how: object) -> Earned:
+    def honesty(*_: object, **how: object) -> Earned:
         return Earned(honest=0.0, cheat=-1.0)
 
     monkeypatch.setattr(incentives_findings, "honesty", honesty)
@@ -111,8 +111,8 @@ def test_honesty_is_to_pay_at_every_share_of_cheats(monkeypatch: pytest.MonkeyPa
     bounds = asked(made.figures)
     assert (incentives_findings.CHEATS[0], incentives_findings.CHEATS[-1]) == (0.01, 0.5)
     assert list(bounds) == [
-        f"{kind}: {share:.0%} cheat: honest earn over cheats and over nothing"
-        for kind in ("each for itself", "colluding, strikes among 30")
+        f"{ring.value}: 10 minutes: {share:.0%} cheat: honest earn over cheats and over nothing"
+        for ring in Ring
         for share in incentives_findings.CHEATS
     ]
     assert all(0 < least <= 1e-9 and most == ALL for least, most in bounds.values())
@@ -150,8 +150,10 @@ def test_all_twins_are_to_keep_nineteen_twentieths(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_least_stake_that_deters_is_to_be_no_more_than_is_staked() -> None:
-    (bounds,) = asked(incentives_findings.of_deterrence(SEEDS).figures).values()
-    assert bounds == (NONE, 300)
+    assert asked(incentives_findings.of_deterrence(SEEDS).figures) == {
+        f"{slots} slots, periods of 10 minutes: least stake of each at 1% audited": (NONE, 300)
+        for slots in (4, 64)
+    }
 
 
 def test_nothing_is_to_be_gained_by_cheating_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,12 +161,12 @@ def test_nothing_is_to_be_gained_by_cheating_now_and_then(monkeypatch: pytest.Mo
     monkeypatch.setattr(responses_findings, "best_cheat", lambda *_, **__: 0.0)
     made = responses_findings.of_temptation(SEEDS)
     bounds = asked(made.figures)
-    assert len(bounds) == len(responses_findings.CHEATS) * len(responses_findings.WINDOWS)
+    assert len(bounds) == len(responses_findings.CHEATS)
     assert all(0 < least <= 1e-9 and most == ALL for least, most in bounds.values())
     monkeypatch.setattr(responses_findings, "least_slot_prices", lambda *_: 299.0)
     stakes = asked(responses_findings.of_terms(SEEDS).figures)
-    assert len(stakes) == len(responses_findings.WINDOWS)
-    assert all("1.00% audited" in name and bounds == (NONE, 300) for name, bounds in stakes.items())
+    assert list(stakes.values()) == [(NONE, 300)]
+    assert "10 minutes: 1.00% audited" in next(iter(stakes))
 
 
 def test_those_that_choose_anew_are_to_cheat_on_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,38 +1,43 @@
 """What pays: providers that seek their profit, under the payers' own rules and the rules of duels and audits.
 
 Flows are those of `fluid`; what one request brings and costs is in units of what an engine spends on one.
-Who is audited is the live draw, which counts each channel's requests by themselves. An audit's power is an
-assumption, and named.
+What strikes take is as in `accusing`. An audit's power is an assumption, and named.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from math import comb
+from enum import Enum
 from random import Random
 from statistics import fmean
 from typing import Final
 
 from tallystick.protocol import lottery
 from tallystick.protocol.duel import Panel, Vote, moved
+from tallystick.protocol.strikes import SLASHED, STRIKES
 from tallystick.protocol.units import Atoms
+from tallystick_node.sim.accusing import (
+    ANSWER_PERIODS,
+    LONGEST_PERIOD_S,
+    PERIOD_S,
+    REAUDIT_PERIODS,
+    WINDOW_S,
+    Struck,
+    cycle_s,
+    falsely,
+    remains_s,
+    tried,
+)
 from tallystick_node.sim.fluid import Curve, Seller, Weights, by_default, by_stake, curve, flows
 from tallystick_node.sim.hardware import hardware, twelve
 
 AUDITED: Final = lottery.LEAST_SHARE / lottery.WHOLE
-"""Share of requests; of a channel's first ones more: see `audit_rate`."""
+"""Share of requests. Of a channel's first ones there are more: nothing is new here."""
 POWER: Final = 0.9
 """Chance that an audit of an answer by a cheaper model finds it."""
-CHANNELS: Final = 20
-"""Of a provider, all opened when it begins; its requests come on each in turn."""
-STRIKES: Final = 3
-"""After which the stake is slashed."""
-WINDOW: Final = 30
-"""Audits of one provider among which the strikes have to be."""
-APPEAL: Final = 5
-"""Auditors that look again where a provider denies a strike."""
+SLOTS: Final = 64
+"""Requests at a time of an A100, for each of which its provider stakes …"""
 SLOT_PRICES: Final = 300
-"""Request prices that one must stake for each request at a time."""
+"""… so many request prices."""
 GAIN: Final = 0.5
 """Share of an honest request's cost that a cheat saves."""
 DEAREST: Final = 10.0
@@ -84,45 +89,14 @@ def _profit(
 # ------------------------------------------------------------------------------------------ honesty
 
 
-def audit_rate(served: int) -> float:
-    """Of a provider's next request, after it served so many."""
-    return lottery.share(served // CHANNELS) / lottery.WHOLE
+class Ring(Enum):
+    """What cheats have with one another."""
 
-
-@cache
-def requests_until_slashed(honest_first: int, power: float) -> float:
-    """Requests that a provider cheats on until it is slashed, in the mean, if it serves so many honestly
-    before. `power`: chance that an audit of one strikes and is upheld."""
-    if power <= 0:
-        return float("inf")
-    # The chances of having no strike yet, one, two: request by request, until the audit rate stands still.
-    left, expected, served = [1.0] + [0.0] * (STRIKES - 1), 0.0, honest_first
-    while audit_rate(served) > AUDITED:
-        expected += sum(left)
-        struck = audit_rate(served) * power
-        left = [(1 - struck) * left[i] + (struck * left[i - 1] if i else 0.0) for i in range(STRIKES)]
-        served += 1
-    return expected + sum(part * (STRIKES - i) / (AUDITED * power) for i, part in enumerate(left))
-
-
-def requests_until_struck_out(struck: float, audited: float = AUDITED, *, window: int | None) -> float:
-    """Of a provider, of whose audits that part strikes, rightly or wrongly. `window`: strikes count among so
-    many of the last audits; None: for ever."""
-    if struck <= 0:
-        return float("inf")
-    audits = STRIKES / struck
-    if window is not None:
-        few = sum(
-            comb(window - 1, n) * struck**n * (1 - struck) ** (window - 1 - n) for n in range(STRIKES - 1)
-        )
-        audits = max(audits, 1 / (struck * max(1e-12, 1 - few)))
-    return audits / audited
-
-
-def upheld(liars: float) -> float:
-    """Chance that more than half of an appeal's auditors are such, of which there is that share."""
-    half = APPEAL // 2
-    return sum(comb(APPEAL, n) * liars**n * (1 - liars) ** (APPEAL - n) for n in range(half + 1, APPEAL + 1))
+    NONE = "each for itself"
+    CLEARS = "colluding"
+    """Whom one of them audits, or re-audits, is cleared."""
+    STRIKES = "colluding, and striking all others"
+    """And every honest provider always stands accused: they buy of it, and strike what they are drawn for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,41 +108,84 @@ class Earned:
 
 
 def honesty(
-    share: float, *, collude: bool, window: int | None = WINDOW, price: float = 1.25, busy: float = 0.6
+    share: float,
+    ring: Ring = Ring.NONE,
+    *,
+    how: Struck = Struck(),
+    price: float = 1.25,
+    busy: float = 0.6,
 ) -> Earned:
     """A hundred providers of one engine; that share sells the smaller model's answers as the larger one's,
-    which is faster and costs less. A slashed one comes back at once, with a new stake. `collude`: cheats that
-    audit strike the honest and spare each other, and appeals are decided by most of those drawn."""
-    sellers, slots = 100, 64
-    each = hardware("Qwen3-4B", "A100")
+    which is faster and costs less. All stake alike, and again what was taken."""
+    sellers = 100
     cheats = max(1, round(share * sellers))
-    honest = Seller(engine=a100(), price=price, stake=1.0)
-    cheat = Seller(engine=curve(each.speed, each.slots), price=price, stake=1.0, cost=1.0 - GAIN)
+    honest, cheat = (
+        Seller(engine=curve(hardware(model, "A100").speed, SLOTS), price=price, stake=1.0, cost=cost)
+        for model, cost in (("Qwen3-8B", 1.0), ("Qwen3-4B", 1.0 - GAIN))
+    )
     market = [cheat] * cheats + [honest] * (sellers - cheats)
     found = flows(market, busy * honest.engine.full * sellers, by_default())
-    stake = SLOT_PRICES * price * slots
-    struck, wrong = POWER, 0.0
-    if collude:
-        struck, wrong = POWER * (1 - share) * upheld(1 - share), share * upheld(share)
-    kept = price - honest.cost - stake / requests_until_struck_out(wrong, window=window)
-    return Earned(honest=found[-1] * kept, cheat=found[0] * _best_kept(cheat, struck, stake))
+    stake = float(SLOT_PRICES * SLOTS)
+    colludes = 0.0 if ring is Ring.NONE else share
+    struck_s = found[0] * AUDITED * POWER * (1 - colludes)
+    earned = [flow * (each.price - each.cost) for flow, each in ((found[-1], honest), (found[0], cheat))]
+    remains = price * remains_s(earned[1] / price, struck_s, how, stake=stake, share=colludes)
+    if ring is Ring.STRIKES:
+        lost, spent = strikes_s(share, stake=stake, period_s=how.period_s)
+        earned[0] -= price * lost
+        remains -= price * spent * (sellers - cheats) / cheats
+    return Earned(honest=earned[0], cheat=remains)
 
 
-def _best_kept(cheat: Seller, power: float, stake: float) -> float:
-    """Of one request. It cheats from the start, or after enough honest requests to be audited seldom: what
-    pays it best."""
-    kept = []
-    for first in (CHANNELS * each for each in (0, 50, 100, 200, 400)):
-        lasts = requests_until_slashed(first, power)
-        gained = first * (cheat.price - 1.0) + lasts * (cheat.price - cheat.cost) - stake
-        kept.append(gained / (first + lasts))
-    return max(kept)
+def least_audits(share: float, how: Struck) -> float:
+    """Of all requests those whose payers have to audit, so that nobody gains by cheating on all, each for
+    itself, where that share of the providers does; by halves, within a hundredth."""
+    low, high = 0.0, 1.0
+    while high - low > 0.01:
+        middle = (low + high) / 2
+        earned = honesty(share, how=replace(how, audits=middle))
+        low, high = (low, middle) if earned.honest > earned.cheat else (middle, high)
+    return high
 
 
-def least_stake(audited: float, power: float, *, gain: float = GAIN) -> float:
-    """Request prices at stake from which on cheating loses, where margins are thin: what it saves until the
-    last strike."""
-    return gain * STRIKES / (audited * power)
+def strikes_s(share: float, *, stake: float, period_s: float = PERIOD_S) -> tuple[float, float]:
+    """Request prices a second that an honest provider loses which always stands accused, answering at once,
+    and that those lose together who strike it; theirs is that share of all stake."""
+    done, each_s = tried(falsely(share), stake=stake), REAUDIT_PERIODS * period_s
+    lost, spent = -done.provider * stake - done.answerer, -STRIKES * done.striker * stake
+    return lost / each_s, spent / each_s
+
+
+def least_stake(audited: float, power: float, *, slots: int, period_s: float = PERIOD_S) -> float:
+    """Request prices a slot at stake from which on cheating on all loses, where margins are thin: what it
+    saves until the third strike, and while it is accused."""
+    served = slot_s() * slots
+    saved = (
+        GAIN * served * cycle_s(served * audited * power, accused_s=_accused_s(period_s), window_s=WINDOW_S)
+    )
+    return saved / slots * SLASHED[1] / SLASHED[0]
+
+
+def longest_period_s(*, slots: int, slot_prices: float = SLOT_PRICES) -> float:
+    """Up to which such a stake deters, at one audit in a hundred; by halves, within a fiftieth."""
+    low, high = 1.0, LONGEST_PERIOD_S * 100
+    while high > 1.02 * low:
+        middle = (low * high) ** 0.5
+        if least_stake(AUDITED, POWER, slots=slots, period_s=middle) > slot_prices:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def _accused_s(period_s: float) -> float:
+    """Of a cheat that answers at the last moment."""
+    return (ANSWER_PERIODS + REAUDIT_PERIODS) * period_s
+
+
+def slot_s(busy: float = 0.6) -> float:
+    """Requests a second of each slot of such an engine."""
+    return busy * curve(hardware("Qwen3-8B", "A100").speed, SLOTS).full / SLOTS
 
 
 # ------------------------------------------------------------------------------------------ duels

@@ -7,6 +7,15 @@ from typing import Final
 
 from rich.console import Console
 
+from tallystick_node.sim.accusing import (
+    LONGEST_PERIOD_S,
+    PERIOD_S,
+    Struck,
+    falsely,
+    tried,
+    truly,
+    truly_and_silent,
+)
 from tallystick_node.sim.fluid import Weights, by_default, by_stake
 from tallystick_node.sim.found import Found
 from tallystick_node.sim.hardware import PROFILES
@@ -15,9 +24,12 @@ from tallystick_node.sim.incentives import (
     POWER,
     RULES,
     SLOT_PRICES,
-    WINDOW,
+    SLOTS,
+    Ring,
     honesty,
+    least_audits,
     least_stake,
+    longest_period_s,
     prices,
     sellers_in_effect,
     shares,
@@ -44,39 +56,100 @@ from tallystick_node.sim.spread import followed
 
 CHEATS: Final = (0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 BUSY: Final = (0.15, 0.3, 0.45, 0.6, 0.8)
+RINGS: Final = (0.01, 0.05, 0.1, 0.2, 0.3, 0.33, 0.35, 0.4, 0.5)
+"""Shares of all stake in the hands of those that collude."""
+SIZES: Final = (4, SLOTS)
+"""Slots of a provider."""
+MARKETS: Final[Mapping[str, Struck]] = {
+    "10 minutes": Struck(),
+    "1.4 days, half of the payers audit": Struck(period_s=LONGEST_PERIOD_S, audits=0.5),
+    "10 minutes, none leaves": Struck(left_s=0.0),
+    "an hour, none leaves": Struck(period_s=3_600.0, left_s=0.0),
+}
+"""By periods, and whether payers leave whom their auditors struck. The first is held to what is asked."""
+PERIODS: Final[Mapping[str, float]] = {
+    "periods of 10 minutes": PERIOD_S,
+    "periods of an hour": 3_600.0,
+    "periods of 1.4 days": LONGEST_PERIOD_S,
+}
+"""Seconds, where strikes alone deter. The first is held to what is asked."""
+_SHARE: Final = 0.1
+_RICHER: Final = 8.0
+"""Times as much as who strikes it: more gains nobody more."""
+_FLOOR: Final = -10.0
+"""No less is drawn."""
 _ROUNDS: Final = 24
 _DRAWS: Final = 4_000
 
 
 def of_honesty(seeds: range) -> Found:
     """Cheats sell a smaller model's answers. It follows from no chance."""
-    kinds: Mapping[str, tuple[bool, int | None]] = {
-        "each for itself": (False, WINDOW),
-        f"colluding, strikes among {WINDOW}": (True, WINDOW),
-        "colluding, strikes among 10": (True, 10),
-        "colluding, strikes among 100": (True, 100),
-        "colluding, strikes for ever": (True, None),
-    }
-    made, lines = Found(), dict[str, dict[str, Line]]()
-    for kind, (collude, window) in kinds.items():
-        found = [honesty(share, collude=collude, window=window) for share in CHEATS]
-        for share, earned in zip(CHEATS, found, strict=True):
-            target = Target(text="> 0", least=1e-9) if window == WINDOW else None
-            ahead = earned.honest - max(0.0, earned.cheat)
-            name = f"{kind}: {share:.0%} cheat: honest earn over cheats and over nothing"
-            made.figures.append(Figure(name=name, value=ahead, unit="costs/s", target=target))
-        percent = [100 * share for share in CHEATS]
-        lines[kind] = {
-            "honest": Line(percent, [max(-10.0, each.honest) for each in found]),
-            "cheat": Line(percent, [max(-10.0, each.cheat) for each in found]),
-        }
+    made, panels = Found(), dict[str, dict[str, Line]]()
+    for ring in Ring:
+        for what, how in MARKETS.items():
+            found = [honesty(share, ring, how=how) for share in CHEATS]
+            for share, earned in zip(CHEATS, found, strict=True):
+                target = Target(text="> 0", least=1e-9) if how == Struck() else None
+                ahead = earned.honest - max(0.0, earned.cheat)
+                name = f"{ring.value}: {what}: {share:.0%} cheat: honest earn over cheats and over nothing"
+                made.figures.append(Figure(name=name, value=ahead, unit="costs/s", target=target))
+            percent = [100 * share for share in CHEATS]
+            lines = panels.setdefault(ring.value, {})
+            lines[f"honest, {what}"] = Line(percent, [max(_FLOOR, each.honest) for each in found])
+            lines[f"cheat, {what}"] = Line(percent, [max(_FLOOR, each.cheat) for each in found])
     made.charts.append(
         Chart(
             name="honesty",
-            title="What a provider earns, stakes lost taken off (below -10: drawn there)",
+            title=f"What a provider earns, stakes lost taken off (below {_FLOOR:g}: drawn there)",
             x="% of providers that cheat",
             y="costs of a request, a second",
-            panels=lines,
+            panels=panels,
+        )
+    )
+    return made
+
+
+def of_strikes(seeds: range) -> Found:
+    """What three strikes come to, true and false ones, by the share of all stake that colludes with cheats.
+    It follows from no chance."""
+    made, stake = Found(), float(SLOT_PRICES * SLOTS)
+    chances: dict[str, list[float]] = {}
+    gains: dict[str, list[float]] = {}
+    for share in RINGS:
+        benches = {
+            "true, the ring clears": truly(share),
+            "true, the ring is silent": truly_and_silent(share),
+            "false": falsely(share),
+        }
+        for kind, bench in benches.items():
+            done, rich = tried(bench, stake=stake), tried(bench, stake=stake, richer=_RICHER)
+            name = f"{share:.0%} of stake colludes: strikes are {kind}: "
+            for what, part in (
+                ("upheld", done.upheld),
+                ("cleared", done.cleared),
+                ("the accused gains of its stake", done.provider),
+                ("each who struck gains of its own", done.striker),
+                (f"the same of one that stakes {_RICHER:g} times as much", rich.striker),
+            ):
+                made.figures.append(Figure(name=name + what, value=100 * part, unit="%"))
+            paid = Figure(name=name + "who answered gains", value=done.answerer, unit="prices")
+            made.figures.append(paid)
+            chances.setdefault(kind, []).append(100 * done.upheld)
+            gains.setdefault(kind, []).append(100 * rich.striker)
+    percent = [100 * share for share in RINGS]
+    made.charts.append(
+        Chart(
+            name="strikes",
+            title="What becomes of three strikes",
+            x="% of all stake that colludes",
+            y="%",
+            panels={
+                "upheld": {kind: Line(percent, found) for kind, found in chances.items()},
+                f"gained by who struck one of {_RICHER:g} times its stake": {
+                    kind: Line(percent, found) for kind, found in gains.items()
+                },
+            },
+            one_scale=False,
         )
     )
     return made
@@ -192,38 +265,43 @@ def of_concentration(seeds: range) -> Found:
 def of_deterrence(seeds: range) -> Found:
     """It follows from no chance."""
     rates = [0.0025 * 2 ** (i / 4) for i in range(21)]
-    lines = {
-        f"an audit finds it {power:.0%} of the time": Line(
-            [100 * rate for rate in rates], [least_stake(rate, power) for rate in rates]
+    made, lines = Found(), dict[str, Line]()
+    for slots in SIZES:
+        for what, period_s in PERIODS.items():
+            found = [least_stake(rate, POWER, slots=slots, period_s=period_s) for rate in rates]
+            lines[f"{slots} slots, {what}"] = Line([100 * rate for rate in rates], found)
+            least = least_stake(AUDITED, POWER, slots=slots, period_s=period_s)
+            held = Target(text=f"≤ {SLOT_PRICES}", most=SLOT_PRICES) if period_s == PERIOD_S else None
+            name = f"{slots} slots, {what}: least stake of each at {AUDITED:.0%} audited"
+            made.figures.append(Figure(name=name, value=least, unit="request prices", target=held))
+        name = f"{slots} slots: longest period at which what is staked deters"
+        made.figures.append(Figure(name=name, value=longest_period_s(slots=slots) / 60, unit="min"))
+    for what, how in {
+        "10 minutes": Struck(),
+        "1.4 days": Struck(period_s=LONGEST_PERIOD_S),
+        "10 minutes, none leaves": Struck(left_s=0.0),
+    }.items():
+        name = f"{what}: of {_SHARE:.0%} that cheat none gains once so many of all payers audit"
+        least = 100 * least_audits(_SHARE, how)
+        made.figures.append(Figure(name=name, value=least, unit="%"))
+    lines["staked"] = Line([100 * rate for rate in rates], [float(SLOT_PRICES)] * len(rates))
+    made.charts.append(
+        Chart(
+            name="deterrence",
+            title="What has to be at stake for each slot so that cheating on all loses",
+            x="% of requests audited",
+            y="request prices",
+            panels={"": lines},
+            log_x=True,
+            log_y=True,
         )
-        for power in (0.3, 0.6, POWER)
-    }
-    lines["staked a slot"] = Line([100 * rate for rate in rates], [float(SLOT_PRICES)] * len(rates))
-    name = f"least stake at {AUDITED:.0%} audited"
-    target = Target(text=f"≤ {SLOT_PRICES}", most=SLOT_PRICES)
-    return Found(
-        figures=[
-            Figure(name=name, value=least_stake(AUDITED, POWER), unit="request prices", target=target),
-            Figure(
-                name="least audit rate at the stake of one slot",
-                value=100 * AUDITED * least_stake(AUDITED, POWER) / SLOT_PRICES,
-                unit="%",
-            ),
-        ],
-        charts=[
-            Chart(
-                name="deterrence",
-                title="What has to be at stake so that cheating loses",
-                x="% of requests audited",
-                y="request prices",
-                panels={"": lines},
-            )
-        ],
     )
+    return made
 
 
 QUESTIONS: Final[Mapping[str, Callable[[range], Found]]] = {
     "honesty": of_honesty,
+    "strikes": of_strikes,
     "temptation": of_temptation,
     "splitting": of_splitting,
     "twins": of_twins,
@@ -257,5 +335,5 @@ def incentives(
     if json is not None:
         parameters = {**seeds_json(seeds), "only": names}
         files = {"engines": packaged_file(PROFILES)}
-        modules = "fluid", "incentives", "incentives_findings", "responses", "splitting"
+        modules = "accusing", "fluid", "incentives", "incentives_findings", "responses", "splitting"
         write_json(json, "tally-node sim incentives", parameters, figures, files=files, modules=modules)

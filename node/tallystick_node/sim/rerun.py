@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tallystick.client import (
+    avoidance,
     choose,
     drawing,
     haggling,
@@ -28,7 +29,7 @@ from tallystick.client import (
     steering,
 )
 from tallystick.client.rules import quoted
-from tallystick.protocol import duel, hearsay, length, lottery, quote, rating, speed
+from tallystick.protocol import duel, hearsay, length, lottery, panel, quote, rating, speed, strikes
 from tallystick_node.gateway import admission, quoting, settling
 from tallystick_node.network import lobby, participation, policies, talk
 from tallystick_node.network.policies import ByLoad
@@ -40,6 +41,7 @@ _PACKAGES: Final = ("tallystick", "tallystick_node")
 _DATA: Final = "data"
 LIVE: Final = (
     *(
+        avoidance,
         choose,
         drawing,
         haggling,
@@ -52,7 +54,7 @@ LIVE: Final = (
         standing,
         steering,
     ),
-    *(duel, hearsay, length, lottery, quote, rating, speed),
+    *(duel, hearsay, length, lottery, panel, quote, rating, speed, strikes),
     *(admission, quoting, settling, lobby, participation, policies, talk),
 )
 """Modules of the live code by whose constants a simulated market goes."""

@@ -2,7 +2,7 @@
 they declare, and on what part of the requests they serve a cheaper one after all. Each takes what pays it
 best against what the others do now.
 
-Flows are those of `fluid`; what audits and duels take is as in `incentives`. Money is in units of what an
+Flows are those of `fluid`; what strikes take is as in `accusing`. Money is in units of what an
 engine spends on one request in full precision.
 """
 
@@ -15,17 +15,10 @@ from typing import Final
 
 from tallystick.protocol.duel import Vote, moved
 from tallystick.protocol.units import Atoms
+from tallystick_node.sim.accusing import Struck, remains_s
 from tallystick_node.sim.fluid import Curve, Seller, Weights, by_default, curve, flows
 from tallystick_node.sim.hardware import hardware
-from tallystick_node.sim.incentives import (
-    AUDITED,
-    DEAREST,
-    POWER,
-    SLOT_PRICES,
-    WINDOW,
-    duel_of,
-    requests_until_struck_out,
-)
+from tallystick_node.sim.incentives import AUDITED, DEAREST, POWER, SLOT_PRICES, SLOTS, duel_of
 
 FULL, FAST = "16 bits", "8 bits"
 PRECISIONS: Final[Mapping[str, tuple[float, float, float]]] = {
@@ -37,10 +30,8 @@ PRECISIONS: Final[Mapping[str, tuple[float, float, float]]] = {
 duels that it wins, as the paper reports it."""
 SMALLER_WINS: Final = 0.39
 """Of its duels, a cheat."""
-CHEATED: Final = (0.0, 0.001, 0.002, 0.003, 0.005, 0.01, 0.03, 0.1, 1.0)
+CHEATED: Final = (0.0, 1e-6, 1e-5, 1e-4, 0.001, 0.01, 0.1, 1.0)
 """Parts of its requests that one may cheat on."""
-SLOTS: Final = 64
-"""Requests at a time, for each of which a provider stakes."""
 STAKES: Final = (1.0, 2.0, 4.0, 8.0)
 """Times the least, as far as its capital goes."""
 INTEREST: Final = 0.1 / (365 * 86_400)
@@ -57,8 +48,7 @@ class Terms:
     audited: float = AUDITED
     """Share of requests."""
     power: float = POWER
-    window: int | None = WINDOW
-    """Strikes count among so many of the last audits; None: for ever."""
+    struck: Struck = Struck()
     slot_prices: float = SLOT_PRICES
     duelled: float = 0.05
     """Share of requests."""
@@ -104,11 +94,14 @@ def _curve(model: str, precision: str, slots: int) -> Curve:
     return curve(replace(each.speed, weights=weights, token=token), slots)
 
 
-def kept(plan: Plan, terms: Terms) -> float:
-    """Of one request, stakes that are lost and duels in the mean among it."""
-    stake = terms.slot_prices * terms.usual * plan.slots * plan.stake
-    lasts = requests_until_struck_out(terms.power * plan.cheats, terms.audited, window=terms.window)
-    return plan.price - plan.cost - stake / lasts + terms.duelled * _duel(plan, stake)
+def profit(plan: Plan, flow: float, terms: Terms) -> float:
+    """A second, stakes that are lost and duels in the mean among it."""
+    prices = terms.slot_prices * plan.slots * plan.stake
+    stake = terms.usual * prices
+    earned = flow * (plan.price - plan.cost + terms.duelled * _duel(plan, stake))
+    if found := flow * plan.cheats * terms.audited * terms.power:
+        earned = terms.usual * remains_s(earned / terms.usual, found, terms.struck, stake=prices)
+    return earned - INTEREST * stake
 
 
 def _duel(plan: Plan, stake: float) -> float:
@@ -121,12 +114,6 @@ def _duel(plan: Plan, stake: float) -> float:
         for vote in (Vote.FIRST, Vote.SECOND)
     )
     return (chance * won + (1 - chance) * lost) / _UNIT
-
-
-def profit(plan: Plan, flow: float, terms: Terms) -> float:
-    """A second."""
-    locked = terms.slot_prices * terms.usual * plan.slots * plan.stake
-    return flow * kept(plan, terms) - INTEREST * locked
 
 
 # ------------------------------------------------------------------------------------------ one's best answer

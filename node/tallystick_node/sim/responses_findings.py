@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Final
 
+from tallystick_node.sim.accusing import LONGEST_PERIOD_S, Struck
 from tallystick_node.sim.fluid import Weights, by_default, by_stake
 from tallystick_node.sim.found import Found
-from tallystick_node.sim.incentives import AUDITED, SLOT_PRICES
+from tallystick_node.sim.incentives import AUDITED, SLOT_PRICES, SLOTS
 from tallystick_node.sim.plot import Chart, Line
 from tallystick_node.sim.report import Figure, Target, over_seeds
 from tallystick_node.sim.responses import (
-    SLOTS,
     STAKES,
     Plan,
     Terms,
@@ -25,15 +26,27 @@ Market = Sequence[Plan]
 
 CHEATS: Final = (0.01, 0.05, 0.1, 0.25, 0.5)
 BUSY: Final = (0.15, 0.3, 0.6)
-WINDOWS: Final = (10, 30, 100, None)
+_NONE_LEAVES: Final = Struck(left_s=0.0)
+MARKETS: Final[Mapping[str, Terms]] = {
+    "10 minutes": Terms(),
+    "1.4 days": Terms(struck=Struck(period_s=LONGEST_PERIOD_S)),
+    "1.4 days, half of the payers audit": Terms(struck=Struck(period_s=LONGEST_PERIOD_S, audits=0.5)),
+    "10 minutes, none leaves": Terms(struck=_NONE_LEAVES),
+    "an hour, none leaves": Terms(struck=replace(_NONE_LEAVES, period_s=3_600.0)),
+    "1.4 days, none leaves": Terms(struck=replace(_NONE_LEAVES, period_s=LONGEST_PERIOD_S)),
+    "10 minutes, none leaves, 12 hours": Terms(struck=replace(_NONE_LEAVES, window_s=43_200.0)),
+}
+"""By its periods, by whether payers leave whom their auditors struck, and by how long a strike counts, where
+that is not seven days. The first is held to what is asked."""
 RATES: Final = (0.0025, 0.005, 0.01, 0.02, 0.05)
-PARTS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
+PARTS: Final = (1e-6, 1e-5, 3e-5, 1e-4, 3e-4, 0.001, 0.01, 0.1, 0.3, 1.0)
 """Of its requests, that a provider cheats on."""
 SMALL: Final = 4
 """Slots of a small provider."""
 _SELLERS: Final = 8
 _FLOOR: Final = -10.0
 """No lower gain is drawn."""
+_SOME: Final = Target(text="> 0", least=1e-9)
 
 
 def of_responses(seeds: range) -> Found:
@@ -94,26 +107,23 @@ def of_temptation(seeds: range) -> Found:
     """One that may choose all at once, where a part of the others cheat; and what it gains by cheating now
     and then. It follows from no chance."""
     made, panels = Found(), dict[str, dict[str, Line]]()
-    for window in WINDOWS:
+    for market, terms in MARKETS.items():
         for share in CHEATS:
-            name = (
-                f"{share:.0%} cheat, strikes {_count(window)}: best honest plan over the best dishonest one"
-            )
-            lead = 100 * honest_lead(share, Terms(window=window))
-            target = Target(text="> 0", least=1e-9)
-            made.figures.append(Figure(name=name, value=lead, unit="%", target=target))
+            lead = 100 * honest_lead(share, terms)
+            name = f"{market}: {share:.0%} cheat: best honest plan over the best dishonest one"
+            made.figures.append(Figure(name=name, value=lead, unit="%", target=_held(terms, _SOME)))
     for slots in (SMALL, SLOTS):
-        for window in WINDOWS:
-            gains = [100 * best_cheat(part, Terms(window=window), slots=slots) for part in PARTS]
+        for market, terms in MARKETS.items():
+            gains = [100 * best_cheat(part, terms, slots=slots) for part in PARTS]
             for part, gain in zip(PARTS, gains, strict=True):
-                name = f"{slots} slots, strikes {_count(window)}: {part:.1%} cheated on: gained"
+                name = f"{market}: {slots} slots: {100 * part:g}% cheated on: gained"
                 made.figures.append(Figure(name=name, value=gain, unit="% of profit"))
-            drawn = Line([100 * part for part in PARTS], [max(_FLOOR, gain) for gain in gains])
-            panels.setdefault(f"{slots} slots, each staked for", {})[f"strikes {_count(window)}"] = drawn
+            drawn = Line([100 * part for part in PARTS], [max(_FLOOR, min(-_FLOOR, gain)) for gain in gains])
+            panels.setdefault(f"{slots} slots, each staked for", {})[market] = drawn
     made.charts.append(
         Chart(
             name="temptation",
-            title=f"What cheating now and then gains (below {_FLOOR:g}: drawn there)",
+            title=f"What cheating now and then gains (beyond ±{-_FLOOR:g}: drawn there)",
             x="% of its requests that a provider cheats on",
             y="% of an honest one's profit",
             panels=panels,
@@ -124,21 +134,24 @@ def of_temptation(seeds: range) -> Found:
     return made
 
 
-def _count(window: int | None) -> str:
-    return "count for ever" if window is None else f"count among {window} audits"
+def _held(terms: Terms, target: Target) -> Target | None:
+    """To what is asked, where it is the market that the others differ from."""
+    return target if terms == Terms() else None
 
 
 def of_terms(seeds: range) -> Found:
     """The least stake at which nobody gains by cheating on a hundredth of its requests or more, by how much
-    is audited and how long strikes count."""
+    is audited and how a market is made."""
     made, lines = Found(), dict[str, Line]()
-    for window in WINDOWS:
-        found = [least_slot_prices(Terms(audited=rate, window=window)) for rate in RATES]
+    for market, terms in MARKETS.items():
+        found = [least_slot_prices(replace(terms, audited=rate)) for rate in RATES]
         for rate, least in zip(RATES, found, strict=True):
-            target = Target(text=f"≤ {SLOT_PRICES}", most=SLOT_PRICES) if rate == AUDITED else None
-            name = f"{rate:.2%} audited, strikes {_count(window)}: least stake of each of {SLOTS} slots"
-            made.figures.append(Figure(name=name, value=least, unit="prices", target=target))
-        lines[f"strikes {_count(window)}"] = Line([100 * rate for rate in RATES], found)
+            asked = _held(terms, Target(text=f"≤ {SLOT_PRICES}", most=SLOT_PRICES))
+            name = f"{market}: {rate:.2%} audited: least stake of each of {SLOTS} slots"
+            made.figures.append(
+                Figure(name=name, value=least, unit="prices", target=asked if rate == AUDITED else None)
+            )
+        lines[market] = Line([100 * rate for rate in RATES], found)
     lines["staked"] = Line([100 * rate for rate in RATES], [float(SLOT_PRICES)] * len(RATES))
     made.charts.append(
         Chart(
