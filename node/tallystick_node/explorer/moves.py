@@ -1,4 +1,4 @@
-"""Every atom that a duel moved, one movement after another, from its events. Pure."""
+"""Every atom that a duel or an accusation moved, one movement after another, from its events. Pure."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -12,6 +12,9 @@ PENALTY: Final = "penalty"
 SHARE: Final = "share"
 REST: Final = "rest"
 BURNT: Final = "burnt"
+CREDITED: Final = "credited"
+SLASH: Final = "slash"
+MADE_GOOD: Final = "made good"
 
 
 @shown
@@ -19,8 +22,10 @@ class Move:
     """So many atoms, from or to somebody."""
 
     what: str
-    """fee: posted for judges; prize: out of the loser's stake and into the winner's; penalty: out of a
-    judge's stake; share: a judge's fee, with its part of the prize; rest: of a fee, back; burnt."""
+    """fee: posted for judges or re-auditors; prize: out of the loser's stake and into the winner's; penalty:
+    out of a judge's or an auditor's stake; share: a judge's fee, with its part of the prize; rest: of a fee,
+    back; burnt. Of an accusation, slash: out of the accused's stake; made good: to its answerer, out of the
+    stakes of who struck; credited: to a re-auditor, to who struck, or a fee's rest."""
     who: Address | None
     """None: nobody, they are burnt."""
     taken: Amount
@@ -34,6 +39,31 @@ class Move:
 def moves(events: Sequence[Event], judges: frozenset[bytes]) -> tuple[Move, ...]:
     """In order. `judges`: of its panels."""
     return tuple(_moves(events, judges))
+
+
+def accusation_moves(events: Sequence[Event]) -> tuple[Move, ...]:
+    """In order."""
+    return tuple(_accusation_moves(events))
+
+
+def _accusation_moves(events: Sequence[Event]) -> Iterator[Move]:
+    accused = next((event.arguments["provider"] for event in events if event.name == "Audits.Accused"), None)
+    for event in events:
+        said = event.arguments
+        match event.name:
+            case "Audits.Answered":
+                yield _move(event, FEE, said["answerer"], taken=said["fee"])
+            case "Audits.Credited":
+                yield _move(event, CREDITED, said["owner"], given=said["amount"])
+            case "Slashed":
+                what = SLASH if said["provider"] == accused else PENALTY
+                taken, reward = int(said["burnt"]) + int(said["reward"]), int(said["reward"])
+                yield _move(event, what, said["provider"], taken=taken)
+                yield _move(event, BURNT, None, given=said["burnt"])
+                if what is PENALTY and reward:  # Of a slash it goes to the audits, which credit it.
+                    yield _move(event, MADE_GOOD, said["recipient"], given=reward)
+            case "Audits.Concluded" if int(said["burnt"]):
+                yield _move(event, BURNT, None, given=said["burnt"])
 
 
 def left_over(found: Sequence[Move]) -> int:

@@ -24,6 +24,7 @@ from tallystick_node.explorer.pages import (
     receipts,
     search,
     settlements,
+    strikes,
     transactions,
     verify,
 )
@@ -38,6 +39,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     settlements.pages.router,
     receipts.pages.router,
     duels.pages.router,
+    strikes.pages.router,
     disputes.pages.router,
     events.pages.router,
     offers.pages.router,

@@ -15,7 +15,7 @@ pages = Pages()
 Name = Annotated[
     str | None, Query(pattern="^[A-Za-z.]{1,32}$", description="Such as Settled, or Duels.Ended")
 ]
-_ONE: Final = "Events are asked for of one block, channel, payer, provider, duel or name at a time."
+_ONE: Final = "Events are asked for of one block, channel, party, duel, accusation or name at a time."
 
 
 @pages.table("/events", "events.html")
@@ -27,10 +27,11 @@ async def events(
     payer: Annotated[Address | None, Query()] = None,
     provider: Annotated[Address | None, Query()] = None,
     duel: Annotated[Hash | None, Query()] = None,
+    accusation: Annotated[Hash | None, Query()] = None,
     name: Name = None,
 ) -> Listing[Event]:
-    """Events, newest first: all, or those of one block, channel, payer, provider, duel or name."""
-    if sum(asked is not None for asked in (block, channel, payer, provider, duel, name)) > 1:
+    """Events, newest first: all, or those of one block, channel, party, duel, accusation or name."""
+    if sum(asked is not None for asked in (block, channel, payer, provider, duel, accusation, name)) > 1:
         raise Malformed(_ONE)
     if block is not None:
         return await queries.of_block(db, cut, block)
@@ -42,4 +43,6 @@ async def events(
         return await queries.of_provider(db, cut, provider)
     if duel is not None:
         return await queries.of_duel(db, cut, duel)
+    if accusation is not None:
+        return await queries.of_accusation(db, cut, accusation)
     return await (queries.every(db, cut) if name is None else queries.named(db, cut, name))

@@ -20,7 +20,7 @@ from tallystick_node.explorer.pages.provider_charts import (
     price_columns,
 )
 from tallystick_node.explorer.paging import Cutting
-from tallystick_node.explorer.queries import channels, disputes, duels, events, settlements, strengths
+from tallystick_node.explorer.queries import channels, disputes, duels, settlements, strengths, strikes
 from tallystick_node.explorer.queries import offers as offer_queries
 from tallystick_node.explorer.queries import providers as queries
 from tallystick_node.explorer.queries.duels import Duel, Judge
@@ -28,13 +28,13 @@ from tallystick_node.explorer.queries.explained import Explained, explained
 from tallystick_node.explorer.queries.offers import Offered
 from tallystick_node.explorer.queries.rows import (
     Channel,
-    Event,
     Fraud,
     Provider,
     ProviderHour,
     ReceiptKey,
     Settlement,
 )
+from tallystick_node.explorer.queries.strikes import Strike
 from tallystick_node.explorer.site import TheSite
 from tallystick_node.explorer.values import Address, Amount, Listing, shown
 
@@ -63,8 +63,8 @@ class ProviderPage:
     settlements: Listing[Settlement]
     """The last; `/settlements?provider=…` has all."""
     slashes: Listing[Fraud]
-    strikes: Listing[Event]
-    """What auditors brought against it, and what became of that."""
+    strikes: Listing[Strike]
+    """The last against it; `/strikes?provider=…` has all."""
     duels: Listing[Duel]
     """The last; `/duels?provider=…` has all."""
     strength: float | None
@@ -114,7 +114,7 @@ async def provider(request: Request, address: Address, db: Db, cut: Cutting, sit
         channels=await channels.channels(db, FEW, provider=address),
         settlements=await settlements.settlements(db, FEW, settlements.Only(provider=address)),
         slashes=await disputes.frauds(db, FEW, provider=address),
-        strikes=await events.strikes_of(db, FEW, address),
+        strikes=await strikes.strikes(db, FEW, strikes.Only(provider=address)),
         duels=await duels.duels(db, FEW, duels.Only(provider=address), now),
         strength=(await strengths.strengths(db, site.kept)).get(AddressBytes(address)),
         judge=await duels.judge(db, address),

@@ -43,7 +43,7 @@ async def duel_facts(db: AsyncConnection, domain: Domain, panels: Sequence[Duel]
             calls=said,
             draw_hashes=await _draw_hashes(db, panels),
             candidates={panel.opened_block: await candidates(db, panel.opened_block) for panel in panels},
-            keys=await _keys(db, duellists_and_judges(again, said)),
+            keys=await named_keys(db, duellists_and_judges(again, said)),
         )
     )
     assert facts is not None, "A duel in the index was opened."
@@ -85,7 +85,7 @@ async def candidates(db: AsyncConnection, block: int) -> list[Candidate]:
     ]
 
 
-async def _keys(db: AsyncConnection, providers: set[Address]) -> list[ReceiptKeySet]:
+async def named_keys(db: AsyncConnection, providers: set[Address]) -> list[ReceiptKeySet]:
     table = schema.receipt_keys.c
     statement = select(schema.receipt_keys).where(table.provider.in_(providers))
     return [

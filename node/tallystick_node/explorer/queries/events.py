@@ -10,8 +10,6 @@ from tallystick_node.explorer.queries.rows import Event
 from tallystick_node.explorer.values import Address, Hash, Listing
 
 _TABLE = schema.events.c
-AGAINST = tuple(f"Audits.{name}" for name in ("Struck", "Accused", "Answered", "Summoned", "Concluded"))
-"""Events that are told with the provider that is audited; others are an auditor's own."""
 
 
 async def every(connection: AsyncConnection, cut: Cut) -> Listing[Event]:
@@ -30,13 +28,12 @@ async def of_channel(connection: AsyncConnection, cut: Cut, channel_id: Hash) ->
     return await _events(connection, cut, _TABLE.channel_id == channel_id)
 
 
-async def strikes_of(connection: AsyncConnection, cut: Cut, provider: Address) -> Listing[Event]:
-    """What auditors brought against a provider, and what became of it."""
-    return await _events(connection, cut, _TABLE.provider == provider, _TABLE.name.in_(AGAINST))
-
-
 async def of_duel(connection: AsyncConnection, cut: Cut, duel: Hash) -> Listing[Event]:
     return await _events(connection, cut, _TABLE.duel == duel)
+
+
+async def of_accusation(connection: AsyncConnection, cut: Cut, accusation: Hash) -> Listing[Event]:
+    return await _events(connection, cut, _TABLE.accusation == accusation)
 
 
 async def of_block(connection: AsyncConnection, cut: Cut, number: int) -> Listing[Event]:

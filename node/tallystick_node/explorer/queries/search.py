@@ -17,7 +17,7 @@ from tallystick_node.explorer.values import shown
 
 Kind = Literal[
     "block", "transaction", "account", "provider", "session key", "receipt key",
-    "channel", "duel", "offer", "receipt", "settlement", "model", "host",
+    "channel", "duel", "accusation", "offer", "receipt", "settlement", "model", "host",
 ]  # fmt: skip
 
 LONGEST: Final = 200
@@ -65,6 +65,7 @@ _HASHES: Final = (
     _Place("block", schema.blocks.c.hash, "/block/", [schema.blocks.c.number]),
     _Place("channel", schema.channels.c.channel_id, "/channel/", [schema.channels.c.channel_id]),
     _Place("duel", schema.duels.c.duel, "/duel/", [schema.duels.c.duel]),
+    _Place("accusation", schema.accusations.c.accusation, "/accusation/", [schema.accusations.c.accusation]),
     _Place("offer", schema.offers.c.offer_hash, "/offer/", [schema.offers.c.offer_hash]),
     _Place(
         "receipt",
