@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tallystick.chain.duels import Answer, Case, CastVote, Committed, Duels, Revealed, Ruling, Status
-from tallystick.chain.errors import ContractError
+from tallystick.chain.errors import ContractError, RpcError
 from tallystick.chain.local import MINIMUM_FEE
 from tallystick.chain.verdicts import decided, rulings
 from tallystick.protocol.channel import ChannelKey
@@ -181,6 +181,32 @@ def test_judges_that_agree_decide_in_the_second_transaction(world: World) -> Non
     world.duels.withdraw(panel[0])
     assert world.duels.balance_of(panel[0]) == 0
     assert world.duels.market.asset_balance(panel[0]) == gained[panel[0]]
+
+
+def test_what_a_duel_said_is_read_from_its_draw_on_and_of_few_blocks_at_a_time(
+    world: World, mine: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Public nodes answer for some two thousand blocks at a time, or for fewer."""
+    panel = world.panel()
+    votes = [world.cast(judge, Vote.FIRST) for judge in panel]
+    world.duels.decide(world.id, world.case, votes, salt=SALT)
+    mine(20)
+    rpc, draw_block = world.duels.market.rpc, world.duels.duel(world.id).draw_block
+    call, begun = rpc.call, []
+
+    def limited(method: str, *params: Any) -> Any:
+        if method == "eth_getLogs":
+            begin, end = (int(params[0][name], 16) for name in ("fromBlock", "toBlock"))
+            if end - begin >= 5:
+                raise RpcError("The range is too large.", number=-32005)
+            begun.append(begin)
+        return call(method, *params)
+
+    monkeypatch.setattr(rpc, "call", limited)
+    (ruling,) = rulings(world.duels, world.id)
+    assert list(ruling.judges) == panel
+    assert min(begun) == draw_block
+    assert len(decided(world.duels)) == 1
 
 
 def test_what_not_all_say_is_said_on_chain_and_settled_later(

@@ -1,6 +1,7 @@
 """What the duels' events say: rulings, and the verdicts that strengths are computed from.
 
-Each question reads all blocks since the market began, and asks the node for so many at a time.
+What one duel said is looked for from the block that drew its judges on, what all said from the market's first
+block on: so many blocks at a time, and fewer where the node will not answer for as many.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,13 +11,14 @@ from tallystick.chain import contracts
 from tallystick.chain.abi import AbiError
 from tallystick.chain.duel_events import ruling_of
 from tallystick.chain.duels import Duels, Ruling
-from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.errors import ChainUnavailable, RpcError
+from tallystick.chain.rpc import Rpc
 from tallystick.protocol.strength import Decided
 from tallystick.protocol.units import Hash32, to_hex
 from tallystick.protocol.vote import Choice, vote_of_choice
 
 _BLOCKS: Final = 10_000
-"""At a time: what public nodes answer."""
+"""At a time, at first: what public nodes answer."""
 
 
 def decided(duels: Duels) -> list[Decided]:
@@ -38,16 +40,32 @@ def _told(duels: Duels, name: str, duel: Hash32 | None) -> Iterator[Mapping[str,
     interface, market = contracts.duels().interface, duels.market
     (topic,) = (topic for topic, entry in interface.events.items() if entry.name == name)
     topics = [to_hex(topic), *([] if duel is None else [to_hex(duel)])]
-    start, end = market.deployment.block, market.head().number
-    for block in range(start, end + 1, _BLOCKS):
-        asked = {"address": to_hex(duels.address), "topics": topics}
-        asked |= {"fromBlock": hex(block), "toBlock": hex(min(block + _BLOCKS - 1, end))}
-        for log in market.rpc.call("eth_getLogs", asked):
-            try:
-                said = interface.log(
-                    [bytes.fromhex(word[2:]) for word in log["topics"]], bytes.fromhex(log["data"][2:])
-                )
-            except (AbiError, KeyError, ValueError, TypeError) as error:
-                raise ChainUnavailable(f"The node gave a log that cannot be read ({error!r}).") from error
-            assert said is not None
-            yield said[1]
+    start = market.deployment.block
+    if duel is not None:  # Nobody can have judged it before.
+        start = max(start, duels.duel(duel).draw_block)
+    asked = {"address": to_hex(duels.address), "topics": topics}
+    for log in _logs(market.rpc, asked, start, market.head().number):
+        try:
+            said = interface.log(
+                [bytes.fromhex(word[2:]) for word in log["topics"]], bytes.fromhex(log["data"][2:])
+            )
+        except (AbiError, KeyError, ValueError, TypeError) as error:
+            raise ChainUnavailable(f"The node gave a log that cannot be read ({error!r}).") from error
+        assert said is not None
+        yield said[1]
+
+
+def _logs(rpc: Rpc, asked: Mapping[str, Any], begin: int, end: int) -> Iterator[Any]:
+    """Of a range of blocks, both ends included."""
+    span = _BLOCKS
+    while begin <= end:
+        until = min(end, begin + span - 1)
+        try:
+            found = rpc.call("eth_getLogs", {**asked, "fromBlock": hex(begin), "toBlock": hex(until)})
+        except RpcError:
+            if until == begin:
+                raise
+            span = (until - begin + 1) // 2  # Too many blocks, or logs, for this node.
+            continue
+        yield from found
+        begin = until + 1
