@@ -363,7 +363,12 @@ def test_where_one_is_away_another_is_asked(market: Any) -> None:
     assert found.finding.message.auditor == made.auditors[1].key.address
 
 
-@pytest.mark.parametrize("limits", [{"credit": 1}, {"context": 3}])
+LIMITS = [{"credit": 1}, {"context": 3}, {"credit": 50_000}, {"price": 50_000_000, "credit": 10**9}]
+"""By which an auditor takes less, or nothing: an audit of four answers here is more than a quarter of such a
+credit, or much dearer than one at the audited provider's price."""
+
+
+@pytest.mark.parametrize("limits", LIMITS)
 def test_an_auditor_that_takes_little_leaves_the_others_all_of_it(world: World, limits: Any) -> None:
     """What it takes at a time is its own choice: any provider could wipe out what was drawn."""
     made = Market(world, answers=4)

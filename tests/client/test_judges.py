@@ -22,6 +22,8 @@ from tests.client.provider import FakeProvider
 from tests.quality.making import FIRST, SECOND, case, exhibit, streamed
 
 MOST = Atoms(10**8)
+PRICE = 1_000_000
+"""As the judges', by default."""
 STRANGER = Key(keccak(b"stranger")).address
 USAGE = {"prompt_tokens": 40, "completion_tokens": 2, "total_tokens": 42}
 
@@ -58,8 +60,8 @@ class Court:
         self.judges = [world.provider(JudgeFake, context=5_000) for _ in range(3)]
         self.case = replace(
             case(),
-            first=exhibit(FIRST, streamed("Yes."), domain=DOMAIN),
-            second=exhibit(SECOND, streamed("No."), domain=DOMAIN),
+            first=exhibit(FIRST, streamed("Yes."), domain=DOMAIN, price=PRICE),
+            second=exhibit(SECOND, streamed("No."), domain=DOMAIN, price=PRICE),
         )
 
     @property
@@ -172,3 +174,29 @@ def test_who_grows_dearer_while_it_is_looked_up_is_not_asked(
     assert judge.worked == 0
     assert set(said.commitments) == set(court.panel[1:])
     assert said.cost <= worst
+
+
+def test_an_absurd_offer_of_the_model_keeps_nobody_from_duelling(court: Court) -> None:
+    asks = Judges(court.session.payer)
+    offer = replace(court.case.first.offer, model=court.judges[0].offer.model)
+    shown = replace(court.case, first=replace(court.case.first, offer=offer))
+    worst = run_blocking(court.session.pools, asks.worst(shown, 3))
+    court.world.provider(JudgeFake, context=5_000, price=10**9, credit=10**9)
+    court.session.payer.listing.refresh()
+    assert run_blocking(court.session.pools, asks.worst(shown, 3)) == worst > 0
+
+
+def test_a_judge_that_is_much_dearer_than_the_duellists_is_absent(court: Court) -> None:
+    dear = court.world.provider(JudgeFake, context=5_000, price=10 * PRICE, credit=10**8)
+    court.judges[0] = dear
+    court.session.payer.listing.refresh()
+    said = court.hear()
+    assert dear.worked == 0
+    assert set(said.commitments) == set(court.panel[1:])
+
+
+def test_a_judge_that_answers_at_length_is_not_read_to_the_end(court: Court) -> None:
+    long = court.judges[0]
+    said_whole = long.said_whole
+    long.said_whole = lambda body: said_whole(body) + b" " * (1 << 17)  # type: ignore[method-assign]
+    assert set(court.hear().commitments) == set(court.panel[1:])

@@ -25,7 +25,13 @@ def streamed(*pieces: str) -> tuple[bytes, ...]:
 
 
 def exhibit(
-    key: Key, payloads: Sequence[bytes], *, body: bytes = BODY, domain: Domain = DOMAIN, **changes: Any
+    key: Key,
+    payloads: Sequence[bytes],
+    *,
+    body: bytes = BODY,
+    domain: Domain = DOMAIN,
+    price: int = 1,
+    **changes: Any,
 ) -> Exhibit:
     """Bought of `key`, who signs for itself; `changes` of the receipt."""
     offer = Offer(
@@ -35,9 +41,9 @@ def exhibit(
         endpoint_key=ZERO_HASH,
         model="m",
         model_hash=ZERO_HASH,
-        input_price=1,
-        cached_input_price=1,
-        output_price=1,
+        input_price=price,
+        cached_input_price=price,
+        output_price=price,
         context_length=1_000,
         credit=1_000,
         valid_until=1 << 40,

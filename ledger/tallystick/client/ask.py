@@ -74,6 +74,8 @@ class Ask:
     """The body that somebody has answered already: no other one is the same request to those who judge."""
     most: Atoms | None = None
     """That it may cost, with all that the call cost elsewhere; None: what the budget has for any request."""
+    answer_bytes: int | None = None
+    """Of its answer, at most; None: as many as the payer is ready to hold of any."""
     audits: bool | None = None
     """An auditor may be shown it; None: the caller did not say."""
     added: Mapping[str, object] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH, Ask
-from tallystick.client.auditors import ask_auditor, offers_of, worst
+from tallystick.client.auditors import ask_auditor, most_of, offers_of, worst
 from tallystick.client.audits import SEEDS, Audits
 from tallystick.client.drivers import run_blocking
 from tallystick.client.outcome import Outcome
@@ -166,11 +166,13 @@ class Auditing:
         dossier = self._dossier(stretch, end)
         if dossier is None:
             return None
-        left = [posted for posted in self._auditors(dossier) if posted.offer.provider not in asked]
+        listed = run_blocking(self._pools, self._payer.listing.offers())
+        left = [one for one in self._auditors(dossier, listed) if one.offer.provider not in asked]
         shown: Dossier | None = dossier
         while left and shown is not None:
+            bound = most_of(shown, listed)
             for posted in list(left):
-                if (most := worst(shown, posted)) is not None:
+                if (most := worst(shown, posted, bound)) is not None:
                     left.remove(posted)
                     with self._quietly():
                         return self._ask(shown, posted, most)
@@ -199,10 +201,9 @@ class Auditing:
         drawn(dossier, self._block_at)
         return dossier
 
-    def _auditors(self, dossier: Dossier) -> Sequence[PostedOffer]:
+    def _auditors(self, dossier: Dossier, listed: Sequence[PostedOffer]) -> Sequence[PostedOffer]:
         """Whom the block drew that drew the last of the receipts, by their offers of the model; after them,
         since nobody has to audit, others by stake."""
-        listed = run_blocking(self._pools, self._payer.listing.offers())
         offers = offers_of(listed, dossier.model, dossier.provider)
         block = self._block_at(draws_at(dossier.last.finished_at))
         assert block is not None  # or there were no dossier

@@ -12,6 +12,7 @@ import orjson
 
 from tallystick.client.ask import Ask, read_ask, worst_cost
 from tallystick.client.attempts import Call
+from tallystick.client.bounds import AUDITOR_BYTES, CREDIT_PARTS, bound
 from tallystick.client.errors import AuditorFailed
 from tallystick.client.flow import Flow
 from tallystick.client.judges import heard
@@ -21,6 +22,7 @@ from tallystick.client.searching import Search
 from tallystick.ports import PostedOffer
 from tallystick.protocol.dossier import Dossier, is_of
 from tallystick.protocol.finding import Finding, Verdict
+from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, Atoms, to_hex
 from tallystick.protocol.wire import AUDIT_PATH, signed_from_json
@@ -41,12 +43,24 @@ def offers_of(offers: Sequence[PostedOffer], model: str, audited: Address) -> di
     }
 
 
-def worst(dossier: Dossier, posted: PostedOffer) -> Atoms | None:
-    """That the audit may cost there; None: it is more than that provider does for one request."""
-    ask, offer = _ask(dossier, posted), posted.offer
-    cost = worst_cost(ask, offer)
-    fits = cost <= offer.credit and (ask.output_limit or 0) < offer.context_length
-    return cost if fits else None
+def most_of(dossier: Dossier, listed: Sequence[PostedOffer]) -> Atoms:
+    """That an audit of it may cost."""
+    same = [posted.offer for posted in listed if posted.offer.model == dossier.model]
+    audited = _cost(dossier, dossier.samples[-1].offer)
+    return bound([audited], [_cost(dossier, offer) for offer in same])
+
+
+def worst(dossier: Dossier, posted: PostedOffer, most: Atoms) -> Atoms | None:
+    """That the audit may cost there; None: it is more than `most`, or than that provider does for one request
+    and leaves callers their credit."""
+    offer = posted.offer
+    cost = _cost(dossier, offer)
+    fits = cost <= min(most, offer.credit // CREDIT_PARTS)
+    return cost if fits and (_ask(dossier, offer).output_limit or 0) < offer.context_length else None
+
+
+def _cost(dossier: Dossier, offer: Offer) -> Atoms:
+    return worst_cost(_ask(dossier, offer), offer)
 
 
 def ask_auditor(
@@ -56,7 +70,7 @@ def ask_auditor(
     httpx2.TransportError; what it cost is in `outcomes` then too."""
     auditor = posted.offer.provider
     call = Call(path=AUDIT_PATH, body=_body(dossier), timeout=_TIMEOUT)
-    search = Search(payer, replace(_ask(dossier, posted), most=most), call)
+    search = Search(payer, replace(_ask(dossier, posted.offer), most=most, answer_bytes=AUDITOR_BYTES), call)
     try:
         body = yield from heard(search.run())
     finally:
@@ -79,8 +93,8 @@ def _body(dossier: Dossier) -> bytes:
     return orjson.dumps({"model": dossier.model, "dossier": dossier.to_json()})
 
 
-def _ask(dossier: Dossier, posted: PostedOffer) -> Ask:
+def _ask(dossier: Dossier, offer: Offer) -> Ask:
     """To that provider and to nobody else."""
     ask = read_ask(AUDIT_PATH, _body(dossier))
-    wishes = replace(ask.steering, only=frozenset({to_hex(posted.offer.provider)}))
+    wishes = replace(ask.steering, only=frozenset({to_hex(offer.provider)}))
     return replace(ask, steering=wishes, continues=False, hedges=False, duels=False, audits=False)

@@ -258,7 +258,8 @@ class Delivery:
                 yield self._whole(exchange, outcome, body)
         else:
             began_at = self._now()
-            body = yield from read_all(exchange, BODY_LIMIT, self._now)
+            limit = BODY_LIMIT if attempt.ask.answer_bytes is None else attempt.ask.answer_bytes
+            body = yield from read_all(exchange, limit, self._now)
             attempt.wait(self._now() - began_at, 0)
             yield from self._receiver.read_whole(exchange, body, attempt, reception, outcome)
             if outcome.cut and not reception.delivered:

@@ -12,6 +12,7 @@ import orjson
 
 from tallystick.client.ask import Ask, read_ask, worst_cost
 from tallystick.client.attempts import Call
+from tallystick.client.bounds import JUDGE_BYTES, bound
 from tallystick.client.errors import JudgeFailed
 from tallystick.client.flow import Emit, End, Flow, Respond, Returned, Send, Together, read_all, send
 from tallystick.client.outcome import Outcome
@@ -20,6 +21,7 @@ from tallystick.client.searching import Search
 from tallystick.client.sending import endpoint_of
 from tallystick.ports import PostedOffer
 from tallystick.protocol.case import Case, Checked, checked
+from tallystick.protocol.offer import Offer
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Address, Atoms, to_hex
 from tallystick.protocol.vote import Ballot, Choice, VoteCommitment
@@ -67,10 +69,12 @@ class Judges:
         self._payer = payer
 
     def worst(self, case: Case, seats: int) -> Flow[Atoms]:
-        """That so many judges may cost, if none is dearer than the dearest offer of the model in question."""
+        """That so many judges may cost, if none is dearer than the dearest offer of the model in question
+        that is not out of all proportion."""
         offers = yield from self._payer.listing.offers()
-        same = [posted for posted in offers if posted.offer.model == case.first.offer.model]
-        costs = (worst_cost(_ask(case, posted), posted.offer) for posted in same)
+        same = [posted.offer for posted in offers if posted.offer.model == case.first.offer.model]
+        most = _most(case, offers)
+        costs = [cost for offer in same if (cost := _cost(case, offer)) <= most]
         return Atoms(seats * max(costs, default=0))
 
     def hear(self, case: Case, panel: Sequence[Address], most: Atoms) -> Flow[Heard]:
@@ -78,7 +82,8 @@ class Judges:
         `most`."""
         seated = [judge for judge in panel if judge != ZERO_ADDRESS]
         offers = yield from self._offers(seated, case.first.offer.model)
-        share = Atoms(most // max(1, len(seated)))
+        listed = yield from self._payer.listing.offers()
+        share = min(Atoms(most // max(1, len(seated))), _most(case, listed))
         asked = [judge for judge in seated if judge in offers]
         outcomes: list[Outcome] = []
         said = yield from _all(
@@ -109,8 +114,8 @@ class Judges:
         self, case: Case, judge: Address, posted: PostedOffer, most: Atoms, outcomes: list[Outcome]
     ) -> Flow[Signed[VoteCommitment]]:
         """Its own, to a ballot on this case. Raises MarketError or httpx2.TransportError."""
-        payer, ask = self._payer, replace(_ask(case, posted), most=most)
-        call = Call(path=JUDGE_PATH, body=_body(case, posted), timeout=_TIMEOUT)
+        payer, ask = self._payer, replace(_ask(case, posted.offer), most=most, answer_bytes=JUDGE_BYTES)
+        call = Call(path=JUDGE_PATH, body=_body(case, posted.offer), timeout=_TIMEOUT)
         search = Search(payer, ask, call)
         try:
             body = yield from heard(search.run())
@@ -191,12 +196,23 @@ def _all(flows: Sequence[Flow[Any]]) -> Flow[list[Any]]:
     return [end.value if isinstance(end, Returned) else None for end in ends]
 
 
-def _body(case: Case, posted: PostedOffer) -> bytes:
-    return orjson.dumps({"model": posted.offer.model, "case": case.to_json()})
+def _body(case: Case, offer: Offer) -> bytes:
+    return orjson.dumps({"model": offer.model, "case": case.to_json()})
 
 
-def _ask(case: Case, posted: PostedOffer) -> Ask:
+def _most(case: Case, listed: Sequence[PostedOffer]) -> Atoms:
+    """That one judgement may cost."""
+    same = [posted.offer for posted in listed if posted.offer.model == case.first.offer.model]
+    duellists = [_cost(case, one.offer) for one in (case.first, case.second)]
+    return bound(duellists, [_cost(case, offer) for offer in same])
+
+
+def _cost(case: Case, offer: Offer) -> Atoms:
+    return worst_cost(_ask(case, offer), offer)
+
+
+def _ask(case: Case, offer: Offer) -> Ask:
     """To that provider and to nobody else."""
-    ask = read_ask(JUDGE_PATH, _body(case, posted))
-    wishes = replace(ask.steering, only=frozenset({to_hex(posted.offer.provider)}))
+    ask = read_ask(JUDGE_PATH, _body(case, offer))
+    wishes = replace(ask.steering, only=frozenset({to_hex(offer.provider)}))
     return replace(ask, steering=wishes, continues=False, hedges=False, duels=False)
