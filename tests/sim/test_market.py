@@ -121,6 +121,19 @@ def test_what_is_not_there_is_said(options: list[str], said: str) -> None:
     assert said in result.output
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["scale", "--only", "wall", "--channels", "inf"],
+        ["scale", "--only", "wall", "--a-day", "inf"],
+        ["market", "--seconds", "inf"],
+        ["measure", "http://[", "--model", "m", "--out", "/dev/null", "--seconds", "0"],
+    ],
+)
+def test_what_would_never_end_or_measure_nothing_is_refused(options: list[str]) -> None:
+    assert CliRunner().invoke(app, ["sim", *options]).exit_code == 2
+
+
 def test_json_on_standard_output_is_all_that_is_there() -> None:
     result = CliRunner().invoke(app, ["sim", "incentives", "--only", "deterrence", "--json", "-"])
     assert result.exit_code == 0

@@ -124,8 +124,10 @@ def scale(
             help="speed (of the simulator), gossip, gas (of settling), index, wall (a million payers).",
         ),
     ] = "speed",
-    a_day: Annotated[float, typer.Option("--a-day", min=0.01, help="Requests of a payer in a day.")] = 20.0,
-    channels: Annotated[float, typer.Option(min=1, help="Providers that a payer buys of.")] = 8.0,
+    a_day: Annotated[
+        float, typer.Option("--a-day", min=0.01, max=1e6, help="Requests of a payer in a day.")
+    ] = 20.0,
+    channels: Annotated[float, typer.Option(min=1, max=1e6, help="Providers that a payer buys of.")] = 8.0,
     bench: Annotated[
         list[Path] | None,
         typer.Option(
@@ -253,7 +255,9 @@ def market(
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV of time, prompt tokens, output tokens.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=8, help="For which requests come, in each run.")] = 60,
+    seconds: Annotated[
+        float, typer.Option(min=8, max=1e6, help="For which requests come, in each run.")
+    ] = 60,
     arrivals: Annotated[
         str, typer.Option(metavar="NAME", help="How requests come: trace, poisson or bursty.")
     ] = "trace",
