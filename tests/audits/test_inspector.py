@@ -2,7 +2,7 @@
 price, once the auditor has found that the lottery drew it."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import pytest
 from tallystick.chain.errors import ChainUnavailable
 from tallystick.protocol.dossier import Dossier
 from tallystick.protocol.finding import Finding, Verdict
-from tallystick.protocol.lottery import Block, BlockAt
+from tallystick.protocol.lottery import Block, BlockAt, draws_at
 from tallystick.protocol.sample import Sample
 from tallystick.protocol.signed import Key, sign, verify
-from tallystick.protocol.units import Address
+from tallystick.protocol.stake import Stake
+from tallystick.protocol.units import Address, Atoms, Milliseconds, Timestamp
 from tallystick.protocol.viewing import Shown
 from tallystick.protocol.wire import AUDIT_PATH, signed_from_json
 from tallystick_node.local.calibrate.copies import quantised
@@ -28,17 +29,45 @@ from tests.engine.conftest import MODEL
 from tests.gateway.conftest import DOMAIN, World
 from tests.gateway.payer import Payer
 
+LEAST_STAKE = Atoms(100)
+WINDOW_S = 7 * 86_400
+
 
 class Reader:
     """Every provider signs for itself."""
+
+    staked = LEAST_STAKE
+
+    def stake(self, provider: Address) -> Stake:
+        exiting, at = Atoms(0), Timestamp(0)
+        return Stake(
+            provider=provider, staked=self.staked, exiting=exiting, exits_at=at, receipt_key=provider
+        )
 
     def is_receipt_key(self, provider: Address, key: Address) -> bool:
         return provider == key
 
 
-def inspecting(world: World, block_at: BlockAt, kept: list[Shown] | None = None) -> Inspector:
+class Hand:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.at = Now().milliseconds()
+
+    def milliseconds(self) -> Milliseconds:
+        return self.at
+
+
+def inspecting(
+    world: World,
+    block_at: BlockAt,
+    kept: list[Shown] | None = None,
+    *,
+    reader: Any = None,
+    now: Hand | None = None,
+) -> Inspector:
     """`kept`: takes what its strikes are found of."""
-    reader: Any = Reader()
+    reader: Any = Reader() if reader is None else reader
     return Inspector(
         provider=world.key.address,
         key=world.key,
@@ -48,8 +77,10 @@ def inspecting(world: World, block_at: BlockAt, kept: list[Shown] | None = None)
         reader=reader,
         block_at=block_at,
         ask=own_engine(world.upstream),
-        clock=Now(),
+        clock=now or Hand(),
         keep=([] if kept is None else kept).append,
+        least_stake=LEAST_STAKE,
+        window_s=WINDOW_S,
     )
 
 
@@ -73,8 +104,13 @@ class Office:
     kept: list[Shown]
     block: Block | None = None
     away: bool = False
+    reader: Reader = field(default_factory=Reader)
+    now: Hand = field(default_factory=Hand)
+    looked_up: int = 0
+    """Blocks."""
 
     def block_at(self, _: object) -> Block | None:
+        self.looked_up += 1
         if self.away:
             raise ChainUnavailable("It is gone.")
         return self.block
@@ -98,12 +134,13 @@ class Office:
 async def office(tmp_path: Path) -> AsyncIterator[Office]:
     made: list[Office] = []
     kept: list[Shown] = []
+    reader, now = Reader(), Hand()
 
     def auditing(world: World) -> Inspector:
-        return inspecting(world, lambda moment: made[0].block_at(moment), kept)
+        return inspecting(world, lambda moment: made[0].block_at(moment), kept, reader=reader, now=now)
 
     async with sold(MODEL, tmp_path / "office", auditing=auditing) as (world, payer):
-        made.append(Office(world, payer, kept))
+        made.append(Office(world, payer, kept, reader=reader, now=now))
         yield made[0]
 
 
@@ -156,6 +193,32 @@ async def test_it_sees_to_the_draw_itself(tmp_path: Path, office: Office) -> Non
     office.away = True
     assert await office.refused(of(samples, 1, 3)) == (409, "draw-pending")
     assert office.world.gateway.running == {}
+
+
+async def test_of_what_was_made_up_one_block_is_looked_up(tmp_path: Path, office: Office) -> None:
+    """And not those of a thousand receipts that whoever asks has signed to itself."""
+    samples = await answers(tmp_path)
+    office.block = block_of(samples, 0, 4)
+    assert await office.refused(of(samples, 7)) == (422, "dossier-mismatch")
+    assert office.looked_up == 1
+
+
+async def test_nobody_without_a_stake_is_audited_for_whoever_pays(tmp_path: Path, office: Office) -> None:
+    samples = await answers(tmp_path, questions=QUESTIONS[:4])
+    office.block, office.reader.staked = block_of(samples, 1, 3), Atoms(LEAST_STAKE - 1)
+    assert await office.refused(of(samples, 1, 3)) == (422, "dossier-mismatch")
+    assert office.looked_up == 0
+
+
+async def test_what_no_strike_could_be_filed_of_is_not_audited(tmp_path: Path, office: Office) -> None:
+    samples = await answers(tmp_path, questions=QUESTIONS[:4])
+    office.block = block_of(samples, 1, 3)
+    last = samples[3].receipt.message
+    office.now.at = Milliseconds(1000 * (draws_at(last.finished_at) + WINDOW_S))
+    assert await office.refused(of(samples, 1, 3)) == (422, "dossier-mismatch")
+    assert office.looked_up == 0
+    office.now.at = Milliseconds(office.now.at - 1000)
+    await office.audited(of(samples, 1, 3))
 
 
 async def test_what_does_not_hold_together_is_refused_before_anything_is_reserved(

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final, TypeVar
 
 import orjson
 
@@ -22,17 +23,21 @@ from tallystick.protocol.errors import DossierMismatch, DrawPending, WrongSigner
 from tallystick.protocol.evidence import Scales
 from tallystick.protocol.examining import Examined
 from tallystick.protocol.finding import Finding, Verdict
-from tallystick.protocol.lottery import BlockAt
+from tallystick.protocol.lottery import BlockAt, draws_at
 from tallystick.protocol.signed import Key, Signed
 from tallystick.protocol.transcript import Counts
-from tallystick.protocol.units import Address, to_hex
+from tallystick.protocol.units import Address, Atoms, to_hex
 from tallystick.protocol.viewing import Shown
 from tallystick.protocol.wire import signed_to_json
 from tallystick_node.engine.upstream import Upstream
 from tallystick_node.quality.asking import Ask, Replies, own_engine, remembering
 from tallystick_node.quality.auditor import Auditor
 from tallystick_node.quality.dossiers import Dossiers
+from tallystick_node.quality.lookups import Lookups
 
+_WINDOW_S: Final = 7 * 86_400
+"""Where no contract says for how long a strike may be filed."""
+_T = TypeVar("_T")
 Keep = Callable[[Shown], None]
 """Keeps a finding with what it is of; slow, and durable once it returns. Raises OSError."""
 
@@ -53,12 +58,17 @@ class Inspector:
         ask: Ask,
         clock: Clock,
         keep: Keep,
+        least_stake: Atoms,
+        window_s: int,
     ):
-        """`scales`: by model; `keep`: what a strike is found of, before anybody hears of it."""
+        """`scales`: by model; `keep`: what a strike is found of, before anybody hears of it. `least_stake`: of
+        whom it audits for whoever pays; `window_s`: within which after a receipt a strike may be filed."""
         self._provider, self._key, self._domain = provider, key, domain
         self._scales, self._sampler = scales, sampler
         self._reader, self._block_at = reader, block_at
         self._ask, self._clock, self._keep = ask, clock, keep
+        self._least_stake, self._window_s = least_stake, window_s
+        self._lookups = Lookups()
 
     def knows(self, model: str) -> bool:
         """Whether it has the scales of the model."""
@@ -68,6 +78,8 @@ class Inspector:
         """As the gateway's `Auditing` says."""
         used = Used(self._ask)
         auditor = self._auditor(dossier.model, engine_model, used.ask)
+        self._require_timely(dossier)
+        await self._looked_up(lambda: self._require_stake(dossier))
         found, examined = await self._examined(auditor, dossier, signers)
         opinion, finding = auditor.conclude(examined, withheld=found.withheld)
         if opinion.verdict is Verdict.STRIKE:
@@ -100,12 +112,29 @@ class Inspector:
     async def _examined(
         self, auditor: Auditor, dossier: Dossier, signers: frozenset[Address]
     ) -> tuple[Drawn, list[Examined]]:
-        try:
-            found = await asyncio.to_thread(self._drawn, dossier, signers)
-        except ChainError as error:
-            raise DrawPending("The chain does not say what was drawn.") from error
+        found = await self._looked_up(lambda: self._drawn(dossier, signers))
         auditor.require_auditable(found.samples)
         return found, await auditor.examine(found.samples)
+
+    async def _looked_up(self, look: Callable[[], _T]) -> _T:
+        try:
+            return await self._lookups.made(look)
+        except ChainError as error:
+            raise DrawPending("The chain does not say what was drawn.") from error
+
+    def _require_timely(self, dossier: Dossier) -> None:
+        until = draws_at(dossier.last.finished_at) + self._window_s
+        now = self._clock.milliseconds() // 1000
+        if now >= until:
+            raise DossierMismatch("The last receipt is too old for a strike.", required=until, actual=now)
+
+    def _require_stake(self, dossier: Dossier) -> None:
+        """Whoever has none can sign itself receipts for nothing, and each costs questions to the chain."""
+        staked = self._reader.stake(dossier.provider).staked
+        if staked < self._least_stake:
+            raise DossierMismatch(
+                "The provider has no stake that could be struck.", required=self._least_stake, actual=staked
+            )
 
     def _drawn(self, dossier: Dossier, signers: frozenset[Address]) -> Drawn:
         """What the chain makes of it; slow."""
@@ -188,4 +217,6 @@ def open_inspector(
         ask=own_engine(upstream),
         clock=clock,
         keep=keep,
+        least_stake=market.minimum_stake(),
+        window_s=Audits(market).window_s() if strikes else _WINDOW_S,
     )

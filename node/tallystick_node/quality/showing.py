@@ -4,9 +4,8 @@ else: they hold what a payer asked, and what it was answered.
 A signature comes before any look-up, and the chain is asked before anything is said.
 """
 
-import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -20,9 +19,7 @@ from tallystick.protocol.units import Address, Hash32, address, to_hex
 from tallystick.protocol.viewing import LIFE_S, Viewing
 from tallystick.protocol.wire import signed_from_json
 from tallystick_node.quality.dossiers import Dossiers
-
-_AT_A_TIME: Final = 4
-"""Questions over which the chain is asked: others wait."""
+from tallystick_node.quality.lookups import Lookups
 
 
 class Showing:
@@ -30,7 +27,7 @@ class Showing:
 
     def __init__(self, *, audits: Audits, dossiers: Dossiers, clock: Clock):
         self._audits, self._dossiers, self._clock = audits, dossiers, clock
-        self._turns = asyncio.Semaphore(_AT_A_TIME)
+        self._lookups = Lookups()
         self._accused: dict[Hash32, Address] = {}
         """By finding, of those that are kept here."""
 
@@ -45,8 +42,7 @@ class Showing:
                 actual=asked.until,
             )
         signer = recover(digest(self._audits.market.deployment.domain, asked.struct_hash()), signed.signature)
-        async with self._turns:
-            return await asyncio.to_thread(self._shown, asked, signer)
+        return await self._lookups.made(lambda: self._shown(asked, signer))
 
     def _shown(self, asked: Viewing, signer: Address) -> bytes:
         try:
