@@ -61,8 +61,8 @@ class Inspector:
         least_stake: Atoms,
         window_s: int,
     ):
-        """`scales`: by model; `keep`: what a strike is found of, before anybody hears of it. `least_stake`: of
-        whom it audits for whoever pays; `window_s`: within which after a receipt a strike may be filed."""
+        """`scales`: by model; `keep`: what a strike is found of, before anybody hears of it; `least_stake`:
+        of whom it audits for whoever pays; `window_s`: within which after a receipt a strike may be filed."""
         self._provider, self._key, self._domain = provider, key, domain
         self._scales, self._sampler = scales, sampler
         self._reader, self._block_at = reader, block_at
