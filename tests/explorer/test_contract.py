@@ -27,15 +27,20 @@ def over_chain(site: Site, local_chain: LocalChain, deployment: Deployment) -> S
 
 def test_the_deployed_market_is_the_build(over_chain: Site, market: Market) -> None:
     with asked(over_chain) as client:
-        found = client.get("/api/contract").json()["deployed"]
+        every = client.get("/api/contract").json()["contracts"]
         page = client.get("/contract").text
-    assert found["same"]
+    assert [one["name"] for one in every] == ["Market", "Duels", "Audits"]
+    for one in every:
+        assert one["deployed"]["same"]
+        assert [value for value in one["deployed"]["values"] if not value["agrees"]] == []
+    found = every[0]["deployed"]
     values = {value["name"]: value for value in found["values"]}
     assert all(value["agrees"] for value in values.values())
     assert values["ASSET"]["inCode"] == to_hex(market.deployment.asset)
     assert values["CHAIN_ID"]["inCode"] == str(market.deployment.chain_id)
     assert values["MINIMUM_STAKE"]["inCode"] == str(market.minimum_stake())
-    assert "are the build's" in page
+    assert values["ARBITER"]["answered"] == to_hex(market.deployment.duels or b"")
+    assert page.count("are the build's") == 3
     assert "differs" not in page
 
 
@@ -44,17 +49,30 @@ def test_another_contract_is_said_to_be_one(over_chain: Site, market: Market) ->
     elsewhere = replace(market.deployment, market=market.deployment.asset)
     with asked(replace(over_chain, deployment=elsewhere)) as client:
         found = client.get("/api/contract").json()
-    assert found["deployed"] is None
+    assert [one["deployed"] for one in found["contracts"]] == [None] * 3
     assert "does not answer as a market does" in found["silent"]
 
 
 def test_no_contract_is_said_to_be_none(over_chain: Site, market: Market) -> None:
     nowhere = replace(market.deployment, market=Address(b"\x77" * 20))
     with asked(replace(over_chain, deployment=nowhere)) as client:
-        found = client.get("/api/contract").json()["deployed"]
+        found = client.get("/api/contract").json()["contracts"][0]["deployed"]
         page = client.get("/contract").text
     assert (found["same"], found["codeBytes"], found["values"]) == (False, 0, [])
     assert "there is no code at this address" in page
+
+
+def test_duels_that_are_others_are_said_to_be(over_chain: Site, market: Market) -> None:
+    """The audits of another market, say: the code is the build, and what it was made with is not as here."""
+    nowhere = replace(market.deployment, audits=Address(b"\x77" * 20))
+    with asked(replace(over_chain, deployment=nowhere)) as client:
+        _, duels, audits = client.get("/api/contract").json()["contracts"]
+        page = client.get("/contract").text
+    assert duels["deployed"]["same"]
+    differs = [value["name"] for value in duels["deployed"]["values"] if not value["agrees"]]
+    assert differs == ["AUDITS"]
+    assert not audits["deployed"]["same"]
+    assert "differs" in page
 
 
 def test_the_page_shows_the_sources_where_no_node_answers(client: TestClient) -> None:
@@ -67,7 +85,7 @@ def test_the_page_shows_the_sources_where_no_node_answers(client: TestClient) ->
 def test_every_source_shown_is_the_one_that_was_compiled(client: TestClient) -> None:
     files = client.get("/api/contract").json()["sources"]
     shown = [file for file in files if file["matches"] is not None]
-    assert {"src/Market.sol", "src/MarketState.sol", "src/libraries/Channel.sol"} <= {
+    assert {"src/Market.sol", "src/Duels.sol", "src/Audits.sol", "src/libraries/Channel.sol"} <= {
         file["path"] for file in shown
     }
     assert all(file["matches"] for file in shown)

@@ -99,6 +99,11 @@ def asset() -> Contract:
     return Contract("TestAsset")
 
 
+def of_name(name: str) -> Contract:
+    """One that holds money, by its name: raises KeyError."""
+    return {"Market": market, "Duels": duels, "Audits": audits}[name]()
+
+
 def at(address: bytes | None, deployment: Deployment) -> Contract | None:
     """What stands there of one market: the market itself, its duels or its audits; None: neither."""
     if address is None:

@@ -1,4 +1,4 @@
-"""The contract's sources, as the package carries them or the repository has them, each compared with the hash
+"""The contracts' sources, as the package carries them or the repository has them, each compared with the hash
 that the build names."""
 
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import to_hex
 from tallystick_node.explorer.values import shown
 
+BUILT: Final = ("Market", "Duels", "Audits")
+"""Contracts that hold money."""
 _OURS: Final = "src/"
 """What is not under it is a library's, and named by its hash alone."""
 
@@ -34,8 +36,9 @@ class Source:
 
 @cache
 def sources() -> Sequence[Source]:
-    """Of the market, its own first."""
-    found = [_source(path, digest) for path, digest in build.market().sources.items()]
+    """Of the market, its duels and its audits, their own first."""
+    named = {path: digest for name in BUILT for path, digest in build.built(name).sources.items()}
+    found = [_source(path, digest) for path, digest in named.items()]
     return sorted(found, key=lambda source: (source.text is None, source.path))
 
 

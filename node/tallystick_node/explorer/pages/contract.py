@@ -1,16 +1,16 @@
-"""`/contract`: the market's contract, its build and its sources, compared with what the chain has."""
+"""`/contract`: the contracts that hold money, their builds and sources, compared with what the chain has."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tallystick.chain import build, contracts
 from tallystick.chain.abi import type_of
-from tallystick_node.explorer.deployed import Deployed, NodeSilent, deployed
+from tallystick_node.explorer.deployed import Deployed, NodeSilent, addresses, deployed
 from tallystick_node.explorer.errors import NotFound
 from tallystick_node.explorer.pages.frame import Pages
 from tallystick_node.explorer.site import TheSite
 from tallystick_node.explorer.sources import Source, sources
-from tallystick_node.explorer.values import shown
+from tallystick_node.explorer.values import Address, shown
 
 pages = Pages()
 
@@ -27,14 +27,14 @@ class SourceFile:
 
 @shown
 class Contract:
-    """The market's contract."""
+    """One contract that holds money: its build, and what the chain has."""
 
+    name: str
+    address: Address
     deployed: Deployed | None
-    silent: str | None
-    """Why the chain could not be asked."""
+    """None: the chain could not be asked."""
     compiler: str
     settings: Mapping[str, Any]
-    sources: Sequence[SourceFile]
     abi: Sequence[Mapping[str, Any]]
 
     def entries(self, kind: str) -> list[tuple[str, str, str]]:
@@ -44,6 +44,17 @@ class Contract:
             (entry.get("name", ""), _parameters(entry["inputs"]), _parameters(entry.get("outputs", ())))
             for entry in found
         )
+
+
+@shown
+class ContractPage:
+    """The market's contract, and those of its duels and audits where the deployment names them."""
+
+    contracts: Sequence[Contract]
+    silent: str | None
+    """Why the chain could not be asked."""
+    sources: Sequence[SourceFile]
+    """Of all of them."""
 
 
 def _parameters(parameters: Sequence[Mapping[str, Any]]) -> str:
@@ -59,17 +70,17 @@ def _type(parameter: Mapping[str, Any]) -> str:
 
 
 @pages.page("/contract", "contract.html")
-async def contract(site: TheSite) -> Contract:
-    """The contract's source, interface and values, and whether the chain has this build."""
-    found, silent = None, None
+async def contract(site: TheSite) -> ContractPage:
+    """The contracts' sources, interfaces and values, and whether the chain has these builds."""
+    found: Mapping[str, Deployed] = {}
+    silent = None
     if site.node is None:
         silent = "This explorer was started without a node to ask."
     else:
         try:
-            found = await deployed(site.node, site.deployment)
+            found = {one.name: one for one in await deployed(site.node, site.deployment)}
         except NodeSilent as error:
             silent = str(error)
-    own = build.market()
     files = [
         SourceFile(
             path=source.path,
@@ -78,20 +89,30 @@ async def contract(site: TheSite) -> Contract:
         )
         for source in sources()
     ]
-    return Contract(
-        deployed=found,
+    named = addresses(site.deployment).items()
+    return ContractPage(
+        contracts=[_contract(name, address, found.get(name)) for name, address in named],
         silent=silent,
+        sources=files,
+    )
+
+
+def _contract(name: str, address: Address, found: Deployed | None) -> Contract:
+    own = build.built(name)
+    return Contract(
+        name=name,
+        address=address,
+        deployed=found,
         compiler=own.compiler,
         settings=own.settings,
-        sources=files,
-        abi=contracts.market().interface.entries,
+        abi=contracts.of_name(name).interface.entries,
     )
 
 
 @pages.page("/contract/{path:path}", "source.html")
 async def source(path: str) -> Source:
-    """One source file of the contract."""
+    """One source file of the contracts."""
     for found in sources():
         if found.path == path and found.text is not None:
             return found
-    raise NotFound("The market's own sources hold no such file.")
+    raise NotFound("The contracts' own sources hold no such file.")
