@@ -114,16 +114,21 @@ abstract contract AuditFixture is DuelFixture {
         exhibit.findingSignature = sign(keyOf[auditor], Findings.finding(exhibit.finding));
     }
 
+    /// @notice The first auditor that is none of `others`; zero where there is none.
+    function otherAuditor(IAudits.Exhibit memory exhibit, address[] memory others) internal view returns (address) {
+        address[] memory auditors = auditorsOf(exhibit);
+        for (uint256 i; i < auditors.length; ++i) {
+            if (auditors[i] != address(0) && !isAmong(others, auditors[i])) return auditors[i];
+        }
+        return address(0);
+    }
+
     /// @notice One that the lottery drew, by the first of its auditors that none of `others` is.
     function found(address[] memory others) internal returns (IAudits.Exhibit memory exhibit) {
         exhibit = drawn(true);
-        address[] memory auditors = auditorsOf(exhibit);
-        for (uint256 i; i < auditors.length; ++i) {
-            if (auditors[i] == address(0) || isAmong(others, auditors[i])) continue;
-            sealFinding(exhibit, auditors[i]);
-            return exhibit;
-        }
-        revert("no other auditor");
+        address auditor = otherAuditor(exhibit, others);
+        require(auditor != address(0), "no other auditor");
+        sealFinding(exhibit, auditor);
     }
 
     function found() internal returns (IAudits.Exhibit memory) {
