@@ -27,6 +27,7 @@ import {AuditsState} from "./AuditsState.sol";
 contract Audits is AuditsState {
     using Accusation for Accusation.State;
     using Opinions for IAudits.Opinion[];
+    using Opinions for uint16;
     using SafeCast for uint256;
 
     /// @notice A {Finding}'s verdict that is a strike.
@@ -261,7 +262,7 @@ contract Audits is AuditsState {
         bool silent = said.length == 0;
         for (uint256 i; i < said.length; ++i) {
             said[i] = ended.seats[i].opinions;
-            if (said[i] == 0 && ended.seats[i].auditor != address(0)) silent = true;
+            if (ended.seats[i].auditor != address(0) && !said[i].isWhole(its.accusing)) silent = true;
         }
         (ended.outcomes, ended.standing) = Strikes.found(said, its.accusing);
         ended.outcome = Strikes.outcome(ended.outcomes);

@@ -162,12 +162,13 @@ abstract contract AuditFixture is DuelFixture {
         auditors = audits.reauditorsOf(provider);
     }
 
-    /// @notice A re-auditor's opinions by their letters, one for each strike: `U`phold, `C`lear.
+    /// @notice A re-auditor's opinions by their letters, one for each strike: `U`phold, `C`lear, a point for none.
     function opinionsOf(string memory letters) internal pure returns (IAudits.Opinion[] memory opinions) {
         bytes memory list = bytes(letters);
         opinions = new IAudits.Opinion[](list.length);
         for (uint256 i; i < list.length; ++i) {
-            opinions[i] = list[i] == "U" ? IAudits.Opinion.UPHOLD : IAudits.Opinion.CLEAR;
+            if (list[i] == "U") opinions[i] = IAudits.Opinion.UPHOLD;
+            if (list[i] == "C") opinions[i] = IAudits.Opinion.CLEAR;
         }
     }
 
@@ -190,12 +191,13 @@ abstract contract AuditFixture is DuelFixture {
     function said(string[] memory texts) internal pure returns (IAudits.Opinion[][] memory seats) {
         seats = new IAudits.Opinion[][](texts.length == 0 ? 0 : bytes(texts[0]).length);
         for (uint256 i; i < seats.length; ++i) {
-            if (bytes(texts[0])[i] == ".") continue;
             bytes memory letters = new bytes(texts.length);
+            bool silent = true;
             for (uint256 j; j < texts.length; ++j) {
                 letters[j] = bytes(texts[j])[i];
+                if (letters[j] != ".") silent = false;
             }
-            seats[i] = opinionsOf(string(letters));
+            if (!silent) seats[i] = opinionsOf(string(letters));
         }
     }
 

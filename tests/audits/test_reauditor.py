@@ -157,6 +157,24 @@ async def test_what_it_cannot_audit_it_says_nothing_of(error: MarketError | Engi
     assert await world.says() == (Opinion.UPHOLD,) * 3
 
 
+async def test_of_one_that_it_cannot_audit_it_says_nothing_and_of_the_others_what_it_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A sham that breaks its engine does not silence it on what is true."""
+    world = World()
+    audits = world.reaudit
+
+    async def breaks(*given: Any) -> Verdict:
+        found = await audits(*given)
+        if world.audited == 2:
+            raise EngineGone("gone")
+        return found
+
+    monkeypatch.setattr(world, "reaudit", breaks)
+    assert await world.says() is None
+    assert await world.says(late=True) == (Opinion.UPHOLD, Opinion.NONE, Opinion.UPHOLD)
+
+
 async def test_what_it_has_no_scales_of_it_says_nothing_of() -> None:
     assert await World(known=False).says(late=True) is None
 

@@ -21,7 +21,7 @@ from tallystick.protocol.lottery import draws_at, is_drawn
 from tallystick.protocol.merkle import root
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.signed import Key, Signed, sign
-from tallystick.protocol.strikes import SEATS, STRIKES, Concluded, Opinion, Reaudit, concluded
+from tallystick.protocol.strikes import SEATS, STRIKES, Concluded, Opinion, Outcome, Reaudit, concluded
 from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, Milliseconds, Tokens, to_hex
 from tallystick_node.quality.accusations import PLACE_S, Accusations, commitment
 from tallystick_node.striking import StrikeRefused, exhibit_of
@@ -150,9 +150,10 @@ class World:
             for one in (self.accused, *self.auditors)
         }
 
-    def reaudited(self, opinion: Opinion) -> Reaudit:
-        """By all who were drawn; the accusation is due afterwards."""
+    def reaudited(self, *opinions: Opinion) -> Reaudit:
+        """By all who were drawn, one for each strike or one for all; the accusation is due afterwards."""
         accusation, drawn = self.audits.accusation(self.accused), list(self.audits.reauditors(self.accused))
+        said = opinions if len(opinions) > 1 else opinions * accusation.accusing
         for seat, name in enumerate(drawn):
             party = self.auditors[name]
             committed = commitment(
@@ -161,13 +162,13 @@ class World:
                 accusation.id,
                 auditor=name,
                 seat=seat,
-                opinions=[opinion] * accusation.accusing,
+                opinions=said,
             )
             Audits(party.market).commit(self.accused, [committed])
         self.pass_time(2 * self.period)
         self.step()
         self.pass_time(self.period)
-        return Reaudit(fee=FEE, said=[[opinion] * accusation.accusing] * SEATS, stakes=[STAKE] * SEATS)
+        return Reaudit(fee=FEE, said=[said] * SEATS, stakes=[STAKE] * SEATS)
 
     def require(self, before: dict[Address, int], strikers: list[Address], done: Concluded) -> None:
         after = self.held()
@@ -225,6 +226,27 @@ def test_three_strikes_are_upheld(world: World) -> None:
     done = concluded(provider_stake=STAKE, striker_stakes=[STAKE] * STRIKES, reaudit=reaudit)
     assert done.provider == -(STAKE * 2 // 3)
     world.require(before, strikers, done)
+
+
+def test_each_strike_is_spoken_of_by_itself(world: World) -> None:
+    """Or not at all. What is not cleared counts on, and one that was filed meanwhile accuses with it."""
+    before, strikers = world.held(), world.strike()
+    world.step()
+    world.mine(3)
+    world.step()
+    reaudit = world.reaudited(Opinion.UPHOLD, Opinion.CLEAR, Opinion.NONE)
+    fourth = world.exhibit(3, but=strikers)
+    Audits(world.payer.market).strike(fourth)
+    assert world.audits.accusation(world.accused).accusing == STRIKES
+    world.step()
+
+    done = concluded(provider_stake=STAKE, striker_stakes=[STAKE] * STRIKES, reaudit=reaudit)
+    assert done.outcomes == (Outcome.UPHELD, Outcome.CLEARED, Outcome.OPEN)
+    world.require(before, strikers, done)
+    accusation = world.audits.accusation(world.accused)
+    assert (accusation.status, accusation.accusing) == (Status.ACCUSED, STRIKES)
+    counting = [strike.auditor for strike in world.audits.strikes(world.accused)]
+    assert counting == [strikers[0], strikers[2], fourth.finding.message.auditor]
 
 
 def test_who_does_not_answer_is_slashed_once_somebody_concludes(world: World) -> None:

@@ -19,17 +19,16 @@ from tallystick.protocol.strikes import (
 )
 from tallystick.protocol.units import Address, Atoms, to_hex
 
-OPINIONS: Final = {"U": Opinion.UPHOLD, "C": Opinion.CLEAR}
+OPINIONS: Final = {"U": Opinion.UPHOLD, "C": Opinion.CLEAR, ".": Opinion.NONE}
 STAKE: Final = 10_000_000_000
 FEE: Final = SEATS * 200_000
 
 
 def said(opinions: Sequence[str]) -> list[tuple[Opinion, ...]]:
-    """From each seat. `opinions`: a text for each strike, with a letter for each seat; a point where it is
-    silent."""
-    return [
-        tuple(OPINIONS[letter] for letter in seat if letter != ".") for seat in zip(*opinions, strict=True)
-    ]
+    """From each seat. `opinions`: a text for each strike, with a letter for each seat; a point where it says
+    nothing."""
+    seats = [tuple(OPINIONS[letter] for letter in seat) for seat in zip(*opinions, strict=True)]
+    return [seat if any(seat) else () for seat in seats]
 
 
 def case(
@@ -119,8 +118,9 @@ def cases() -> Iterator[dict[str, Any]]:
         ("UUUUCC.....", "CCCCUU.....", "UUUCCC....."),
         ("CCCUU......", "CCCUU......", "CCUUU......"),
         ("CCCUU......", "CCCCC......", "CCCUU......"),
+        ("UUUUUUUUUUU", "..........U", "UUUUUUUUUUU"),
+        ("U.UUUUUU.C.", "CCCCCC.CC..", "....U.C...."),
     ):
-        yield case(each, fee=FEE + 17)
         yield case(each, fee=11_000_007, striker_stakes=[STAKE, 4_999, 3 * STAKE + 1])
     random = Random(28)
     for _ in range(12):
@@ -171,7 +171,8 @@ def more() -> Iterator[dict[str, Any]]:
             away = [random.random() < 0.25 for _ in range(SEATS)]
             texts = [
                 "".join(
-                    "." if gone else letter if random.random() < 0.7 else random.choice("UC") for gone in away
+                    "." if gone else letter if random.random() < 0.7 else random.choice("UC.")
+                    for gone in away
                 )
                 for letter in right
             ]

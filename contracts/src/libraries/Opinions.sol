@@ -9,13 +9,21 @@ import {IAudits} from "../interfaces/IAudits.sol";
 library Opinions {
     uint256 private constant BITS = 2;
 
-    /// @notice Who speaks says of each strike what it thinks: silence on one is no opinion.
+    /// @notice Who speaks says something of one strike at least.
     function pack(IAudits.Opinion[] memory list) internal pure returns (uint16 packed) {
         for (uint256 i; i < list.length; ++i) {
-            if (list[i] == IAudits.Opinion.NONE) revert IAudits.NotAnOpinion(list[i]);
             // forge-lint: disable-next-line(unsafe-typecast)
             packed |= uint16(uint256(list[i]) << BITS * i); // Of eight at most.
         }
+        if (packed == 0) revert IAudits.NotAnOpinion(IAudits.Opinion.NONE);
+    }
+
+    /// @notice Whether it says something of each of the first `count` strikes.
+    function isWhole(uint16 packed, uint256 count) internal pure returns (bool) {
+        for (uint256 i; i < count; ++i) {
+            if (on(packed, i) == IAudits.Opinion.NONE) return false;
+        }
+        return true;
     }
 
     /// @notice What it says of the strike in place `i`.

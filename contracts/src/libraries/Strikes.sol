@@ -71,7 +71,7 @@ library Strikes {
 
     /// @notice Whether what is left of the fee is burnt. It goes back to whom any strike is cleared for, and where nobody
     /// is to blame that none is.
-    /// @param silent Whether anybody was who had a seat, or nobody was seated.
+    /// @param silent Whether anybody was, of any strike, who had a seat; or nobody was seated.
     function burnsRest(IAudits.Outcome outcome_, bool[] memory standing, bool silent) internal pure returns (bool) {
         if (outcome_ != IAudits.Outcome.OPEN) return outcome_ == IAudits.Outcome.UPHELD;
         for (uint256 i; i < standing.length; ++i) {
@@ -120,16 +120,16 @@ library Strikes {
         pure
         returns (uint256)
     {
-        if (opinions == 0) return 0;
         uint256 halves;
         for (uint256 i; i < outcomes.length; ++i) {
+            if (opinions.on(i) == IAudits.Opinion.NONE) continue;
             if (outcomes[i] == IAudits.Outcome.OPEN) ++halves;
             else if (isMajority(opinions.on(i), outcomes[i])) halves += 2;
         }
         return share * halves / (2 * outcomes.length);
     }
 
-    /// @notice What a re-auditor loses: a share where it is silent, and an equal part of one for each strike on which most
+    /// @notice What a re-auditor loses: an equal part of a share for each strike of which it says nothing, or on which most
     /// contradict it.
     function blamedDown(uint16 opinions, IAudits.Outcome[] memory outcomes, uint256 share, uint256 auditorStake)
         internal
@@ -138,8 +138,9 @@ library Strikes {
     {
         uint256 wrong;
         for (uint256 i; i < outcomes.length; ++i) {
-            bool agrees = outcomes[i] == IAudits.Outcome.OPEN || isMajority(opinions.on(i), outcomes[i]);
-            if (opinions == 0 || !agrees) ++wrong;
+            IAudits.Opinion opinion = opinions.on(i);
+            bool agrees = outcomes[i] == IAudits.Outcome.OPEN || isMajority(opinion, outcomes[i]);
+            if (opinion == IAudits.Opinion.NONE || !agrees) ++wrong;
         }
         (uint256 blame, uint256 most) = (share * wrong / outcomes.length, auditorStake / STAKE_PARTS);
         return blame < most ? blame : most;

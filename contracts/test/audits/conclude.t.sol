@@ -189,6 +189,20 @@ contract Conclude_Test is AuditFixture {
         vm.assertEq(stakeOf(auditors[1]), STAKED);
     }
 
+    /// @dev Of a sham that shows what nobody can audit, re-auditors say nothing, and of the true ones what they find.
+    function test_WhoSaysNothingOfOneStrikeIsBlamedForOne() external {
+        address[] memory strikers = struck(3);
+        address[] memory auditors = reaudited(said("UUUUUUUUUUU", "..........U", "UUUUUUUUUUU"));
+        vm.assertEq(stakeOf(provider), STAKED);
+        vm.assertEq(audits.balanceOf(auditors[0]), SHARE_EACH * 2 / 3);
+        vm.assertEq(stakeOf(auditors[0]), STAKED - SHARE_EACH / 3);
+        vm.assertEq(audits.balanceOf(auditors[10]), uint256(SHARE_EACH) * 5 / 6);
+        vm.assertEq(stakeOf(auditors[10]), STAKED);
+        vm.assertEq(audits.balanceOf(provider), 0);
+        (address[] memory left,) = audits.strikesOf(provider);
+        vm.assertTrue(left.length == 2 && left[0] == strikers[1] && left[1] == strikers[2]);
+    }
+
     // ------------------------------------------------------------------------------------------------ meanwhile
 
     function test_WhatIsFiledMeanwhileAccusesNext() external {

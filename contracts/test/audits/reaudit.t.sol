@@ -154,10 +154,10 @@ contract Reaudit_Test is AuditFixture {
         vm.expectRevert(abi.encodeWithSelector(IAudits.WrongBallot.selector, expected, actual));
     }
 
-    function test_RevertWhen_TheBallotSaysNothingOfAStrike() external {
+    function test_RevertWhen_TheBallotSaysNothingOrOfTooFewStrikes() external {
         (, address[] memory auditors, AccusationId id) = answered();
         IAudits.Opinion[][] memory seats = said("UU.........");
-        seats[0][1] = IAudits.Opinion.NONE;
+        seats[0] = opinionsOf("...");
         seats[1] = opinionsOf("UU");
         audits.commit(provider, commits(id, auditors, seats));
         vm.warp(now_() + 2 * PERIOD);
@@ -172,7 +172,7 @@ contract Reaudit_Test is AuditFixture {
 
     function test_SaysWhatEachFoundOfEachStrike() external {
         (, address[] memory auditors, AccusationId id) = answered();
-        IAudits.Opinion[][] memory seats = said("UC.........", "CC.........", "UU.........");
+        IAudits.Opinion[][] memory seats = said("UC.........", "CC.........", ".U.........");
         audits.commit(provider, commits(id, auditors, seats));
         vm.warp(now_() + 2 * PERIOD);
         vm.expectEmit(address(audits));

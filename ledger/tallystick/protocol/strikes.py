@@ -58,7 +58,8 @@ class Outcome(IntEnum):
 
 
 Said = Sequence[Opinion] | None
-"""What is said from one seat, of each strike: nothing by one that is silent, None where nobody sits."""
+"""What is said from one seat, of each strike, of some perhaps nothing; nothing by one that is silent, None
+where nobody sits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +78,9 @@ class Reaudit:
 
     @property
     def is_silent(self) -> bool:
-        """Whether anybody was who had a seat, or nobody was seated."""
-        return not self.said or any(one is not None and not one for one in self.said)
+        """Whether anybody was, of any strike, who had a seat; or nobody was seated."""
+        seated = [one for one in self.said if one is not None]
+        return not self.said or any(not one or Opinion.NONE in one for one in seated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,20 +195,19 @@ def _earned_down(said: Said, outcomes: Sequence[Outcome], share: int) -> int:
     halves = sum(
         1 if outcome is Outcome.OPEN else 2 * _is_majority(opinion, outcome)
         for opinion, outcome in zip(said or (), outcomes, strict=False)
+        if opinion is not Opinion.NONE
     )
     return share * halves // (2 * len(outcomes))
 
 
 def _blame_down(said: Said, outcomes: Sequence[Outcome], share: int) -> int:
-    """Before the stake's bound: a share of one that is silent, and an equal part of one for each strike on
+    """Before the stake's bound: an equal part of a share for each strike of which it says nothing, or on
     which most contradict it."""
     if said is None:
         return 0
-    if not said:
-        return share
     wrong = sum(
-        outcome is not Outcome.OPEN and not _is_majority(opinion, outcome)
-        for opinion, outcome in zip(said, outcomes, strict=True)
+        opinion is Opinion.NONE or (outcome is not Outcome.OPEN and not _is_majority(opinion, outcome))
+        for opinion, outcome in zip(said or [Opinion.NONE] * len(outcomes), outcomes, strict=True)
     )
     return share * wrong // len(outcomes)
 

@@ -222,7 +222,7 @@ class Accusations:
         if seat is None or seat.ballot_hash == ZERO_HASH or seat.opinions:
             return
         salt = salt_of(self._key, accusation.id)
-        for opinions in product((Opinion.UPHOLD, Opinion.CLEAR), repeat=accusation.accusing):
+        for opinions in product(Opinion, repeat=accusation.accusing):
             if ballot_hash(accusation.id, self._provider, opinions, salt) == seat.ballot_hash:
                 self._audits.reveal(provider, [Revealed(seat=place, opinions=opinions, salt=salt)])
 
