@@ -8,7 +8,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from tallystick.client import delivering
 from tallystick.client.avoidance import FORGIVEN_AFTER, Avoided, Reason
+from tallystick.client.flow import Flow, read_all
 from tallystick.client.rules import cheapest
 from tallystick.client.session import Session
 from tallystick.client.transport import Transport
@@ -109,6 +111,21 @@ def test_a_caller_that_reads_slowly_is_no_reason(
         payer.clock.on_ms += 60_000
         for _ in blocks:
             pass
+    assert payer.avoided == ()
+
+
+def test_a_slow_way_is_no_reason(
+    world: World, sellers: tuple[FakeProvider, FakeProvider], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receipt of an answer in one piece is signed before its head leaves."""
+    payer = Payer(world)
+
+    def slow(*arguments: Any) -> Flow[bytes]:
+        payer.clock.on_ms += 60_000
+        return (yield from read_all(*arguments))
+
+    monkeypatch.setattr(delivering, "read_all", slow)
+    assert payer.buys() == sellers[0].key.address
     assert payer.avoided == ()
 
 

@@ -260,8 +260,8 @@ class Delivery:
             began_at = self._now()
             limit = BODY_LIMIT if attempt.ask.answer_bytes is None else attempt.ask.answer_bytes
             body = yield from read_all(exchange, limit, self._now)
-            attempt.wait(self._now() - began_at, 0)
-            yield from self._receiver.read_whole(exchange, body, attempt, reception, outcome)
+            took = self._now() - began_at
+            yield from self._receiver.read_whole(exchange, body, attempt, reception, outcome, took=took)
             if outcome.cut and not reception.delivered:
                 raise ProviderUnreachable("The provider's answer is none.")
             if not outcome.cut:

@@ -120,14 +120,22 @@ class Receiver:
         self._conclude(attempt, reception, outcome)
 
     def read_whole(
-        self, exchange: Exchange, body: bytes, attempt: Attempt, reception: Reception, outcome: Outcome
+        self,
+        exchange: Exchange,
+        body: bytes,
+        attempt: Attempt,
+        reception: Reception,
+        outcome: Outcome,
+        *,
+        took: int = 0,
     ) -> Flow[None]:
-        """Judges an answer that came in one piece."""
+        """Judges an answer that came in one piece, whose receipt was signed before its head was sent; `took`:
+        milliseconds that its body was on its way after that."""
+        earliest = attempt.earliest(attempt.waited_ms)
         reception.add(body)
         attempt.keep(body)
-        attempt.wait(0, reception.transcript.output_tokens)
+        attempt.wait(took, reception.transcript.output_tokens)
         if (text := exchange.headers.get(RECEIPT)) is not None:
-            earliest = attempt.earliest(attempt.waited_ms)
             yield from self._take(text, attempt, reception, outcome, earliest)
         self._conclude(attempt, reception, outcome)
 
