@@ -124,6 +124,20 @@ def test_an_endpoint_is_a_base_url(rest: str, local: bool) -> None:
     assert not eligible(posted(endpoint="https://user@gateway.example"), WANTED, now=NOW, local=local)
 
 
+def test_whose_context_holds_the_request_comes_before_who_is_cheaper() -> None:
+    short, long = posted(1, context_length=4_096), posted(2, context_length=32_768, input_price=5 * 10**6)
+    offers = unseen(short, long)
+    fits = replace(WANTED, input_tokens=Tokens(4_000))
+    chat = replace(WANTED, input_tokens=Tokens(4_090))
+    book = replace(WANTED, input_tokens=Tokens(40_000))
+    assert order(choose(offers, fits, cheapest, now=NOW, local=True)) == [short, long]
+    assert order(choose(offers, chat, cheapest, now=NOW, local=True)) == [long, short]
+    assert order(choose(offers, book, cheapest, now=NOW, local=True)) == [short, long], "It is a guess."
+    other = posted(3, model="n", context_length=65_536)
+    either = replace(book, fallbacks=("n",))
+    assert order(choose(unseen(short, other), either, cheapest, now=NOW, local=True)) == [other, short]
+
+
 def test_the_avoided_are_left_out() -> None:
     one, two = posted(1), posted(2)
     chosen = choose(unseen(one, two), WANTED, cheapest, now=NOW, local=True, avoided={one.offer.provider})

@@ -7,6 +7,7 @@ are predictions and floats; money is only ever compared.
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from operator import attrgetter
 from typing import Any, Final, overload
@@ -142,7 +143,8 @@ class Offers:
         self.posted = sorted(posted, key=_BY_HASH)
         self._lots: dict[int, Lots[PostedOffer]] = {}
         self._valid_until = min((item.offer.valid_until for item in self.posted), default=Timestamp(0))
-        self._context = min((item.offer.context_length for item in self.posted), default=Tokens(0))
+        self.context = min((item.offer.context_length for item in self.posted), default=Tokens(0))
+        """The shortest of theirs."""
         self._reachable: dict[bool, bool] = {}
         """By `local`: all of them are."""
 
@@ -151,7 +153,7 @@ class Offers:
         if (all_are := self._reachable.get(local)) is None:
             all_are = all(reachable_safely(item.offer, local=local) for item in self.posted)
             self._reachable[local] = all_are
-        return all_are and now < self._valid_until and (wanted.output_tokens or 0) < self._context
+        return all_are and now < self._valid_until and (wanted.output_tokens or 0) < self.context
 
     def lots(self, slot: int) -> Lots[PostedOffer]:
         """Each weighs as many bond slots as stand behind it; `slot`: atoms of one."""
@@ -295,8 +297,9 @@ def choose(
     local: bool,
     avoided: Collection[Address] = frozenset(),
 ) -> Sequence[Choice]:
-    """The candidates that may serve the request, in the order in which to try them: model by model, and those
-    that are said not to answer after all others of a model. What the caller wishes comes before the rule.
+    """The candidates that may serve the request, in the order in which to try them: those first whose context
+    holds what is guessed of the request, of these model by model, and those that are said not to answer after
+    all others of a model. What the caller wishes comes before the rule.
     `local` as of `reachable_safely`. Of `Known`, no more are looked at than the rule asks for."""
     if not isinstance(candidates, Known):
         looked = {item.posted.offer_hash: item for item in candidates}
@@ -304,8 +307,11 @@ def choose(
     steering, known = wanted.steering, candidates
     steers = steering is not WISHES_NOTHING and steering != WISHES_NOTHING
     fit: dict[Hash32, Candidate] = {}
+    tokens = wanted.input_tokens + (wanted.output_tokens or 0)
 
-    def look(posted: PostedOffer) -> Candidate | None:
+    def look(posted: PostedOffer, roomy: bool | None = None) -> Candidate | None:
+        if roomy is not None and roomy != (tokens <= posted.offer.context_length):
+            return None
         if not eligible(posted, wanted, now, local, avoided):
             return None
         found = known.look(posted)
@@ -316,16 +322,23 @@ def choose(
         fit[posted.offer_hash] = found
         return found
 
+    def ranked(offers: Offers, roomy: bool | None) -> Iterator[Choice]:
+        asks = roomy is not None or steers or avoided or not offers.all_eligible(wanted, now, local)
+        crowd = Crowd(offers, partial(look, roomy=roomy) if asks else known.look, known.kept)
+        if isinstance(rule, Drawing) or crowd:
+            found = rule(crowd, wanted)
+            yield from found.once() if isinstance(found, Ordering) else found
+        if crowd.suspected:
+            yield from rule(crowd.suspected, wanted)
+
     def ordered() -> Iterator[Choice]:
-        for models in [wanted.models] if steering.across_models else [(model,) for model in wanted.models]:
-            offers = known.offers(models)
-            asks = steers or avoided or not offers.all_eligible(wanted, now, local)
-            crowd = Crowd(offers, look if asks else known.look, known.kept)
-            if isinstance(rule, Drawing) or crowd:
-                found = rule(crowd, wanted)
-                yield from found.once() if isinstance(found, Ordering) else found
-            if crowd.suspected:
-                yield from rule(crowd.suspected, wanted)
+        each = [wanted.models] if steering.across_models else [(model,) for model in wanted.models]
+        groups = [known.offers(models) for models in each]
+        for roomy in (True, False):
+            for offers in groups:
+                tight = tokens > offers.context
+                if roomy or tight:
+                    yield from ranked(offers, roomy if tight else None)
 
     chosen = Ordering(ordered())
     return _as_wished(chosen, fit, wanted) if steers else chosen
