@@ -1,9 +1,11 @@
 """An auditor behind its gateway: what a payer bought of one real provider is audited by another, for its
 price, once the auditor has found that the lottery drew it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import orjson
@@ -19,6 +21,7 @@ from tallystick.protocol.stake import Stake
 from tallystick.protocol.units import Address, Atoms, Milliseconds, Timestamp
 from tallystick.protocol.viewing import Shown
 from tallystick.protocol.wire import AUDIT_PATH, signed_from_json
+from tallystick_node.gateway.opining import CASE_LIMIT
 from tallystick_node.local.calibrate.copies import quantised
 from tallystick_node.quality.asking import own_engine
 from tallystick_node.quality.inspector import Inspector
@@ -139,7 +142,8 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
     def auditing(world: World) -> Inspector:
         return inspecting(world, lambda moment: made[0].block_at(moment), kept, reader=reader, now=now)
 
-    async with sold(MODEL, tmp_path / "office", auditing=auditing) as (world, payer):
+    changes: dict[str, Any] = {"auditing": auditing, "body_limit": 2 * CASE_LIMIT}
+    async with sold(MODEL, tmp_path / "office", **changes) as (world, payer):
         made.append(Office(world, payer, kept, reader=reader, now=now))
         yield made[0]
 
@@ -172,6 +176,35 @@ async def test_a_rounded_copy_is_struck(tmp_path: Path, office: Office) -> None:
     assert finding.verdict == Verdict.STRIKE
     (kept,) = office.kept
     assert (kept.finding.message, kept.dossier) == (finding, dossier)
+
+
+async def test_a_dossier_that_is_too_long_is_not_read(office: Office) -> None:
+    body = b'{"model": "tiny-good", "dossier": {"receipts": [' + b" " * CASE_LIMIT + b"]}}"
+    response = await office.payer.post(body, AUDIT_PATH)
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "body-too-large")
+    assert response.json()["error"]["required"] == str(CASE_LIMIT)
+
+
+async def test_others_are_served_while_a_dossier_is_read(
+    tmp_path: Path, office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = await answers(tmp_path, questions=QUESTIONS[:4])
+    office.block = block_of(samples, 1, 3)
+    reading, goes_on = Event(), Event()
+    read = Dossier.from_json
+
+    def slowly(data: object) -> Dossier:
+        reading.set()
+        assert goes_on.wait(20)
+        return read(data)
+
+    monkeypatch.setattr(Dossier, "from_json", slowly)
+    audit = asyncio.create_task(office.audited(of(samples, 1, 3)))
+    await asyncio.to_thread(reading.wait, 20)
+    assert (await office.world.http.get("/v1/models")).status_code == 200
+    goes_on.set()
+    finding, _ = await audit
+    assert finding.verdict == Verdict.CLEAR
 
 
 async def test_who_withholds_what_was_drawn_needs_more_for_a_strike(tmp_path: Path, office: Office) -> None:

@@ -22,8 +22,17 @@ from tallystick.protocol.merkle import root
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.signed import Key, Signed, sign
 from tallystick.protocol.strikes import SEATS, STRIKES, Concluded, Opinion, Outcome, Reaudit, concluded
-from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, Milliseconds, Tokens, to_hex
-from tallystick_node.quality.accusations import PLACE_S, Accusations, commitment
+from tallystick.protocol.units import (
+    ZERO_ADDRESS,
+    ZERO_HASH,
+    Address,
+    Atoms,
+    Milliseconds,
+    Tokens,
+    to_hex,
+)
+from tallystick.protocol.voucher import Acknowledgement, Voucher
+from tallystick_node.quality.accusations import DEAREST_PARTS, PLACE_S, Accusations, commitment
 from tallystick_node.striking import StrikeRefused, exhibit_of
 from tests.chain.test_duels import mine
 
@@ -58,7 +67,7 @@ class World:
         self.nodes = {name: self.node(name) for name in (self.accused, *self.auditors)}
         self.drawing, self.receipts = self.draw(4)
 
-    def node(self, name: Address, answer: Atoms = FEE) -> Accusations:
+    def node(self, name: Address, answer: Atoms | None = FEE) -> Accusations:
         party = self.auditors.get(name, self.provider)
         audits = Audits(party.market)
         return Accusations(provider=name, key=party.key, audits=audits, purse=audits, answer=answer)
@@ -422,3 +431,68 @@ def word(address: Address | None) -> bytes:
 def test_a_header_is_what_the_chain_hashes(world: World) -> None:
     assert keccak(world.drawing.header) == world.drawing.block.hash
     assert world.drawing.parent[:1] == world.drawing.header[:1]
+
+
+# ------------------------------------------------------------------------------------- what nobody configured
+
+
+def test_who_says_nothing_of_it_answers_with_the_least_fee(world: World) -> None:
+    world.nodes[world.accused] = world.node(world.accused, answer=None)
+    world.strike()
+    world.step()
+    accusation = world.audits.accusation(world.accused)
+    assert (accusation.status, accusation.fee) == (Status.COMMITTING, world.audits.minimum_fee())
+    world.mine(3)
+    world.nodes[world.accused].step()  # Alone: it wants to be cleared, and waits for nobody.
+    assert world.audits.seat(world.accused, 0) is not None
+
+
+def test_a_least_fee_of_more_than_a_tenth_of_the_stake_is_not_paid_unasked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = world.nodes[world.accused] = world.node(world.accused, answer=None)
+    monkeypatch.setattr(node._audits, "minimum_fee", lambda: Atoms(STAKE // DEAREST_PARTS + 1))
+    world.strike()
+    with capture_logs() as logs:
+        node.step()
+    assert "audits.answer-too-small" in [entry["event"] for entry in logs]
+    assert world.audits.accusation(world.accused).status is Status.ACCUSED
+
+
+def test_who_cannot_pay_an_answer_is_told_at_the_first_strike(world: World, party: Any) -> None:
+    poor = party()
+    audits, purse = Audits(world.provider.market), Audits(poor.market)
+    node = Accusations(
+        provider=world.accused, key=world.provider.key, audits=audits, purse=purse, answer=None
+    )
+    exhibit = world.exhibit(0, but=[])
+    Audits(world.auditors[exhibit.finding.message.auditor].market).strike(exhibit)
+    with capture_logs() as logs:
+        node.step()
+        node.step()
+    assert [entry["event"] for entry in logs].count("audits.unaffordable") == 1
+
+
+def test_what_the_market_owes_a_wallet_pays_its_answer(world: World) -> None:
+    market = world.provider.market
+    audits = Audits(market)
+    market.add_stake(market.asset_balance(world.accused))  # Nothing is left in the wallet.
+    node = Accusations(
+        provider=world.accused, key=world.provider.key, audits=audits, purse=audits, answer=None
+    )
+    channel = Opening(provider=world.accused, session_key=world.payer.key.address, cap=Atoms(DOLLAR))
+    world.payer.market.open_own_channels([channel])
+    key = world.payer.market.channel(world.payer.address, world.accused, world.payer.key.address).key
+    voucher = Voucher(
+        channel_id=key.id,
+        cumulative_amount=Atoms(DOLLAR),
+        acknowledgement=Acknowledgement(
+            receipt_count=0, receipts_root=ZERO_HASH, request_hash=ZERO_HASH, request_nonce=0
+        ),
+    )
+    signed = sign(voucher, market.deployment.domain, world.payer.key).signed
+    market.settle([(key, signed)])
+    assert (market.asset_balance(world.accused), market.balance_of(world.accused)) == (0, DOLLAR)
+    world.strike()
+    node.step()
+    assert world.audits.accusation(world.accused).status is Status.COMMITTING
