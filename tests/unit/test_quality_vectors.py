@@ -3,6 +3,7 @@
 
 import json
 import re
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from eth_utils import keccak
 from tallystick.protocol.eip712 import Domain, digest
 from tallystick.protocol.judging import VERSION, prompt
 from tallystick.protocol.message import Message, fields_of
+from tallystick.protocol.strength import Decided, strengths
 from tallystick.protocol.units import address, hash32, to_hex
 from tallystick.protocol.vote import (
     Ballot,
@@ -24,6 +26,7 @@ from tallystick.protocol.vote import (
     duel_commitment,
     duel_id,
     hidden_hash,
+    vote_of_choice,
 )
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "quality.json").read_text(encoding="utf-8"))
@@ -53,6 +56,38 @@ def test_eth_account_gives_the_bytes_and_the_signature(entry: dict[str, Any]) ->
     assert "0x" + signable.body.hex() == entry["structHash"]
     assert "0x" + _hash_eip191_message(signable).hex() == entry["digest"]
     assert "0x" + bytes(signed.signature).hex() == entry["signature"]
+
+
+STRENGTHS = pytest.mark.parametrize("entry", VECTORS["strengths"])
+
+
+@STRENGTHS
+def test_python_gives_the_strengths(entry: dict[str, Any]) -> None:
+    duels = [
+        Decided(
+            first=address(one["first"]),
+            second=address(one["second"]),
+            verdict=vote_of_choice(Choice(one["verdict"])),
+        )
+        for one in entry["duels"]
+    ]
+    for told in (duels, duels[::-1]):
+        found = {to_hex(one): strength for one, strength in strengths(told).items()}
+        assert found == {one: millionths / 1_000_000 for one, millionths in entry["millionths"].items()}
+
+
+@STRENGTHS
+def test_strengths_are_the_likeliest_ones(entry: dict[str, Any]) -> None:
+    """Where wins are what is expected of them, ten draws with an average provider among all duels."""
+    strength = {one: millionths / 1_000_000 for one, millionths in entry["millionths"].items()}
+    for one, own in strength.items():
+        won, expected = 5.0, 10 / (1 + exp(-own))
+        for duel in entry["duels"]:
+            if one in (duel["first"], duel["second"]):
+                side, other = ("first", "second") if one == duel["first"] else ("second", "first")
+                won += {1: side == "first", 2: side == "second", 3: 0.5}[duel["verdict"]]
+                expected += 1 / (1 + exp(strength[duel[other]] - own))
+        assert expected == pytest.approx(won, abs=1e-4)
 
 
 @pytest.mark.parametrize("entry", VECTORS["duels"])

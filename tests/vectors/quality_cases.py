@@ -12,6 +12,7 @@ from tallystick.protocol.eip712 import Domain, digest, keccak
 from tallystick.protocol.judging import VERSION, prompt
 from tallystick.protocol.message import Message
 from tallystick.protocol.signed import Key
+from tallystick.protocol.strength import Decided, strengths
 from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, to_hex
 from tallystick.protocol.vote import (
     Ballot,
@@ -21,6 +22,7 @@ from tallystick.protocol.vote import (
     duel_commitment,
     duel_id,
     hidden_hash,
+    vote_of_choice,
 )
 
 
@@ -113,6 +115,27 @@ def _escaped(text: str) -> str:
     )
 
 
+def strengths_of() -> Iterator[dict[str, Any]]:
+    """A newcomer of which two duels were picked, one that only won, and two that meet in a ring."""
+    provider = [hash_of(f"provider {number}")[:20] for number in range(4)]
+    met = ((0, 1, "1123"), (1, 2, "21333"), (2, 0, "121"), (3, 0, "22"))
+    for shown in (met, met[:3], (), ((0, 1, "1" * 30),)):
+        duels = [(first, second, int(said)) for first, second, verdicts in shown for said in verdicts]
+        decided = [
+            Decided(first=provider[first], second=provider[second], verdict=vote_of_choice(Choice(said)))
+            for first, second, said in duels
+        ]
+        yield {
+            "duels": [
+                {"first": to_hex(provider[first]), "second": to_hex(provider[second]), "verdict": said}
+                for first, second, said in duels
+            ],
+            "millionths": {
+                to_hex(one): round(1_000_000 * found) for one, found in sorted(strengths(decided).items())
+            },
+        }
+
+
 def quality_cases() -> dict[str, Any]:
     return {
         "domain": {"chainId": str(DOMAIN.chain_id), "verifyingContract": to_hex(DOMAIN.contract)},
@@ -130,4 +153,5 @@ def quality_cases() -> dict[str, Any]:
         "duels": list(duels()),
         "version": VERSION,
         "prompts": list(prompts()),
+        "strengths": list(strengths_of()),
     }
