@@ -179,6 +179,26 @@ def test_a_known_verdict_is_revealed_with_the_decision(court: Court) -> None:
     assert court.purse.pairs.cost() == over.cost
 
 
+def test_a_duel_takes_two_transactions_and_an_appeal_two_more(court: Court) -> None:
+    """After one that lets the contract take fees up to the duels' budget."""
+    challenger = court.challenger.market
+    own = "0x" + challenger.sender.address.hex()
+
+    def sent(run: Callable[[], object]) -> int:
+        before = int(challenger.rpc.call("eth_getTransactionCount", own, "latest"), 16)
+        run()
+        return int(challenger.rpc.call("eth_getTransactionCount", own, "latest"), 16) - before
+
+    court.start(budget=DOLLAR)
+    court.panels.says = [FIRST]
+    pairs = [court.pair(budget=DOLLAR) for _ in range(2)]
+    assert [sent(lambda pair=pair: court.trials.run(pair)) for pair in pairs] == [3, 2]
+    court.panels.says = [FIRST, FIRST, SECOND, SECOND]
+    appealed = court.pair(SECOND, budget=DOLLAR)
+    assert sent(lambda: court.trials.run(appealed)) == 4
+    assert court.held(appealed.number).state == "over"
+
+
 def test_judges_who_contradict_what_is_known_are_appealed(court: Court) -> None:
     pair = court.pair(SECOND)
     court.panels.says = [FIRST, FIRST, SECOND, SECOND]  # Of seven, two say the first.

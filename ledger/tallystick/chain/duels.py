@@ -208,9 +208,13 @@ class Duels:
 
     # ------------------------------------------------------------------------------ duels
 
-    def approve(self, amount: Atoms) -> Mined | None:
-        """Lets the duels take fees of `amount` in all; nothing is sent where they may already."""
-        return self.market.approve(amount, spender=self.address)
+    def approve(self, amount: Atoms, *, standing: Atoms = Atoms(0)) -> Mined | None:
+        """Lets the duels take fees of `amount` in all, what they hold of the sender's first; nothing is sent
+        where they may already. `standing`: as of the market's."""
+        missing = Atoms(amount - self.balance_of(self.market.sender.address))
+        if missing <= 0:
+            return None
+        return self.market.approve(missing, spender=self.address, standing=standing)
 
     def open(self, commitment: Hash32, *, seats: int, fee: Atoms) -> Mined:
         """The fee must be approved, but for what the sender's balance here holds."""

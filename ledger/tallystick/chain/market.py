@@ -240,11 +240,14 @@ class Market:
         """Of a local chain's asset, which anyone may mint."""
         return self._send_asset("mint", to or self.sender.address, amount)
 
-    def approve(self, amount: Atoms, *, spender: Address | None = None) -> Mined | None:
-        """Lets the market, or another, take `amount`; nothing is sent where it may already."""
+    def approve(
+        self, amount: Atoms, *, spender: Address | None = None, standing: Atoms = Atoms(0)
+    ) -> Mined | None:
+        """Lets the market, or another, take `amount`; nothing is sent where it may already, and where
+        something is, `standing` in all if that is more: what is taken later needs no transaction then."""
         owner, spender = self.sender.address, spender or self.deployment.market
         allowance = self.ask(contracts.asset(), self.deployment.asset, "allowance", owner, spender)[0]
-        return None if allowance >= amount else self._send_asset("approve", spender, amount)
+        return None if allowance >= amount else self._send_asset("approve", spender, max(amount, standing))
 
     def deposit(self, amount: Atoms, payer: Address | None = None) -> Mined:
         """Approves the amount where needed, and deposits it."""

@@ -1,10 +1,11 @@
 """A duel from two answers to its decision: opened on chain, put to the judges drawn, decided by their votes,
 and appealed where its payer thinks the verdict wrong and wants that.
 
-Two transactions of the payer's wallet, and two more for an appeal; the wallet pays their gas and the judges'
-fees. What may be spent is taken out of the duels' budget before the duel is opened, or appealed. Where a
-judge is silent the panel is summoned on chain, and whoever comes after decides by what is revealed there. It
-runs in the duels' own thread, and blocks."""
+Two transactions of the payer's wallet, and two more for an appeal; before the first of all a third, which
+lets the contract take fees up to the duels' whole budget. The wallet pays their gas and the judges' fees, out
+of what came back of earlier ones first. What may be spent is taken out of the duels' budget before the duel
+is opened, or appealed. Where a judge is silent the panel is summoned on chain, and whoever comes after
+decides by what is revealed there. It runs in the duels' own thread, and blocks."""
 
 import logging
 import time
@@ -107,7 +108,7 @@ class Trials:
         self._conclude(pair, cost)
 
     def _open(self, pair: Pair, seats: int, fee: Atoms) -> None:
-        self._duels.approve(fee)
+        self._duels.approve(fee, standing=Atoms(self._wanted.budget))
         first, second = (one.receipt.message.struct_hash() for one in (pair.case.first, pair.case.second))
         self._duels.open(duel_commitment(first, second, pair.case.hidden), seats=seats, fee=fee)
 
@@ -147,7 +148,7 @@ class Trials:
         except TotalBudgetExceeded:
             pairs.end(pair, cost, _verdict(ruling))
             return
-        self._duels.approve(fee)
+        self._duels.approve(fee, standing=Atoms(self._wanted.budget))
         self._duels.appeal(ruling, fee)
         case = _appealed(pair)
         judged = self._judged(case, self._drawn(case), most, shown_of(pair), self._decides_appeal(ruling))
@@ -169,7 +170,7 @@ class Trials:
                 fee = self._appeal_fee(
                     pair
                 )  # Its transaction was never mined; the chain fixes what it costs.
-                self._duels.approve(fee)
+                self._duels.approve(fee, standing=Atoms(self._wanted.budget))
                 self._duels.appeal(ruling, fee)
             return
         if status in (Status.COMMITTING, Status.REVEALING):
