@@ -141,6 +141,18 @@ async def test_the_ballot_is_what_the_engine_found_of_these_answers(
     assert ballot.struct_hash() == mine.message.ballot_hash
 
 
+async def test_who_was_shown_a_ballot_cannot_disown_what_it_was_shown_for(court: Court) -> None:
+    """Not even where the judge died as it had said so."""
+    shown, others = case(GOOD, BAD), committed(OTHER, case(GOOD, BAD).duel)
+    mine = await court.judged(shown)
+    assert (await court.ballot(shown.duel, mine, others))[0] == 200
+    await court.world.crash()
+    assert court.world.store is not None
+    cast = court.world.store.ballot(shown.duel)
+    assert cast is not None
+    assert cast.shown == (others,)
+
+
 async def test_a_judge_that_says_one_letter_in_any_order_has_found_a_tie(court: Court) -> None:
     court.engine.rule = always("A")
     shown = case(GOOD, BAD)

@@ -30,6 +30,7 @@ from tallystick_node.store.memory import MemoryStore
 from tallystick_node.store.migrate import DatabaseNewer
 from tallystick_node.store.records import (
     BallotCast,
+    BallotShown,
     Born,
     ChannelSaved,
     Presented,
@@ -342,3 +343,15 @@ async def test_the_first_ballot_of_a_duel_stands(store: Store) -> None:
 
     assert store.ballot(Hash32(b"\1" * 32)) == cast()
     assert store.ballot(Hash32(b"\4" * 32)) == cast(Choice.TIE, b"\4" * 32)
+
+
+async def test_a_ballot_keeps_what_it_was_first_shown_for(store: Store) -> None:
+    other = Key(b"\7" * 32)
+    first, second = (
+        sign(replace(cast().ballot.commitment, judge=other.address, ballot_hash=Hash32(word)), DOMAIN, other)
+        for word in (b"\1" * 32, b"\2" * 32)
+    )
+    await store.save(cast())
+    for shown in (first, second):
+        await store.save(BallotShown(duel=cast().ballot.duel, commitments=(shown.signed,)))
+    assert store.ballot(cast().ballot.duel) == replace(cast(), shown=(first.signed,))

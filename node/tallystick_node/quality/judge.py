@@ -40,7 +40,7 @@ from tallystick.protocol.wire import signed_from_json, signed_to_json
 from tallystick_node.engine.upstream import Upstream
 from tallystick_node.quality.duty import Duty
 from tallystick_node.quality.lookups import Lookups
-from tallystick_node.store.records import BallotCast, Store
+from tallystick_node.store.records import BallotCast, BallotShown, Store
 
 _CHAT: Final = "/v1/chat/completions"
 _JUDGES: Final = 64
@@ -140,6 +140,8 @@ class Judge:
             raise BallotSealed("The chain does not say whose commitments these are.") from error
         if len(held) < len(others):
             raise _sealed(others, held)
+        if not cast.shown:
+            await self._store.save(BallotShown(duel=duel, commitments=tuple(held)))
         return {"ballot": cast.ballot.to_json()}
 
     async def answer_summons(self) -> None:

@@ -1,6 +1,6 @@
 """The store in memory: the definition of what a store does. It forgets all when the process ends."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
@@ -9,6 +9,7 @@ from tallystick.protocol.voucher import Acknowledgement, Tally
 from tallystick.protocol.wire import read_receipt_text, receipt_text
 from tallystick_node.store.records import (
     BallotCast,
+    BallotShown,
     Born,
     Change,
     ChannelSaved,
@@ -83,6 +84,9 @@ class MemoryStore:
                 del self._requests[change.channel_id, change.nonce]
             case BallotCast():
                 self._ballots.setdefault(change.ballot.duel, change)
+            case BallotShown():
+                cast = self._ballots[change.duel]
+                self._ballots[change.duel] = replace(cast, shown=cast.shown or change.commitments)
 
     def birth(self) -> int | None:
         return self._birth

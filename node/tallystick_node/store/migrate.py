@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine
 
 from tallystick_node.store.models import Model
 
-NEWEST: Final = "0004"
+NEWEST: Final = "0005"
 """Migration: what the models say."""
 _FOLDER: Final = Path(__file__).parent / "migrations"
 

@@ -117,3 +117,5 @@ class BallotRow(Model):
     """JSON."""
     panel: Mapped[str]
     """JSON: addresses of all judges."""
+    shown: Mapped[str | None]
+    """JSON: the signed commitments for which it was first told; null while it was not."""

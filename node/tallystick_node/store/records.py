@@ -12,7 +12,7 @@ from tallystick.protocol.grant import Grant
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, ChannelId, Hash32, Milliseconds
-from tallystick.protocol.vote import Ballot
+from tallystick.protocol.vote import Ballot, VoteCommitment
 from tallystick.protocol.voucher import Acknowledgement, Tally, Voucher
 
 
@@ -110,6 +110,16 @@ class BallotCast:
     ballot: Ballot
     panel: tuple[Address, ...]
     """All judges of the duel: it is revealed once each of them has committed."""
+    shown: tuple[Signed[VoteCommitment], ...] = ()
+    """The others' commitments for which it was first told: none can disown its own. Empty: it was not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BallotShown:
+    """A ballot that was cast is about to be told for these. The first ones stand."""
+
+    duel: Hash32
+    commitments: tuple[Signed[VoteCommitment], ...]
 
 
 Change = (
@@ -123,6 +133,7 @@ Change = (
     | RequestEnded
     | RequestDropped
     | BallotCast
+    | BallotShown
 )
 
 

@@ -32,7 +32,7 @@ from tallystick.protocol.merkle import Mountains
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, Atoms, ChannelId, Hash32, Milliseconds, address
-from tallystick.protocol.vote import Ballot
+from tallystick.protocol.vote import Ballot, VoteCommitment
 from tallystick.protocol.voucher import Acknowledgement, Tally, Voucher
 from tallystick.protocol.wire import read_receipt_text, signed_from_json
 from tallystick_node.store.memory import STREAM, STREAM_END
@@ -350,8 +350,12 @@ class SqliteStore:
         row = self._db.execute(BALLOT, {"duel": duel}).fetchone()
         if row is None:
             return None
-        ballot, panel = (orjson.loads(text) for text in row)
-        return BallotCast(ballot=Ballot.from_json(ballot), panel=tuple(map(address, panel)))
+        ballot, panel, shown = (orjson.loads(text or "[]") for text in row)
+        return BallotCast(
+            ballot=Ballot.from_json(ballot),
+            panel=tuple(map(address, panel)),
+            shown=tuple(signed_from_json(VoteCommitment, one) for one in shown),
+        )
 
     def texts(self, channel_id: ChannelId, start: int, limit: int) -> list[str]:
         rows = self._db.execute(RECEIPTS, {"channel_id": channel_id, "start": start, "limit": limit})

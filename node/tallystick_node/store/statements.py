@@ -12,6 +12,7 @@ from tallystick.protocol.wire import signed_to_json
 from tallystick_node.store.models import ChannelRow, RequestRow, VoucherRow
 from tallystick_node.store.records import (
     BallotCast,
+    BallotShown,
     Born,
     Change,
     ChannelSaved,
@@ -65,7 +66,8 @@ PRESENTED: Final = (
     "AND receipt_count <= :most ORDER BY receipt_count"
 )
 _CAST: Final = "INSERT OR IGNORE INTO ballots (duel, ballot, panel) VALUES (:duel, :ballot, :panel)"
-BALLOT: Final = "SELECT ballot, panel FROM ballots WHERE duel = :duel"
+_SHOWN: Final = "UPDATE ballots SET shown = :shown WHERE duel = :duel AND shown IS NULL"
+BALLOT: Final = "SELECT ballot, panel, shown FROM ballots WHERE duel = :duel"
 _START: Final = _text(insert(_table(RequestRow)).prefix_with("OR REPLACE"))
 """In place of one that was broken off and never billed."""
 _RECEIPT: Final = (
@@ -232,6 +234,11 @@ def _ballot_cast(change: BallotCast) -> Iterable[_Row]:
     )
 
 
+def _ballot_shown(change: BallotShown) -> Iterable[_Row]:
+    shown = orjson.dumps([signed_to_json(signed) for signed in change.commitments]).decode()
+    yield _SHOWN, {"duel": change.duel, "shown": shown}
+
+
 _WRITERS: Final[Mapping[type[Change], Callable[[Any], Iterable[_Row]]]] = {
     Born: _born,
     ChannelSaved: _channel_saved,
@@ -243,4 +250,5 @@ _WRITERS: Final[Mapping[type[Change], Callable[[Any], Iterable[_Row]]]] = {
     RequestEnded: _request_ended,
     RequestDropped: _request_dropped,
     BallotCast: _ballot_cast,
+    BallotShown: _ballot_shown,
 }
