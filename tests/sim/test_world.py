@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from math import inf
+from typing import Any
 
 import pytest
 
-from tallystick.client.rules import stake_weighted
+from tallystick.client.rules import quoted, stake_weighted
 from tallystick.protocol.units import Atoms
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.network.policies import ByLoad
+from tallystick_node.sim.central import Central, least_requests, papers, prefill_by_batch, strong
 from tallystick_node.sim.dispatch import Alone, Live
-from tallystick_node.sim.hardware import twelve
+from tallystick_node.sim.hardware import hardware, twelve
 from tallystick_node.sim.links import Links
 from tallystick_node.sim.outcome import Result
 from tallystick_node.sim.settings import FOLLOWED_EVERY_S, FOLLOWING, SETTINGS
@@ -61,6 +63,34 @@ def test_what_no_engine_can_hold_is_a_miss_and_in_nobody_s_way() -> None:
         result = World(specs, dispatch, seed=1).run(arrivals, until=200.0)
         assert [item.finished < inf for item in result.outcomes] == [False, False, True, True]
         assert result.counts["too long"] == 2
+
+
+@pytest.mark.parametrize("rule", [quoted, stake_weighted, papers, least_requests, prefill_by_batch, strong])
+def test_what_some_engines_cannot_hold_runs_on_those_that_can(rule: Any) -> None:
+    """Of 36,023 tokens, and of 88,450. Of some the prompt alone does not tell: the paper's rule gives up
+    those that the three it has drawn refuse."""
+    gpus = ("L4", "RTX5090", "RTX4090", "RTX3090")
+    specs = [NodeSpec(hardware=hardware("Qwen3-8B", gpu)) for gpu in gpus]
+    specs.append(NodeSpec(hardware=None))
+    dispatch = Live(rule) if rule in (quoted, stake_weighted) else Central(rule)
+    sizes = [(60_000, 500), (30_000, 8_000), (36_023, 1), (30_000, 6_023)]
+    arrivals = [Arrival(20.0 * i, 4, *sizes[i % 4]) for i in range(20)]
+    world = World(specs, dispatch, seed=1)
+    result = world.run(arrivals, until=3_000)
+    for item in result.outcomes:
+        prompt, whole = item.arrival.input, item.arrival.input + item.arrival.output
+        assert item.finished < inf or (rule is stake_weighted and prompt <= 36_023 < whole)
+        assert item.at == 1 or whole <= 36_023 or item.finished == inf
+    assert [world.chain.posted[i].offer.context_length for i in range(4)] == [36_023, 88_450, 36_023, 36_023]
+
+
+@pytest.mark.parametrize("dispatch", [Alone(), Live(stake_weighted)])
+def test_what_one_s_own_engine_cannot_hold_it_refuses(dispatch: Dispatch) -> None:
+    stays = replace(FOLLOWING, offload_frequency=0.0, queue_frequency=1.0)
+    specs = [NodeSpec(hardware=hardware("Qwen3-8B", gpu), policy=stays) for gpu in ("L4", "RTX5090")]
+    result = World(specs, dispatch, seed=1).run([Arrival(1.0, i, 60_000, 5) for i in range(2)], until=100)
+    assert [item.at for item in result.outcomes] == [-1, 1]
+    assert result.counts["too long"] == 1
 
 
 def test_every_atom_spent_is_earned_by_somebody() -> None:

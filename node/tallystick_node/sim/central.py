@@ -85,8 +85,9 @@ class Central:
         """Answers, and how long all of them were."""
 
     def arrived(self, world: World, job: Job) -> None:
-        """Where no engine is there, nobody answers."""
-        nodes = [node for node in world.nodes if node.engine is not None and node.there and not node.leaving]
+        """Where no engine is there that holds it, nobody answers."""
+        able = [node for node in world.nodes if node.engine is not None and node.there and not node.leaving]
+        nodes = [node for node in able if node.holds(job)]
         if not nodes:
             return
         sights = [self._sight(world, node, job) for node in nodes]

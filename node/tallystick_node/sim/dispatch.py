@@ -33,7 +33,10 @@ class Alone:
     """Every request is answered at home."""
 
     def arrived(self, world: World, job: Job) -> None:
-        world.serve(job, job.home)
+        if world.nodes[job.home].holds(job):
+            world.serve(job, job.home)
+        else:
+            world.counts["too long"] += 1
 
 
 class Here:
@@ -112,8 +115,11 @@ class Live:
         world.events.after(AGAIN_S, self._decide, home, job, since)
 
     def serve_here(self, home: Node, job: Job) -> None:
-        """At its own engine, where its own users have as many places as it has."""
-        if home.own_running < home.slots:
+        """At its own engine, where its own users have as many places as it has. What that cannot hold it
+        refuses: a miss."""
+        if not home.holds(job):
+            self.world.counts["too long"] += 1
+        elif home.own_running < home.slots:
             home.own_running += 1
             self.world.serve(job, home.index, Here(self, home, job))
         elif self._may_wait(home):

@@ -40,6 +40,8 @@ class Duelling:
         asked = one.arrival
         for second in self._second(world, {asked.home, one.at}):
             again = Job(asked, Outcome(asked), asked.input, asked.output)
+            if not second.holds(again):
+                continue
             self._send(world, again, second)
             world.events.after(_LOOK_S, self._look_again, world, one, again.outcome)
 
@@ -51,7 +53,8 @@ class Duelling:
         judged = Arrival(world.now, asked.home, asked.input + 2 * asked.output, JUDGEMENT)
         for judge in self._judges(world, one.at, other.at):
             job = Job(judged, Outcome(judged), judged.input, judged.output)
-            self._send(world, job, judge)
+            if judge.holds(job):
+                self._send(world, job, judge)
 
     def _send(self, world: World, job: Job, to: Node) -> None:
         def reached() -> None:

@@ -31,6 +31,8 @@ STAKED_EVERY_S: Final[float] = PolicyConfig().stake_every_s
 """Between two questions of how much is to be at stake, of a node that is not configured."""
 _NO_LIMIT: Final = Atoms(10**9)
 """Of a credit."""
+_ANY: Final = Tokens(1 << 20)
+"""Of context, where nobody says how much fits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,11 @@ class Node:
         waiting, queued = self.pledges.likely(now_ms)
         return Load(load.running, load.waiting + waiting, load.context, Tokens(load.queued + queued))
 
+    def holds(self, job: Job) -> bool:
+        """All of its context, by itself: else the engine refuses it."""
+        assert self.engine is not None
+        return job.input + job.output <= (self.engine.speed.capacity or inf)
+
     def said(self, load: Load) -> Load:
         """What it says of it."""
         return IDLE if self.spec.lies else load
@@ -160,8 +167,15 @@ class Node:
     # ----------------------------------------------------------------------------------- on chain
 
     def offer(self, sequence: int) -> Offer:
+        """Of as much context as its engine holds."""
+        held = Tokens(0) if self.engine is None else self.engine.speed.capacity
         return offer_of(
-            self.address, self.prices, model=self.spec.model, sequence=sequence, credit=self.spec.credit
+            self.address,
+            self.prices,
+            model=self.spec.model,
+            sequence=sequence,
+            credit=self.spec.credit,
+            context=held or _ANY,
         )
 
     def stake(self) -> Stake:
@@ -169,7 +183,13 @@ class Node:
 
 
 def offer_of(
-    provider: Address, prices: Prices, *, model: str = MODEL, sequence: int = 0, credit: Atoms | None = None
+    provider: Address,
+    prices: Prices,
+    *,
+    model: str = MODEL,
+    sequence: int = 0,
+    credit: Atoms | None = None,
+    context: Tokens = _ANY,
 ) -> Offer:
     return Offer(
         provider=provider,
@@ -181,7 +201,7 @@ def offer_of(
         input_price=prices.input,
         cached_input_price=prices.cached_input,
         output_price=prices.output,
-        context_length=Tokens(1 << 20),
+        context_length=context,
         credit=_NO_LIMIT if credit is None else credit,
         valid_until=Timestamp(1 << 60),
     )

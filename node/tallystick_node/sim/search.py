@@ -229,6 +229,9 @@ class Search:
         if node.leaving:
             world.events.after(self._back(attempt), self._refused, attempt, says, 0, None)
             return
+        if not node.holds(self.job):  # Its payer's mistake, not its own.
+            world.events.after(self._back(attempt), self._refused, attempt, says, 0, None, False)
+            return
         load = IDLE
         if not isinstance(says, Redeemed):
             taken = self._taken(node)
@@ -345,6 +348,8 @@ class Search:
         if load is None:
             return
         payer, size = self.home.address, self._standing.haggling.size
+        if size.input_tokens + size.output_tokens > posted.offer.context_length:
+            return
         given = self._quote(
             node, posted, size, self._fresh(node, size, load), node.pledges.until(payer, now_ms)
         )
