@@ -1,9 +1,12 @@
 """What is asked of the simulator's figures, to the last digit: the runs are invented, the targets are not."""
 
 from collections.abc import Iterable
+from io import StringIO
+from math import isnan
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from tallystick_node.sim import (
     findings,
@@ -18,7 +21,7 @@ from tallystick_node.sim.incentives import Earned, Ring
 from tallystick_node.sim.market import ARMS, LIED_TO, Held
 from tallystick_node.sim.market import Run as Served
 from tallystick_node.sim.outcome import Result
-from tallystick_node.sim.report import Figure
+from tallystick_node.sim.report import Figure, targets_table
 from tallystick_node.sim.scale import Scale
 from tallystick_node.sim.settings import THRESHOLDS_S
 from tallystick_node.sim.studies import Played
@@ -60,6 +63,29 @@ def test_the_paper_is_reproduced_within_a_tenth_and_beaten_by_a_tenth(study: str
         }
     else:
         assert asked(made.figures) == {}
+
+
+@pytest.mark.parametrize(("ours", "paper"), [(2, 0), (0, 2), (79, 79)])
+def test_means_of_what_ended_are_not_compared_where_more_was_lost(ours: int, paper: int) -> None:
+    """Who loses what takes long would be faster: it neither meets a target nor misses it."""
+
+    def losing(count: int) -> Played:
+        return run(*[200.0] * (100 - count), *[ALL] * count)
+
+    def compared(ours: int, paper: int) -> Figure:
+        runs = {"ours": [losing(ours)], "paper": [losing(paper)]}
+        made = {item.name: item for item in findings.found("S1", runs).figures}
+        assert (made["S1: paper: mean over the reported one"].value > 0) is (paper < 2)
+        return made["S1: ours: mean over that of paper"]
+
+    assert compared(1, 1).value == 1
+    withheld = compared(ours, paper)
+    assert withheld.met is False
+    assert isnan(withheld.value)
+    said = StringIO()
+    Console(file=said, width=200).print(targets_table([withheld]))
+    assert f"UNKNOWN: {ours:.1f}% and {paper:.1f}% were lost" in said.getvalue()
+    assert "lost" in str(withheld.as_json()["note"])
 
 
 def test_the_lead_is_the_least_over_all_thresholds() -> None:

@@ -115,6 +115,8 @@ class Figure:
     by_seed: Sequence[float] = ()
     """What it is the mean of, in the order of the seeds."""
     target: Target | None = None
+    note: str = ""
+    """Why it is unknown, where there is more to say."""
 
     @property
     def between(self) -> str:
@@ -143,6 +145,8 @@ class Figure:
                 "most": _plain(self.target.most),
             }
             made["met"] = self.met
+        if self.note:
+            made["note"] = self.note
         return made
 
 
@@ -248,11 +252,19 @@ def targets_table(figures: Sequence[Figure]) -> Table:
         "What was asked of it",
         ("figure", "found", "target", ""),
         (
-            (figure.name, shown(figure.value), figure.target.text, "met" if figure.met else "MISSED")
+            (figure.name, shown(figure.value), figure.target.text, _verdict(figure))
             for figure in figures
             if figure.target is not None
         ),
     )
+
+
+def _verdict(figure: Figure) -> str:
+    if figure.met:
+        return "met"
+    if not isnan(figure.value):
+        return "MISSED"
+    return f"UNKNOWN: {figure.note}" if figure.note else "UNKNOWN"
 
 
 def shown(value: float) -> str:
