@@ -15,7 +15,6 @@ from tallystick.chain.audits import Audits, Exhibit, Seat, Status
 from tallystick.chain.draws import drawing
 from tallystick.chain.duels import Duels
 from tallystick.chain.local import LocalChain
-from tallystick.client.auditors import worst
 from tallystick.client.client import Client
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.dossier import Dossier
@@ -48,6 +47,11 @@ SCALES = MODEL.parent / "good.scales.json"
 AUDITS = f'\n[quality]\naudit = true\nscales = ["{SCALES}"]\nsampler = "embedded"\n'
 HONEST = 13
 """So many that of eleven seats hardly ever fewer than six are filled, beside those who strike."""
+LONGER = QUESTIONS[4:7]
+"""Of which each has an answer of a sentence."""
+ENOUGH = 60
+"""Tokens of a copy rounded to four bits, with log-probabilities: 43 were the most that a strike took in a
+hundred trials."""
 MOST_ROUNDS = 40
 """Of the first 400 answers on a channel some 17 are drawn."""
 NONE_DUE = 32
@@ -86,8 +90,9 @@ async def buying(court: Court, home: Path) -> Client:
     )
 
 
-async def bought(court: Court, client: Client, provider: Member, drawn: int) -> None:
-    """Answers of that provider, a few at a time, until the lottery drew so many."""
+async def bought(court: Court, client: Client, provider: Member, tokens: int) -> None:
+    """Answers of that provider, a few at a time, until the lottery drew so many that each of three strikes
+    rests on so many tokens."""
     auditing = client._session.auditing
     assert auditing is not None
     only = {"only": [to_hex(provider.address)]}
@@ -95,11 +100,16 @@ async def bought(court: Court, client: Client, provider: Member, drawn: int) -> 
     def buy(question: str) -> None:
         client.chat("tiny-good", question, max_tokens=48, temperature=0, provider=only)
 
+    def enough() -> bool:
+        drawn = [sample for stretch in auditing._stretches.values() for sample in stretch.drawn]
+        shortest = drawn[: 1 - STRIKES]
+        return sum(len(sample.ids) for sample in shortest) >= tokens
+
     for _ in range(MOST_ROUNDS):
-        await asyncio.gather(*(asyncio.to_thread(buy, question) for question in QUESTIONS))
+        await asyncio.gather(*(asyncio.to_thread(buy, question) for question in (*LONGER, *LONGER)))
         court.pass_time(DELAY_S + 5)
         await until(lambda: not len(auditing.samples))
-        if sum(len(stretch.drawn) for stretch in auditing._stretches.values()) >= drawn:
+        if enough():
             return
     raise AssertionError("hardly any is drawn")
 
@@ -138,7 +148,7 @@ async def test_who_cheats_is_struck_and_slashed(court: Court, tmp_path: Path) ->
     *_, rounds = court.members
     before = stakes(court)
     with await buying(court, tmp_path) as client:
-        await bought(court, client, rounds, STRIKES + 1)
+        await bought(court, client, rounds, ENOUGH)
         strikers = await asyncio.to_thread(strikes, court, client, rounds, audits)
     await is_decided(court, rounds)
 
@@ -153,7 +163,7 @@ async def test_an_honest_one_that_is_struck_is_cleared(court: Court, tmp_path: P
     accused = court.members[0]
     before = stakes(court)
     with await buying(court, tmp_path) as client:
-        await bought(court, client, accused, STRIKES)
+        await bought(court, client, accused, 1)
         liars = await asyncio.to_thread(strikes, court, client, accused, lies)
     await is_decided(court, accused)
 
@@ -195,9 +205,7 @@ def audits(court: Court, client: Client, auditor: Member, dossier: Dossier) -> S
     auditing = client._session.auditing
     assert auditing is not None
     posted = next(one for one in court.audits.market.offers() if one.offer.provider == auditor.address)
-    most = worst(dossier, posted)
-    assert most is not None
-    finding = auditing._ask(dossier, posted, most)
+    finding = auditing._ask(dossier, posted, posted.offer.credit)
     assert finding.message.verdict == Verdict.STRIKE
     return finding
 
