@@ -85,7 +85,7 @@ async def test_a_slash_stands_with_its_proof(traded: Traded, tables: Tables) -> 
     (fraud,) = tables.rows(schema.frauds)
     assert (fraud.kind, fraud.provider) == ("receipt-equivocation", traded.cheat.address)
     assert fraud.reporter == traded.payers[1].address
-    assert (fraud.reward, fraud.burnt) == (50_000_000, 50_000_000)
+    assert (fraud.reward, fraud.burnt) == (33_333_333, 66_666_667)
     assert json.loads(fraud.evidence)["channelId"] == "0x" + traded.channels[1].id.hex()
 
 

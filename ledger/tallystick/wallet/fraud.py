@@ -84,7 +84,7 @@ def check(desk: "Desk", file: _FILE) -> "View":
 def report(desk: "Desk", file: _FILE) -> "View":
     """Show a proof to the contract, which slashes the provider.
 
-    Half of the stake is credited to the wallet that reports, and the rest is burnt.
+    A third of the stake is credited to the wallet that reports, and the rest is burnt.
     """
     from tallystick.chain.reports import report as show_contract
     from tallystick.wallet.fraud_view import reported
