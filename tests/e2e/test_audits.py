@@ -13,6 +13,7 @@ import tallystick
 from tallystick.chain.audits import Audits
 from tallystick.chain.duels import Duels
 from tallystick.client.client import Client
+from tallystick.client.errors import NoEligibleOffer
 from tallystick.protocol.dossier import drawn, signers
 from tallystick.protocol.finding import Verdict
 from tallystick.protocol.lottery import DELAY_S
@@ -80,11 +81,17 @@ def buying(market: LocalMarket, home: Path) -> Client:
 
 
 def buys_until(happened: Callable[[], object], client: Client, provider: LocalProvider) -> None:
-    """One answer after another, of that provider."""
+    """One answer after another, of that provider, until an auditor struck it: then this payer goes elsewhere,
+    and what it has goes on to be audited."""
     only = {"only": [to_hex(provider.address)]}
     for number in range(MOST_REQUESTS):
         question = QUESTIONS[number % len(QUESTIONS)]
-        answer = client.chat("tiny-good", question, max_tokens=48, temperature=number % 2, provider=only)
+        try:
+            answer = client.chat("tiny-good", question, max_tokens=48, temperature=number % 2, provider=only)
+        except NoEligibleOffer:
+            assert client.findings()
+            until(happened)
+            return
         assert answer.body["choices"][0]["logprobs"] is None
         time.sleep(0.1)
         if happened():
