@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from tallystick.chain.duels import Duels, Status
-from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.errors import ChainUnavailable, ContractError
 from tallystick.chain.verdicts import rulings
 from tallystick.client.budget import Budget
 from tallystick.client.duel import Duel
-from tallystick.client.errors import TotalBudgetExceeded
+from tallystick.client.errors import PurseError, TotalBudgetExceeded
 from tallystick.client.flow import Flow
 from tallystick.client.judges import Heard, Vote
 from tallystick.client.pairs import Pair
@@ -35,7 +35,7 @@ FEE = Atoms(150_000)
 JUDGEMENT = Atoms(10)
 """What each costs."""
 SALT = Hash32(b"\x05" * 32)
-ON_CHAIN = ("duel.begun", "appeal.begun")
+ON_CHAIN = ("duel.begun", "duel.heard", "appeal.begun")
 """Points of `tallystick.crash`."""
 SECOND, FIRST, TIE = Choice.SECOND, Choice.FIRST, Choice.TIE
 
@@ -48,6 +48,8 @@ class Panels:
         self.says: list[Choice] = []
         """In the order of the seats; the rest say the last one."""
         self.once_heard: Callable[[Sequence[Address]], object] = lambda panel: None
+        self.heard = 0
+        """Panels that were paid."""
 
     def worst(self, case: Case, seats: int) -> Flow[Atoms]:
         return Atoms(2 * JUDGEMENT * seats)
@@ -65,6 +67,7 @@ class Panels:
                 ballot = found.ballot(judge, choice, SALT)
                 signed = sign(ballot.commitment, self._court.domain, self._court.judges[judge].key).signed
                 votes[judge] = Vote(commitment=signed, ballot=ballot)
+        self.heard += 1
         commitments = {judge: vote.commitment for judge, vote in votes.items()}
         self.once_heard(panel)
         return Heard(commitments=commitments, votes=votes, cost=Atoms(JUDGEMENT * len(votes)))
@@ -92,20 +95,24 @@ class Court:
         """A payer's process, over the purse that the last one left."""
         for purse in self.purses:
             purse.close()
-        self.purse = Purse(
-            self.folder,
-            wallet=self.challenger.key,
-            domain=self.domain,
-            budget=Budget(total=10**9, per_request=10**9),
-            now=lambda: Milliseconds(1),
-        )
+        self.purse = self.opened()
         self.purses = [self.purse]
+        self.purse.pairs.take_over("held", "opened", "appealed")
         self.wanted = Duel(**{"share": 1, "budget": 10**9, "fee": FEE, "appeals": True} | wanted)
         self.trials = Trials(Pools(), self.duels, self.wanted)
         payer: Any = SimpleNamespace(purse=self.purse)
         self.trials._payer = payer
         judges: Any = self.panels
         self.trials._judges = judges
+
+    def opened(self) -> Purse:
+        return Purse(
+            self.folder,
+            wallet=self.challenger.key,
+            domain=self.domain,
+            budget=Budget(total=10**9, per_request=10**9),
+            now=lambda: Milliseconds(1),
+        )
 
     def pair(self, known: Choice = Choice.NONE, budget: int = 10**9) -> Pair:
         """Held, of two answers that cost nothing beside."""
@@ -302,9 +309,7 @@ def test_what_is_begun_and_never_sent_is_sent_by_the_next_process(
 
 
 def goes_on(court: Court, pair: Pair) -> None:
-    """To its end, in processes that come after, and costs no more than was taken for it: the judges may have
-    been paid once before."""
-    reserved = court.purse.pairs.cost()
+    """To its end, in processes that come after, and costs what it would have: no judge is paid twice."""
     for _ in range(4):
         court.start()
         state = court.held(pair.number).state
@@ -315,8 +320,9 @@ def goes_on(court: Court, pair: Pair) -> None:
 
     over = court.held(pair.number)
     assert (over.state, over.verdict) == ("over", SECOND)
-    most = FEE + 3 * 3 * JUDGEMENT + 7 * (FEE // 3) + 3 * 7 * JUDGEMENT
-    assert 0 < reserved <= court.purse.pairs.cost() <= most
+    cost = FEE + 3 * JUDGEMENT + 7 * (FEE // 3) + 7 * JUDGEMENT
+    assert court.purse.pairs.cost() == over.cost == cost
+    assert court.panels.heard == 2
     spent = 10 * DOLLAR - court.duels.market.asset_balance(court.challenger.address)
     assert spent == FEE + 7 * (FEE // 3)
 
@@ -345,7 +351,7 @@ def test_a_duel_that_was_never_opened_is_opened_within_the_budget_of_today(
     assert court.purse.pairs.cost() == reserved - 30
 
 
-def test_who_cannot_pay_its_judges_twice_has_them_say_on_chain_what_they_found(
+def test_judges_are_paid_once_however_often_the_decision_fails(
     court: Court, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = court.pair()
@@ -354,13 +360,76 @@ def test_who_cannot_pay_its_judges_twice_has_them_say_on_chain_what_they_found(
         patched.setattr(court.duels, "decide", Dies(court.duels, "decide", after=False))
         with pytest.raises(ChainUnavailable):
             court.trials.run(pair)
+        for _ in range(3):
+            with pytest.raises(ChainUnavailable):
+                court.trials.go_on(court.held(pair.number))
+    assert (court.panels.heard, court.purse.pairs.cost()) == (1, FEE + 3 * JUDGEMENT)
+    court.trials.go_on(court.held(pair.number))
+    assert court.status(pair) is Status.ENDED
+    assert (court.panels.heard, court.purse.pairs.cost()) == (1, FEE + 3 * JUDGEMENT)
+
+
+@pytest.mark.parametrize("room", [0, 10**6])
+def test_a_panel_of_which_nobody_knows_what_it_was_paid_is_paid_once_more_at_most(
+    court: Court, room: int
+) -> None:
+    """Within the budget; then those that judged say on chain what they found."""
+
+    def dies(_: Sequence[Address]) -> None:
+        raise ChainUnavailable("Dead as it asked.")
+
+    pair = court.pair()
+    court.panels.says, court.panels.once_heard = [FIRST], dies
+    with pytest.raises(ChainUnavailable):
+        court.trials.run(pair)
     reserved = court.purse.pairs.cost()
-    court.start(budget=reserved)
-    court.trials.go_on(court.held(pair.number), buys=False)
-    assert court.status(pair) is Status.OPEN
+    court.start(budget=reserved + room)
+    if room:
+        with pytest.raises(ChainUnavailable):
+            court.trials.go_on(court.held(pair.number))
+    beside = 2 * 3 * JUDGEMENT if room else 0
     court.trials.go_on(court.held(pair.number))
     assert court.status(pair) is Status.COMMITTING
-    assert court.purse.pairs.cost() == reserved
+    assert court.purse.pairs.cost() == reserved + beside
+
+
+def test_what_a_living_process_is_busy_with_is_no_other_one_s(court: Court) -> None:
+    pair = court.pair()
+    court.panels.says = [FIRST]
+    other = court.opened()
+    assert other.pairs.take_over("held", "opened", "appealed") == []
+    for change in (other.pairs.end, lambda pair: other.pairs.open(pair, FEE, Atoms(0), 10**9)):
+        with pytest.raises(PurseError):
+            change(pair)
+    other.close()
+    court.trials.run(pair)
+    assert court.held(pair.number).verdict is FIRST
+
+    dead = court.pair()
+    court.start()
+    assert court.purse.pairs.mine("held") == [dead.number]
+
+
+def test_a_wallet_that_has_deposited_all_it_has_opens_nothing_and_buys_no_second(
+    court: Court, caplog: pytest.LogCaptureFixture
+) -> None:
+    market = court.duels.market
+    assert court.trials.can_pay()
+    pair = court.pair()
+    market.deposit(Atoms(market.asset_balance(court.challenger.address) - FEE + 1))
+    assert not court.trials.can_pay()
+    for _ in range(2):
+        with pytest.raises(ContractError):
+            court.trials.run(court.held(pair.number))
+        left = court.held(pair.number)
+        assert (left.state, left.cost, court.purse.pairs.cost()) == ("held", 0, 0)
+    warned = [one for one in caplog.records if one.message.startswith("duel.unaffordable")]
+    assert [one.levelname for one in warned] == ["WARNING"]
+
+    market.mint(FEE, court.challenger.address)
+    court.panels.says = [FIRST]
+    court.trials.run(court.held(pair.number))
+    assert court.held(pair.number).verdict is FIRST
 
 
 def test_a_judge_that_changes_its_key_once_it_has_voted_stops_nothing(court: Court) -> None:

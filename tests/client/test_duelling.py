@@ -260,13 +260,18 @@ class Stuck:
     """Trials that open nothing more, for want of a budget, and go on with all duels but the first."""
 
     def __init__(self) -> None:
-        self.went_on: list[tuple[int, bool]] = []
+        self.went_on: list[int] = []
+        self.ran: list[int] = []
+
+    def can_pay(self) -> bool:
+        return True
 
     def run(self, pair: Pair) -> None:
+        self.ran.append(pair.number)
         raise TotalBudgetExceeded("Spent.")
 
-    def go_on(self, pair: Pair, *, buys: bool = True) -> None:
-        self.went_on.append((pair.number, buys))
+    def go_on(self, pair: Pair) -> None:
+        self.went_on.append(pair.number)
         if pair.number == 1:
             raise ChainUnavailable("Gone.")
 
@@ -278,15 +283,65 @@ def test_duels_under_way_go_on_whatever_becomes_of_others(world: World, asked: A
     for _ in range(2):
         client.post(URL, json=chat_body())
     for pair in paired(session):
-        session.purse.pairs.open(pair, Atoms(0), 10**9)
+        session.purse.pairs.open(pair, Atoms(0), Atoms(0), 10**9)
     duelling, trials = session.duelling, Stuck()
     assert duelling is not None
     duelling._trials = trials  # type: ignore[assignment]
     duelling._trying.look_s = 0.05
     client.post(URL, json=chat_body())
-    world.until(lambda: trials.went_on.count((2, False)) > 2)
-    assert (1, False) in trials.went_on
+    world.until(lambda: trials.went_on.count(2) > 2)
+    assert 1 in trials.went_on
     session.close()
+
+
+def test_who_is_closing_opens_no_duel_whose_fee_would_be_burnt(world: World, asked: Any) -> None:
+    for _ in range(2):
+        world.provider()
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body())
+    (pair,) = paired(session)
+    duelling, trials = session.duelling, Stuck()
+    assert duelling is not None
+    duelling._trials = trials  # type: ignore[assignment]
+    duelling._try(pair.number)
+    assert trials.ran == [pair.number]
+    duelling.close()
+    duelling._try(pair.number)
+    assert trials.ran == [pair.number]
+
+
+def test_who_cannot_pay_for_a_duel_buys_no_second_answer(world: World, asked: Any) -> None:
+    providers = [world.provider(), world.provider()]
+    session, _, client = asked(duel=ALWAYS)
+    duelling, trials = session.duelling, Stuck()
+    assert duelling is not None
+    trials.can_pay = lambda: False  # type: ignore[method-assign]
+    duelling._trials = trials  # type: ignore[assignment]
+    client.post(URL, json=chat_body())
+    assert paired(session) == []
+    assert sum(one.worked for one in providers) == 1
+
+
+def test_a_second_answer_that_was_broken_off_is_counted_at_what_was_asked(world: World, asked: Any) -> None:
+    """And by nobody else, as long as its process lives."""
+    world.provider()
+    second = world.provider(price=1_500_000)
+    second.hold.clear()
+    session, _, client = asked(duel=ALWAYS)
+    assert client.post(URL, json=chat_body()).status_code == 200
+    world.until(lambda: second.worked == 1)
+    taken, asked_for = session.purse.pairs.cost(), session.purse.spending()[1]
+    other = world.session(duel=ALWAYS)
+    assert other.purse.pairs.cost() == taken
+    other.close()
+
+    duelling = session.duelling
+    assert duelling is not None
+    duelling._seconds._thread = None  # Nobody waits for it.
+    session.close()
+    again = world.session(duel=ALWAYS).purse.pairs
+    assert 0 < again.cost() <= asked_for < taken
+    second.hold.set()
 
 
 # ------------------------------------------------------------------------------------------------- at rest

@@ -83,6 +83,13 @@ def test_a_purse_of_an_older_program_is_taken_over(books: Books, tmp_path: Path)
             "DROP TABLE misdatings",
             "ALTER TABLE pairs DROP COLUMN verdict",
             "ALTER TABLE pairs DROP COLUMN before",
+            "DROP INDEX ix_pairs_state",
+            "DROP INDEX ix_requests_pair",
+            "ALTER TABLE requests DROP COLUMN pair",
+            "ALTER TABLE pairs DROP COLUMN holder",
+            "ALTER TABLE pairs DROP COLUMN judging",
+            "ALTER TABLE pairs DROP COLUMN hearings",
+            "ALTER TABLE pairs DROP COLUMN heard",
             f"INSERT INTO pairs VALUES (1, 'void', '{HUGE}', NULL, NULL, 0)",
             "PRAGMA user_version = 3",
         ):
@@ -90,7 +97,7 @@ def test_a_purse_of_an_older_program_is_taken_over(books: Books, tmp_path: Path)
     key = Key(b"\3" * 32)
     seal = Seal(key, DOMAIN)
     again = Books(tmp_path / "purse.db", payer=key.address, seal=seal)
-    kept = Pairs(again, seal, now=lambda: Milliseconds(1))
+    kept = Pairs(again, seal, tmp_path / "busy", now=lambda: Milliseconds(1))
     assert kept.cost() == HUGE
     assert kept.begin(Atoms(5), HUGE + 5) == 2
     assert kept.cost() == HUGE + 5

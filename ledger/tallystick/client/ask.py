@@ -72,6 +72,8 @@ class Ask:
     """Somebody else answers too, behind, and judges read both; None: the caller did not say."""
     again: bytes | None = None
     """The body that somebody has answered already: no other one is the same request to those who judge."""
+    pair: int | None = None
+    """That it is made for, behind its caller's back."""
     most: Atoms | None = None
     """That it may cost, with all that the call cost elsewhere; None: what the budget has for any request."""
     answer_bytes: int | None = None

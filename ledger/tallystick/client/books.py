@@ -69,16 +69,16 @@ class Books:
         self._database.dispose()
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, *, reads: bool = False) -> Iterator[Connection]:
         """One transaction, which may only read once the purse is closed: others may have leased its channels
-        since. Raises PurseError in a process that was forked with the purse open."""
+        since. `reads`: and waits for nobody that writes. Raises PurseError in a process that was forked."""
         if getpid() != self._process:
             raise PurseError(
                 "The purse was opened before this process was forked; open one in each process.",
                 required=self._process,
                 actual=getpid(),
             )
-        with self._database.begin() as connection:
+        with self._database.execution_options(reads=reads).begin() as connection:
             if not self._closed:
                 yield connection
                 return
@@ -223,6 +223,7 @@ class Books:
                 "billed": 0,
                 "state": "open",
                 "sent_at": pending.sent_at,
+                "pair": pending.pair,
             },
         )
 
@@ -233,10 +234,9 @@ class Books:
     def bill_request(self, database: Connection, pending: Pending, billed: int, *, ended: str | None) -> None:
         """What it has cost so far, and how it ended, if it did."""
         values: dict[str, object] = {**of_request(pending), "now_billed": billed}
-        if ended is None:
-            database.execute(BILL_REQUEST, values)
-        else:
-            database.execute(END_REQUEST, values | {"now_state": ended, "keep_body": ended == "unbilled"})
+        if ended is not None:
+            values |= {"now_state": ended, "keep_body": ended == "unbilled"}
+        database.execute(BILL_REQUEST if ended is None else END_REQUEST, values)
 
     def open_requests(self, channel: OpenChannel) -> list[Pending]:
         """Those that may have been billed without our knowing, oldest first."""

@@ -23,7 +23,7 @@ from tallystick.client.attempts import Attempt, Call
 from tallystick.client.drivers import run_blocking
 from tallystick.client.duel import SECOND_PARTS, Duel, Known
 from tallystick.client.errors import TotalBudgetExceeded
-from tallystick.client.flow import Flow
+from tallystick.client.flow import Flow, run
 from tallystick.client.judges import unheard
 from tallystick.client.outcome import Outcome
 from tallystick.client.pairs import Pair
@@ -46,6 +46,9 @@ _WAITING: Final = 100
 """Requests that may wait for their second answer; what comes then stays without one."""
 LOOK_S: Final = 3.0
 """Seconds after which duels that are under way are looked at anew."""
+RETRY_S: Final = 600.0
+"""Seconds after which those that could not be opened are tried again."""
+_UNDER_WAY: Final = ("opened", "appealed")
 _CLOSING_S: Final = 5.0
 """Seconds that the end of a process waits for what is under way."""
 _LOG: Final = logging.getLogger("tallystick.client")
@@ -69,11 +72,11 @@ class Duelling:
         self._pools = pools
         self._random = SystemRandom()
         self._seconds: Worker[Answered] = Worker("tallystick-seconds", self._ask_again, most=_WAITING)
-        self._trying: Worker[Pair] = Worker(
+        self._trying: Worker[int] = Worker(
             "tallystick-duels", self._try, most=_WAITING, look=self._look, look_s=LOOK_S
         )
-        self._taken: set[int] = set()
-        """Pairs that this process has begun or taken over: whatever it may buy for them is its business."""
+        self._opened_at = monotonic()
+        """When those that wait for a budget or a fee were tried last."""
         self._trials = None
         if duels is not None:
             self._trials = Trials(pools, duels, wanted, over=lambda: self._trying.over)
@@ -82,10 +85,12 @@ class Duelling:
     def attend(self, payer: "Payer") -> None:
         """Whose duels these are; once."""
         self._payer = payer
-        if self._trials is not None:
-            self._trials.attend(payer)
-            for pair in payer.purse.pairs.held("opened", "appealed", "held"):
-                self._trying.take(pair)
+        if self._trials is None:
+            payer.purse.pairs.take_over()
+            return
+        self._trials.attend(payer)
+        for number in payer.purse.pairs.take_over(*_UNDER_WAY, "held"):
+            self._trying.take(number)
 
     def draws(self, said: bool | None) -> bool:
         """Whether a request is to be answered twice."""
@@ -115,29 +120,36 @@ class Duelling:
             flow = self.second(answered, known)
             pair = run_blocking(self._pools, flow, over=lambda: self._seconds.over)
             if pair is not None and self._trials is not None:
-                self._trying.take(pair)
+                self._trying.take(pair.number)
 
-    def _try(self, pair: Pair) -> None:
+    def _try(self, number: int) -> None:
         with self._quietly(self._trying):
             assert self._trials is not None
-            self._taken.add(pair.number)
-            if pair.state == "held":
-                self._trials.run(pair)
-            else:
+            pair = self._payer.purse.pairs.pair(number)
+            if pair.state in _UNDER_WAY:
                 self._trials.go_on(pair)
+            elif pair.state == "held" and not self._trying.closing:  # Nobody would bring it to its end.
+                self._trials.run(pair)
 
     def _look(self) -> None:
-        """Goes on with all duels that are under way, each by itself. What another process has begun is not
-        paid for here, too."""
+        """Goes on with all duels that are under way, each by itself, and now and then with those that could
+        not be opened. What another process is busy with is none of ours."""
         if self._trials is None:
             return
-        pairs: list[Pair] = []
+        numbers: list[int] = []
         with self._quietly(self._trying):
-            pairs = self._payer.purse.pairs.held("opened", "appealed")
-        for pair in pairs:
-            with self._quietly(self._trying):
-                if not self._trying.over:
-                    self._trials.go_on(pair, buys=pair.number in self._taken)
+            states = (*_UNDER_WAY, "held") if self._is_time_to_open() else _UNDER_WAY
+            numbers = self._payer.purse.pairs.take_over(*states)
+        for number in numbers:
+            if not self._trying.over:
+                self._try(number)
+
+    def _is_time_to_open(self) -> bool:
+        now = monotonic()
+        if now < self._opened_at + RETRY_S:
+            return False
+        self._opened_at = now
+        return True
 
     def _quietly(self, worker: Worker[Any]) -> AbstractContextManager[None]:
         return quietly(_LOG, "duel.failed", lambda: worker.over)
@@ -153,7 +165,9 @@ class Duelling:
         PayerError, httpx2.TransportError :
             Nobody else takes these very bytes, or answers them.
         """
-        pending, pairs = first.attempt.pending, self._payer.purse.pairs
+        pending, pairs, trials = first.attempt.pending, self._payer.purse.pairs, self._trials
+        if trials is not None and (self._trying.full or not (yield from run(trials.can_pay))):
+            return None
         most, asked = Atoms(SECOND_PARTS * pending.worst), 1 if known is None else 2
         try:
             question_of(read_body(pending.body))
@@ -166,10 +180,10 @@ class Duelling:
         try:
             one: Answered | None = first
             if known is not None:
-                one = yield from self._answered(instead(first.attempt, known, most), outcomes)
+                one = yield from self._answered(instead(first.attempt, known, most, number), outcomes)
             other = None
             if one is not None:
-                other = yield from self._answered(again(one.attempt, most), outcomes)
+                other = yield from self._answered(again(one.attempt, most, number), outcomes)
             if one is not None and other is not None:
                 pair = self._paired(number, one, other, known, _cost(outcomes))
         finally:
@@ -228,24 +242,23 @@ def answered_by(attempt: Attempt, outcome: Outcome) -> Answered | None:
     return Answered(attempt, exhibit, outcome.cost)
 
 
-def again(first: Attempt, most: Atoms) -> Ask:
+def again(first: Attempt, most: Atoms, pair: int) -> Ask:
     """The request as the first provider got it, for anybody else whom its caller would have it from."""
-    return _anew(
-        first, first.pending.body, most, ignored=first.ask.steering.ignore | {to_hex(first.provider)}
-    )
+    ignored = first.ask.steering.ignore | {to_hex(first.provider)}
+    return _anew(first, first.pending.body, most, pair, ignored=ignored)
 
 
-def instead(first: Attempt, known: Known, most: Atoms) -> Ask:
+def instead(first: Attempt, known: Known, most: Atoms, pair: int) -> Ask:
     """A known question in the form of the request that it takes the place of."""
     fields = dict(read_body(first.pending.body))
     if "messages" in fields:
         fields["messages"] = [{"role": "user", "content": known.question}]
     else:
         fields["prompt"] = known.question
-    return _anew(first, orjson.dumps(fields), most, ignored=first.ask.steering.ignore)
+    return _anew(first, orjson.dumps(fields), most, pair, ignored=first.ask.steering.ignore)
 
 
-def _anew(first: Attempt, body: bytes, most: Atoms, *, ignored: frozenset[str]) -> Ask:
+def _anew(first: Attempt, body: bytes, most: Atoms, pair: int, *, ignored: frozenset[str]) -> Ask:
     wishes = replace(first.ask.steering, order=(), allow_fallbacks=True, ignore=ignored)
     return replace(
         read_ask(first.pending.path, body),
@@ -255,6 +268,7 @@ def _anew(first: Attempt, body: bytes, most: Atoms, *, ignored: frozenset[str]) 
         duels=False,
         again=body,
         most=most,
+        pair=pair,
         audits=first.ask.audits,
     )
 

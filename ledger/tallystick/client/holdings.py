@@ -87,6 +87,8 @@ class Pending:
     worst: Atoms
     sent_at: Milliseconds
     """By the payer's clock."""
+    pair: int | None = None
+    """Number of the one that it was made for, behind its caller's back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,22 @@ class Heard:
             return None
         return [self.votes.get(judge) for judge in panel]
 
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "commitments": [signed_to_json(one) for one in self.commitments.values()],
+            "ballots": [vote.ballot.to_json() for vote in self.votes.values()],
+            "cost": str(self.cost),
+        }
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> "Heard":
+        """As it was kept."""
+        signed = [signed_from_json(VoteCommitment, one) for one in kept["commitments"]]
+        commitments = {one.message.judge: one for one in signed}
+        ballots = [Ballot.from_json(one) for one in kept["ballots"]]
+        votes = {one.judge: Vote(commitment=commitments[one.judge], ballot=one) for one in ballots}
+        return cls(commitments=commitments, votes=votes, cost=Atoms(int(kept["cost"])))
+
 
 class Judges:
     """Asked on behalf of one payer."""

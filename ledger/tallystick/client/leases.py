@@ -78,7 +78,7 @@ class Leases:
                 taken.append(channel)
         return taken
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Gives them back."""
         for channel in self.channels.values():
             channel.lease.release()

@@ -248,6 +248,7 @@ class Payer:
             request_hash=request_hash(posted.offer_hash, body),
             streamed=streamed,
             worst=worst,
+            pair=ask.pair,
         )
         return Attempt(pending, ask)
 

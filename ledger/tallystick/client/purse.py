@@ -65,7 +65,7 @@ class Purse:
     ):
         self.folder = folder / f"{domain.chain_id}-{domain.contract.hex()}" / wallet.address.hex()
         self.domain = domain
-        self.payer = wallet.address
+        self.payer = payer = wallet.address
         self.budget = budget
         self.lock = RLock()
         """Guards the channels' fields. Held for microseconds, and never over a request."""
@@ -77,19 +77,17 @@ class Purse:
         self._books = Books(self.folder / "purse.db", payer=self.payer, seal=seal, durability=durability)
         self._spending = Spending(self._books, budget)
         self.share = Share()
-        self._leases = Leases(
-            self._books, self.folder / "leases", payer=self.payer, seal=seal, lock=self.lock, now=now
-        )
+        books, leases = self._books, self.folder / "leases"
+        self._leases = Leases(books, leases, payer=payer, seal=seal, lock=self.lock, now=now)
         self.evidence = Evidence(self._books, payer=self.payer, lock=self.lock, now=now)
-        """What was refused."""
-        self.pairs, self.findings = Pairs(self._books, seal, now=now), Findings(self._books, seal, now=now)
-        """What duels are made of, and what auditors said."""
+        self.pairs = Pairs(self._books, seal, self.folder / "busy", now=now)
+        self.findings = Findings(self._books, seal, now=now)
 
     def close(self) -> None:
         """Gives the leases back. What is not settled stays for the next process."""
         with self.lock:
-            self._leases.release()
-            self._books.close()
+            for held in (self._leases, self.pairs, self._books):
+                held.close()
 
     @property
     def leased(self) -> dict[ChannelId, OpenChannel]:
@@ -213,6 +211,7 @@ class Purse:
         request_hash: Hash32,
         streamed: bool,
         worst: Atoms,
+        pair: int | None = None,
     ) -> Pending:
         """A request with a fresh nonce, durable and active, and its worst case taken out of the budget.
 
@@ -235,6 +234,7 @@ class Purse:
             streamed=streamed,
             worst=worst,
             sent_at=self._now(),
+            pair=pair,
         )
         with self.lock:
             with self._books.begin() as database:

@@ -24,7 +24,7 @@ from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-VERSION = 6
+VERSION = 7
 """Of this layout; in SQLite's `user_version`."""
 MIGRATIONS = {
     1: ("ALTER TABLE evidence ADD COLUMN offer VARCHAR", "ALTER TABLE evidence ADD COLUMN other VARCHAR"),
@@ -41,6 +41,17 @@ MIGRATIONS = {
     ),
     4: ("ALTER TABLE pairs ADD COLUMN before VARCHAR",),
     5: ("CREATE TABLE misdatings (provider BLOB NOT NULL PRIMARY KEY, seen_at INTEGER NOT NULL)",),
+    6: (
+        "ALTER TABLE pairs ADD COLUMN holder VARCHAR",
+        "ALTER TABLE pairs ADD COLUMN judging VARCHAR",
+        "ALTER TABLE pairs ADD COLUMN hearings INTEGER",
+        "ALTER TABLE pairs ADD COLUMN heard BLOB",
+        "ALTER TABLE requests ADD COLUMN pair INTEGER",
+        "CREATE INDEX ix_requests_pair ON requests (pair)",
+        "CREATE INDEX ix_pairs_state ON pairs (state)",
+        "CREATE INDEX ix_audits_state ON audits (state)",
+        "UPDATE audits SET state = 'clear' WHERE state = 'said' AND sealed IS NULL",
+    ),
 }
 """From each version to the next."""
 
@@ -100,6 +111,7 @@ requests = Table(
     Column("billed", AtomsText, nullable=False),
     Column("state", String, nullable=False, index=True),  # open, unbilled, done, void, refused
     Column("sent_at", Integer, nullable=False),  # unix milliseconds, ours
+    Column("pair", Integer, index=True),  # that it was made for, behind its caller's back
 )
 
 receipts = Table(
@@ -140,20 +152,24 @@ pairs = Table(
     "pairs",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("state", String, nullable=False),  # asking, void, held, opened, appealed, over
+    Column("state", String, nullable=False, index=True),  # asking, void, held, opened, appealed, over
     Column("cost", AtomsText, nullable=False),  # beside the caller's own request; at most, while it may grow
     Column("sealed", LargeBinary),  # JSON: the request and both answers
     Column("duel", LargeBinary),  # its id, once it is opened
     Column("asked_at", Integer, nullable=False),  # unix milliseconds, ours
     Column("verdict", Integer),  # that counts, once it is over
     Column("before", AtomsText),  # what it came to before its duel was opened
+    Column("holder", String),  # the process that is busy with it
+    Column("judging", AtomsText),  # of the cost, what its panel may come to, which was not asked yet
+    Column("hearings", Integer),  # of that panel, begun
+    Column("heard", LargeBinary),  # JSON: what its judges said
 )
 
 audits = Table(
     "audits",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("state", String, nullable=False),  # asking, void, said, filed
+    Column("state", String, nullable=False, index=True),  # asking, void, clear, said, filed
     Column("cost", AtomsText, nullable=False),  # at most, while it may grow
     Column("channel_id", LargeBinary, nullable=False),
     Column("auditor", LargeBinary, nullable=False),
@@ -210,7 +226,8 @@ Durability = Literal["process", "power"]
 
 
 def open_database(path: str, durability: Durability = "process") -> Engine:
-    """WAL; every transaction is `BEGIN IMMEDIATE`, so that what it reads is what it changes."""
+    """WAL; every transaction is `BEGIN IMMEDIATE`, so that what it reads is what it changes, but for those
+    that only read."""
     level = "FULL" if durability == "power" else "NORMAL"
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
 
@@ -224,6 +241,7 @@ def open_database(path: str, durability: Durability = "process") -> Engine:
 
     @event.listens_for(engine, "begin")
     def _(connection) -> None:  # type: ignore[no-untyped-def]  # SQLAlchemy types the listener
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads = connection.get_execution_options().get("reads", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine

@@ -13,9 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from tallystick.chain.duels import EMPTY_SEAT, Answer, CastVote, Committed, Duels, Ruling, Status
 from tallystick.chain.duels import Case as Shown
 from tallystick.chain.duels import Duel as On
+from tallystick.chain.errors import ContractError, GasUnaffordable
 from tallystick.chain.verdicts import rulings
 from tallystick.client.drivers import run_blocking
 from tallystick.client.duel import Duel
@@ -37,6 +40,8 @@ _LOOK_S: Final = 1.0
 _DRAWN_S: Final = 120.0
 """Seconds in which the block that draws the judges should have come; a duel whose judges nobody knows by then
 is left to lapse."""
+_GAS: Final = 1_000_000
+"""For an approval, a duel, and the decision by five judges: about twice what they take."""
 _LOG: Final = logging.getLogger("tallystick.client")
 _Decides = Callable[[Shown, Sequence[CastVote]], object]
 """Puts votes on chain; without any, those that were revealed there count."""
@@ -51,11 +56,24 @@ class Trials:
         self._duels = duels
         self._wanted = wanted
         self._over = over
+        self._able = True
+        """To pay for duels, as far as was told."""
         self._payer: Payer
         self._judges: Judges
 
     def attend(self, payer: "Payer") -> None:
         self._payer, self._judges = payer, Judges(payer)
+
+    def can_pay(self) -> bool:
+        """Whether the wallet has one more duel's fee beside those that are held for theirs, and gas: who can
+        never open a duel is to buy no second answer for it. Raises ChainError."""
+        duels, payer = self._duels, self._payer.purse.payer
+        waiting = len(self._payer.purse.pairs.mine("held"))
+        held = duels.market.asset_balance(payer) + duels.balance_of(payer)
+        gas = duels.market.gas_balance(payer)
+        able = held >= self._fee() * (waiting + 1) and gas >= _GAS * duels.market.gas_price()
+        self._say(able)
+        return able
 
     def run(self, pair: Pair) -> None:
         """As far as the duel can go now: to its decision, if its judges vote in time.
@@ -69,43 +87,54 @@ class Trials:
         ChainError :
             The chain refused, or is away.
         """
-        fee, most = self._begin(pair)
-        judged = self._judged(pair.case, self._drawn(pair.case), most, shown_of(pair), self._decides(pair))
-        if judged is not None:
-            self._conclude(pair, Atoms(pair.cost + fee + judged))
+        pair = self._begin(pair)
+        panel = self._drawn(pair.case)
+        if panel and self._judged(pair, pair.case, panel, self._decides(pair)):
+            self._conclude(pair)
 
-    def _begin(self, pair: Pair) -> tuple[Atoms, Atoms]:
-        """The fee, and what the judges may cost: both taken out of the budget, also where that was done
-        before and nothing was sent."""
-        seats = self._wanted.judges
-        fee = Atoms(max(self._wanted.fee, seats * self._duels.terms().minimum_fee))
+    def _fee(self) -> Atoms:
+        return Atoms(max(self._wanted.fee, self._wanted.judges * self._duels.terms().minimum_fee))
+
+    def _begin(self, pair: Pair) -> Pair:
+        """Its fee, and what the judges may cost, are taken out of the budget, also where that was done before
+        and nothing was sent. Where the chain refuses they are given back."""
+        pairs, seats, fee = self._payer.purse.pairs, self._wanted.judges, self._fee()
         most = run_blocking(self._pools, self._judges.worst(pair.case, seats))
-        self._payer.purse.pairs.open(pair, Atoms(fee + most), self._wanted.budget)
-        self._open(pair, seats, fee)
-        return fee, most
+        pair = pairs.open(pair, fee, most, self._wanted.budget)
+        try:
+            self._open(pair, seats, fee)
+        except (GasUnaffordable, ContractError):
+            if self._duels.duel(pair.duel).status is Status.NONE:
+                pairs.leave(pair)
+                self._say(False)
+            raise
+        self._say(True)
+        return pair
 
-    def go_on(self, pair: Pair, *, buys: bool = True) -> None:
-        """With one that was opened before, as far as it goes without waiting; errors as of `run`. What it has
-        cost stays what it may. `buys`: else nothing is spent, but for gas."""
+    def _say(self, able: bool) -> None:
+        """Once, that duels wait for the wallet."""
+        if self._able and not able:
+            _LOG.warning("duel.unaffordable wallet=%s", to_hex(self._payer.purse.payer))
+        self._able = able
+
+    def go_on(self, pair: Pair) -> None:
+        """With one that was opened before, as far as it goes without waiting; errors as of `run`."""
         if pair.state == "appealed":
-            self._go_on_appealing(pair, buys=buys)
+            self._go_on_appealing(pair)
             return
-        cost = pair.cost
         match self._duels.duel(pair.duel):
             case On(status=Status.NONE):  # Its transaction was never mined.
-                if buys:
-                    self._begin(pair)
+                self._begin(pair)
                 return
-            case On(status=Status.OPEN, seats=seats):
-                judged = self._judged_anew(pair, pair.case, seats, self._decides(pair)) if buys else None
-                if judged is None:
+            case On(status=Status.OPEN):
+                panel = self._panel(pair.case)
+                if not panel or not self._judged(pair, pair.case, panel, self._decides(pair)):
                     return
-                cost = Atoms(cost + judged)
             case On(status=Status.COMMITTING | Status.REVEALING):
                 return
             case On(status=Status.COUNTING):
                 self._decides(pair)(shown_of(pair), [])
-        self._conclude(pair, cost)
+        self._conclude(pair)
 
     def _open(self, pair: Pair, seats: int, fee: Atoms) -> None:
         self._duels.approve(fee, standing=Atoms(self._wanted.budget))
@@ -120,70 +149,64 @@ class Trials:
 
     # ------------------------------------------------------------------------------------------- the appeal
 
-    def _conclude(self, pair: Pair, cost: Atoms) -> None:
-        """It is decided, or lapsed, and came to `cost` so far."""
+    def _conclude(self, pair: Pair) -> None:
+        """It is decided, or lapsed."""
         ruling = self._ruling(pair)
         if ruling is None:
-            self._payer.purse.pairs.end(pair, cost)
+            self._payer.purse.pairs.end(pair)
             return
         verdict = _verdict(ruling)
         if self._duels.duel(pair.duel).status is Status.APPEALABLE and self._thinks_wrong(pair, verdict):
-            self._appeal(pair, ruling, cost)
+            self._appeal(pair, ruling)
         else:
-            self._payer.purse.pairs.end(pair, cost, verdict)
+            self._payer.purse.pairs.end(pair, verdict)
 
     def _thinks_wrong(self, pair: Pair, verdict: Choice) -> bool:
         question = question_of(read_body(pair.case.body))
         first, second = (answer_of(one.payloads) for one in (pair.case.first, pair.case.second))
         return self._wanted.thinks_wrong(question, first, second, verdict=verdict, known=pair.known)
 
-    def _appeal(self, pair: Pair, ruling: Ruling, cost: Atoms) -> None:
-        """Raises TotalBudgetExceeded where there is no room for it; the verdict stands then."""
-        pairs = self._payer.purse.pairs
-        fee = self._appeal_fee(pair)
+    def _appeal(self, pair: Pair, ruling: Ruling) -> None:
+        """Where there is no room for it, the verdict stands."""
+        pairs, fee = self._payer.purse.pairs, self._appeal_fee(pair)
         seats = 2 * self._duels.duel(pair.duel).seats + 1
         most = run_blocking(self._pools, self._judges.worst(pair.case, seats))
         try:
-            pairs.appeal(pair, cost, Atoms(fee + most), self._wanted.budget)
+            pair = pairs.appeal(pair, fee, most, self._wanted.budget)
         except TotalBudgetExceeded:
-            pairs.end(pair, cost, _verdict(ruling))
+            pairs.end(pair, _verdict(ruling))
             return
         self._duels.approve(fee, standing=Atoms(self._wanted.budget))
         self._duels.appeal(ruling, fee)
         case = _appealed(pair)
-        judged = self._judged(case, self._drawn(case), most, shown_of(pair), self._decides_appeal(ruling))
-        if judged is not None:
-            pairs.end(pair, Atoms(cost + fee + judged), self._final(pair, ruling))
+        panel = self._drawn(case)
+        if panel and self._judged(pair, case, panel, self._decides_appeal(ruling)):
+            pairs.end(pair, self._final(pair, ruling))
 
     def _appeal_fee(self, pair: Pair) -> Atoms:
         """Each seat's part of it is the same as before."""
         duel = self._duels.duel(pair.duel)
         return Atoms((2 * duel.seats + 1) * (duel.fee // duel.seats))
 
-    def _go_on_appealing(self, pair: Pair, *, buys: bool) -> None:
+    def _go_on_appealing(self, pair: Pair) -> None:
         ruling, case = self._ruling(pair), _appealed(pair)
         assert ruling is not None  # or there were nothing to appeal
-        its = self._duels.duel(case.duel)
-        status, cost = its.status, pair.cost
+        status = self._duels.duel(case.duel).status
         if status is Status.NONE and self._duels.duel(pair.duel).status is Status.APPEALABLE:
-            if buys:
-                fee = self._appeal_fee(
-                    pair
-                )  # Its transaction was never mined; the chain fixes what it costs.
-                self._duels.approve(fee, standing=Atoms(self._wanted.budget))
-                self._duels.appeal(ruling, fee)
+            fee = self._appeal_fee(pair)  # Its transaction was never mined; the chain fixes what it costs.
+            self._duels.approve(fee, standing=Atoms(self._wanted.budget))
+            self._duels.appeal(ruling, fee)
             return
         if status in (Status.COMMITTING, Status.REVEALING):
             return
         decides = self._decides_appeal(ruling)
         if status is Status.OPEN:
-            judged = self._judged_anew(pair, case, its.seats, decides) if buys else None
-            if judged is None:
+            panel = self._panel(case)
+            if not panel or not self._judged(pair, case, panel, decides):
                 return
-            cost = Atoms(cost + judged)
         elif status is Status.COUNTING:
             decides(shown_of(pair), [])
-        self._payer.purse.pairs.end(pair, cost, self._final(pair, ruling))
+        self._payer.purse.pairs.end(pair, self._final(pair, ruling))
 
     def _decides_appeal(self, before: Ruling) -> _Decides:
         return lambda shown, votes: self._duels.decide_appeal(shown, votes, before)
@@ -200,35 +223,30 @@ class Trials:
 
     # ------------------------------------------------------------------------------------------- the judges
 
-    def _judged_anew(self, pair: Pair, case: Case, seats: int, decides: _Decides) -> Atoms | None:
-        """As `_judged`. What judges were paid before, nobody knows for sure: what they may cost now is taken
-        out of the budget beside, and where it has no room the panel is summoned: those that judged say so."""
-        panel, pairs = self._panel(case), self._payer.purse.pairs
-        if not panel:
-            return None
-        most = run_blocking(self._pools, self._judges.worst(pair.case, seats))
-        try:
-            pairs.add(pair, most, self._wanted.budget)
-        except TotalBudgetExceeded:
-            most = Atoms(0)
-        return self._judged(case, panel, most, shown_of(pair), decides)
-
-    def _judged(
-        self, case: Case, panel: Sequence[Address], most: Atoms, shown: Shown, decides: _Decides
-    ) -> Atoms | None:
-        """Once it is decided: what the judgements cost. None: its judges are not known, or not all have
-        voted, and are summoned."""
-        if not panel:
-            return None
-        said = run_blocking(self._pools, self._judges.hear(case, panel, most), over=self._over)
+    def _judged(self, pair: Pair, case: Case, panel: Sequence[Address], decides: _Decides) -> bool:
+        """Whether it is decided. If not, not all of its judges have voted, and they are summoned."""
+        said, shown = self._heard(pair, case, panel), shown_of(pair)
         votes = said.all_of(panel)
         if votes is not None:
             decides(shown, [EMPTY_SEAT if vote is None else _cast(vote) for vote in votes])
             _LOG.info("duel.decided duel=%s", to_hex(case.duel))
-            return said.cost
+            return True
         self._duels.summon(case.duel, shown, _committed(said))
         _LOG.info("duel.summoned duel=%s", to_hex(case.duel))
-        return None
+        return False
+
+    def _heard(self, pair: Pair, case: Case, panel: Sequence[Address]) -> Heard:
+        """What its judges say. It is asked and paid for once, and kept: the chain may be away as it is to be
+        told. Where a process died as it asked, nobody knows what they were paid: `Pairs.hear`."""
+        pairs = self._payer.purse.pairs
+        kept = pairs.heard(pair)
+        if kept is not None:
+            return Heard.from_json(orjson.loads(kept))
+        worst = run_blocking(self._pools, self._judges.worst(pair.case, len(panel)))
+        most = pairs.hear(pair, worst, self._wanted.budget)
+        said = run_blocking(self._pools, self._judges.hear(case, panel, most), over=self._over)
+        pairs.keep(pair, orjson.dumps(said.to_json()), Atoms(max(0, most - said.cost)))
+        return said
 
     def _panel(self, case: Case) -> Sequence[Address]:
         """Empty: it is not drawn yet."""

@@ -65,6 +65,11 @@ class Worker(Generic[T]):
             self._start()
             self._changed.notify_all()
 
+    @property
+    def full(self) -> bool:
+        """Nothing more is taken now."""
+        return self.closing or len(self._waiting) >= self._most
+
     def start(self) -> None:
         """Looks around from now on, though nothing is there to do."""
         with self._changed:
