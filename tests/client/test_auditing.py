@@ -218,6 +218,16 @@ def test_no_auditor_is_asked_before_enough_is_drawn(market: Any) -> None:
     assert made.session.purse.findings.all() == []
 
 
+def test_what_is_clear_waits_for_no_chain(market: Any) -> None:
+    """Each look would read it again, and ask for the chain's head."""
+    made = market()
+    made.buys()
+    made.draws(1, 4)
+    (found,) = made.findings(1)
+    assert (found.verdict, found.state) == (Verdict.CLEAR, "clear")
+    assert made.session.purse.findings.all("said") == []
+
+
 def test_what_one_finds_others_are_asked_about(market: Any) -> None:
     made = market()
     for auditor in made.auditors:

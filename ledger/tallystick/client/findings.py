@@ -1,6 +1,7 @@
 """What auditors said of a payer's providers, as the purse keeps it.
 
 asking ──▶ said ──▶ filed
+   ├────▶ clear (it is no strike, and nobody's business but the payer's)
    └────▶ void (the auditor said nothing)
 
 It shares the purse's file. What an audit may cost is written before anything is signed for it; what was shown
@@ -9,7 +10,7 @@ is kept, sealed, where the finding is a strike: whoever is to decide on it has t
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from sqlalchemy import func, insert, select, update
@@ -27,6 +28,9 @@ from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, Atoms, ChannelId, Milliseconds
 from tallystick.protocol.wire import signed_from_json, signed_to_json
 
+HELD: Final = ("clear", "said", "filed")
+"""States in which an auditor has said something."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldFinding:
@@ -38,7 +42,7 @@ class HeldFinding:
     channel_id: ChannelId
     """Of the receipts that it was shown."""
     state: str
-    """`said`, or `filed` where it is on chain."""
+    """`clear`; of strikes `said`, or `filed` where it is on chain."""
     cost: Atoms
     asked_at: Milliseconds
 
@@ -74,11 +78,12 @@ class Findings:
 
     def hold(self, number: int, finding: Signed[Finding], dossier: Dossier, cost: Atoms) -> None:
         """What it said, and, where that is a strike, of what."""
-        sealed = None
+        state, sealed = "clear", None
         if finding.message.verdict == Verdict.STRIKE:
+            state = "said"
             sealed = self._seal.close_over(orjson.dumps(dossier.to_json()), name=_name(number))
         text = orjson.dumps(signed_to_json(finding)).decode()
-        self._change(number, cost, state="said", finding=text, sealed=sealed)
+        self._change(number, cost, state=state, finding=text, sealed=sealed)
         point("audit.held")
 
     def file(self, number: int) -> None:
@@ -88,20 +93,20 @@ class Findings:
 
     def all(self, *states: str) -> list[HeldFinding]:
         """Those in one of these states, or all that are here, oldest first."""
-        query = select(audits).where(audits.c.state.in_(states or ("said", "filed"))).order_by(audits.c.id)
-        with self._books.begin() as database:
+        query = select(audits).where(audits.c.state.in_(states or HELD)).order_by(audits.c.id)
+        with self._books.begin(reads=True) as database:
             rows = database.execute(query).mappings().all()
         return [_held(dict(row)) for row in rows]
 
     def shown(self, number: int) -> Dossier:
         """What a strike was found of."""
-        with self._books.begin() as database:
+        with self._books.begin(reads=True) as database:
             sealed = database.execute(select(audits.c.sealed).where(audits.c.id == number)).scalar_one()
         return Dossier.from_json(orjson.loads(self._seal.open(sealed, name=_name(number))))
 
     def cost(self) -> Atoms:
         """Of all audits so far, at most."""
-        with self._books.begin() as database:
+        with self._books.begin(reads=True) as database:
             return self._outlay.spent(database)
 
     # ------------------------------------------------------------------------------------------ of a channel
@@ -111,7 +116,7 @@ class Findings:
         query = select(func.count()).where(
             receipts.c.channel_id == channel_id, receipts.c.sequence.between(start, last)
         )
-        with self._books.begin() as database:
+        with self._books.begin(reads=True) as database:
             return database.execute(query).scalar_one() == last + 1 - start
 
     def stretch(self, channel_id: ChannelId, start: int, last: int) -> list[Signed[Receipt]]:
@@ -121,14 +126,14 @@ class Findings:
             .where(receipts.c.channel_id == channel_id, receipts.c.sequence.between(start, last))
             .order_by(receipts.c.sequence)
         )
-        with self._books.begin() as database:
+        with self._books.begin(reads=True) as database:
             texts = database.execute(query).scalars().all()
         return [receipt_of(text) for text in texts]  # when no caller waits for the purse any more
 
     def channel(self, channel_id: ChannelId) -> tuple[Address, int]:
         """Its session key, and its epoch."""
         query = select(channels.c.session_key, channels.c.epoch).where(channels.c.id == channel_id)
-        with self._books.begin() as database:
+        with self._books.begin(reads=True) as database:
             row = database.execute(query).one()
         return Address(row.session_key), row.epoch
 
@@ -142,7 +147,7 @@ class Findings:
             .where(requests.c.channel_id == channel_id, requests.c.nonce.in_(bought))
             .distinct()
         )
-        with self._books.begin() as database:
+        with self._books.begin(reads=True) as database:
             texts = database.execute(query).scalars().all()
         return [Offer.from_json(orjson.loads(text)) for text in texts]
 
