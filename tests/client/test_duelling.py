@@ -209,6 +209,15 @@ def test_the_caller_s_wishes_hold_for_the_second_too(world: World, asked: Any) -
     assert providers[1].worked == 0
 
 
+def test_who_refuses_fallbacks_has_no_second_asked(world: World, asked: Any) -> None:
+    providers = [world.provider(), world.provider()]
+    session, _, client = asked(duel=ALWAYS)
+    order = [f"0x{providers[0].key.address.hex()}"]
+    client.post(URL, json=chat_body(provider={"order": order, "allow_fallbacks": False}))
+    assert paired(session) == []
+    assert providers[1].worked == 0
+
+
 # ------------------------------------------------------------------------------------------------- the budget
 
 

@@ -166,6 +166,8 @@ class Duelling:
             Nobody else takes these very bytes, or answers them.
         """
         pending, pairs, trials = first.attempt.pending, self._payer.purse.pairs, self._trials
+        if not first.attempt.ask.steering.allow_fallbacks:
+            return None  # Its caller wants it to go to nobody else.
         if trials is not None and (self._trying.full or not (yield from run(trials.can_pay))):
             return None
         most, asked = Atoms(SECOND_PARTS * pending.worst), 1 if known is None else 2
