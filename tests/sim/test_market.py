@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from tallystick_node.cli import app
 from tallystick_node.sim.hardware import hardware
 from tallystick_node.sim.hardware import pool as pool_of
-from tallystick_node.sim.market import GREEDY, LEAST, OURS, Setting, Trial, measure, run
+from tallystick_node.sim.market import COUNTED, GREEDY, LEAST, LOWEST, OURS, Setting, Trial, measure, run
 from tallystick_node.sim.market import arm_of as arm
 from tallystick_node.sim.market_findings import GREEDIEST, attained, figures, market
 from tallystick_node.sim.report import require_writable
@@ -39,6 +39,14 @@ def test_figures_have_their_targets_and_the_best_greedy_is_one_of_them() -> None
         f"ours: lost to a quarter of liars, at {part}% of what is held at 99 %" for part in (90, 100)
     ]
     assert len(attained(runs).panels[""]) == 3
+
+
+def test_a_part_is_told_of_some_hundreds_at_any_rate() -> None:
+    rare, often = PAIR.lasting(LOWEST), PAIR.lasting(1_000.0)
+    assert often == PAIR
+    counted = [item for item in rare.workload(LOWEST, 1) if item.at >= rare.since]
+    assert len(counted) == pytest.approx(COUNTED, rel=0.5)
+    assert run(arm(OURS), PAIR, LOWEST, 1).attained > 0.99
 
 
 def test_what_holds_nothing_meets_no_target(tmp_path: Path) -> None:

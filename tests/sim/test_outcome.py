@@ -1,6 +1,6 @@
 """What has not ended is a miss of every objective, in every figure that is drawn from a run."""
 
-from math import inf
+from math import inf, isnan
 
 import pytest
 
@@ -46,4 +46,5 @@ def test_what_did_not_end_counts_in_a_share() -> None:
     assert result.share(Outcome.met) == 0.6
     assert result.share(Outcome.met, since=2.0) == pytest.approx(1 / 3)
     assert result.share(Outcome.met, since=2.0, until=4.0) == 0.5
+    assert isnan(result.share(Outcome.met, since=1e6))
     assert len(result.served()) == 3

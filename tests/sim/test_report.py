@@ -10,8 +10,17 @@ from time import sleep
 import pytest
 from rich.console import Console
 
-from tallystick_node.sim.report import Figure, Target, interval, over_seeds, ratio, write_json
-from tallystick_node.sim.spread import followed
+from tallystick_node.sim.report import (
+    Figure,
+    Target,
+    interval,
+    over_seeds,
+    ratio,
+    show,
+    targets_table,
+    write_json,
+)
+from tallystick_node.sim.spread import followed, note, spread
 
 
 def test_an_interval_holds_the_mean_as_often_as_it_says() -> None:
@@ -76,3 +85,28 @@ def test_what_no_terminal_shows_is_said_line_by_line() -> None:
     assert list(followed(slow, 8, "runs", console=console, each_s=0.08)) == list(range(8))
     first, *_ = told.getvalue().splitlines()
     assert " of 8 runs after " in first
+
+
+def _slowly(count: int) -> int:
+    note(count)
+    sleep(0.3)
+    return count
+
+
+def test_how_far_a_run_is_shows_within_it() -> None:
+    """In this process, and in those that share the work."""
+    for count, said in ((1, "0 of 1 run, 1 request, after "), (2, "0 of 2 runs, ")):
+        told = StringIO()
+        console = Console(file=told, force_terminal=False)
+        work = range(1, 1 + count)
+        runs = spread(_slowly, work, processes=count)
+        assert list(followed(runs, count, "runs", within="requests", console=console, each_s=0.1)) == [*work]
+        noted = [line for line in told.getvalue().splitlines() if "request" in line]
+        assert noted[0].startswith(said)
+
+
+def test_what_one_seed_found_has_no_interval_and_a_table_of_nothing_is_none() -> None:
+    assert over_seeds("", [2.0], "s").between == str(interval([2.0])) == "2.000"
+    told = StringIO()
+    show(Console(file=told), targets_table([]))
+    assert told.getvalue() == ""

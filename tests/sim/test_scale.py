@@ -70,11 +70,25 @@ def test_a_part_that_there_is_not_is_named() -> None:
 
 def test_speed_is_written_with_its_target(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
-    ran = CliRunner().invoke(app, ["sim", "scale", "--requests", "200", "--json", str(file)])
+    ran = CliRunner().invoke(app, ["sim", "scale", "--requests", "5000", "--json", str(file)])
 
     assert ran.exit_code == 0, ran.output
     figures = {figure["name"]: figure for figure in json.loads(file.read_text())["figures"]}
     assert figures["speed: 12 nodes: requests a minute of one core"]["target"]["least"] == 300_000
+
+
+@pytest.mark.parametrize("requests", [1, 60])
+def test_a_run_has_as_many_requests_as_are_asked_for_and_a_short_one_no_speed_to_reach(
+    requests: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "figures.json"
+    ran = CliRunner().invoke(app, ["sim", "scale", "--requests", str(requests), "--json", str(file)])
+    assert ran.exit_code == 0, ran.output
+    figures = {figure["name"]: figure for figure in json.loads(file.read_text())["figures"]}
+    assert figures["speed: 12 nodes: requests served"]["value"] == 1
+    assert not any("target" in figure for figure in figures.values())
+    assert f"{requests:,} requests" in ran.output
+    assert "What was asked" not in ran.output
 
 
 def test_the_profile_s_parts_are_all_of_the_time() -> None:

@@ -5,7 +5,7 @@ It knows no market: what is asked is a function of the rate, and dear.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from math import sqrt
+from math import isnan, sqrt
 from typing import Final
 
 _FIRST_STEP: Final = 1.1
@@ -22,7 +22,8 @@ class Curve:
 
     def at(self, rate: float) -> float:
         if rate not in self.known:
-            self.known[rate] = self.attained(rate)
+            found = self.known[rate] = self.attained(rate)
+            assert not isnan(found), f"nothing was counted at {rate}"  # It would be looked for for ever.
         return self.known[rate]
 
     def capacity(self, least: float, *, guess: float, low: float, high: float, within: float = 0.04) -> float:

@@ -14,6 +14,7 @@ from tallystick.protocol.status import Status
 from tallystick.protocol.units import Address, Hash32, Tokens
 from tallystick_node.network.roster import Peer, Roster
 from tallystick_node.network.talk import Talk
+from tallystick_node.sim.spread import note
 
 ENVELOPE: Final = 620
 """Bytes of a message or an answer beside its frames: the envelope, and HTTP's own lines."""
@@ -154,6 +155,7 @@ class Network:
             if number in self.alive:
                 self._step(number, self.now + place * INTERVAL_MS // len(order))
         self.now += INTERVAL_MS
+        note(1)
         late, self._late = self._late, []
         for at, caller, called in late:
             if at > self.now:

@@ -44,6 +44,7 @@ from tallystick_node.sim.report import (
     over_seeds,
     require_writable,
     seeds_json,
+    show,
     shown,
     table,
     targets_table,
@@ -331,7 +332,7 @@ def incentives(
         if out is not None:
             for chart in found.charts:
                 draw(out, chart)
-    console.print(targets_table(figures))
+    show(console, targets_table(figures))
     if json is not None:
         parameters = {**seeds_json(seeds), "only": names}
         files = {"engines": packaged_file(PROFILES)}

@@ -45,6 +45,8 @@ AFTER_S: Final = 60.0
 LOWEST, HIGHEST = 0.1, 100_000.0
 """Requests a second: no capacity is looked for beyond."""
 TRACE: Final = "trace"
+COUNTED: Final = 200
+"""Requests of which a part is told, at least: at low rates they come for longer than is asked for."""
 ARRIVALS: Final = (TRACE, "poisson", "bursty")
 """How requests come."""
 _TYPICAL_INPUT: Final = 1_000
@@ -132,6 +134,11 @@ class Setting:
         """From when on requests count: before, all engines stand idle."""
         return self.seconds / 4
 
+    def lasting(self, rate: float) -> "Setting":
+        """As long as it takes until enough requests count."""
+        counted_s = self.seconds - self.since
+        return replace(self, seconds=self.seconds * max(1.0, COUNTED / (rate * counted_s)))
+
     def workload(self, rate: float, seed: int) -> Iterable[Arrival]:
         homes = range(len(self.pool))
         if self.arrivals != TRACE:
@@ -157,6 +164,7 @@ class Run:
 
 def run(arm: Arm, setting: Setting, rate: float, seed: int, *, liars: bool = False) -> Run:
     """`liars`: every fourth provider says that it stands idle; which of four, the seed decides."""
+    setting = setting.lasting(rate)
     nodes = [
         NodeSpec(
             hardware=each,

@@ -43,13 +43,14 @@ from tallystick_node.sim.report import (
     ratio,
     require_writable,
     seeds_json,
+    show,
     shown,
     table,
     targets_table,
     write_json,
 )
 from tallystick_node.sim.rerun import chosen_file, packaged_file
-from tallystick_node.sim.spread import tracked
+from tallystick_node.sim.spread import counted, tracked
 from tallystick_node.sim.workload import AZURE
 
 Runs = Mapping[str, Sequence[Held]]
@@ -85,7 +86,7 @@ def capacities(runs: Runs) -> Table:
             )
         )
     head = ("requests/s held at", "99 %", "95 %", "ours / it", "latency, s", "probes", "bounces")
-    return table(f"Requests a second served well, over {_seeds(runs)} seeds", head, rows)
+    return table(f"Requests a second served well, over {counted(_seeds(runs), 'seeds')}", head, rows)
 
 
 def figures(runs: Runs) -> list[Figure]:
@@ -190,7 +191,7 @@ def market(
     for trial, result in tracked(measure, work):
         runs.setdefault(trial.arm, []).append(result)
     made = figures(runs)
-    console.print(capacities(runs), targets_table(made))
+    show(console, capacities(runs), targets_table(made))
     if out is not None:
         draw(out, attained(runs))
     if json is not None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, nan
 
 from tallystick_node.sim.workload import Arrival
 
@@ -82,9 +82,10 @@ class Result:
         return sum(outcome.latency_s for outcome in done) / len(done) if done else inf
 
     def share(self, met: Callable[[Outcome], bool], *, since: float = 0.0, until: float = inf) -> float:
-        """Of the requests that came in that time, those of which it holds; failures are among the others."""
+        """Of the requests that came in that time, those of which it holds; failures are among the others. Of
+        none it is unknown."""
         counted = [item for item in self.outcomes if since <= item.arrival.at < until]
-        return sum(map(met, counted)) / len(counted) if counted else 0.0
+        return sum(map(met, counted)) / len(counted) if counted else nan
 
 
 def quantile(values: Iterable[float], part: float) -> float:

@@ -15,7 +15,15 @@ from tallystick_node.sim.hardware import PROFILES
 from tallystick_node.sim.names import named
 from tallystick_node.sim.plot import draw, prepare
 from tallystick_node.sim.recorded import summary
-from tallystick_node.sim.report import Figure, Target, require_writable, seeds_json, targets_table, write_json
+from tallystick_node.sim.report import (
+    Figure,
+    Target,
+    require_writable,
+    seeds_json,
+    show,
+    targets_table,
+    write_json,
+)
 from tallystick_node.sim.rerun import chosen_file, named_file, packaged_file
 from tallystick_node.sim.spread import tracked
 from tallystick_node.sim.studies import STUDIES, Played, Run, own
@@ -96,7 +104,7 @@ def paper(
             for chart in made.charts:
                 draw(out, chart)
     if OWN not in names:
-        console.print(beside_the_paper(runs), targets_table(figures))
+        show(console, beside_the_paper(runs), targets_table(figures))
     if json is not None:
         files = {"trace": chosen_file(trace, AZURE)} if OWN in names else {}
         if pool is not None:

@@ -72,7 +72,7 @@ class Interval:
     high: float
 
     def __str__(self) -> str:
-        return f"{shown(self.mean)} ± {shown(self.high - self.mean)}"
+        return _between(self.mean, self.high)
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -121,11 +121,7 @@ class Figure:
     @property
     def between(self) -> str:
         """Its value, and half of its interval."""
-        return (
-            shown(self.value)
-            if self.high is None
-            else f"{shown(self.value)} ± {shown(self.high - self.value)}"
-        )
+        return shown(self.value) if self.high is None else _between(self.value, self.high)
 
     @property
     def met(self) -> bool | None:
@@ -257,6 +253,18 @@ def targets_table(figures: Sequence[Figure]) -> Table:
             if figure.target is not None
         ),
     )
+
+
+def show(console: Console, *tables: Table) -> None:
+    """Those that have something to show."""
+    for its in tables:
+        if its.row_count:
+            console.print(its)
+
+
+def _between(mean: float, high: float) -> str:
+    """With half of its interval, where that is known: one seed tells nothing of others."""
+    return f"{shown(mean)} ± {shown(high - mean)}" if isfinite(high) else shown(mean)
 
 
 def _verdict(figure: Figure) -> str:

@@ -10,6 +10,8 @@ import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from math import inf, sqrt
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +27,8 @@ from tallystick_node.sim.world import NodeSpec, World
 _OF_TWELVE: Final = 27.0
 """Requests a second that twelve unequal nodes serve well, with a fifth to spare."""
 _AFTER_S: Final = 120.0
+_LATE: Final = 6.0
+"""Standard deviations by which the last may come later than in the mean."""
 PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "choosing": (
         "choose.py",
@@ -88,15 +92,15 @@ def run(nodes: int, requests: int, *, seed: int = 1, profiled: bool = False) -> 
     world = World(specs, Live(), seed=seed)
     built_s = time.process_time() - start
     rate = _OF_TWELVE * nodes / len(kinds)
-    seconds = requests / rate
-    arrivals = poisson(rate, seconds, CHAT, homes=range(nodes), seed=seed)
+    until = (requests + _LATE * sqrt(requests)) / rate + _AFTER_S
+    arrivals = islice(poisson(rate, inf, CHAT, homes=range(nodes), seed=seed), requests)
     workload = followed(arrivals, requests, "requests")
     profile = cProfile.Profile()
     start, began = time.process_time(), time.monotonic()
     if profiled:
-        result = profile.runcall(world.run, workload, until=seconds + _AFTER_S)
+        result = profile.runcall(world.run, workload, until=until)
     else:
-        result = world.run(workload, until=seconds + _AFTER_S)
+        result = world.run(workload, until=until)
     return Scale(
         nodes=nodes,
         requests=len(result.outcomes),

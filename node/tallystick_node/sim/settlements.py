@@ -12,6 +12,7 @@ from tallystick_node.gateway.settling import ROW_GAS, SETTLE_GAS, SettlePolicy
 from tallystick_node.sim.chain import Chain
 from tallystick_node.sim.dispatch import Alone
 from tallystick_node.sim.events import Events
+from tallystick_node.sim.spread import note
 from tallystick_node.sim.till import Till
 from tallystick_node.sim.workload import CHAT
 from tallystick_node.sim.world import SETTLING, NodeSpec, World
@@ -30,6 +31,8 @@ _REQUESTS: Final = 5_000
 _RUN_IN: Final = 4
 """Requests of each channel before that."""
 _BLOCK_S: Final = 2.0
+_SAID: Final = 1_024
+"""Requests, after each of which it says how far it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,11 @@ def settled(a_day: float, *, channels: int = 200, policy: SettlePolicy = SETTLIN
     end_s = warm_s + max(2 * policy.interval_s, _REQUESTS / rate)
     asked, before, income = 0, (0, 0), 0
     at = random.expovariate(rate)
+    drawn = 0
     while at < end_s:
+        drawn += 1
+        if drawn % _SAID == 0:
+            note(_SAID)
         events.run(at)
         if at < warm_s:
             before = chain.counts["settlements"], chain.counts["rows"]

@@ -5,18 +5,34 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.sharedctypes import Synchronized
 from threading import Event, Thread
 from time import monotonic
 from typing import Final, TypeVar
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, ProgressColumn, Task
+from rich.text import Text
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 SAID_EACH_S: Final = 30.0
 """How far it is, where no terminal shows it."""
+_noted: "Synchronized[int] | None" = None
+"""What is done within the pieces of work under way, in whichever process; None: nobody follows it."""
+
+
+def note(count: int) -> None:
+    """So much more is done within a piece of work."""
+    if _noted is not None and count:
+        with _noted.get_lock():
+            _noted.value += count
+
+
+def _note_in(noted: "Synchronized[int] | None") -> None:
+    global _noted
+    _noted = noted
 
 
 def spread(do: Callable[[T], R], work: Sequence[T], *, processes: int | None = None) -> Iterator[R]:
@@ -26,13 +42,19 @@ def spread(do: Callable[[T], R], work: Sequence[T], *, processes: int | None = N
     if count <= 1:
         yield from map(do, work)
         return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_note_in, initargs=(_noted,)) as pool:
         yield from pool.map(do, work)
 
 
 def tracked(do: Callable[[T], R], work: Sequence[T]) -> Iterator[tuple[T, R]]:
-    """Each piece of work and what came of it, as `spread` does it."""
-    return zip(work, followed(spread(do, work), len(work), "runs"), strict=True)
+    """Each piece of work and what came of it, as `spread` does it; they simulate requests."""
+    return zip(work, followed(spread(do, work), len(work), "runs", within="requests"), strict=True)
+
+
+def counted(count: int, what: str) -> str:
+    """As 1 run, or 2 runs."""
+    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
 
 
 def followed(
@@ -40,21 +62,66 @@ def followed(
     total: int,
     what: str,
     *,
+    within: str = "",
     console: Console | None = None,
     each_s: float = SAID_EACH_S,
 ) -> Iterator[T]:
     """These, one by one. Standard error tells how far they are: a bar where it is a terminal, else a line now
-    and then."""
+    and then. `within`: what is noted while one is made."""
     told = Console(stderr=True) if console is None else console
-    if told.is_terminal:
-        with Progress(console=told, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
-            yield from progress.track(things, total=total, description=what)
-        return
+    noted = get_context("spawn").Value("Q", 0) if within else None
+    _note_in(noted)
+    try:
+        if told.is_terminal:
+            yield from _on_a_bar(things, total, what, within, noted, told)
+        else:
+            yield from _by_lines(things, total, what, within, noted, told, each_s)
+    finally:
+        _note_in(None)
+
+
+class _Within(ProgressColumn):
+    """What is done within."""
+
+    def __init__(self, noted: "Synchronized[int]", what: str):
+        super().__init__()
+        self._noted = noted
+        self._what = what
+
+    def render(self, task: Task) -> Text:
+        return Text(counted(self._noted.value, self._what))
+
+
+def _on_a_bar(
+    things: Iterable[T],
+    total: int,
+    what: str,
+    within: str,
+    noted: "Synchronized[int] | None",
+    told: Console,
+) -> Iterator[T]:
+    columns = [*Progress.get_default_columns(), *([] if noted is None else [_Within(noted, within)])]
+    bar = Progress(*columns, console=told, transient=True, redirect_stdout=False, redirect_stderr=False)
+    with bar as progress:
+        yield from progress.track(things, total=total, description=what)
+
+
+def _by_lines(
+    things: Iterable[T],
+    total: int,
+    what: str,
+    within: str,
+    noted: "Synchronized[int] | None",
+    told: Console,
+    each_s: float,
+) -> Iterator[T]:
     done, ended, start = 0, Event(), monotonic()
 
     def say() -> None:
         while not ended.wait(each_s):
-            told.print(f"{done:,} of {total:,} {what} after {monotonic() - start:,.0f} s", soft_wrap=True)
+            inside = f", {counted(noted.value, within)}," if noted is not None and noted.value else ""
+            took = f"{monotonic() - start:,.0f} s"
+            told.print(f"{done:,} of {counted(total, what)}{inside} after {took}", soft_wrap=True)
 
     Thread(target=say, daemon=True).start()
     try:

@@ -28,6 +28,7 @@ from tallystick_node.sim.links import Links
 from tallystick_node.sim.news import Hearing, News
 from tallystick_node.sim.nodes import MINIMUM_STAKE, MODEL, PRICES, Job, Node, NodeSpec
 from tallystick_node.sim.outcome import Outcome, Result, Sample
+from tallystick_node.sim.spread import note
 from tallystick_node.sim.till import Till
 from tallystick_node.sim.workload import Arrival
 
@@ -148,7 +149,9 @@ class World:
         gc.set_threshold(_COLLECTED_AFTER)  # A run keeps what it makes: looking for waste takes a third.
         try:
             while events.now < until and not self._is_over():
+                before_it = len(result.outcomes)
                 events.run(min(until, events.now + _SLICE_S))
+                note(len(result.outcomes) - before_it)
         finally:
             gc.set_threshold(*before)
         self.counts["events"] += events.happened
