@@ -62,7 +62,7 @@ contract Audits is AuditsState {
             if (_ownerOf(its.strikes[i].auditor) == owner) revert OwnerCounted(owner);
         }
         _counted[receiptHash] = true;
-        uint8 count = its.add(Accusation.Strike(auditor, _now(), exhibit.channel.payer, staked));
+        uint8 count = its.add(Accusation.Strike(auditor, _now(), staked));
 
         emit Struck(provider, auditor, receiptHash, owner, drawBlock, exhibit.finding, count);
         if (its.accuse(_now())) _tellAccused(provider, its);
@@ -259,12 +259,14 @@ contract Audits is AuditsState {
         ended.outcomes = new Outcome[](its.accusing);
         if (!ended.answered) return ended; // Unanswered, as each of its strikes.
         uint16[] memory said = new uint16[](ended.seats.length);
-        bool silent = said.length == 0;
+        (bool seated, bool silent) = (false, said.length == 0);
         for (uint256 i; i < said.length; ++i) {
             said[i] = ended.seats[i].opinions;
-            if (ended.seats[i].auditor != address(0) && !said[i].isWhole(its.accusing)) silent = true;
+            if (ended.seats[i].auditor == address(0)) continue;
+            seated = true;
+            if (!said[i].isWhole(its.accusing)) silent = true;
         }
-        (ended.outcomes, ended.standing) = Strikes.found(said, its.accusing);
+        (ended.outcomes, ended.standing) = Strikes.found(said, seated, its.accusing);
         ended.outcome = Strikes.outcome(ended.outcomes);
         ended.burnsRest = Strikes.burnsRest(ended.outcome, ended.standing, silent);
     }
@@ -312,7 +314,7 @@ contract Audits is AuditsState {
     /// the rest is burnt.
     function _penaliseStrikers(Ended memory ended) private {
         uint256 cleared = Strikes.count(ended.outcomes, Outcome.CLEARED);
-        uint256 spent = ended.outcome == Outcome.CLEARED ? ended.earned : 0;
+        uint256 spent = Strikes.count(ended.outcomes, Outcome.UPHELD) == 0 ? ended.earned : 0;
         for (uint256 i; i < ended.outcomes.length; ++i) {
             if (ended.outcomes[i] != Outcome.CLEARED) continue;
             address auditor = ended.strikes[i].auditor;

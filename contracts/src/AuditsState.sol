@@ -186,10 +186,10 @@ abstract contract AuditsState is Balances, IAudits {
     function _reauditors(address provider, Accusation.State storage its) internal view returns (address[] memory) {
         bytes32 hash = _requireBlockHash(its.answeredBlock + DRAW_BLOCKS);
         bytes32 seed = keccak256(abi.encode(hash, Findings.accusationId(provider, its.number)));
-        address[] memory parties = new address[](1 + 2 * uint256(its.accusing));
+        address[] memory parties = new address[](1 + uint256(its.accusing));
         parties[0] = provider;
         for (uint256 i; i < its.accusing; ++i) {
-            (parties[1 + 2 * i], parties[2 + 2 * i]) = (its.strikes[i].auditor, its.strikes[i].payer);
+            parties[1 + i] = its.strikes[i].auditor;
         }
         return DUELS.draw(seed, its.answeredBlock, Strikes.SEATS, parties);
     }

@@ -15,7 +15,7 @@ import {DuelsState} from "./DuelsState.sol";
 /// @title Duels
 /// @notice The arbiter of one market. It checks who asks and what was signed, asks the concept's library, emits, and pays.
 /// @dev Of the asset it assumes what the market does. It writes its state before it calls the asset, and calls the
-/// market, which calls nobody but the asset, so that there is nothing for a re-entrancy guard to guard.
+/// market, which for that calls nobody but the asset, so that there is nothing for a re-entrancy guard to guard.
 contract Duels is DuelsState {
     using Duel for Duel.State;
 

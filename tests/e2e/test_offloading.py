@@ -85,7 +85,7 @@ async def test_a_share_of_what_is_bought_is_put_to_two(
     monkeypatch.setenv("HOME_USERS", KEY)
     judged = USERS + "duel_share = 1\nduel_budget = 1_000_000\naudit_budget = 1_000_000\n"
     makes = (
-        make("home", SLOW, deposit=Atoms(20_000_000), settings=judged),
+        make("home", SLOW, deposit=Atoms(20_000_000), cash=Atoms(1_000_000), settings=judged),
         make("one", FAST),
         make("two", FAST),
     )

@@ -102,7 +102,8 @@ def test_silent_friends_win_a_cheat_time_and_no_way_out() -> None:
     """Who is silent leaves the strikes standing, and the fee is gone; who clears hardly helps more than by a
     majority."""
     silent = ends(0.3, 0.05, None, Opinion.UPHOLD)
-    assert set(silent) == {(True, False, True), (False, True, True)}
+    beside = {end: chance for end, chance in silent.items() if end[:2] not in ((True, False), (False, True))}
+    assert sum(beside.values()) < 1e-5, "Nobody who is honest is among the eleven."
     assert silent[False, True, True] == pytest.approx(0.125, abs=0.001)
     clearing = ends(0.3, 0.05, Opinion.CLEAR, Opinion.UPHOLD)
     free = sum(chance for end, chance in clearing.items() if end[:2] == (False, False))

@@ -119,6 +119,8 @@ def cases() -> Iterator[dict[str, Any]]:
         ("CCCUU......", "CCCUU......", "CCUUU......"),
         ("CCCUU......", "CCCCC......", "CCCUU......"),
         ("UUUUUUUUUUU", "..........U", "UUUUUUUUUUU"),
+        ("UUUUUUUUUUU", "UUUUUUUUUUU", "..........."),
+        ("UUUUUU.....", "UUUUU......", "UUUUU......"),
         ("U.UUUUUU.C.", "CCCCCC.CC..", "....U.C...."),
     ):
         yield case(each, fee=11_000_007, striker_stakes=[STAKE, 4_999, 3 * STAKE + 1])

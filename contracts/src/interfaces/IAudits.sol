@@ -9,8 +9,8 @@ type AccusationId is bytes32;
 
 /// @title IAudits
 /// @notice Three auditors of three owners, each drawn by stake for an answer that was drawn by lot, find that it is not
-/// the promised model's: then the provider loses a part of its stake, unless more auditors, drawn anew, clear it. It
-/// acts through the duels' contract, which is the market's arbiter and has its judges, and has no owner, no upgrade
+/// the promised model's: then the provider loses a part of its stake where it does not answer, or more auditors, drawn
+/// anew, uphold three strikes. It acts through the duels' contract, which is the market's arbiter and has its judges, and has no owner, no upgrade
 /// and no pause.
 /// @dev Amounts are atoms of the market's asset, times unix seconds. A {period} is the duels'.
 ///

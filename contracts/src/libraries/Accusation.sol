@@ -17,14 +17,12 @@ library Accusation {
     using Accusation for State;
 
     /// @param filedAt Unix seconds.
-    /// @param payer Whose receipt it was: it does not re-audit.
     /// @param staked What its auditor had staked then: what it stakes later earns it nothing.
     struct Strike {
         // slot 0
         address auditor;
         uint40 filedAt;
         // slot 1
-        address payer;
         uint96 staked;
     }
 
@@ -86,7 +84,7 @@ library Accusation {
         if (actual != expected) revert IAudits.WrongStatus(expected, actual);
     }
 
-    /// @notice Whether a strike that was filed at `filedAt` counts no more, `window` seconds later. Those that accuse do
+    /// @notice Whether the strike in that place counts no more, `window` seconds after it was filed. Those that accuse do
     /// not age.
     function isOver(State storage self, uint256 place, uint40 window, uint40 time) internal view returns (bool) {
         return place >= self.accusing && self.strikes[place].filedAt + window <= time;
@@ -125,16 +123,11 @@ library Accusation {
         (self.answerer, self.fee, self.answeredBlock, self.answeredAt) = (answerer, fee, blockNumber, time);
     }
 
-    /// @notice Ends the accusation. Of what accused, the newest of `standing` outlast it, {Strikes-KEPT} at most, and all
-    /// that was taken meanwhile.
+    /// @notice Ends the accusation. Of what accused, `standing` outlasts it, and all that was taken meanwhile.
     function end(State storage self, bool[] memory standing) internal {
-        uint256 left;
-        for (uint256 i; i < standing.length; ++i) {
-            if (standing[i]) ++left;
-        }
         uint256 kept;
         for (uint256 i; i < self.strikes.length; ++i) {
-            if (i < standing.length && (!standing[i] || left-- > Strikes.KEPT)) continue;
+            if (i < standing.length && !standing[i]) continue;
             self.move(i, kept++);
         }
         self.cut(kept);

@@ -16,7 +16,7 @@ library Strikes {
     /// @notice Strikes that are held against one provider at most, of as many owners: those that accuse it, and those that
     /// are taken meanwhile. Whoever would fill them with its own needs as many stakes.
     uint256 internal constant MOST = 8;
-    /// @notice Strikes that outlast their accusation at most, the newest: one more accuses again.
+    /// @notice Strikes that outlast their accusation at most: one more accuses again.
     uint256 internal constant KEPT = STRIKES - 1;
     /// @notice Re-auditors of an accusation: with three tenths of all stake, 8 in a hundred panels are won.
     uint8 internal constant SEATS = 11;
@@ -35,14 +35,17 @@ library Strikes {
     // ------------------------------------------------------------------------------------------------ what is said
 
     /// @notice What more than half of all seats say of each of so many strikes, the empty and the silent ones among all;
-    /// OPEN where that is neither. `standing`: those that no more cleared than upheld, of those who spoke.
+    /// OPEN where that is neither. `standing`: those that count on, of those that somebody upheld and no more cleared;
+    /// where nobody was seated, of all.
     /// @param seats By {Opinions}.
-    function found(uint16[] memory seats, uint256 strikes)
+    /// @param seated Whether anybody was.
+    function found(uint16[] memory seats, bool seated, uint256 strikes)
         internal
         pure
         returns (IAudits.Outcome[] memory outcomes, bool[] memory standing)
     {
-        (outcomes, standing) = (new IAudits.Outcome[](strikes), new bool[](strikes));
+        outcomes = new IAudits.Outcome[](strikes);
+        bool[] memory may = new bool[](strikes);
         for (uint256 i; i < strikes; ++i) {
             (uint256 upheld, uint256 cleared) = (0, 0);
             for (uint256 j; j < seats.length; ++j) {
@@ -53,7 +56,23 @@ library Strikes {
             outcomes[i] = 2 * upheld > SEATS
                 ? IAudits.Outcome.UPHELD
                 : 2 * cleared > SEATS ? IAudits.Outcome.CLEARED : IAudits.Outcome.OPEN;
-            standing[i] = cleared <= upheld;
+            may[i] = cleared <= upheld && (upheld != 0 || !seated);
+        }
+        standing = kept(may, outcomes);
+    }
+
+    /// @notice {KEPT} of those that `may`: the newest of those that are upheld, and then the newest of the others, so that
+    /// what nobody can audit does not take the place of what is proven.
+    function kept(bool[] memory may, IAudits.Outcome[] memory outcomes) internal pure returns (bool[] memory keep) {
+        keep = new bool[](may.length);
+        uint256 left = KEPT;
+        for (uint256 round; round < 2; ++round) {
+            for (uint256 i = may.length; i != 0 && left != 0; --i) {
+                bool first = outcomes[i - 1] == IAudits.Outcome.UPHELD;
+                if (!may[i - 1] || first != (round == 0)) continue;
+                keep[i - 1] = true;
+                --left;
+            }
         }
     }
 
@@ -69,8 +88,8 @@ library Strikes {
         }
     }
 
-    /// @notice Whether what is left of the fee is burnt. It goes back to whom any strike is cleared for, and where nobody
-    /// is to blame that none is.
+    /// @notice Whether what is left of the fee is burnt. It goes back where nobody is slashed and a strike is cleared,
+    /// and where nobody is to blame that none is.
     /// @param silent Whether anybody was, of any strike, who had a seat; or nobody was seated.
     function burnsRest(IAudits.Outcome outcome_, bool[] memory standing, bool silent) internal pure returns (bool) {
         if (outcome_ != IAudits.Outcome.OPEN) return outcome_ == IAudits.Outcome.UPHELD;

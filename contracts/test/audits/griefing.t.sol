@@ -168,7 +168,7 @@ contract AuditGriefing_Test is AuditFixture {
             vm.assertEq(audits.balanceOf(auditors[i]), silent ? 0 : AUDIT_FEE / 11 / 2);
             vm.assertEq(stakeOf(auditors[i]), silent ? STAKED - AUDIT_FEE / 11 : STAKED);
         }
-        assertStrikes(counts[1] < counts[2] ? 0 : 2);
+        assertStrikes(counts[1] == 0 || counts[1] < counts[2] ? 0 : 2);
     }
 
     /// @dev Six of eleven that are silent for it win it time, once: it pays, and one more strike accuses it again.

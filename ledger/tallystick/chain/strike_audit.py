@@ -187,13 +187,9 @@ def _signer(struct_hash: Hash32, signature: bytes, domain: Domain) -> Address:
 def _reauditors(facts: AccusationFacts, reaudit: ReauditFacts) -> Step:
     if not reaudit.seats:
         return _step("re-auditors", None, "They are not seated.")
-    exhibits = [strike.exhibit for strike in facts.strikes if strike.exhibit is not None]
-    if reaudit.draw_hash is None or len(exhibits) < len(facts.strikes):
-        return _step(
-            "re-auditors", None, "The hash that draws them, or whose receipts these are, is not known here."
-        )
-    struck = [(one.auditor, its.channel.payer) for one, its in zip(facts.strikes, exhibits, strict=True)]
-    parties = [facts.provider, *(one for pair in struck for one in pair)]
+    if reaudit.draw_hash is None:
+        return _step("re-auditors", None, "The hash that draws them is not known here.")
+    parties = [facts.provider, *(strike.auditor for strike in facts.strikes)]
     seed = seed_of(reaudit.draw_hash, facts.accusation)
     found = drawn(seed, SEATS, reaudit.candidates, parties)
     inputs = {

@@ -18,7 +18,7 @@ STRIKES: Final = 3
 MOST: Final = 8
 """That are held against one provider: those that accuse it, and those that are taken meanwhile."""
 KEPT: Final = STRIKES - 1
-"""That outlast their accusation at most, the newest: one more accuses again."""
+"""That outlast their accusation at most: one more accuses again."""
 AUDITORS: Final = 5
 """Drawn for each entry: who may strike."""
 SEATS: Final = 11
@@ -124,7 +124,7 @@ def concluded(
     cleared = [one is Outcome.CLEARED for one in outcomes]
     penalties = [stake // PENALTY_PARTS * one for stake, one in zip(striker_stakes, cleared, strict=True)]
     made_good = 0
-    if outcome is Outcome.CLEARED:
+    if outcome is Outcome.CLEARED and Outcome.UPHELD not in outcomes:
         made_good = sum(min(penalty, 2 * (earned // sum(cleared))) // 2 for penalty in penalties)
     answerer = made_good - _kept(reaudit, outcome, standing, earned)
     strikers = [gain - penalty for gain, penalty in zip(strikers, penalties, strict=True)]
@@ -143,17 +143,20 @@ def concluded(
 
 def _found(reaudit: Reaudit | None, count: int) -> tuple[list[Outcome], list[bool]]:
     """What more than half of all seats say of each strike, the empty and the silent ones among all; and which
-    count on: the newest of those that no more cleared than upheld."""
+    count on, of those that somebody upheld and no more cleared (where nobody was seated, of all): the newest
+    of those that are upheld, and then the newest of the others."""
     if reaudit is None:
         return [Outcome.UNANSWERED] * count, [False] * count
-    outcomes, standing = [], []
+    seated = any(one is not None for one in reaudit.said)
+    outcomes, may = [], []
     for place in range(count):
         counted = Counter(one[place] for one in reaudit.said if one)
         upheld, cleared = counted[Opinion.UPHOLD], counted[Opinion.CLEAR]
         majority = Outcome.UPHELD if upheld >= cleared else Outcome.CLEARED
         outcomes.append(majority if 2 * max(upheld, cleared) > SEATS else Outcome.OPEN)
-        standing.append(cleared <= upheld)
-    return outcomes, [stands and sum(standing[place:]) <= KEPT for place, stands in enumerate(standing)]
+        may.append(cleared <= upheld and (upheld > 0 or not seated))
+    ordered = sorted(range(count), key=lambda place: (may[place], outcomes[place] is Outcome.UPHELD, place))
+    return outcomes, [may[place] and place in ordered[-KEPT:] for place in range(count)]
 
 
 def _outcome(outcomes: Sequence[Outcome]) -> Outcome:
@@ -166,8 +169,8 @@ def _outcome(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def _kept(reaudit: Reaudit | None, outcome: Outcome, standing: Sequence[bool], earned: int) -> int:
-    """Of the fee, what does not go back: it does where a strike is cleared, and where nobody is to blame that
-    none is."""
+    """Of the fee, what does not go back: it does where nobody is slashed and a strike is cleared, and where
+    nobody is to blame that none is."""
     if reaudit is None:
         return 0
     burns = outcome is Outcome.UPHELD or (outcome is Outcome.OPEN and any(standing) and reaudit.is_silent)

@@ -73,6 +73,8 @@ class Make:
     stake: Atoms = MINIMUM_STAKE
     deposit: Atoms = Atoms(0)
     """Of the receipt key's own account: a node that also buys needs one."""
+    cash: Atoms = Atoms(0)
+    """That it keeps beside that on its own account."""
     input_price: int = 2_000_000
     output_price: int = 6_000_000
     engine: EngineKind | None = None
@@ -334,7 +336,7 @@ class LocalMarket:
         market.add_stake(make.stake)
         market.set_receipt_key(receipt_key.address)
         if make.deposit:
-            self.fund(receipt_key, make.deposit).deposit_with_permit(make.deposit)
+            self.fund(receipt_key, Atoms(make.deposit + make.cash)).deposit_with_permit(make.deposit)
         config = folder / "node.toml"
         config.write_text(
             _CONFIG.format(
