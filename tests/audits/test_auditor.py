@@ -1,6 +1,7 @@
 """An auditor at work, with a real model: our embedded engine serves it, and copies of it whose weights are
 rounded."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -18,7 +19,7 @@ from tallystick_node.local.calibrate.copies import quantised
 from tallystick_node.quality.asking import EngineRefused, own_engine, paid
 from tallystick_node.quality.auditor import Auditor
 from tests.audits.serving import QUESTIONS, SHIPPED, Now, answers, engine_of
-from tests.audits.showing import CHAT, DOMAIN, PROVIDER, SCALES, body, sample
+from tests.audits.showing import CHAT, DOMAIN, PROVIDER, SCALES, body, prefill_reply, replay_reply, sample
 from tests.engine.conftest import MODEL, Served
 
 AUDITOR = Key.generate()
@@ -170,6 +171,33 @@ async def test_an_answer_that_the_engine_refuses_does_not_undo_the_others(
 
     assert (finding.message.verdict, finding.message.receipt_count) == (Verdict.CLEAR, 5)
     assert finding.message.tokens == opinion.tokens == sum(len(one.ids) for one in said)
+
+
+async def test_several_answers_are_looked_at_at_a_time_once_the_engine_has_answered() -> None:
+    busy, most = 0, 0
+
+    async def ask(path: str, content: bytes) -> bytes:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0.005)
+        busy -= 1
+        return replay_reply([5, 1]) if path == CHAT else prefill_reply([5, 1], (0, 0))
+
+    who = Auditor(
+        key=AUDITOR,
+        address=AUDITOR.address,
+        domain=DOMAIN,
+        ask=ask,
+        engine_model="x",
+        scales=SCALES,
+        sampler="here",
+        clock=Now(),
+    )
+    shown = [sample([5, 1], sequence=number) for number in range(12)]
+    examined = await who.examine(shown)
+    assert [one.sample for one in examined] == shown
+    assert most == 4
 
 
 async def test_an_engine_that_tells_no_ids_is_no_evidence() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tallystick.client.auditors import as_much_as_fits
 from tallystick.protocol.dossier import RECEIPTS, Dossier, drawn, signers
 from tallystick.protocol.errors import (
     DossierMismatch,
@@ -66,6 +67,19 @@ def test_its_later_half_holds_together_too() -> None:
     assert [one.receipt.message.sequence for one in half.samples] == [6, 7]
     assert signers(half, DOMAIN) == {PROVIDER.address}
     assert dossier(answers(), 7).later_half() is None
+
+
+def test_no_more_is_shown_than_an_auditor_answers_in_time() -> None:
+    """The newest of long answers, and one at least, if a gateway reads so much."""
+    long = [sample([10] * 6_000, sequence=number) for number in range(8)]
+    shown = as_much_as_fits(dossier(long, 1, 3, 5, 7))
+    assert shown is not None
+    assert [one.receipt.message.sequence for one in shown.samples] == [5, 7]
+
+    endless = [sample([10] * 60_000)]
+    assert as_much_as_fits(dossier(endless, 0)) == dossier(endless, 0)
+    wordy = [sample(IDS, asked=body(messages="word " * 700_000))]
+    assert as_much_as_fits(dossier(wordy, 0)) is None
 
 
 def test_it_reads_as_it_was_written() -> None:

@@ -169,11 +169,14 @@ def test_nor_are_its_log_probabilities_compared(bent: dict[str, object]) -> None
 
 
 def test_what_is_asked_of_the_engine() -> None:
-    greedy, free = sample(IDS), sample(IDS, asked=body(temperature=1, stream=True, logprobs=True))
-    again, once = (orjson.loads(replay_body(one, "engine-name")) for one in (greedy, free))
+    """An answer is had again where it is held against that: at temperature zero the prefill is enough."""
+    seeded, free = (sample(IDS, asked=body(temperature=1, stream=True, **more)) for more in ({"seed": 7}, {}))
+    again, once, greedy = (
+        orjson.loads(replay_body(one, "engine-name")) for one in (seeded, free, sample(IDS))
+    )
 
     assert (again["model"], again["max_tokens"], again["return_token_ids"]) == ("engine-name", 4, True)
-    assert once["max_tokens"] == 1
+    assert (once["max_tokens"], greedy["max_tokens"]) == (1, 1)
     assert not {"stream", "logprobs"} & once.keys()
     prefill = orjson.loads(prefill_body(PROMPT, IDS, "engine-name"))
     assert prefill["prompt"] == PROMPT + IDS

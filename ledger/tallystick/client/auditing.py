@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH, Ask
-from tallystick.client.auditors import ask_auditor, most_of, offers_of, worst
+from tallystick.client.auditors import as_much_as_fits, ask_auditor, most_of, offers_of, worst
 from tallystick.client.audits import SEEDS, Audits
 from tallystick.client.drivers import run_blocking
 from tallystick.client.outcome import Outcome
@@ -168,7 +168,7 @@ class Auditing:
             return None
         listed = run_blocking(self._pools, self._payer.listing.offers())
         left = [one for one in self._auditors(dossier, listed) if one.offer.provider not in asked]
-        shown: Dossier | None = dossier
+        shown = as_much_as_fits(dossier)
         while left and shown is not None:
             bound = most_of(shown, listed)
             for posted in list(left):

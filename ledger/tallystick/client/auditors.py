@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 _TIMEOUT: Final[Mapping[str, float | None]] = {"connect": 5.0, "read": 300.0, "write": 60.0, "pool": 60.0}
 """Seconds, for an auditor's engine: nobody waits for it."""
 
+_BYTES: Final = 3 << 20
+"""Of what is shown at most: gateways read four mebibytes."""
+_TOKENS: Final = 16_384
+"""Of answers that are shown, where there are several: an auditor may have its engine give each again, and is
+waited for no longer than `_TIMEOUT`."""
+
 
 def offers_of(offers: Sequence[PostedOffer], model: str, audited: Address) -> dict[Address, PostedOffer]:
     """Under which others than the audited provider sell the model, and so may audit."""
@@ -61,6 +67,19 @@ def worst(dossier: Dossier, posted: PostedOffer, most: Atoms) -> Atoms | None:
 
 def _cost(dossier: Dossier, offer: Offer) -> Atoms:
     return worst_cost(_ask(dossier, offer), offer)
+
+
+def as_much_as_fits(dossier: Dossier) -> Dossier | None:
+    """What one auditor can look at, of the newest; None: the newest answer alone is too large."""
+    shown: Dossier | None = dossier
+    while shown is not None and not _fits(shown):
+        shown = shown.later_half()
+    return shown
+
+
+def _fits(dossier: Dossier) -> bool:
+    tokens = sum(len(sample.ids) for sample in dossier.samples)
+    return (tokens <= _TOKENS or len(dossier.samples) == 1) and len(_body(dossier)) <= _BYTES
 
 
 def ask_auditor(

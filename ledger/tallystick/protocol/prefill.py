@@ -45,9 +45,10 @@ class Forced:
 
 def replay_body(sample: Sample, model: str) -> bytes:
     """The request again, of whoever serves the model as `model`: of as many tokens as the answer has where it
-    is to be repeated, else of one. Raises MalformedMessage."""
+    is to be repeated, else of one: what greedy answers have is held against the model's likeliest tokens by
+    the prefill. Raises MalformedMessage."""
     fields = {name: value for name, value in sample.fields.items() if name not in _DROPPED}
-    wanted = len(sample.ids) if sample.is_seeded else 1
+    wanted = len(sample.ids) if sample.is_seeded and not sample.is_greedy else 1
     try:
         return orjson.dumps(fields | {"model": model, "max_tokens": wanted, "return_token_ids": True})
     except orjson.JSONEncodeError as error:

@@ -4,7 +4,9 @@ The engine is the node's own, or somebody else's whom it pays for two ordinary r
 an answer that its receipt does not bind, nor of one's own.
 """
 
+import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from tallystick.ports import Clock
 from tallystick.protocol.eip712 import Domain
@@ -25,6 +27,9 @@ from tallystick.protocol.sample import Sample
 from tallystick.protocol.signed import Key, Verified, sign
 from tallystick.protocol.units import Address
 from tallystick_node.quality.asking import Ask, EngineRefused
+
+_AT_ONCE: Final = 4
+"""Answers that its engine is asked of at a time: it serves callers meanwhile."""
 
 
 class Auditor:
@@ -80,8 +85,9 @@ class Auditor:
         return opinion, sign(found, self._domain, self._key)
 
     async def examine(self, samples: Sequence[Sample]) -> list[Examined]:
-        """Each beside what the model makes of it: two requests. What the engine does not take, or answers
-        strangely, is compared with nothing: one answer must not undo the others, which have cost something.
+        """Each beside what the model makes of it: two requests, several answers at a time once the engine has
+        answered for one. What the engine does not take, or answers strangely, is compared with nothing: one
+        answer must not undo the others, which have cost something.
 
         Raises
         ------
@@ -92,13 +98,24 @@ class Auditor:
         """
         examined: list[Examined] = []
         for sample in samples:
-            begun = any(one.replayed is not None for one in examined)
-            replayed = await self._replayed(sample, begun=begun)
-            forced = () if replayed is None else await self._forced(sample, replayed, begun=begun)
-            examined.append(Examined(sample=sample, replayed=replayed, forced=forced))
-        if all(one.replayed is None for one in examined):
+            examined.append(await self._examined(sample, begun=False))
+            if examined[-1].replayed is not None:
+                break
+        else:
             raise EngineRefused("The engine takes none of the requests.")
-        return examined
+        places = asyncio.Semaphore(_AT_ONCE)
+
+        async def later(sample: Sample) -> Examined:
+            async with places:
+                return await self._examined(sample, begun=True)
+
+        return [*examined, *await asyncio.gather(*map(later, samples[len(examined) :]))]
+
+    async def _examined(self, sample: Sample, *, begun: bool) -> Examined:
+        """`begun`: it has answered for another one as it should."""
+        replayed = await self._replayed(sample, begun=begun)
+        forced = () if replayed is None else await self._forced(sample, replayed, begun=begun)
+        return Examined(sample=sample, replayed=replayed, forced=forced)
 
     async def _replayed(self, sample: Sample, *, begun: bool) -> Replayed | None:
         try:
