@@ -24,7 +24,7 @@ import orjson
 from tallystick.chain import contracts
 from tallystick.chain.abi import AbiError
 from tallystick.chain.audit_events import read_audit_event
-from tallystick.chain.blocks import read_block
+from tallystick.chain.blocks import read_block, read_logs
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.duel_calls import duel_call
 from tallystick.chain.duel_events import read_duel_event
@@ -79,6 +79,7 @@ from tallystick.protocol.status import Suspicion
 from tallystick.protocol.told import read_told, said_to_json
 from tallystick.protocol.transcript import Transcript
 from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Milliseconds, Timestamp, Tokens
+from tallystick.protocol.viewing import Shown
 from tallystick.protocol.vote import Ballot, Choice, VoteCommitment
 from tallystick.protocol.voucher import Close, Tally, Voucher
 from tallystick.protocol.wire import (
@@ -633,6 +634,9 @@ DECODERS = {
         ("chain.rpc.call", "chain.rpc.batch"),
     ),
     "block": Decoder(of_json(read_block), (ChainUnavailable,), (BLOCK,), ("chain.blocks.read_block",)),
+    "logs": Decoder(
+        of_json(read_logs), (ChainUnavailable,), (b"[" + LOG + b"]",), ("chain.blocks.read_logs",)
+    ),
     "event": Decoder(
         of_json(read_event),
         (ChainUnavailable,),
@@ -722,6 +726,12 @@ DECODERS = {
         (orjson.dumps(signed_to_json(Signed(FINDING, bytes(65)))),),
         (),
     ),
+    "what a finding is of": Decoder(
+        of_json(Shown.from_json),
+        (MalformedMessage,),
+        (orjson.dumps(Shown(finding=Signed(FINDING, bytes(65)), dossier=DOSSIER).to_json()),),
+        ("protocol.viewing.from_json",),
+    ),
     "case": Decoder(
         of_json(shown_to_an_engine),
         (FormatError, SignatureError, DuelError),
@@ -784,6 +794,7 @@ ELSEWHERE = {
     "store.starts.read": "one's own file",
     "wallet.json_file.read_json_file": "under the three files that are on this list",
     "client.flow.read": "bytes as they are",
+    "client.judges.from_json": "sealed in one's own purse: tests/chain/test_trials.py",
     "engine.upstream.read": "bytes as they are",
     "chain.blocks.read": "blocks and logs, each on this list",
     "chain.codec.decoder_fn": "inside chain.abi.decode",
