@@ -9,14 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tallystick.chain.duels import Answer, Case, CastVote
+from tallystick.chain.stepping import signer_of, step
 from tallystick.protocol.audit import Step
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.duel import Panel, Vote, moved, verdict
-from tallystick.protocol.eip712 import Domain, digest, keccak
-from tallystick.protocol.errors import MalformedSignature
+from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.panel import Candidate, drawn, seed_of
-from tallystick.protocol.signed import recover
-from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Address, Atoms, Hash32, to_hex
+from tallystick.protocol.units import ZERO_ADDRESS, ZERO_HASH, Address, Atoms, Hash32
 from tallystick.protocol.vote import (
     Ballot,
     Choice,
@@ -115,7 +114,7 @@ def check(facts: DuelFacts) -> tuple[Step, ...]:
 def _steps(facts: DuelFacts) -> Iterator[Step]:
     case = facts.case
     if case is None:
-        yield _step("commitment", None, "Its receipts were not shown on chain yet, or by another contract.")
+        yield step("commitment", None, "Its receipts were not shown on chain yet, or by another contract.")
     else:
         yield _commitment(facts, case)
         yield _answer("first receipt", case.first, case, facts)
@@ -127,19 +126,6 @@ def _steps(facts: DuelFacts) -> Iterator[Step]:
         yield _ballots(name, panel, facts)
         yield _verdict(name, panel, facts)
     yield _money(facts)
-
-
-def _step(name: str, holds: bool | None, reason: str, **inputs: object) -> Step:
-    written = {key: _written(value) for key, value in inputs.items()}
-    return Step(name=name, holds=holds, reason=reason, inputs=written)
-
-
-def _written(value: object) -> str:
-    if isinstance(value, bytes):
-        return to_hex(value)
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_written, value)) or "none"
-    return value.name.lower() if isinstance(value, Choice) else str(value)
 
 
 # ------------------------------------------------------------------------------------------------ the case
@@ -161,7 +147,7 @@ def _commitment(facts: DuelFacts, case: Case) -> Step:
         else "These receipts are not those that the duel committed to."
     )
     inputs = {"challenger": facts.challenger, "firstReceiptHash": first, "secondReceiptHash": second}
-    return _step("commitment", holds, reason, **inputs, hidden=case.hidden, duel=found)
+    return step("commitment", holds, reason, **inputs, hidden=case.hidden, duel=found)
 
 
 def _answer(name: str, answer: Answer, case: Case, facts: DuelFacts) -> Step:
@@ -173,41 +159,34 @@ def _answer(name: str, answer: Answer, case: Case, facts: DuelFacts) -> Step:
         epoch=answer.epoch,
     )
     requested = keccak(receipt.offer_hash + case.body_hash)
-    signer = _signer(receipt.struct_hash(), answer.receipt.signature, facts.domain)
+    signer = signer_of(receipt.struct_hash(), answer.receipt.signature, facts.domain)
     inputs = {"provider": answer.provider, "channelId": key.id, "requestHash": requested, "signer": signer}
     if receipt.channel_id != key.id:
-        return _step(
+        return step(
             name, False, "It is of another channel than the challenger's with this provider.", **inputs
         )
     if receipt.request_hash != requested:
-        return _step(name, False, "It is of another request than the other receipt.", **inputs)
+        return step(name, False, "It is of another request than the other receipt.", **inputs)
     if signer != answer.provider and signer not in facts.receipt_keys.get(answer.provider, frozenset()):
-        return _step(name, False, "No receipt key that the provider ever named signed it.", **inputs)
+        return step(name, False, "No receipt key that the provider ever named signed it.", **inputs)
     reason = "A receipt key of the provider signed it, for the challenger's channel and the request of both."
-    return _step(name, True, reason, **inputs)
-
-
-def _signer(struct_hash: Hash32, signature: bytes, domain: Domain) -> Address:
-    try:
-        return recover(digest(domain, struct_hash), signature)
-    except MalformedSignature:
-        return ZERO_ADDRESS
+    return step(name, True, reason, **inputs)
 
 
 def _known(facts: DuelFacts, case: Case) -> Step:
     if facts.salt is None:
-        return _step("hidden verdict", None, "Nobody has shown what the case hides.", hidden=case.hidden)
+        return step("hidden verdict", None, "Nobody has shown what the case hides.", hidden=case.hidden)
     found = hidden_hash(facts.known, facts.salt)
     inputs = {"known": facts.known, "salt": facts.salt, "hidden": found}
     if found != case.hidden:
         if facts.known is Choice.NONE and facts.panels and not facts.panels[0].votes:
             reason = "Somebody else counted, who need not know it: then it does not count."
-            return _step("hidden verdict", None, reason, **inputs)
-        return _step("hidden verdict", False, "It is not what the case hides.", **inputs)
+            return step("hidden verdict", None, reason, **inputs)
+        return step("hidden verdict", False, "It is not what the case hides.", **inputs)
     if facts.known is Choice.NONE:
-        return _step("hidden verdict", True, "The challenger knew no verdict beforehand.", **inputs)
+        return step("hidden verdict", True, "The challenger knew no verdict beforehand.", **inputs)
     reason = f"A known verdict: its challenger knew that it is {facts.known.name.lower()}, and hid it."
-    return _step("hidden verdict", True, reason, **inputs)
+    return step("hidden verdict", True, reason, **inputs)
 
 
 # ------------------------------------------------------------------------------------------------ judges
@@ -216,12 +195,12 @@ def _known(facts: DuelFacts, case: Case) -> Step:
 def _draw(name: str, panel: PanelFacts, facts: DuelFacts) -> Step:
     name += "judges"
     if not panel.judges:
-        return _step(name, None, "They are not told yet.")
+        return step(name, None, "They are not told yet.")
     seed = seed_of(panel.draw_hash, panel.duel) if panel.draw_hash is not None else panel.seed
     if seed is None or facts.case is None:
-        return _step(name, None, "The hash that draws them, or who duels, is not known here.")
+        return step(name, None, "The hash that draws them, or who duels, is not known here.")
     if panel.seed not in (None, seed):
-        return _step(
+        return step(
             name, False, "The seed that was sealed is not the draw block's.", sealed=panel.seed, seed=seed
         )
     parties = [facts.challenger, facts.case.first.provider, facts.case.second.provider]
@@ -234,8 +213,8 @@ def _draw(name: str, panel: PanelFacts, facts: DuelFacts) -> Step:
     }
     inputs["sumOfWeights"] = sum(candidate.weight for candidate in panel.candidates)
     if found != tuple(panel.judges):
-        return _step(name, False, "Others were drawn than those who judged.", **inputs)
-    return _step(
+        return step(name, False, "Others were drawn than those who judged.", **inputs)
+    return step(
         name, True, "Drawing again, by stake and with the draw block's hash, gives the same judges.", **inputs
     )
 
@@ -243,9 +222,9 @@ def _draw(name: str, panel: PanelFacts, facts: DuelFacts) -> Step:
 def _ballots(name: str, panel: PanelFacts, facts: DuelFacts) -> Step:
     name += "ballots"
     if facts.case is None:
-        return _step(name, None, "Without the case it cannot be said what they are about.")
+        return step(name, None, "Without the case it cannot be said what they are about.")
     if panel.votes and len(panel.votes) != len(panel.judges):
-        return _step(name, False, "There are not as many as judges.")
+        return step(name, False, "There are not as many as judges.")
     wrong: list[Address] = []
     hashes: list[Hash32] = []
     for number, (judge, choice) in enumerate(zip(panel.judges, panel.choices, strict=True)):
@@ -259,13 +238,13 @@ def _ballots(name: str, panel: PanelFacts, facts: DuelFacts) -> Step:
     inputs = {"ballotHashes": tuple(hashes)}
     if wrong:
         reason = "Not every judge committed to the choice that it is told with."
-        return _step(name, False, reason, wrong=wrong, **inputs)
+        return step(name, False, reason, wrong=wrong, **inputs)
     reason = (
         "Each judge's key signed the hash of its ballot, which opens to the choice that it is told with."
         if panel.votes
         else "What was revealed on chain opens the ballots that the judges had committed to there."
     )
-    return _step(name, True, reason, **inputs)
+    return step(name, True, reason, **inputs)
 
 
 def _ballot(
@@ -283,7 +262,7 @@ def _ballot(
         return found, (said, committed) == (choice, found)
     found = _ballot_hash(panel.duel, case, judge, vote.choice, vote.salt)
     bound = VoteCommitment(duel=panel.duel, judge=judge, ballot_hash=found).struct_hash()
-    signer = _signer(bound, vote.signature, facts.domain)
+    signer = signer_of(bound, vote.signature, facts.domain)
     signed_two = panel.committed.get(judge, ZERO_HASH) not in (ZERO_HASH, found)  # It has said nothing then.
     said = Choice.NONE if signed_two else vote.choice
     return found, said is choice and signer in panel.keys.get(judge, frozenset())
@@ -310,15 +289,15 @@ def _verdict(name: str, panel: PanelFacts, facts: DuelFacts) -> Step:
     said = choice_of(verdict(_votes(panel)))
     inputs = {"choices": tuple(panel.choices), "majority": said, "told": panel.verdict, "price": panel.price}
     if said is not panel.verdict:
-        return _step(name, False, "More than half of all seats do not say so.", **inputs)
+        return step(name, False, "More than half of all seats do not say so.", **inputs)
     if facts.case is not None:
         costs = (facts.case.first.receipt.message.cost, facts.case.second.receipt.message.cost)
         if max(costs) != panel.price:
-            return _step(name, False, "The price it is worth is not that of the dearer answer.", **inputs)
+            return step(name, False, "The price it is worth is not that of the dearer answer.", **inputs)
     reason = "No side has more than half of all seats: it is a tie."
     if said is not Choice.TIE:
         reason = f"More than half of all seats say that the {said.name.lower()} is better."
-    return _step(name, True, reason, **inputs)
+    return step(name, True, reason, **inputs)
 
 
 # ------------------------------------------------------------------------------------------------ money
@@ -327,7 +306,7 @@ def _verdict(name: str, panel: PanelFacts, facts: DuelFacts) -> Step:
 def _money(facts: DuelFacts) -> Step:
     money = facts.money
     if money is None or not facts.panels:
-        return _step("money", None, "It has not moved yet.")
+        return step("money", None, "It has not moved yet.")
     first, *appeal = facts.panels
     last = facts.panels[-1]
     panels = [_panel(first, reversed(money.payments)), *(_panel(one, money.payments) for one in appeal)]
@@ -352,16 +331,16 @@ def _money(facts: DuelFacts) -> Step:
         "burnt": money.burnt + penalties,
     }
     if money.verdict is not last.verdict:
-        return _step("money", False, "It moved by another verdict.", **inputs)
+        return step("money", False, "It moved by another verdict.", **inputs)
     if paid_in != paid_out + money.burnt + penalties:
-        return _step("money", False, "What came in is not what went out and was burnt.", **inputs)
+        return step("money", False, "What came in is not what went out and was burnt.", **inputs)
     gained = max(done.first, done.second, 0)
     lost = -min(done.first, done.second, 0)
     if (lost, gained, int(done.burnt)) != (money.prize, money.to_winner, money.burnt + penalties):
-        return _step("money", False, "The rules come to another prize, or burn another amount.", **inputs)
+        return step("money", False, "The rules come to another prize, or burn another amount.", **inputs)
     if expected != actual:
-        return _step("money", False, "The rules pay the judges, or the rest of a fee, otherwise.", **inputs)
-    return _step("money", True, "Every atom moved as the rules say, and none is left over.", **inputs)
+        return step("money", False, "The rules pay the judges, or the rest of a fee, otherwise.", **inputs)
+    return step("money", True, "Every atom moved as the rules say, and none is left over.", **inputs)
 
 
 def _panel(panel: PanelFacts, payments: Iterable[Payment]) -> Panel:

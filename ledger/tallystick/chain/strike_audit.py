@@ -8,16 +8,14 @@ It asks nobody and trusts no outcome: who has the facts of a node of its own com
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 
 from tallystick.chain.audits import Exhibit, Revealed
+from tallystick.chain.stepping import signer_of, step
 from tallystick.chain.strike_telling import said_from
 from tallystick.protocol.audit import Step
-from tallystick.protocol.eip712 import Domain, digest, keccak
-from tallystick.protocol.errors import MalformedSignature
+from tallystick.protocol.eip712 import Domain, named
 from tallystick.protocol.lottery import is_drawn
 from tallystick.protocol.panel import Candidate, drawn, seed_of
-from tallystick.protocol.signed import recover
 from tallystick.protocol.strikes import (
     AUDITORS,
     SEATS,
@@ -28,7 +26,7 @@ from tallystick.protocol.strikes import (
     ballot_hash,
     concluded,
 )
-from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, Hash32, to_hex
+from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, Hash32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,24 +104,11 @@ def _steps(facts: AccusationFacts) -> Iterator[Step]:
         yield _reauditors(facts, facts.reaudit)
         yield _ballots(facts, facts.reaudit)
     if facts.moved is None:
-        yield _step("outcome", None, "It is not concluded yet.")
+        yield step("outcome", None, "It is not concluded yet.")
         return
     done = _concluded(facts, facts.moved)
     yield _outcome(done, facts.moved)
     yield _money(done, facts, facts.moved)
-
-
-def _step(name: str, holds: bool | None, reason: str, **inputs: object) -> Step:
-    written = {key: _written(value) for key, value in inputs.items()}
-    return Step(name=name, holds=holds, reason=reason, inputs=written)
-
-
-def _written(value: object) -> str:
-    if isinstance(value, bytes):
-        return to_hex(value)
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_written, value)) or "none"
-    return value.name.lower() if isinstance(value, IntEnum) else str(value)
 
 
 # ------------------------------------------------------------------------------------------------ strikes
@@ -132,10 +117,10 @@ def _written(value: object) -> str:
 def _strike(name: str, strike: StrikeFacts, facts: AccusationFacts) -> Step:
     its = strike.exhibit
     if its is None:
-        return _step(name, None, "It was filed through another contract, whose call is not read here.")
+        return step(name, None, "It was filed through another contract, whose call is not read here.")
     receipt, finding, draw_hash = its.receipt.message, its.finding.message, its.drawing.block.hash
     receipt_hash = receipt.struct_hash()
-    panel = drawn(_auditors_seed(draw_hash, receipt_hash), AUDITORS, strike.candidates, [facts.provider])
+    panel = drawn(named(b"auditors", draw_hash, receipt_hash), AUDITORS, strike.candidates, [facts.provider])
     inputs = {
         "receiptHash": receipt_hash,
         "sequence": receipt.sequence,
@@ -144,8 +129,8 @@ def _strike(name: str, strike: StrikeFacts, facts: AccusationFacts) -> Step:
         "auditorsDrawn": panel,
         "auditor": strike.auditor,
     }
-    signer = _signer(receipt_hash, its.receipt.signature, facts.domain)
-    finder = _signer(finding.struct_hash(), its.finding.signature, facts.domain)
+    signer = signer_of(receipt_hash, its.receipt.signature, facts.domain)
+    finder = signer_of(finding.struct_hash(), its.finding.signature, facts.domain)
     wrong = {
         "It shows another receipt than the one that it was filed for.": receipt_hash != strike.receipt_hash
         or (its.channel.id, its.channel.provider) != (receipt.channel_id, facts.provider),
@@ -160,25 +145,12 @@ def _strike(name: str, strike: StrikeFacts, facts: AccusationFacts) -> Step:
     }
     for reason, is_so in wrong.items():
         if is_so:
-            return _step(name, False, reason, **inputs)
+            return step(name, False, reason, **inputs)
     reason = (
         "The provider signed the receipt, the draw block's hash draws it and, by stake, five auditors, and "
         "one of these signed the finding."
     )
-    return _step(name, True, reason, **inputs)
-
-
-def _auditors_seed(draw_hash: Hash32, receipt_hash: Hash32) -> Hash32:
-    text = b"auditors"
-    head = (96).to_bytes(32, "big") + draw_hash + receipt_hash
-    return keccak(head + len(text).to_bytes(32, "big") + text.ljust(32, b"\0"))
-
-
-def _signer(struct_hash: Hash32, signature: bytes, domain: Domain) -> Address:
-    try:
-        return recover(digest(domain, struct_hash), signature)
-    except MalformedSignature:
-        return ZERO_ADDRESS
+    return step(name, True, reason, **inputs)
 
 
 # ------------------------------------------------------------------------------------------------ re-audit
@@ -186,9 +158,9 @@ def _signer(struct_hash: Hash32, signature: bytes, domain: Domain) -> Address:
 
 def _reauditors(facts: AccusationFacts, reaudit: ReauditFacts) -> Step:
     if not reaudit.seats:
-        return _step("re-auditors", None, "They are not seated.")
+        return step("re-auditors", None, "They are not seated.")
     if reaudit.draw_hash is None:
-        return _step("re-auditors", None, "The hash that draws them is not known here.")
+        return step("re-auditors", None, "The hash that draws them is not known here.")
     parties = [facts.provider, *(strike.auditor for strike in facts.strikes)]
     seed = seed_of(reaudit.draw_hash, facts.accusation)
     found = drawn(seed, SEATS, reaudit.candidates, parties)
@@ -200,16 +172,16 @@ def _reauditors(facts: AccusationFacts, reaudit: ReauditFacts) -> Step:
         "told": tuple(reaudit.seats),
     }
     if found != tuple(reaudit.seats):
-        return _step("re-auditors", False, "Others were drawn than those who are seated.", **inputs)
+        return step("re-auditors", False, "Others were drawn than those who are seated.", **inputs)
     reason = "Drawing again, by stake and with the draw block's hash, seats the same re-auditors."
-    return _step("re-auditors", True, reason, **inputs)
+    return step("re-auditors", True, reason, **inputs)
 
 
 def _ballots(facts: AccusationFacts, reaudit: ReauditFacts) -> Step:
     if not reaudit.revealed:
         spoke = any(any(its) for its in reaudit.opinions)
         reason = "They were revealed through another contract." if spoke else "Nobody has revealed one."
-        return _step("ballots", None, reason)
+        return step("ballots", None, reason)
     said: dict[Address, Sequence[Opinion]] = {}
     for reveal in reaudit.revealed:
         auditor = reaudit.seats[reveal.seat] if reveal.seat < len(reaudit.seats) else ZERO_ADDRESS
@@ -223,8 +195,8 @@ def _ballots(facts: AccusationFacts, reaudit: ReauditFacts) -> Step:
     inputs = {"committed": tuple(reaudit.committed.values()), "revealed": len(told)}
     if wrong:
         reason = "Not every re-auditor committed to the opinions that it is told with."
-        return _step("ballots", False, reason, wrong=wrong, **inputs)
-    return _step("ballots", True, "What was revealed opens what the re-auditors had committed to.", **inputs)
+        return step("ballots", False, reason, wrong=wrong, **inputs)
+    return step("ballots", True, "What was revealed opens what the re-auditors had committed to.", **inputs)
 
 
 # ------------------------------------------------------------------------------------------------ the end
@@ -250,14 +222,14 @@ def _outcome(done: Concluded, moved: Moved) -> Step:
         "toldOutcome": moved.outcome,
     }
     if (done.outcome, done.outcomes) != (moved.outcome, tuple(moved.outcomes)):
-        return _step("outcome", False, "What the seats say comes to another one.", **inputs)
+        return step("outcome", False, "What the seats say comes to another one.", **inputs)
     reason = {
         Outcome.UNANSWERED: "Nobody answered in time: it stands.",
         Outcome.UPHELD: "More than half of all seats uphold three strikes at least.",
         Outcome.CLEARED: "More than half of all seats clear a strike, and no three are upheld.",
         Outcome.OPEN: "More than half of all seats clear no strike, and uphold no three.",
     }[done.outcome]
-    return _step("outcome", True, reason, **inputs)
+    return step("outcome", True, reason, **inputs)
 
 
 def _money(done: Concluded, facts: AccusationFacts, moved: Moved) -> Step:
@@ -281,7 +253,7 @@ def _money(done: Concluded, facts: AccusationFacts, moved: Moved) -> Step:
         "burnt": done.burnt,
     }
     if wrong:
-        return _step("money", False, "The rules pay or take otherwise.", wrong=wrong, **inputs)
+        return step("money", False, "The rules pay or take otherwise.", wrong=wrong, **inputs)
     if moved.burnt != done.burnt:
-        return _step("money", False, "The rules burn another amount.", toldBurnt=moved.burnt, **inputs)
-    return _step("money", True, "Every atom moved as the rules say, and none is left over.", **inputs)
+        return step("money", False, "The rules burn another amount.", toldBurnt=moved.burnt, **inputs)
+    return step("money", True, "Every atom moved as the rules say, and none is left over.", **inputs)

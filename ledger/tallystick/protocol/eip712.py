@@ -22,6 +22,13 @@ def keccak(data: bytes) -> Hash32:
     return hashed
 
 
+def named(text: bytes, *words: bytes) -> Hash32:
+    """keccak256(abi.encode("text", word, …)) of a text of at most 32 bytes: what is drawn or signed for by a
+    name of its own."""
+    head = (32 * (1 + len(words))).to_bytes(32, "big") + b"".join(word.rjust(32, b"\0") for word in words)
+    return keccak(head + len(text).to_bytes(32, "big") + text.ljust(32, b"\0"))
+
+
 class Typed(Protocol):
     """A message with an EIP-712 type."""
 

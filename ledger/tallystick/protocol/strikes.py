@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.eip712 import keccak, named
 from tallystick.protocol.units import Address, Atoms, Hash32
 
 STRIKES: Final = 3
@@ -220,9 +220,7 @@ def _blame_down(said: Said, outcomes: Sequence[Outcome], share: int) -> int:
 
 def accusation_id(provider: Address, number: int) -> Hash32:
     """Of what stands against a provider once `number` accusations were concluded: re-auditors sign for it."""
-    text = b"reaudit"
-    words = ((96).to_bytes(32, "big"), provider.rjust(32, b"\0"), number.to_bytes(32, "big"))
-    return keccak(b"".join(words) + len(text).to_bytes(32, "big") + text.ljust(32, b"\0"))
+    return named(b"reaudit", provider, number.to_bytes(32, "big"))
 
 
 def ballot_hash(accusation: Hash32, auditor: Address, opinions: Sequence[Opinion], salt: Hash32) -> Hash32:

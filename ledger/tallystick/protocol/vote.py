@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import ClassVar, Final
 
 from tallystick.protocol.duel import Vote
-from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.eip712 import keccak, named
 from tallystick.protocol.message import Message
 from tallystick.protocol.units import Address, Hash32
 
@@ -102,5 +102,4 @@ def duel_id(challenger: Address, commitment: Hash32) -> Hash32:
 
 def appeal_id(duel: Hash32) -> Hash32:
     """What the judges of its appeal sign for."""
-    text = b"appeal"
-    return keccak((64).to_bytes(32, "big") + duel + len(text).to_bytes(32, "big") + text.ljust(32, b"\0"))
+    return named(b"appeal", duel)
