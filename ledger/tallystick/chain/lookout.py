@@ -8,9 +8,9 @@ Nothing is concluded from a log that is not there. It knows no event.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from tallystick.chain.blocks import KEPT, read_logs
-from tallystick.chain.errors import RpcError
+from tallystick.chain.blocks import KEPT
 from tallystick.chain.rpc import Rpc
+from tallystick.chain.spans import Spans
 from tallystick.protocol.units import Address, to_hex
 
 LOOK_BACK: Final = 50_000
@@ -24,33 +24,18 @@ class Lookout:
 
     def __init__(self, rpc: Rpc, address: Address, topics: Sequence[bytes], since: int):
         """`topics`: what the first one may be; `since`: the first block that may have any."""
-        self._rpc, self._address, self._topics = rpc, address, [to_hex(topic) for topic in topics]
+        self._spans = Spans(rpc, _SPAN)
+        self._asked = {"address": to_hex(address), "topics": [[to_hex(topic) for topic in topics]]}
         self._since = since
         self._next: int | None = None
         """The first block that was never read."""
-        self._span = _SPAN
 
     def logs(self, head: int) -> Iterator[Mapping[str, Any]]:
         """Of the blocks up to `head` that no earlier look read, and of the newest; in order. What was read
         before one fails is read. Raises ChainUnavailable, and RpcError where the node refuses one block."""
         if self._next is None:
             self._next = max(self._since, head - LOOK_BACK)
-        self._span = min(_SPAN, self._span * 2)  # What it refused may have been anything.
         begin = max(self._since, min(self._next, head - KEPT + 1))
-        while begin <= head:
-            until = min(head, begin + self._span - 1)
-            try:
-                found = self._asked(begin, until)
-            except RpcError:
-                if until == begin:
-                    raise
-                self._span = (until - begin + 1) // 2  # Too many blocks or logs for this node.
-                continue
+        for until, found in self._spans.logs(self._asked, begin, head):
             yield from found
-            begin = until + 1
-            self._next = max(self._next, begin)
-
-    def _asked(self, begin: int, until: int) -> Sequence[Mapping[str, Any]]:
-        blocks = {"fromBlock": hex(begin), "toBlock": hex(until)}
-        asked = {"address": to_hex(self._address), "topics": [self._topics], **blocks}
-        return read_logs(self._rpc.call("eth_getLogs", asked))
+            self._next = max(self._next, until + 1)

@@ -5,14 +5,15 @@ block on: so many blocks at a time, and fewer where the node will not answer for
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, Final
 
 from tallystick.chain import contracts
 from tallystick.chain.abi import AbiError
 from tallystick.chain.duel_events import ruling_of
 from tallystick.chain.duels import Duels, Ruling
-from tallystick.chain.errors import ChainUnavailable, RpcError
-from tallystick.chain.rpc import Rpc
+from tallystick.chain.errors import ChainUnavailable
+from tallystick.chain.spans import Spans
 from tallystick.protocol.strength import Decided
 from tallystick.protocol.units import Hash32, to_hex
 from tallystick.protocol.vote import Choice, vote_of_choice
@@ -44,7 +45,8 @@ def _told(duels: Duels, name: str, duel: Hash32 | None) -> Iterator[Mapping[str,
     if duel is not None:  # Nobody can have judged it before.
         start = max(start, duels.duel(duel).draw_block)
     asked = {"address": to_hex(duels.address), "topics": topics}
-    for log in _logs(market.rpc, asked, start, market.head().number):
+    spans = Spans(market.rpc, _BLOCKS).logs(asked, start, market.head().number)
+    for log in chain.from_iterable(logs for _, logs in spans):
         try:
             said = interface.log(
                 [bytes.fromhex(word[2:]) for word in log["topics"]], bytes.fromhex(log["data"][2:])
@@ -53,19 +55,3 @@ def _told(duels: Duels, name: str, duel: Hash32 | None) -> Iterator[Mapping[str,
             raise ChainUnavailable(f"The node gave a log that cannot be read ({error!r}).") from error
         assert said is not None
         yield said[1]
-
-
-def _logs(rpc: Rpc, asked: Mapping[str, Any], begin: int, end: int) -> Iterator[Any]:
-    """Of a range of blocks, both ends included."""
-    span = _BLOCKS
-    while begin <= end:
-        until = min(end, begin + span - 1)
-        try:
-            found = rpc.call("eth_getLogs", {**asked, "fromBlock": hex(begin), "toBlock": hex(until)})
-        except RpcError:
-            if until == begin:
-                raise
-            span = (until - begin + 1) // 2  # Too many blocks, or logs, for this node.
-            continue
-        yield from found
-        begin = until + 1
