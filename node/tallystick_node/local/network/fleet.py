@@ -30,6 +30,8 @@ from tallystick_node.local.process import free_ports
 DEPOSIT: Final = Atoms(500_000_000)
 """Of each node's own account, to buy from others with."""
 _CREDIT: Final = Atoms(1_000_000)
+_TIMES: Final = ("fixed", "sequence", "weights", "token", "context")
+"""What a speed has in picoseconds."""
 _UNDER_WAY: Final = ("tallystick_running_requests ", "tallystick_own_running ")
 """As metrics have it."""
 
@@ -79,11 +81,17 @@ class Node:
     """Module of this folder that runs it, and what that is told, where it is not run as any node is."""
     later: bool = False
     """Joins while the others serve."""
+    slower: int = 1
+    """Its steps take so many times as long as the card's."""
 
     @property
     def speed(self) -> Speed | None:
         """None: it is to be found out."""
-        return CARDS.get(self.card)
+        card = CARDS.get(self.card)
+        if card is None:
+            return None
+        times = {name: getattr(card, name) * self.slower for name in _TIMES}
+        return replace(card, **times)
 
 
 @dataclass(slots=True, kw_only=True)
