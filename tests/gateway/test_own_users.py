@@ -44,13 +44,18 @@ class Shop:
     """The models that were asked about."""
     lengths: list[Tokens] = field(default_factory=list)
     """Of the engine's own answers."""
+    seeds: list[int | None] = field(default_factory=list)
+    """By which it was bought."""
 
     def prospect(self, request: Request, wishes: Wishes) -> Prospect:
         self.quotes.append(wishes.models)
-        return Prospect(providers=self.known)
+        return Prospect(providers=self.known, seed=len(self.quotes))
 
-    async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
+    async def buy(
+        self, path: str, body: bytes, headers: Mapping[str, str], seed: int | None = None
+    ) -> Answer | None:
         self.asked.append(body)
+        self.seeds.append(seed)
         self.headers = headers
         content = self.answers.pop(0)
         return content and Answer(status=200, media_type="application/json", content=content)
@@ -456,11 +461,13 @@ async def test_an_undecided_policy_is_asked_again_and_the_request_waits(
 ) -> None:
     monkeypatch.setattr("tallystick_node.network.own.AGAIN_S", 0.05)
     policy = Answers([None, None, None, None, True])
-    node = await make_node(shop=Shop([b'{"from": "elsewhere"}']), policy=policy)
+    shop = Shop([b'{"from": "elsewhere"}'])
+    node = await make_node(shop=shop, policy=policy)
     asking = asyncio.create_task(node.ask())
     await until(lambda: node.lobby.waiting == 1)
     assert (await asking).json() == {"from": "elsewhere"}
     assert policy.says == []
+    assert shop.seeds == [5], "it is bought of whom the last answer was about"
     assert node.lobby.waiting == 0
 
 

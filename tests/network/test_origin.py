@@ -9,6 +9,7 @@ import anyio.to_thread
 import orjson
 import pytest
 
+from tallystick.client.ask import read_ask
 from tallystick.client.audits import Audits
 from tallystick.client.duel import Duel
 from tallystick.client.rules import cheapest
@@ -71,6 +72,26 @@ async def test_an_answer_is_bought_of_another_and_paid(world: World, origin: Ope
     await buyer.aclose()
     assert (own.worked, other.worked, buyer.bought) == (0, 1, 1)
     assert other.paid == other.issued > 0
+
+
+async def test_it_is_bought_of_whom_it_was_foreseen(world: World, origin: Opened) -> None:
+    own = world.provider(price=1)
+    for _ in range(5):
+        world.provider(price=100)
+    buyer = origin(own)
+    await buyer.look()
+    prospects = buyer._session.payer.prospects
+    found = set()
+    for _ in range(8):
+        seed = buyer.prospect(REQUEST, wishes()).seed
+        assert seed is not None
+        ask = read_ask(CHAT, orjson.dumps(chat_body()))
+        (first, *_) = prospects.foreseen(prospects.wanted(ask, seed))
+        answer = await buyer.buy(CHAT, orjson.dumps(chat_body()), {}, seed)
+        assert answer is not None
+        assert answer.headers["tallystick-provider"] == "0x" + first.posted.offer.provider.hex()
+        found.add(first.posted.offer.provider)
+    assert len(found) > 1
 
 
 async def test_what_is_bought_is_answered_twice_and_never_by_oneself(world: World, origin: Opened) -> None:

@@ -43,6 +43,8 @@ class Call:
     """The caller says that it sent this before."""
     idempotency_key: str = ""
     """Two calls with one key and one body are one request."""
+    seed: int | None = None
+    """Of the choice among providers, 64 bits, where somebody foresaw it; None: it is drawn."""
 
     @property
     def name(self) -> bytes:

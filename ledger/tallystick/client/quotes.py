@@ -1,7 +1,8 @@
 """What providers promise of a request's time, and whose word that is.
 
 A provider that is sent an expectation accepts with a signed quote, or bounces with one. Where one has
-bounced, the payer asks a few for quotes that hold room, all at once, and redeems the best.
+bounced, the payer asks it and those that come next for quotes that hold room, all at once, and redeems the
+best.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from tallystick.protocol.units import ZERO_HASH, Hash32
 from tallystick.protocol.wire import QUOTES_PATH, signed_from_json
 
 PROBED: Final = 3
-"""Providers that are asked at once."""
+"""Providers that are asked at once, the one that has bounced among them."""
 ASKING_S: Final = 0.5
 """For all of them together: whoever takes longer to say how long it takes has said enough."""
 

@@ -91,7 +91,9 @@ class Search:
         """What is still wanted: the rest, once an answer broke off."""
         self._call = call
         self._shown = Shown(ask)
-        self._wanted = wanted = payer.prospects.wanted(ask, secrets.randbits(64))
+        self._wanted = wanted = payer.prospects.wanted(
+            ask, secrets.randbits(64) if call.seed is None else call.seed
+        )
         self._standing = Standing(size_of(wanted))
         self._failure: MarketError | None = None
         """To be told where nobody serves."""
@@ -148,10 +150,6 @@ class Search:
         ordering = yield from self._payer.prospects.ordering(
             self._wanted, gone=standing.gone, quoted=haggling.quoted
         )
-        if haggling.asks and ordering:
-            yield from self._ask_for_quotes(ordering)
-            standing.again = True
-            return False
         ordering = standing.arranged(ordering)
         for place, choice in enumerate(ordering):
             rest = ordering[place : place + 2]
@@ -168,6 +166,8 @@ class Search:
             if (yield from self._served(choice.posted, footing, hedge)):
                 return True
             if standing.again:
+                if haggling.asks:
+                    yield from self._ask_for_quotes(ordering[place : place + PROBED])
                 return False
         return False
 
@@ -268,7 +268,7 @@ class Search:
             ask = payer.within_budget(self._ask.asking(posted.offer.model), posted, self._before)
             return payer.channel_to(posted, worst_cost(ask, posted.offer))
 
-        offers = [choice.posted for choice in ordering][:PROBED]
+        offers = [choice.posted for choice in ordering]
         haggling = self._standing.haggling
         quotes = yield from payer.quotes.ask(offers, haggling.size, channel_to)
         haggling.answered(quotes)

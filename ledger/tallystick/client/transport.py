@@ -35,6 +35,8 @@ from tallystick.protocol.units import Atoms, to_hex
 
 BASE_URL: Final = "https://market.tallystick.invalid/v1"
 """For an OpenAI program's `base_url`. It names no machine: the transport chooses one for each request."""
+SEED: Final = "tallystick_seed"
+"""An HTTP request's extension: the seed of a `Call`."""
 
 
 def transport(
@@ -214,6 +216,7 @@ class Transport(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
                     timeout=request.extensions.get("timeout", {}),
                     retry=request.headers.get("x-stainless-retry-count", "0") != "0",
                     idempotency_key=request.headers.get("idempotency-key", ""),
+                    seed=request.extensions.get(SEED),
                 )
                 yield from self.session.payer.call(call)
                 return

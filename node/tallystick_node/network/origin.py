@@ -29,7 +29,7 @@ from tallystick.client.rules import RULES
 from tallystick.client.session import Session, open_session
 from tallystick.client.sight import Sighted
 from tallystick.client.steering import Steering, read_models, read_steering
-from tallystick.client.transport import BASE_URL, Transport, ending_in_words
+from tallystick.client.transport import BASE_URL, SEED, Transport, ending_in_words
 from tallystick.ports import Signer
 from tallystick.protocol.errors import MalformedMessage, MarketError
 from tallystick.protocol.hearsay import Hearsay
@@ -152,16 +152,19 @@ class Origin:
             providers=len(choices[:COUNTED]),
             pace=choices[0].expected if choices else None,
             balance=self._balance,
+            seed=wanted.seed,
         )
 
-    async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
+    async def buy(
+        self, path: str, body: bytes, headers: Mapping[str, str], seed: int | None = None
+    ) -> Answer | None:
         """None: nobody sold it, and the user was told nothing."""
         request = httpx2.Request(
             "POST",
             BASE_URL + path.removeprefix("/v1"),
             headers=headers,
             content=body,
-            extensions={"timeout": TIMES},
+            extensions={"timeout": TIMES, SEED: seed},
         )
         try:
             response = await self._transport.handle_async_request(request)

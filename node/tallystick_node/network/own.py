@@ -102,6 +102,8 @@ class Prospect:
     pace: Pace | None = None
     """Of the one that would be bought from; None: not known."""
     balance: Atoms = Atoms(0)
+    seed: int | None = None
+    """Of that choice; None: there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +122,11 @@ class Buying(Protocol):
     def prospect(self, request: Request, wishes: Wishes) -> Prospect:
         """For the models of `wishes`."""
 
-    async def buy(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
-        """None: nobody sold it, nothing was told and nothing is owed for it."""
+    async def buy(
+        self, path: str, body: bytes, headers: Mapping[str, str], seed: int | None = None
+    ) -> Answer | None:
+        """`seed`: of the prospect by which it is bought, so that it is bought there; None: of none.
+        None: nobody sold it, nothing was told and nothing is owed for it."""
 
     def typical_output(self, model: str) -> Tokens:
         """Output tokens of an answer, as they were before, wherever it came from."""
@@ -266,8 +271,9 @@ class Own:
         place, here = self._found(models)
         sold = bool(place) and self._providers(asked, models[:place]) > 0  # One that is liked better.
         mine = asked if here is None else asked.of(models[place], self._typical_output(models[place]))
-        if sold or (here is not None and await self._offloads(mine)):
-            bought = await self._bought(asked)
+        prospect = None if sold or here is None else await self._offloads(mine)
+        if sold or prospect is not None:
+            bought = await self._bought(asked, None if prospect is None else prospect.seed)
             if bought is not None:
                 return bought
         if here is None:
@@ -298,30 +304,30 @@ class Own:
         wishes = replace(asked.wishes, models=models)
         return 0 if self._buying is None else self._buying.prospect(asked.request, wishes).providers
 
-    async def _offloads(self, asked: Asked) -> bool:
-        """Whether the policy has it bought, of what the engine has. While it is undecided, the request
-        waits."""
-        if self._buying is None:
-            return False
-        decision = self._decided(asked, self._buying)
-        if decision is not None:
-            return decision
-        async with self._lobby.wait():
-            while decision is None:
-                await asyncio.sleep(AGAIN_S)
-                decision = self._decided(asked, self._buying)
-        return decision
-
-    def _decided(self, asked: Asked, buying: Buying) -> bool | None:
-        prospect = buying.prospect(asked.request, asked.wishes)
-        return self._participation.offloads(
-            asked.request, elsewhere=prospect.pace, providers=prospect.providers, balance=prospect.balance
-        )
-
-    async def _bought(self, asked: Asked) -> Answer | None:
+    async def _offloads(self, asked: Asked) -> Prospect | None:
+        """By which the policy has it bought, of what the engine has; None: it does not. While it is
+        undecided, the request waits."""
         if self._buying is None:
             return None
-        return await self._buying.buy(asked.path, asked.body, asked.headers)
+        decision, prospect = self._decided(asked, self._buying)
+        if decision is None:
+            async with self._lobby.wait():
+                while decision is None:
+                    await asyncio.sleep(AGAIN_S)
+                    decision, prospect = self._decided(asked, self._buying)
+        return prospect if decision else None
+
+    def _decided(self, asked: Asked, buying: Buying) -> tuple[bool | None, Prospect]:
+        prospect = buying.prospect(asked.request, asked.wishes)
+        decision = self._participation.offloads(
+            asked.request, elsewhere=prospect.pace, providers=prospect.providers, balance=prospect.balance
+        )
+        return decision, prospect
+
+    async def _bought(self, asked: Asked, seed: int | None = None) -> Answer | None:
+        if self._buying is None:
+            return None
+        return await self._buying.buy(asked.path, asked.body, asked.headers, seed)
 
     async def _served(self, asked: Asked, model: str) -> Answer:
         """By the node's engine; raises EngineGone or Crowded."""

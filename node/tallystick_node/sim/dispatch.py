@@ -85,8 +85,8 @@ class Live:
         """`since`: its policy is undecided so long already."""
         if not home.there:
             return
-        known = self.known(home)
-        choices = self.ordering(self.wanted(home, job), known)
+        wanted = self.wanted(home, job)
+        choices = self.ordering(wanted, self.known(home))
         elsewhere = choices[0].expected if choices else None
         request = self.request(job, own=True)
         state = self.state(home, request, elsewhere, len(choices[:COUNTED]))
@@ -96,7 +96,7 @@ class Live:
         if decision is None:
             self._wait_undecided(home, job, since)
         elif decision:
-            Search(self, job, known).run()
+            Search(self, job, wanted, choices).run()
         else:
             self.serve_here(home, job)
 

@@ -6,7 +6,7 @@ lost.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from tallystick.client.choose import Choice, Known, size_of
+from tallystick.client.choose import Choice, Wanted, size_of
 from tallystick.client.delivering import RESUMING
 from tallystick.client.haggling import held_to
 from tallystick.client.quotes import ASKING_S, PROBED
@@ -76,19 +76,22 @@ class Search:
     """Of one request."""
 
     __slots__ = (
-        "_known", "_order", "_place", "_standing", "_started_ms", "_wanted", "_world", "home", "job", "live",
+        "_foreseen", "_order", "_place", "_standing", "_started_ms", "_wanted", "_world", "home", "job",
+        "live",
     )  # fmt: skip
 
-    def __init__(self, live: "Live", job: Job, known: Known | None = None):
-        """`known`: at this moment, where somebody looked already."""
+    def __init__(
+        self, live: "Live", job: Job, wanted: Wanted | None = None, foreseen: Sequence[Choice] | None = None
+    ):
+        """`foreseen`: at this moment, by what was decided to buy it; of `wanted`."""
         self.live = live
         self.job = job
         self._world = world = live.world
         self.home = home = world.nodes[job.home]
         self._started_ms = world.now_ms
-        self._wanted = live.wanted(home, job)
+        self._wanted = live.wanted(home, job) if wanted is None else wanted
         self._standing = Standing(size_of(self._wanted))
-        self._known = known
+        self._foreseen = foreseen
         self._order: Sequence[Choice] = ()
         self._place = 0
 
@@ -99,18 +102,19 @@ class Search:
         standing = self._standing
         standing.begin_round()
         haggling = standing.haggling
-        known = self._known or self.live.known(self.home, standing.gone, haggling.quoted)
-        self._known = None
-        ordering = self.live.ordering(self._wanted, known)
-        if haggling.asks and ordering:
-            self._ask_for_quotes(ordering)
-            return
+        ordering, self._foreseen = self._foreseen, None
+        if ordering is None:
+            known = self.live.known(self.home, standing.gone, haggling.quoted)
+            ordering = self.live.ordering(self._wanted, known)
         self._order, self._place = standing.arranged(ordering), 0
         self._next()
 
     def _next(self) -> None:
         if self._standing.again:
-            self.run()
+            if self._standing.haggling.asks:
+                self._ask_for_quotes(self._order[self._place - 1 : self._place - 1 + PROBED])
+            else:
+                self.run()
             return
         some = self._order[self._place : self._place + 2]
         if some:
@@ -325,7 +329,7 @@ class Search:
 
     def _ask_for_quotes(self, ordering: Sequence[Choice]) -> None:
         world = self._world
-        asked = [choice.posted for choice in ordering[:PROBED]]
+        asked = [choice.posted for choice in ordering]
         quotes: dict[Hash32, Quote] = {}
         self.job.outcome.probes += len(asked)
         world.counts["probes"] += len(asked)
