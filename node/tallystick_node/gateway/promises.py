@@ -4,7 +4,7 @@ What is promised is decided by `quoting`, how fast the engine is by its operator
 request that asks for no quote nothing of this is done.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol
@@ -89,7 +89,7 @@ class Promises:
             self._found = fitted(list(self._history))
         return self._found
 
-    def held(self) -> list[Quote]:
+    def held(self) -> Sequence[Quote]:
         """Quotes for which room is held."""
         return self._pledges.held(self._now) if self._pledges else []
 

@@ -5,6 +5,7 @@ account, for two seconds, and for all quotes together in a part of the node only
 must not be a way to keep others out.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Final
@@ -14,6 +15,7 @@ from tallystick.protocol.expect import Size, microseconds_up
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import ZERO_HASH, Address, ChannelId, Hash32, Milliseconds, Tokens, to_hex
+from tallystick.protocol.value import value
 
 HOLD_MS: Final = 2_000
 HELD_PART: Final = 4
@@ -56,6 +58,18 @@ def plausible(size: Size, estimate: Tokens) -> Size:
     return replace(size, input_tokens=Tokens(max(size.input_tokens, estimate // LARGER)))
 
 
+@value(kw_only=False)
+class _Held:
+    """Room, from one moment to another."""
+
+    quotes: Sequence[Quote]
+    waiting: int
+    queued: Tokens
+    """As of `Pledges.likely`."""
+    since: Milliseconds
+    until: Milliseconds
+
+
 class Pledges:
     """The quotes for which room is held, at most one an account. What it costs to look follows from the room
     alone, however many have asked before."""
@@ -69,36 +83,33 @@ class Pledges:
         """In the order in which they expired."""
         self._unredeemed: dict[Address, int] = {}
         """Quotes that an account let go in a row."""
+        self._counted: _Held | None = None
+        """What was held when one last looked; None: that has changed."""
 
     def __bool__(self) -> bool:
         """Whether any may be held: for requests that come without."""
         return bool(self._by_payer)
 
-    def held(self, now: Milliseconds) -> list[Quote]:
+    def held(self, now: Milliseconds) -> Sequence[Quote]:
         """Those that can be redeemed now."""
-        self._expire(now)
-        return [item for item in self._by_payer.values() if _holds(item, now)]
+        return self._held(now).quotes
 
     def likely(self, now: Milliseconds) -> tuple[int, Tokens]:
         """Requests, and their prompt tokens, that may come of what is held. Whoever lets one quote after the
         other go counts for less and less: asking alone must not make a node look busy."""
-        self._expire(now)
-        waiting = queued = 0.0
-        for payer, item in self._by_payer.items():
-            if _holds(item, now):
-                chance = 1 / (1 + self._unredeemed.get(payer, 0))
-                waiting += chance
-                queued += chance * item.input_tokens
-        return round(waiting), Tokens(round(queued))
+        held = self._held(now)
+        return held.waiting, held.queued
 
     def until(self, payer: Address, now: Milliseconds) -> Milliseconds:
         """Until when room would be held for this account; zero: none can be."""
-        self._expire(now)
-        others = sum(_holds(item, now) for other, item in self._by_payer.items() if other != payer)
+        others = len(self._held(now).quotes)
+        if others >= self._most and payer in self._by_payer:
+            others -= _holds(self._by_payer[payer], now)
         return Milliseconds(0 if others >= self._most else now + HOLD_MS)
 
     def release(self, payer: Address) -> None:
         """What it was promised is void, and was of no use."""
+        self._counted = None
         held, expired = self._by_payer.pop(payer, None), self._expired.pop(payer, None)
         if held is None and expired is None:
             return
@@ -114,12 +125,36 @@ class Pledges:
         self.release(payer)
         self._by_payer[payer] = given
 
+    def _held(self, now: Milliseconds) -> "_Held":
+        """Counted anew where anything has changed since, or has expired."""
+        counted = self._counted
+        if counted is None or not counted.since <= now < counted.until:
+            self._expire(now)
+            counted = self._counted = self._counted_at(now)
+        return counted
+
+    def _counted_at(self, now: Milliseconds) -> "_Held":
+        quotes, until = [], Milliseconds(now + HOLD_MS)
+        waiting = queued = 0.0
+        for payer, item in self._by_payer.items():
+            if not _holds(item, now):
+                until = now  # The clock was set back: nobody knows what holds next.
+                continue
+            chance = 1 / (1 + self._unredeemed.get(payer, 0))
+            waiting += chance
+            queued += chance * item.input_tokens
+            quotes.append(item)
+            if item.valid_until < until:
+                until = item.valid_until
+        return _Held(quotes, round(waiting), Tokens(round(queued)), now, until)
+
     def _expire(self, now: Milliseconds) -> None:
         while self._by_payer:
             payer = next(iter(self._by_payer))
             if now < self._by_payer[payer].valid_until:
                 return
             self._expired[payer] = self._by_payer.pop(payer)
+            self._counted = None
 
     def _is_forgotten(self, payer: Address, now: Milliseconds) -> bool:
         return now >= self._expired[payer].valid_until + REMEMBERED_MS
@@ -156,6 +191,7 @@ class Pledges:
             )
         del self._by_payer[payer]
         self._unredeemed.pop(payer, None)
+        self._counted = None
         return found
 
 
