@@ -142,6 +142,8 @@ def _following(chunk: int, running: int, context: int, output_tokens: int) -> in
 def slowdown_s(speed: Speed, load: Load, input_tokens: int, output_tokens: int) -> float:
     """Seconds that one more request of that size takes from all others together."""
     others = load.running + load.waiting
+    if not others:
+        return 0.0
     with_it = speed.step_s(others + 1, load.context + input_tokens)
     without = speed.step_s(others, load.context)
     return others * ((with_it - without) * output_tokens + 0.8 * input_tokens * speed.token * _PS)

@@ -15,7 +15,6 @@ from tallystick.protocol.expect import Size, microseconds_up
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import ZERO_HASH, Address, ChannelId, Hash32, Milliseconds, Tokens, to_hex
-from tallystick.protocol.value import value
 
 HOLD_MS: Final = 2_000
 HELD_PART: Final = 4
@@ -58,16 +57,28 @@ def plausible(size: Size, estimate: Tokens) -> Size:
     return replace(size, input_tokens=Tokens(max(size.input_tokens, estimate // LARGER)))
 
 
-@value(kw_only=False)
 class _Held:
-    """Room, from one moment to another."""
+    """What holds room from one moment to another, if nothing is added or taken away."""
 
-    quotes: Sequence[Quote]
-    waiting: int
-    queued: Tokens
-    """As of `Pledges.likely`."""
-    since: Milliseconds
-    until: Milliseconds
+    def __init__(self, now: Milliseconds):
+        self.since = now
+        self.until = Milliseconds(now + HOLD_MS)
+        self.quotes: list[Quote] = []
+        self.waiting = 0.0
+        self.queued = 0.0
+        """As of `Pledges.likely`."""
+
+    def add(self, given: Quote, chance: float, now: Milliseconds) -> None:
+        """`chance`: that a request comes of it."""
+        self.since = now
+        if not _holds(given, now):
+            self.until = now  # The clock was set back: nobody knows what holds next.
+            return
+        self.quotes.append(given)
+        self.waiting += chance
+        self.queued += chance * given.input_tokens
+        if given.valid_until < self.until:
+            self.until = given.valid_until
 
 
 class Pledges:
@@ -98,7 +109,7 @@ class Pledges:
         """Requests, and their prompt tokens, that may come of what is held. Whoever lets one quote after the
         other go counts for less and less: asking alone must not make a node look busy."""
         held = self._held(now)
-        return held.waiting, held.queued
+        return round(held.waiting), Tokens(round(held.queued))
 
     def until(self, payer: Address, now: Milliseconds) -> Milliseconds:
         """Until when room would be held for this account; zero: none can be."""
@@ -109,10 +120,11 @@ class Pledges:
 
     def release(self, payer: Address) -> None:
         """What it was promised is void, and was of no use."""
-        self._counted = None
         held, expired = self._by_payer.pop(payer, None), self._expired.pop(payer, None)
         if held is None and expired is None:
             return
+        if held is not None:
+            self._counted = None
         self._unredeemed[payer] = self._unredeemed.pop(payer, 0) + 1
         if len(self._unredeemed) > UNKEPT:
             del self._unredeemed[next(iter(self._unredeemed))]
@@ -124,29 +136,21 @@ class Pledges:
             self.release(other)
         self.release(payer)
         self._by_payer[payer] = given
+        if self._counted is not None:
+            self._counted.add(given, self._chance(payer), now)
+
+    def _chance(self, payer: Address) -> float:
+        return 1 / (1 + self._unredeemed.get(payer, 0))
 
     def _held(self, now: Milliseconds) -> "_Held":
         """Counted anew where anything has changed since, or has expired."""
         counted = self._counted
         if counted is None or not counted.since <= now < counted.until:
             self._expire(now)
-            counted = self._counted = self._counted_at(now)
+            counted = self._counted = _Held(now)
+            for payer, item in self._by_payer.items():
+                counted.add(item, self._chance(payer), now)
         return counted
-
-    def _counted_at(self, now: Milliseconds) -> "_Held":
-        quotes, until = [], Milliseconds(now + HOLD_MS)
-        waiting = queued = 0.0
-        for payer, item in self._by_payer.items():
-            if not _holds(item, now):
-                until = now  # The clock was set back: nobody knows what holds next.
-                continue
-            chance = 1 / (1 + self._unredeemed.get(payer, 0))
-            waiting += chance
-            queued += chance * item.input_tokens
-            quotes.append(item)
-            if item.valid_until < until:
-                until = item.valid_until
-        return _Held(quotes, round(waiting), Tokens(round(queued)), now, until)
 
     def _expire(self, now: Milliseconds) -> None:
         while self._by_payer:
