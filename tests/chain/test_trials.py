@@ -50,12 +50,15 @@ class Panels:
         self.once_heard: Callable[[Sequence[Address]], object] = lambda panel: None
         self.heard = 0
         """Panels that were paid."""
+        self.shunned: list[frozenset[str]] = []
+        """By whom they were asked for, whom not to ask."""
 
     def worst(self, case: Case, seats: int) -> Flow[Atoms]:
         return Atoms(2 * JUDGEMENT * seats)
         yield
 
-    def hear(self, case: Case, panel: Sequence[Address], most: Atoms) -> Flow[Heard]:
+    def hear(self, case: Case, panel: Sequence[Address], most: Atoms, shuns: frozenset[str]) -> Flow[Heard]:
+        self.shunned.append(shuns)
         if most == 0:
             return Heard(commitments={}, votes={}, cost=Atoms(0))
         assert most >= JUDGEMENT * len(panel)
@@ -141,6 +144,7 @@ class Court:
             salt=SALT,
             state="held",
             cost=Atoms(0),
+            shuns=frozenset({"0xignored"}),
         )
         self.purse.pairs.hold(pair)
         return pair
@@ -181,6 +185,7 @@ def test_a_known_verdict_is_revealed_with_the_decision(court: Court) -> None:
 
     (ruling,) = rulings(court.duels, pair.duel)
     over = court.held(pair.number)
+    assert court.panels.shunned == [pair.shuns] == [{"0xignored"}]
     assert ruling.known is SECOND
     assert (over.state, over.verdict, over.cost) == ("over", SECOND, FEE + 3 * JUDGEMENT)
     assert court.purse.pairs.cost() == over.cost

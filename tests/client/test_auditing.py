@@ -3,7 +3,7 @@ budget."""
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Thread
 from typing import Any
@@ -87,6 +87,10 @@ class Auditor(Scoring):
         )
 
 
+def named(provider: FakeProvider) -> str:
+    return f"0x{provider.key.address.hex()}"
+
+
 class Market:
     """A provider, two auditors, and a payer whose blocks the test makes."""
 
@@ -120,11 +124,13 @@ class Market:
         self.client = httpx2.Client(transport=Transport(session))
         return session
 
-    def buys(self, count: int = 6, **more: Any) -> list[dict[str, Any]]:
-        only = {"only": [f"0x{self.seller.key.address.hex()}"]}
+    def buys(
+        self, count: int = 6, *, ignore: Sequence[FakeProvider] = (), **more: Any
+    ) -> list[dict[str, Any]]:
+        wishes = {"only": [named(self.seller)], "ignore": [named(one) for one in ignore]}
         found = []
         for number in range(count):
-            reply = self.client.post(URL, json=chat_body(f"number {number}", provider=only, **more))
+            reply = self.client.post(URL, json=chat_body(f"number {number}", provider=wishes, **more))
             assert reply.status_code == 200, reply.text
             found.append(reply.json())
         return found
@@ -250,6 +256,29 @@ def test_what_a_caller_keeps_from_auditors_is_never_shown(market: Any, kept: dic
     made.findings(1)
     (dossier,) = [shown for auditor in made.auditors for shown in auditor.shown]
     assert [one.receipt.message.sequence for one in dossier.samples] == [3, 5]
+
+
+@pytest.mark.parametrize("ignored", [0, 1])
+def test_whom_one_caller_ignores_audits_nothing_that_shows_its_request(market: Any, ignored: int) -> None:
+    made = market()
+    shunned, other = made.auditors[ignored], made.auditors[1 - ignored]
+    made.buys(1, ignore=[shunned])
+    made.buys(3)
+    made.draws(0, 2, 3)
+    made.findings(1)
+    assert (len(other.shown), shunned.shown) == (1, [])
+
+
+def test_who_is_ignored_and_alone_is_shown_the_answers_of_others(market: Any) -> None:
+    made = market()
+    shunned, other = made.auditors
+    other.close()
+    made.buys(1, ignore=[shunned])
+    made.buys(3)
+    made.draws(0, 2, 3)
+    made.findings(1)
+    (dossier,) = shunned.shown
+    assert [one.receipt.message.sequence for one in dossier.samples] == [2, 3]
 
 
 def test_what_is_kept_from_judges_alone_is_shown_to_auditors(market: Any) -> None:

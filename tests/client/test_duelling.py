@@ -200,13 +200,27 @@ def test_where_nobody_else_sells_it_there_is_no_duel(world: World, asked: Any) -
     assert session.purse.pairs.cost() == 0
 
 
-def test_the_caller_s_wishes_hold_for_the_second_too(world: World, asked: Any) -> None:
+@pytest.mark.parametrize("wish", ["only", "ignore"])
+def test_the_caller_s_wishes_hold_for_the_second_too(world: World, asked: Any, wish: str) -> None:
     providers = [world.provider(), world.provider()]
     session, _, client = asked(duel=ALWAYS)
-    only = [f"0x{providers[0].key.address.hex()}"]
-    client.post(URL, json=chat_body(provider={"only": only}))
+    named = providers[0 if wish == "only" else 1]
+    client.post(URL, json=chat_body(provider={wish: [f"0x{named.key.address.hex()}"]}))
     assert paired(session) == []
     assert providers[1].worked == 0
+
+
+def test_whom_the_caller_ignores_is_kept_for_who_asks_the_judges(world: World, asked: Any) -> None:
+    """Which may be another process; and whoever answered first may judge what others answer."""
+    for _ in range(2):
+        world.provider()
+    ignored = world.provider()
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body(provider={"ignore": [f"0x{ignored.key.address.hex().upper()}"]}))
+    (pair,) = paired(session)
+    session.close()
+    assert pair.shuns == {f"0x{ignored.key.address.hex()}"}
+    assert world.session().purse.pairs.held() == [pair]
 
 
 def test_who_refuses_fallbacks_has_no_second_asked(world: World, asked: Any) -> None:

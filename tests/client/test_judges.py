@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import pytest
@@ -68,8 +69,8 @@ class Court:
     def panel(self) -> list[Address]:
         return [judge.key.address for judge in self.judges]
 
-    def hear(self, most: Atoms = MOST) -> Heard:
-        hearing = Judges(self.session.payer).hear(self.case, [*self.panel, ZERO_ADDRESS], most)
+    def hear(self, most: Atoms = MOST, *, shuns: frozenset[str] = frozenset()) -> Heard:
+        hearing = Judges(self.session.payer).hear(self.case, [*self.panel, ZERO_ADDRESS], most, shuns)
         return run_blocking(self.session.pools, hearing)
 
 
@@ -84,6 +85,17 @@ def test_all_judge_and_all_are_paid(court: Court) -> None:
     assert votes is not None
     assert [vote and vote.ballot.judge for vote in votes] == [*court.panel, None]
     assert said.cost == sum(judge.issued for judge in court.judges) > 0
+
+
+@pytest.mark.parametrize("named", ["address", "host"])
+def test_whom_the_caller_ignores_is_not_shown_the_case(court: Court, named: str) -> None:
+    """Its seat is as good as empty: the panel is to be summoned."""
+    ignored = court.judges[0]
+    name = f"0x{ignored.key.address.hex()}" if named == "address" else urlsplit(ignored.offer.endpoint).netloc
+    said = court.hear(shuns=frozenset({name}))
+    assert ignored.worked == 0
+    assert set(said.commitments) == set(court.panel[1:])
+    assert said.all_of(court.panel) is None
 
 
 # ---------------------------------------------------------------------------------- a ballot of another case

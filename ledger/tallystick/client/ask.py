@@ -80,6 +80,9 @@ class Ask:
     """Of its answer, at most; None: as many as the payer is ready to hold of any."""
     audits: bool | None = None
     """An auditor may be shown it; None: the caller did not say."""
+    shuns: frozenset[str] = frozenset()
+    """Names of whom its caller deals with in no role: they do not answer it, nor judge or audit what was
+    answered."""
     added: Mapping[str, object] = field(default_factory=dict)
     """To the fields, for audits: the caller does not see what comes of it."""
 
@@ -168,6 +171,7 @@ def read_ask(path: str, body: bytes) -> Ask:
         hedges=manner.get("hedge"),
         duels=manner.get("duel"),
         audits=manner.get("audit"),
+        shuns=steering.ignore,
     )
 
 

@@ -14,6 +14,7 @@ from random import SystemRandom
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH, Ask
 from tallystick.client.auditors import as_much_as_fits, ask_auditor, most_of, offers_of, worst
@@ -22,6 +23,7 @@ from tallystick.client.drivers import run_blocking
 from tallystick.client.outcome import Outcome
 from tallystick.client.pools import Pools
 from tallystick.client.samples import KEPT_BYTES, Samples
+from tallystick.client.steering import names
 from tallystick.client.stretches import Stretch, is_timely, make_room
 from tallystick.client.striking import Striking
 from tallystick.client.worker import Worker, quietly
@@ -30,6 +32,7 @@ from tallystick.protocol.dossier import Dossier, drawn
 from tallystick.protocol.finding import Finding, Verdict
 from tallystick.protocol.lottery import BlockAt, by_stake, draws_at
 from tallystick.protocol.pricing import attachments
+from tallystick.protocol.sample import Sample
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.units import Address, Atoms, ChannelId, to_hex
 
@@ -67,8 +70,10 @@ class Auditing:
         self._striking, self._tried = striking, set[int]()
         self._random = SystemRandom()
         self._stretches: dict[tuple[ChannelId, str], Stretch] = {}
+        self._shuns: WeakKeyDictionary[Sample, frozenset[str]] = WeakKeyDictionary()
+        """Names of whom the caller of each does not deal with, as long as it is kept."""
         self._lock = Lock()
-        """Guards the stretches: callers add to them."""
+        """Guards both: callers add to them."""
         self.worker: Worker[Stretch] = Worker(
             "tallystick-audits", self._audit, most=_WAITING, look=self._look, look_s=look_s
         )
@@ -87,19 +92,21 @@ class Auditing:
             added = self.wanted.adds(ask.path, ask.fields, self._random.randrange(SEEDS))
         return ask.audited(added)
 
-    def take(self, outcome: Outcome) -> None:
-        """It is answered, and may be shown. Returns at once."""
+    def take(self, outcome: Outcome, shuns: frozenset[str]) -> None:
+        """It is answered, and may be shown, but to nobody of these names. Returns at once."""
         for part in (*outcome.earlier, outcome):
-            self.samples.keep(part)
             if part.sample is not None:
                 receipt, model = part.sample.receipt.message, part.offer.model
                 with self._lock:
+                    if shuns:
+                        self._shuns[part.sample] = shuns
                     stretch = self._stretches.setdefault(
                         (receipt.channel_id, model), Stretch(receipt.channel_id, model, receipt.sequence)
                     )
                     if not is_timely(receipt, now := self._payer.now(), now):
                         stretch.begin_after(receipt.sequence)
                         _LOG.warning("audit.mistimed provider=%s", to_hex(part.provider))
+            self.samples.keep(part)
         self.worker.start()
 
     def close(self) -> None:
@@ -170,12 +177,14 @@ class Auditing:
         left = [one for one in self._auditors(dossier, listed) if one.offer.provider not in asked]
         shown = as_much_as_fits(dossier)
         while left and shown is not None:
-            bound = most_of(shown, listed)
+            bound, shuns = most_of(shown, listed), self._shuns_of(shown)
             for posted in list(left):
+                if names(posted.offer) & shuns:
+                    continue
                 if (most := worst(shown, posted, bound)) is not None:
                     left.remove(posted)
                     with self._quietly():
-                        return self._ask(shown, posted, most)
+                        return self._ask(shown, posted, most, shuns)
             shown = shown.later_half()
         return None
 
@@ -215,9 +224,16 @@ class Auditing:
         chosen += by_stake(block.hash, name, stakes, _OTHERS)
         return [offers[auditor] for auditor in chosen if auditor in offers]
 
+    def _shuns_of(self, shown: Dossier) -> frozenset[str]:
+        """Names of whom one of its callers does not deal with."""
+        with self._lock:
+            return frozenset().union(*(self._shuns.get(sample, ()) for sample in shown.samples))
+
     # ------------------------------------------------------------------------------------------- the audit
 
-    def _ask(self, dossier: Dossier, posted: PostedOffer, most: Atoms) -> Signed[Finding]:
+    def _ask(
+        self, dossier: Dossier, posted: PostedOffer, most: Atoms, shuns: frozenset[str]
+    ) -> Signed[Finding]:
         """What one auditor finds, for at most so much. Raises TotalBudgetExceeded where there is no budget
         for it, and what keeps it from answering."""
         findings, auditor = self._payer.purse.findings, posted.offer.provider
@@ -225,7 +241,7 @@ class Auditing:
         outcomes: list[Outcome] = []
         signed = None
         try:
-            asking = ask_auditor(self._payer, dossier, posted, most, outcomes)
+            asking = ask_auditor(self._payer, dossier, posted, most, shuns, outcomes)
             signed = run_blocking(self._pools, asking, over=lambda: self.worker.over)
         finally:
             cost = Atoms(sum(outcome.cost + outcome.outstanding for outcome in outcomes))

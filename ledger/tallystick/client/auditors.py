@@ -83,13 +83,20 @@ def _fits(dossier: Dossier) -> bool:
 
 
 def ask_auditor(
-    payer: "Payer", dossier: Dossier, posted: PostedOffer, most: Atoms, outcomes: list[Outcome]
+    payer: "Payer",
+    dossier: Dossier,
+    posted: PostedOffer,
+    most: Atoms,
+    shuns: frozenset[str],
+    outcomes: list[Outcome],
 ) -> Flow[Signed[Finding]]:
-    """Its finding on just this, for at most `most`, whatever its offers say by now. Raises MarketError or
-    httpx2.TransportError; what it cost is in `outcomes` then too."""
+    """Its finding on just this, for at most `most`, whatever its offers say by now, and under none of these
+    names. Raises MarketError or httpx2.TransportError; what it cost is in `outcomes` then too."""
     auditor = posted.offer.provider
     call = Call(path=AUDIT_PATH, body=_body(dossier), timeout=_TIMEOUT)
-    search = Search(payer, replace(_ask(dossier, posted.offer), most=most, answer_bytes=AUDITOR_BYTES), call)
+    ask = _ask(dossier, posted.offer)
+    ask = replace(ask, steering=replace(ask.steering, ignore=shuns), most=most, answer_bytes=AUDITOR_BYTES)
+    search = Search(payer, ask, call)
     try:
         body = yield from heard(search.run())
     finally:

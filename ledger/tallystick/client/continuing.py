@@ -102,6 +102,7 @@ class SoFar:
             continues=ask.continues,
             hedges=ask.hedges,
             audits=ask.audits,
+            shuns=ask.shuns,
             added=ask.added,
         )
 

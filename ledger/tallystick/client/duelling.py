@@ -224,6 +224,7 @@ class Duelling:
             salt=salt,
             state="held",
             cost=cost,
+            shuns=first.attempt.ask.shuns,
         )
         self._payer.purse.pairs.hold(pair)
         return pair
@@ -272,6 +273,7 @@ def _anew(first: Attempt, body: bytes, most: Atoms, pair: int, *, ignored: froze
         most=most,
         pair=pair,
         audits=first.ask.audits,
+        shuns=first.ask.shuns,
     )
 
 

@@ -19,6 +19,7 @@ from tallystick.client.outcome import Outcome
 from tallystick.client.replies import object_in
 from tallystick.client.searching import Search
 from tallystick.client.sending import endpoint_of
+from tallystick.client.steering import names
 from tallystick.ports import PostedOffer
 from tallystick.protocol.case import Case, Checked, checked
 from tallystick.protocol.offer import Offer
@@ -93,17 +94,17 @@ class Judges:
         costs = [cost for offer in same if (cost := _cost(case, offer)) <= most]
         return Atoms(seats * max(costs, default=0))
 
-    def hear(self, case: Case, panel: Sequence[Address], most: Atoms) -> Flow[Heard]:
+    def hear(self, case: Case, panel: Sequence[Address], most: Atoms, shuns: frozenset[str]) -> Flow[Heard]:
         """Puts the case to each of the panel, side by side, none of which may cost more than its part of
-        `most`."""
+        `most`. `shuns`: names of whom it is not shown to."""
         seated = [judge for judge in panel if judge != ZERO_ADDRESS]
-        offers = yield from self._offers(seated, case.first.offer.model)
+        offers = yield from self._offers(seated, case.first.offer.model, shuns)
         listed = yield from self._payer.listing.offers()
         share = min(Atoms(most // max(1, len(seated))), _most(case, listed))
         asked = [judge for judge in seated if judge in offers]
         outcomes: list[Outcome] = []
         said = yield from _all(
-            [self._commitment(case, judge, offers[judge], share, outcomes) for judge in asked]
+            [self._commitment(case, judge, offers[judge], share, shuns, outcomes) for judge in asked]
         )
         commitments = {judge: one for judge, one in zip(asked, said, strict=True) if one is not None}
         votes: dict[Address, Vote] = {}
@@ -117,20 +118,32 @@ class Judges:
         cost = sum(outcome.cost + outcome.outstanding for outcome in outcomes)
         return Heard(commitments=commitments, votes=votes, cost=Atoms(cost))
 
-    def _offers(self, judges: Sequence[Address], model: str) -> Flow[Mapping[Address, PostedOffer]]:
+    def _offers(
+        self, judges: Sequence[Address], model: str, shuns: frozenset[str]
+    ) -> Flow[Mapping[Address, PostedOffer]]:
         """Under which each sells its judgement: that of the model in question where it has one."""
         found: dict[Address, PostedOffer] = {}
         for posted in (yield from self._payer.listing.offers()):
             provider = posted.offer.provider
-            if provider in judges and (provider not in found or posted.offer.model == model):
+            if provider not in judges or shuns & names(posted.offer):
+                continue
+            if provider not in found or posted.offer.model == model:
                 found[provider] = posted
         return found
 
     def _commitment(
-        self, case: Case, judge: Address, posted: PostedOffer, most: Atoms, outcomes: list[Outcome]
+        self,
+        case: Case,
+        judge: Address,
+        posted: PostedOffer,
+        most: Atoms,
+        shuns: frozenset[str],
+        outcomes: list[Outcome],
     ) -> Flow[Signed[VoteCommitment]]:
         """Its own, to a ballot on this case. Raises MarketError or httpx2.TransportError."""
-        payer, ask = self._payer, replace(_ask(case, posted.offer), most=most, answer_bytes=JUDGE_BYTES)
+        payer, ask = self._payer, _ask(case, posted.offer)
+        wishes = replace(ask.steering, ignore=shuns)  # It may sell elsewhere too.
+        ask = replace(ask, steering=wishes, most=most, answer_bytes=JUDGE_BYTES)
         call = Call(path=JUDGE_PATH, body=_body(case, posted.offer), timeout=_TIMEOUT)
         search = Search(payer, ask, call)
         try:

@@ -49,6 +49,8 @@ class Pair:
     state: str
     cost: Atoms
     """Beside the caller's own request: of the second answer, of judges and fees."""
+    shuns: frozenset[str] = frozenset()
+    """Names of whom the request's caller does not deal with: they are not asked to judge."""
     verdict: Choice = Choice.NONE
     """That counts, once it is over; `NONE`: there is none yet, or the duel lapsed."""
 
@@ -88,6 +90,7 @@ class Pairs:
             "channels": [[to_hex(key.session_key), key.epoch] for key in pair.channels],
             "known": int(pair.known),
             "salt": to_hex(pair.salt),
+            "shuns": sorted(pair.shuns),
         }
         sealed = self._seal.close_over(orjson.dumps(secret), name=_name(pair.number))
         with self._books.begin() as database:
@@ -246,6 +249,7 @@ class Pairs:
             salt=hash32(secret["salt"]),
             state=row["state"],
             cost=Atoms(row["cost"]),
+            shuns=frozenset(secret.get("shuns", ())),  # An older program kept none.
             verdict=Choice(row["verdict"] or 0),
         )
 

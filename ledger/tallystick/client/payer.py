@@ -192,7 +192,7 @@ class Payer:
                 _LOG.exception("duel.failed")
         if attempt.ask.audits and self.auditing is not None:
             try:
-                self.auditing.take(outcome)
+                self.auditing.take(outcome, attempt.ask.shuns)
             except Exception:  # noqa: BLE001  # whatever it is
                 _LOG.exception("audit.failed")
 

@@ -244,7 +244,7 @@ class Trials:
             return Heard.from_json(orjson.loads(kept))
         worst = run_blocking(self._pools, self._judges.worst(pair.case, len(panel)))
         most = pairs.hear(pair, worst, self._wanted.budget)
-        said = run_blocking(self._pools, self._judges.hear(case, panel, most), over=self._over)
+        said = run_blocking(self._pools, self._judges.hear(case, panel, most, pair.shuns), over=self._over)
         pairs.keep(pair, orjson.dumps(said.to_json()), Atoms(max(0, most - said.cost)))
         return said
 
