@@ -1,7 +1,9 @@
 """A duel that a node tells is checked step by step, and each step sees what it is there for."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -9,14 +11,36 @@ import pytest
 from tallystick.chain.duel_audit import DuelFacts, PanelFacts, check
 from tallystick.chain.duel_record import DuelRecord
 from tallystick.chain.duel_telling import facts_of
+from tallystick.chain.errors import ChainError
+from tallystick.chain.market import Market
 from tallystick.protocol.duel import Vote
 from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.errors import MalformedMessage
 from tallystick.protocol.units import Atoms, to_hex
 from tallystick.protocol.vote import Choice
 from tallystick.wallet.duel_view import checked
 from tests.chain.test_duels import SALT, World
 
 Spoil = Callable[[DuelFacts], DuelFacts]
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """A node of which one kind of answer is not what it was."""
+
+    inner: Any
+    method: str
+    spoil: Callable[[Any], Any]
+    counted: Counter[str] = field(default_factory=Counter)
+    """Its questions."""
+
+    def call(self, method: str, *params: Any) -> Any:
+        self.counted[method] += 1
+        answer = self.inner.call(method, *params)
+        return self.spoil(answer) if method == self.method else answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +55,7 @@ def facts(told: dict[str, DuelFacts], request: pytest.FixtureRequest) -> DuelFac
     if not told:
         rpc = request.getfixturevalue("local_chain").rpc
         party, staked = (request.getfixturevalue(name) for name in ("party", "staked_provider"))
-        world = World(party, staked, lambda blocks: rpc.call("anvil_mine", hex(blocks)))
-        votes = [world.cast(judge, Vote.FIRST) for judge in world.panel()]
-        world.duels.decide(world.id, world.case, votes, salt=SALT)
+        world = decided(party, staked, rpc)
         view = checked(world.duels.market, to_hex(world.id))
         assert view.data["ok"]
         found = facts_of(DuelRecord(world.duels).told(world.id))
@@ -41,6 +63,14 @@ def facts(told: dict[str, DuelFacts], request: pytest.FixtureRequest) -> DuelFac
         assert view.data["steps"] == [step.to_json() for step in check(found)]
         told["all"] = found
     return told["all"]
+
+
+def decided(party: Any, staked_provider: Any, rpc: Any) -> World:
+    """A duel of which the judges said the same."""
+    world = World(party, staked_provider, lambda blocks: rpc.call("anvil_mine", hex(blocks)))
+    votes = [world.cast(judge, Vote.FIRST) for judge in world.panel()]
+    world.duels.decide(world.id, world.case, votes, salt=SALT)
+    return world
 
 
 def panel(**changed: Any) -> Spoil:
@@ -137,3 +167,54 @@ def test_what_a_node_tells_holds(facts: DuelFacts) -> None:
 )
 def test_each_step_sees_what_is_wrong(facts: DuelFacts, spoil: Spoil, wrong: str) -> None:
     assert wrong in {step.name for step in check(spoil(facts)) if step.holds is False}
+
+
+NONE_OF_IT: tuple[Any, ...] = (None, True, 7, "word", {}, {"a": 1}, [None], [3], [[]], [{}], ["0x"])
+"""In the place of a list of logs, of a transaction, of its receipt, or of a block."""
+ASKED = ("eth_getLogs", "eth_getTransactionReceipt", "eth_getTransactionByHash", "eth_getBlockByNumber")
+FIELDS = {
+    "eth_getLogs": ("topics", "data", "blockNumber", "logIndex", "transactionHash"),
+    "eth_getTransactionReceipt": ("logs",),
+    "eth_getTransactionByHash": ("to", "input"),
+}
+UNREADABLE = (None, 7, {}, [None], "0xzz", "0x" + "f" * 70)
+
+
+def spoilers(method: str) -> Iterator[Callable[[Any], Any]]:
+    """What a node may make of its answers to one method: something else, or a field that is."""
+    for nonsense in NONE_OF_IT:
+        yield lambda _, nonsense=nonsense: nonsense
+    for name in FIELDS.get(method, ()):
+        for wrong in UNREADABLE:
+
+            def spoil(answer: Any, name: str = name, wrong: object = wrong) -> Any:
+                spoilt = [one | {name: wrong} for one in (answer if isinstance(answer, list) else [answer])]
+                return spoilt if isinstance(answer, list) else spoilt[0]
+
+            yield spoil
+    if method == "eth_getLogs":
+        for place in range(12):
+            yield lambda logs, place=place: [*logs[:place], *logs[place + 1 :]]
+
+
+def test_whatever_a_node_answers_a_check_says_what_is_wrong(
+    party: Any, staked_provider: Any, local_chain: Any
+) -> None:
+    """Or that the node cannot be relied on; and it asks for no more than there is."""
+    world = decided(party, staked_provider, local_chain.rpc)
+    market = world.duels.market
+    counted = Counter[str]()
+
+    def ask(method: str, spoil: Callable[[Any], Any]) -> None:
+        node: Any = Spoilt(market.rpc, method, spoil, counted)
+        counted.clear()
+        with suppress(ChainError, MalformedMessage):
+            checked(Market(node, market.deployment), to_hex(world.id))
+        assert counted.total() < 50
+
+    ask("", lambda _: None)
+    assert counted["eth_getLogs"] == 3, "it is there, and all of it is asked for"
+    for method in ASKED:
+        for spoil in spoilers(method):
+            ask(method, spoil)
+    ask("eth_getLogs", lambda logs: [log | {"blockNumber": hex(1 << 50)} for log in logs])

@@ -5,14 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from tallystick.chain import contracts
-from tallystick.chain.blocks import read_block
+from tallystick.chain.blocks import read_block, read_logs
 from tallystick.chain.contracts import Contract
 from tallystick.chain.duel_calls import DuelCall, duel_call
-from tallystick.chain.duel_events import Ended, Enlisted, Opened, Weighed, read_duel_event
+from tallystick.chain.duel_events import Decided, Ended, Enlisted, Opened, Weighed, read_duel_event
 from tallystick.chain.duel_telling import Told, duellists_and_judges, duels_of
 from tallystick.chain.duels import Duels
 from tallystick.chain.errors import ChainUnavailable
 from tallystick.chain.events import ChainEvent, ReceiptKeySet, read_event
+from tallystick.chain.spans import Spans
 from tallystick.protocol.panel import Candidate
 from tallystick.protocol.units import Address, Atoms, Hash32, to_hex
 from tallystick.protocol.vote import appeal_id
@@ -27,6 +28,7 @@ class DuelRecord:
     def __init__(self, duels: Duels):
         self._duels = duels
         self._market = duels.market
+        self._spans = Spans(self._market.rpc, _BLOCKS)
         self.block = self._market.head().number
 
     def told(self, duel: Hash32) -> Told:
@@ -34,8 +36,8 @@ class DuelRecord:
         names = [to_hex(duel), to_hex(appeal_id(duel))]
         own = list(self._logs(contracts.duels(), self._duels.address, [None, names]))
         events = self._with_money(own, duel)
+        opened = _opened(events)
         calls = self._calls(events)
-        opened = [event for event in events if isinstance(event, Opened)]
         return Told(
             domain=self._market.deployment.domain,
             duel=duel,
@@ -66,10 +68,11 @@ class DuelRecord:
         if not isinstance(receipt, Mapping):
             raise ChainUnavailable("The node does not know a transaction whose logs it gave.")
         found: list[ChainEvent | None] = []
-        for log in receipt["logs"]:
-            if log["address"].lower() == to_hex(self._market.deployment.market):
+        for log in read_logs(receipt.get("logs")):
+            address = str(log.get("address")).lower()
+            if address == to_hex(self._market.deployment.market):
                 found.append(read_event(log))
-            elif log["address"].lower() == to_hex(self._duels.address):
+            elif address == to_hex(self._duels.address):
                 found.append(read_duel_event(log))
         return [event for event in found if event is not None]
 
@@ -77,8 +80,8 @@ class DuelRecord:
         found, own = {}, to_hex(self._duels.address)
         for name in dict.fromkeys(event.transaction for event in events):
             sent = self._market.rpc.call("eth_getTransactionByHash", to_hex(name))
-            direct = isinstance(sent, Mapping) and (sent.get("to") or "").lower() == own
-            if direct and (call := duel_call(bytes.fromhex(sent["input"][2:]))) is not None:
+            direct = isinstance(sent, Mapping) and str(sent.get("to")).lower() == own
+            if direct and (call := duel_call(_bytes_of(sent.get("input")))) is not None:
                 found[name] = call
         return found
 
@@ -87,7 +90,7 @@ class DuelRecord:
         for number in numbers:
             if number <= self.block:
                 answer = self._market.rpc.call("eth_getBlockByNumber", hex(number), False)
-                found[number] = Hash32(bytes.fromhex(read_block(answer, number).hash[2:]))
+                found[number] = Hash32(_bytes_of(read_block(answer, number).hash))
         return found
 
     def _candidates(self, block: int) -> list[Candidate]:
@@ -117,14 +120,31 @@ class DuelRecord:
     def _logs(
         self, contract: Contract, address: Address, topics: Sequence[Any], until: int | None = None
     ) -> Iterator[ChainEvent]:
-        end = self.block if until is None else until
+        end = self.block if until is None else min(until, self.block)
         read = read_event if contract is contracts.market() else read_duel_event
-        for block in range(self._market.deployment.block, end + 1, _BLOCKS):
-            asked = {"address": to_hex(address), "topics": list(topics), "fromBlock": hex(block)}
-            asked["toBlock"] = hex(min(block + _BLOCKS - 1, end))
-            for log in self._market.rpc.call("eth_getLogs", asked):
+        asked = {"address": to_hex(address), "topics": list(topics)}
+        for _, logs in self._spans.logs(asked, self._market.deployment.block, end):
+            for log in logs:
                 if (event := read(log)) is not None:
                     yield event
+
+
+def _opened(events: Sequence[ChainEvent]) -> Sequence[Opened]:
+    """When it was, and its appeal. Raises ChainUnavailable where one was decided that was never opened."""
+    opened = [event for event in events if isinstance(event, Opened)]
+    decided = {event.duel for event in events if isinstance(event, Decided)}
+    if decided - {event.duel for event in opened}:
+        raise ChainUnavailable("The node tells what judges decided, and not that they were asked.")
+    return opened
+
+
+def _bytes_of(answer: object) -> bytes:
+    try:
+        if isinstance(answer, str):
+            return bytes.fromhex(answer.removeprefix("0x"))
+    except ValueError:
+        pass
+    raise ChainUnavailable("The node answered something that is no hex.")
 
 
 def _topics(contract: Contract, *names: str) -> list[str]:
