@@ -1,11 +1,13 @@
 """A judge's node on a real chain: summoned, it says what it has to say in time, and moves what it earned."""
 
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
 
 from tallystick.chain.duels import Duels, Status
+from tallystick.chain.errors import ContractError
 from tallystick.protocol.duel import Vote
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import Address
@@ -150,6 +152,28 @@ def test_a_case_that_is_shown_after_it_declined_troubles_it_no_more(
     pass_time(period)
     world.duels.decide(world.id, world.case, [], salt=SALT)
     assert bench.status is Status.APPEALABLE
+
+
+@pytest.mark.parametrize(("refusal", "tries"), [("NotDrawn", 1), ("GasTooLow", 3)])
+def test_what_the_chain_will_never_take_is_not_sent_at_each_look(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, refusal: str, tries: int
+) -> None:
+    """What it may take later is."""
+    sent: list[str] = []
+
+    def refuses(*_: object) -> None:
+        sent.append(refusal)
+        raise ContractError(refusal, {"judge": bytes(20), "required": 2, "actual": 1})
+
+    judge = bench.panel[0]
+    bench.cast(judge, Vote.FIRST)
+    bench.duties = {judge: bench.duties[judge]}
+    bench.world.duels.summon(bench.world.id, bench.world.case, [])
+    monkeypatch.setattr(Duels, "commit", refuses)
+    for _ in range(3):
+        with suppress(ContractError) if refusal == "GasTooLow" else nullcontext():
+            bench.step()
+    assert sent == [refusal] * tries
 
 
 def test_a_node_that_died_goes_on_where_it_was(bench: Bench, pass_time: Callable[[int], None]) -> None:

@@ -47,6 +47,8 @@ class Panels:
         self._court = court
         self.says: list[Choice] = []
         """In the order of the seats; the rest say the last one."""
+        self.signs: Callable[[Key], Key] = lambda key: key
+        """With what each signs."""
         self.once_heard: Callable[[Sequence[Address]], object] = lambda panel: None
         self.heard = 0
         """Panels that were paid."""
@@ -68,7 +70,8 @@ class Panels:
             if judge != ZERO_ADDRESS:
                 choice = self.says[min(seat, len(self.says) - 1)]
                 ballot = found.ballot(judge, choice, SALT)
-                signed = sign(ballot.commitment, self._court.domain, self._court.judges[judge].key).signed
+                key = self.signs(self._court.judges[judge].key)
+                signed = sign(ballot.commitment, self._court.domain, key).signed
                 votes[judge] = Vote(commitment=signed, ballot=ballot)
         self.heard += 1
         commitments = {judge: vote.commitment for judge, vote in votes.items()}
@@ -434,6 +437,52 @@ def test_a_wallet_that_has_deposited_all_it_has_opens_nothing_and_buys_no_second
     market.mint(FEE, court.challenger.address)
     court.panels.says = [FIRST]
     court.trials.run(court.held(pair.number))
+    assert court.held(pair.number).verdict is FIRST
+
+
+# ------------------------------------------------------------------------------------ what the chain refuses
+
+
+def test_votes_that_the_chain_will_never_take_have_their_panel_summoned(court: Court) -> None:
+    """And are not sent again at each look, until the duel lapses."""
+    pair = court.pair()
+    court.panels.says = [FIRST]
+    court.panels.signs = lambda _: Key.generate()
+    court.trials.run(pair)
+    assert court.status(pair) is Status.COMMITTING
+    court.trials.go_on(court.held(pair.number))
+    assert court.held(pair.number).state == "opened"
+
+
+def test_a_case_that_the_chain_will_never_take_is_given_up(
+    court: Court, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No receipt duels twice."""
+    first = court.pair()
+    court.panels.says = [FIRST]
+    court.trials.run(first)
+    number = court.purse.pairs.begin(Atoms(0), 10**9)
+    case = replace(first.case, hidden=hidden_hash(SECOND, SALT))
+    court.purse.pairs.hold(replace(first, number=number, case=case, known=SECOND))
+    court.trials.run(court.held(number))
+    given_up = court.held(number)
+    assert (given_up.state, given_up.verdict) == ("over", Choice.NONE)
+    assert court.duels.duel(given_up.duel).status is Status.OPEN
+    refused = [one.message for one in caplog.records if one.message.startswith("duel.refused")]
+    assert [one.split("error=")[1] for one in refused] == ["ReceiptUsed", "ReceiptUsed"]
+
+
+def test_what_the_chain_refuses_for_now_is_sent_again(court: Court, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise ContractError("GasTooLow", {"required": 2, "actual": 1})
+
+    pair = court.pair()
+    court.panels.says = [FIRST]
+    with monkeypatch.context() as patched:
+        patched.setattr(court.duels, "decide", refuses)
+        with pytest.raises(ContractError):
+            court.trials.run(pair)
+    court.trials.go_on(court.held(pair.number))
     assert court.held(pair.number).verdict is FIRST
 
 

@@ -8,7 +8,7 @@ sender. It decides nothing: what judges sign is `tallystick.protocol.vote`'s, an
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 from tallystick.chain import contracts
 from tallystick.chain.errors import ContractError, NoContract
@@ -102,6 +102,15 @@ class CastVote:
     signature: bytes
     """Of its commitment."""
 
+
+FINAL: Final = frozenset(
+    (
+        *("WrongCase", "WrongHidden", "WrongChannel", "WrongRequest", "OneProvider", "ReceiptUsed"),
+        *("NotReceiptKey", "NotDrawn", "NotAChoice", "VotesMismatch", "WrongSubject", "WrongBallot"),
+    )
+)
+"""Refusals that the same case, or the same votes, meet for ever. Of others a node may think better, or the
+duel's status says what is left to do."""
 
 EMPTY_SEAT = CastVote(choice=Choice.NONE, salt=Hash32(bytes(32)), signature=b"")
 """In the place of a vote where nobody could be drawn."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from tallystick.chain.duels import EMPTY_SEAT, Answer, CastVote, Committed, Duels, Ruling, Status
+from tallystick.chain.duels import EMPTY_SEAT, FINAL, Answer, CastVote, Committed, Duels, Ruling, Status
 from tallystick.chain.duels import Case as Shown
 from tallystick.chain.duels import Duel as On
 from tallystick.chain.errors import ContractError, GasUnaffordable
@@ -133,7 +133,9 @@ class Trials:
             case On(status=Status.COMMITTING | Status.REVEALING):
                 return
             case On(status=Status.COUNTING):
-                self._decides(pair)(shown_of(pair), [])
+                if not self._is_taken(pair.case, lambda: self._decides(pair)(shown_of(pair), [])):
+                    self._give_up(pair)
+                    return
         self._conclude(pair)
 
     def _open(self, pair: Pair, seats: int, fee: Atoms) -> None:
@@ -204,8 +206,9 @@ class Trials:
             panel = self._panel(case)
             if not panel or not self._judged(pair, case, panel, decides):
                 return
-        elif status is Status.COUNTING:
-            decides(shown_of(pair), [])
+        elif status is Status.COUNTING and not self._is_taken(case, lambda: decides(shown_of(pair), [])):
+            self._give_up(pair)
+            return
         self._payer.purse.pairs.end(pair, self._final(pair, ruling))
 
     def _decides_appeal(self, before: Ruling) -> _Decides:
@@ -224,16 +227,36 @@ class Trials:
     # ------------------------------------------------------------------------------------------- the judges
 
     def _judged(self, pair: Pair, case: Case, panel: Sequence[Address], decides: _Decides) -> bool:
-        """Whether it is decided. If not, not all of its judges have voted, and they are summoned."""
+        """Whether it is decided. If not, not all of its judges have voted, or the chain does not take what
+        one of them signed, and they are summoned; where it does not take the case, nothing comes of it."""
         said, shown = self._heard(pair, case, panel), shown_of(pair)
         votes = said.all_of(panel)
         if votes is not None:
-            decides(shown, [EMPTY_SEAT if vote is None else _cast(vote) for vote in votes])
-            _LOG.info("duel.decided duel=%s", to_hex(case.duel))
-            return True
-        self._duels.summon(case.duel, shown, _committed(said))
-        _LOG.info("duel.summoned duel=%s", to_hex(case.duel))
+            cast = [EMPTY_SEAT if vote is None else _cast(vote) for vote in votes]
+            if self._is_taken(case, lambda: decides(shown, cast)):
+                _LOG.info("duel.decided duel=%s", to_hex(case.duel))
+                return True
+        if self._is_taken(case, lambda: self._duels.summon(case.duel, shown, _committed(said))):
+            _LOG.info("duel.summoned duel=%s", to_hex(case.duel))
+        else:
+            self._give_up(pair)
         return False
+
+    def _is_taken(self, case: Case, send: Callable[[], object]) -> bool:
+        """Whether the chain takes it; not, where it never will. Raises what may pass."""
+        try:
+            send()
+        except ContractError as error:
+            if error.name not in FINAL:
+                raise
+            _LOG.warning("duel.refused duel=%s error=%s", to_hex(case.duel), error.name)
+            return False
+        return True
+
+    def _give_up(self, pair: Pair) -> None:
+        """Its panel, or its appeal's, will decide nothing: it lapses, and a verdict before it stands."""
+        ruling = self._ruling(pair)
+        self._payer.purse.pairs.end(pair, Choice.NONE if ruling is None else _verdict(ruling))
 
     def _heard(self, pair: Pair, case: Case, panel: Sequence[Address]) -> Heard:
         """What its judges say. It is asked and paid for once, and kept: the chain may be away as it is to be

@@ -8,17 +8,21 @@ the ballots kept, so after a crash it is done again, and the contract passes ove
 from collections.abc import Callable
 from typing import Final
 
+import structlog
+
 from tallystick.chain.docket import Docket, Split, Summons
-from tallystick.chain.duels import Committed, Duels, Status
+from tallystick.chain.duels import FINAL, Committed, Duels, Status
 from tallystick.chain.errors import ChainError, ContractError
 from tallystick.protocol.eip712 import Domain
 from tallystick.protocol.signed import Key, sign
-from tallystick.protocol.units import ZERO_HASH, Address, Hash32, Timestamp
+from tallystick.protocol.units import ZERO_HASH, Address, Hash32, Timestamp, to_hex
 from tallystick.protocol.vote import VoteCommitment
 from tallystick_node.store.records import BallotCast
 
 SEAT_S: Final = 60
 """Seconds that each seat leaves to those before it, to move the money: one transaction is enough."""
+
+log = structlog.get_logger("tallystick.judge")
 
 
 class Duty:
@@ -76,22 +80,19 @@ class Duty:
             return
         if (summons.duel, status) in self._said:
             return
-        if status is Status.REVEALING:
-            if cast is not None:
-                self._reveal(cast)
-        elif cast is None and now < summons.reveal_from - self._period_s // 2:
+        if status is Status.COMMITTING and cast is None and now < summons.reveal_from - self._period_s // 2:
             return  # The case may still be shown.
-        else:
-            self._commit(summons.duel, ZERO_HASH if cast is None else cast.ballot.struct_hash())
-        self._said.add((summons.duel, status))
-
-    def _reveal(self, cast: BallotCast) -> None:
-        """A case that was shown after this judge had declined has a ballot too, and no seat for it."""
         try:
-            self._duels.reveal_ballot(cast.ballot)
+            if status is Status.COMMITTING:
+                self._commit(summons.duel, ZERO_HASH if cast is None else cast.ballot.struct_hash())
+            elif cast is not None:
+                self._duels.reveal_ballot(cast.ballot)
         except ContractError as error:
-            if error.name != "WrongBallot":
+            # A case that was shown after this judge had declined has a ballot too, and no seat for it.
+            if error.name not in FINAL:
                 raise
+            log.info("judge.refused", duel=to_hex(summons.duel), error=error.name)
+        self._said.add((summons.duel, status))
 
     def _commit(self, duel: Hash32, ballot_hash: Hash32) -> None:
         commitment = VoteCommitment(duel=duel, judge=self._provider, ballot_hash=ballot_hash)
