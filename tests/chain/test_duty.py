@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from tallystick.chain import contracts
 from tallystick.chain.duels import Duels, Status
 from tallystick.chain.errors import ContractError
 from tallystick.protocol.duel import Vote
 from tallystick.protocol.eip712 import keccak
-from tallystick.protocol.units import Address
+from tallystick.protocol.units import Address, to_hex
 from tallystick.protocol.vote import Ballot, choice_of
 from tallystick_node.quality.duty import SEAT_S, Duty
 from tallystick_node.store.records import BallotCast
@@ -51,14 +52,22 @@ class Bench:
         )
         self.ballots[judge] = BallotCast(ballot=ballot, panel=tuple(self.panel))
 
-    def step(self) -> None:
+    def step(self, *, clear: bool = True) -> None:
         for judge, duty in self.duties.items():
             held = {self.world.id: self.ballots.get(judge)}
-            duty.step(held.get)
+            duty.step(held.get, clear=clear)
 
     @property
     def status(self) -> Status:
         return self.world.duels.duel(self.world.id).status
+
+
+def said(world: World, name: str) -> int:
+    """How many judges of the duel did that on chain."""
+    events = contracts.duels().interface.events
+    (topic,) = (topic for topic, entry in events.items() if entry.name == name)
+    asked = {"fromBlock": "0x0", "topics": [to_hex(topic), to_hex(world.id)]}
+    return len(world.duels.market.rpc.call("eth_getLogs", asked))
 
 
 @pytest.fixture
@@ -115,6 +124,27 @@ def test_who_was_never_shown_the_case_declines_and_loses_nothing(
     after = world.held()
     assert [after[judge] - before[judge] for judge in bench.panel[1:]] == [0, 0]
     assert after[bench.panel[0]] > before[bench.panel[0]]
+
+
+def test_what_hangs_keeps_no_judge_silent(bench: Bench, pass_time: Callable[[int], None]) -> None:
+    """It has half of each period to be mined, and then what is sent takes its place. Money can wait."""
+    world, period = bench.world, bench.terms.period_s
+    for judge, vote in zip(bench.panel, (Vote.FIRST, Vote.FIRST, Vote.TIE), strict=True):
+        bench.cast(judge, vote)
+    world.duels.summon(world.id, world.case, [])
+    for name in ("Committed", "Revealed"):
+        bench.step(clear=False)
+        assert said(world, name) == 0
+        pass_time(period // 2)
+        bench.step(clear=False)
+        assert said(world, name) == SEATS
+        pass_time(period // 2)
+    world.duels.decide(world.id, world.case, [], salt=SALT)
+    pass_time(period + SEAT_S * SEATS)
+    bench.step(clear=False)
+    assert bench.status is Status.SETTLEABLE
+    bench.step()
+    assert bench.status is Status.ENDED
 
 
 def test_a_case_that_is_shown_late_is_voted_on_all_the_same(

@@ -71,8 +71,9 @@ class Bench(Protocol):
             As they say.
         """
 
-    async def answer_summons(self) -> None:
-        """On chain, where it is summoned to. Raises ChainError."""
+    async def answer_summons(self, *, clear: bool) -> None:
+        """On chain, where it is summoned to; where it is not `clear` that nothing else is on its way, only
+        what cannot wait. Raises ChainError."""
 
 
 class Opens(Protocol):

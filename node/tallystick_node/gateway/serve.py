@@ -263,9 +263,14 @@ class Node:
         return 0 if stopping in ended and not broken else 1
 
     async def _answer_summons(self) -> None:
-        """Not while an earlier transaction may be on its way."""
-        if self.bench is not None and await self.cashier.is_clear():
-            await self.bench.answer_summons()
+        """Whatever is on its way, where time runs out: as of what strikes ask of it."""
+        if self.bench is None:
+            return
+        try:
+            clear = await self.cashier.is_clear()
+        except ChainError:
+            clear = False  # What hangs may be refused when it is sent once more.
+        await self.bench.answer_summons(clear=clear)
 
     async def _run_errand(self) -> None:
         """Whatever is on its way: who strikes may wait until a settlement hangs for its price, and what is

@@ -46,9 +46,10 @@ class Duty:
         self._said: set[tuple[Hash32, Status]] = set()
         """What was sent, and in which status."""
 
-    def step(self, ballot: Callable[[Hash32], BallotCast | None]) -> None:
-        """Reads on, and does what is due. `ballot`: that was cast in a duel. Raises ChainError, once it has
-        tried all."""
+    def step(self, ballot: Callable[[Hash32], BallotCast | None], *, clear: bool) -> None:
+        """Reads on, and does what is due. `ballot`: that was cast in a duel; `clear`: nothing else of this
+        key's is on its way. Where something is, what is sent next may take its place, so only what has half
+        of its time left, or less, is sent. Raises ChainError, once it has tried all."""
         head = self._duels.market.head()
         failure: ChainError | None = None
         try:
@@ -58,8 +59,8 @@ class Duty:
         for duel in (*self._summoned, *self._split):
             try:
                 if (summons := self._summoned.get(duel)) is not None:
-                    self._answer(summons, ballot(duel), head.timestamp)
-                if (split := self._split.get(duel)) is not None:
+                    self._answer(summons, ballot(duel), head.timestamp, clear)
+                if clear and (split := self._split.get(duel)) is not None:
                     self._settle(split, head.timestamp)
             except ChainError as error:
                 failure = error
@@ -73,17 +74,20 @@ class Duty:
             if isinstance(told, Split) and self._provider in told.ruling.judges:
                 self._split[told.ruling.duel] = told
 
-    def _answer(self, summons: Summons, cast: BallotCast | None, now: Timestamp) -> None:
+    def _answer(self, summons: Summons, cast: BallotCast | None, now: Timestamp, clear: bool) -> None:
         status = self._duels.duel(summons.duel).status
         if status not in (Status.COMMITTING, Status.REVEALING):
             del self._summoned[summons.duel]
             return
         if (summons.duel, status) in self._said:
             return
-        if status is Status.COMMITTING and cast is None and now < summons.reveal_from - self._period_s // 2:
-            return  # The case may still be shown.
+        commits, period_s = status is Status.COMMITTING, self._duels.terms().period_s
+        until = summons.reveal_from if commits else summons.reveal_from + period_s
+        may_be_shown = commits and cast is None
+        if now < until - period_s // 2 and (may_be_shown or not clear):
+            return
         try:
-            if status is Status.COMMITTING:
+            if commits:
                 self._commit(summons.duel, ZERO_HASH if cast is None else cast.ballot.struct_hash())
             elif cast is not None:
                 self._duels.reveal_ballot(cast.ballot)
@@ -110,7 +114,3 @@ class Duty:
             self._duels.settle([split.ruling])
         if status is not Status.APPEALABLE:
             del self._split[duel]
-
-    @property
-    def _period_s(self) -> int:
-        return self._duels.terms().period_s

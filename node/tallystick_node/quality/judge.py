@@ -144,7 +144,7 @@ class Judge:
             await self._store.save(BallotShown(duel=duel, commitments=tuple(held)))
         return {"ballot": cast.ballot.to_json()}
 
-    async def answer_summons(self) -> None:
+    async def answer_summons(self, *, clear: bool) -> None:
         """As the gateway's `Bench` says."""
         loop, store = asyncio.get_running_loop(), self._store
 
@@ -153,7 +153,9 @@ class Judge:
 
         if self._duty is not None:
             await asyncio.to_thread(
-                self._duty.step, lambda duel: asyncio.run_coroutine_threadsafe(kept(duel), loop).result()
+                self._duty.step,
+                lambda duel: asyncio.run_coroutine_threadsafe(kept(duel), loop).result(),
+                clear=clear,
             )
 
     # --------------------------------------------------------------------------------------------- the chain
