@@ -5,14 +5,14 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import httpx2
 import orjson
 import pytest
 
-from tallystick.client import findings
+from tallystick.client import auditing, findings
 from tallystick.client.audits import Audits
 from tallystick.client.books import receipt_of
 from tallystick.client.findings import HeldFinding
@@ -31,6 +31,7 @@ from tests.client.conftest import World, chat_body
 from tests.client.echo import whole
 from tests.client.fake_chain import DOMAIN
 from tests.client.provider import FakeProvider
+from tests.client.serving import Handler
 
 URL = "https://market/v1/chat/completions"
 
@@ -94,7 +95,7 @@ def named(provider: FakeProvider) -> str:
 class Market:
     """A provider, two auditors, and a payer whose blocks the test makes."""
 
-    def __init__(self, world: World, **wanted: Any):
+    def __init__(self, world: World, kind: type[Auditor] = Auditor, **wanted: Any):
         self.world = world
         self.block: Block | None = None
         self.newest = 1 << 60
@@ -102,7 +103,7 @@ class Market:
         self.reads = 0
         """How often receipts were read for a dossier."""
         self.seller = world.provider(Scoring)
-        self.auditors = [world.provider(Auditor), world.provider(Auditor)]
+        self.auditors = [world.provider(kind), world.provider(kind)]
         self.session = self.opened(**wanted)
 
     def opened(self, **wanted: Any) -> Session:
@@ -150,7 +151,7 @@ class Market:
 
 @pytest.fixture
 def market(world: World) -> Callable[..., Market]:
-    return lambda **wanted: Market(world, **wanted)
+    return lambda *kind, **wanted: Market(world, *kind, **wanted)
 
 
 def test_what_is_drawn_is_audited_by_itself(market: Any) -> None:
@@ -425,6 +426,65 @@ def test_an_auditor_that_takes_little_leaves_the_others_all_of_it(world: World, 
     (dossier,) = [shown for auditor in made.auditors for shown in auditor.shown]
     assert [one.receipt.message.sequence for one in dossier.samples] == [1, 2, 4, 7]
     assert not any(one.shown for one in small)
+
+
+class Narrow(Auditor):
+    """Takes two answers at a time: of more it says that they are too many, or nothing until `late`."""
+
+    most = 2
+    late: Event | None = None
+
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        if path != AUDIT_PATH or len(json.loads(raw)["dossier"]["samples"]) <= self.most:
+            return False
+        if self.late is not None:
+            self.late.wait(60)
+        handler._json(413, {"error": {"message": "Too large.", "type": "proxy", "code": "413"}})
+        return True
+
+
+def test_what_is_too_large_for_an_auditor_is_halved_once(market: Any) -> None:
+    """A gateway may stand behind something that reads less than it."""
+    made = market(Narrow, answers=4)
+    made.buys()
+    made.draws(0, 1, 3, 5)
+    made.findings(1)
+    (shown,) = [shown for auditor in made.auditors for shown in auditor.shown]
+    assert [one.receipt.message.sequence for one in shown.samples] == [3, 5]
+    assert sum(auditor.seen[AUDIT_PATH] for auditor in made.auditors) == 2
+
+
+def test_what_is_too_large_for_it_halved_too_is_shown_to_another(market: Any) -> None:
+    """Of all that it takes, not of what the first one left."""
+    made = market(Narrow, answers=4)
+    made.buys()
+    for auditor in made.auditors:
+        auditor.most = 1
+    made.draws(0, 1, 3, 5)
+    made.world.until(lambda: [auditor.seen[AUDIT_PATH] for auditor in made.auditors] == [2, 2])
+    assert not any(auditor.shown for auditor in made.auditors)
+
+
+def test_an_auditor_that_is_not_done_in_time_is_shown_half(
+    market: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = market(Narrow, answers=4)
+    made.buys()
+    ask_auditor, late = auditing.ask_auditor, Event()
+
+    def asks(payer: Any, dossier: Dossier, *rest: Any) -> Any:
+        read_s = 300.0 if len(dossier.samples) <= Narrow.most else 0.3
+        timeout = {"connect": 60.0, "read": read_s, "write": 60.0, "pool": 60.0}
+        monkeypatch.setattr("tallystick.client.auditors._TIMEOUT", timeout)
+        return ask_auditor(payer, dossier, *rest)
+
+    monkeypatch.setattr(auditing, "ask_auditor", asks)
+    monkeypatch.setattr(Narrow, "late", late)
+    made.draws(0, 1, 3, 5)
+    made.findings(1)
+    late.set()
+    (shown,) = [shown for auditor in made.auditors for shown in auditor.shown]
+    assert [one.receipt.message.sequence for one in shown.samples] == [3, 5]
 
 
 def test_a_provider_that_dates_its_receipts_back_has_them_left_out(market: Any) -> None:

@@ -16,10 +16,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
+import httpx2
+
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH, Ask
 from tallystick.client.auditors import as_much_as_fits, ask_auditor, most_of, offers_of, worst
 from tallystick.client.audits import SEEDS, Audits
 from tallystick.client.drivers import run_blocking
+from tallystick.client.errors import ProviderRefused
 from tallystick.client.outcome import Outcome
 from tallystick.client.pools import Pools
 from tallystick.client.samples import KEPT_BYTES, Samples
@@ -46,6 +49,8 @@ _WAITING: Final = 100
 """Channels that may wait for their audit."""
 _OTHERS: Final = 5
 """That are asked where none of those answers whom the chain drew: as many as it draws."""
+_TOO_LARGE: Final = 413
+"""The status of a gateway, or of what stands before it, that does not read so much."""
 _LOG: Final = logging.getLogger("tallystick.client")
 
 
@@ -184,7 +189,7 @@ class Auditing:
                 if (most := worst(shown, posted, bound)) is not None:
                     left.remove(posted)
                     with self._quietly():
-                        return self._ask(shown, posted, most, shuns)
+                        return self._said(shown, posted, most, listed)
             shown = shown.later_half()
         return None
 
@@ -231,9 +236,22 @@ class Auditing:
 
     # ------------------------------------------------------------------------------------------- the audit
 
-    def _ask(
-        self, dossier: Dossier, posted: PostedOffer, most: Atoms, shuns: frozenset[str]
+    def _said(
+        self, shown: Dossier, posted: PostedOffer, most: Atoms, listed: Sequence[PostedOffer]
     ) -> Signed[Finding]:
+        """What one auditor finds; of the newer half, once, where it does not take as much or is not done with
+        it in time. Raises as `_ask`."""
+        try:
+            return self._ask(shown, posted, most)
+        except (ProviderRefused, httpx2.TimeoutException) as error:
+            half = shown.later_half()
+            less = None if half is None else worst(half, posted, most_of(half, listed))
+            if half is None or less is None or self.worker.closing or not _is_too_much(error):
+                raise
+        _LOG.info("audit.halved auditor=%s", to_hex(posted.offer.provider))
+        return self._ask(half, posted, less)
+
+    def _ask(self, dossier: Dossier, posted: PostedOffer, most: Atoms) -> Signed[Finding]:
         """What one auditor finds, for at most so much. Raises TotalBudgetExceeded where there is no budget
         for it, and what keeps it from answering."""
         findings, auditor = self._payer.purse.findings, posted.offer.provider
@@ -241,6 +259,7 @@ class Auditing:
         outcomes: list[Outcome] = []
         signed = None
         try:
+            shuns = self._shuns_of(dossier)
             asking = ask_auditor(self._payer, dossier, posted, most, shuns, outcomes)
             signed = run_blocking(self._pools, asking, over=lambda: self.worker.over)
         finally:
@@ -251,3 +270,7 @@ class Auditing:
         verdict = Verdict(signed.message.verdict).name.lower()
         _LOG.info("audit.found provider=%s verdict=%s", to_hex(dossier.provider), verdict)
         return signed
+
+
+def _is_too_much(error: ProviderRefused | httpx2.TimeoutException) -> bool:
+    return not isinstance(error, ProviderRefused) or error.status == _TOO_LARGE
