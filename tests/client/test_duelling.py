@@ -18,6 +18,8 @@ from tallystick.client.session import Session
 from tallystick.client.transport import Transport
 from tallystick.protocol.case import checked
 from tallystick.protocol.units import Atoms
+from tallystick.protocol.vote import Choice
+from tallystick.wallet.quality_view import duel_to_json
 from tests.client.conftest import World, chat_body
 from tests.client.fake_chain import DOMAIN
 from tests.client.provider import FakeProvider
@@ -381,6 +383,49 @@ def test_pairs_outlive_the_process_and_are_sealed(world: World, asked: Any) -> N
     files = b"".join(path.read_bytes() for path in world.home.rglob("purse.db*"))
     assert b"secret" not in files
     assert world.session().purse.pairs.held() == [pair]
+
+
+def test_request_and_answers_of_an_old_duel_are_forgotten_and_what_it_came_to_is_not(
+    world: World, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        world.provider()
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body("a very secret question"))
+    (pair,) = paired(session)
+    pairs = session.purse.pairs
+    pairs.end(pairs.open(pair, Atoms(0), Atoms(0), 10**9), Choice.SECOND)
+    (over,) = pairs.held("over")
+    session.close()
+
+    kept = world.session(duel=ALWAYS)
+    assert kept.purse.pairs.held() == [over]
+    kept.close()
+    monkeypatch.setattr("tallystick.client.pairs.KEPT_MS", -60_000)
+    later = world.session(duel=ALWAYS).purse.pairs
+    (bare,) = later.held("over")
+    assert (over.case.body != b"", over.case.first.payloads != ()) == (True, True)
+    assert (bare.case.body, bare.case.first.payloads, bare.case.second.payloads) == (b"", (), ())
+    assert duel_to_json(bare) == duel_to_json(over)
+    assert later.cost() == over.cost
+    later.forget()
+    assert later.held() == [bare]
+
+
+def test_a_pair_that_nobody_opens_is_none_in_the_end(
+    world: World, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What its second answer cost stays counted."""
+    for _ in range(2):
+        world.provider()
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body())
+    (pair,) = paired(session)
+    session.close()
+    monkeypatch.setattr("tallystick.client.pairs.OPENABLE_MS", -60_000)
+    later = world.session(duel=ALWAYS).purse.pairs
+    assert (later.held(), later.cost()) == ([], pair.cost)
+    assert later.take_over("held") == []
 
 
 def test_a_judge_s_share_says_what_duels_cost_in_the_mean() -> None:

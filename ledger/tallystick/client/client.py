@@ -102,8 +102,8 @@ class _Face:
         return self._session.purse.held_receipts()
 
     def duels(self) -> list[Pair]:
-        """Of its requests, oldest first: how each stands, both answers with their receipts, what the judges
-        said, and what it cost."""
+        """Of its requests, oldest first: how each stands, both receipts with their answers (those of old ones
+        are forgotten), what the judges said, and what it cost."""
         return self._session.purse.pairs.held()
 
     def findings(self) -> list[HeldFinding]:

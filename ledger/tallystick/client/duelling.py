@@ -48,6 +48,8 @@ LOOK_S: Final = 3.0
 """Seconds after which duels that are under way are looked at anew."""
 RETRY_S: Final = 600.0
 """Seconds after which those that could not be opened are tried again."""
+_FORGET_S: Final = 3600.0
+"""Seconds between looks at what is too old to be kept."""
 _UNDER_WAY: Final = ("opened", "appealed")
 _CLOSING_S: Final = 5.0
 """Seconds that the end of a process waits for what is under way."""
@@ -77,6 +79,7 @@ class Duelling:
         )
         self._opened_at = monotonic()
         """When those that wait for a budget or a fee were tried last."""
+        self._forgets_at = monotonic()
         self._trials = None
         if duels is not None:
             self._trials = Trials(pools, duels, wanted, over=lambda: self._trying.over)
@@ -85,6 +88,8 @@ class Duelling:
     def attend(self, payer: "Payer") -> None:
         """Whose duels these are; once."""
         self._payer = payer
+        with self._quietly(self._seconds):
+            self._forget()
         if self._trials is None:
             payer.purse.pairs.take_over()
             return
@@ -116,11 +121,18 @@ class Duelling:
 
     def _ask_again(self, answered: Answered) -> None:
         with self._quietly(self._seconds):
+            self._forget()
             known = self.wanted.draws_known(self._random.random(), self._random.random())
             flow = self.second(answered, known)
             pair = run_blocking(self._pools, flow, over=lambda: self._seconds.over)
             if pair is not None and self._trials is not None:
                 self._trying.take(pair.number)
+
+    def _forget(self) -> None:
+        """What is too old to be kept, now and then."""
+        if monotonic() >= self._forgets_at:
+            self._forgets_at = monotonic() + _FORGET_S
+            self._payer.purse.pairs.forget()
 
     def _try(self, number: int) -> None:
         with self._quietly(self._trying):

@@ -1,11 +1,12 @@
 """What duels are made of, as the purse keeps it: one request, two answers, both receipts.
 
-asking ──▶ held ◀─▶ opened ──▶ appealed ──▶ over
-   │                   └──────────────────────▲
-   └────▶ void (nobody else answered)
+asking ──▶ held ◀─▶ opened ──▶ appealed ──▶ over ──▶ bare (its request and answers are forgotten)
+   │        │          └──────────────────────▲
+   └────────┴▶ void (nobody else answered, or nobody opened its duel)
 
-It shares the purse's file. Requests and answers are sealed; what a pair costs is not, and is written before
-it is spent, so that all pairs of all processes stay within one budget. It knows no judge.
+It shares the purse's file. Requests and answers are sealed, and kept for no longer than they are of use; what
+a pair costs is neither, and is written before it is spent, so that all pairs of all processes stay within one
+budget. It knows no judge.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,13 @@ from tallystick.protocol.units import Atoms, Hash32, Milliseconds, address, hash
 from tallystick.protocol.vote import Choice, hidden_hash
 
 HELD: Final = ("held", "opened", "appealed", "over")
-"""States in which both answers are here."""
+"""States in which both answers are here, or were: `bare` is told as `over`."""
+KEPT_MS: Final = 7 * 86_400_000
+"""Since it was asked, for which the request and answers of a duel that is over are kept."""
+OPENABLE_MS: Final = 30 * 86_400_000
+"""The same for a pair whose duel nobody opened."""
+_AT_A_TIME: Final = 100
+"""Pairs whose texts are forgotten in one transaction: callers wait for the purse meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +47,7 @@ class Pair:
     number: int
     """Of this purse's pairs, from 1."""
     case: Case
-    """As judges are shown it."""
+    """As judges are shown it; once it is over for a while, without request and answers."""
     channels: tuple[ChannelKey, ChannelKey]
     """On which the first and the second answer were bought."""
     known: Choice
@@ -85,6 +92,12 @@ class Pairs:
     def hold(self, pair: Pair) -> None:
         """Both answers are here."""
         assert pair.case.hidden == hidden_hash(pair.known, pair.salt)
+        sealed = self._sealed(pair)
+        with self._books.begin() as database:
+            self._change(database, pair.number, "asking", cost=pair.cost, state=pair.state, sealed=sealed)
+        point("pair.held")
+
+    def _sealed(self, pair: Pair) -> bytes:
         secret = {
             "case": pair.case.to_json(),
             "channels": [[to_hex(key.session_key), key.epoch] for key in pair.channels],
@@ -92,10 +105,7 @@ class Pairs:
             "salt": to_hex(pair.salt),
             "shuns": sorted(pair.shuns),
         }
-        sealed = self._seal.close_over(orjson.dumps(secret), name=_name(pair.number))
-        with self._books.begin() as database:
-            self._change(database, pair.number, "asking", cost=pair.cost, state=pair.state, sealed=sealed)
-        point("pair.held")
+        return self._seal.close_over(orjson.dumps(secret), name=_name(pair.number))
 
     def void(self, number: int, cost: Atoms) -> None:
         """Nobody else answered it. What was begun may have cost something."""
@@ -183,6 +193,17 @@ class Pairs:
             self._require(database, pair.number, pair.state)
             self._put(database, pair.number, state="over", verdict=int(verdict), heard=None)
 
+    def forget(self) -> None:
+        """The requests and answers that are too old to be of use; receipts, verdicts and costs stay."""
+        now = self._now()
+        with self._books.begin() as database:
+            unopened = (pairs.c.state == "held") & (pairs.c.asked_at < now - OPENABLE_MS)
+            database.execute(update(pairs).where(unopened).values(state="void", sealed=None))
+            old = (pairs.c.state == "over") & (pairs.c.asked_at < now - KEPT_MS)
+            for row in database.execute(select(pairs).where(old).limit(_AT_A_TIME)).mappings().all():
+                sealed = self._sealed(_bare(self._pair(dict(row))))
+                self._put(database, row["id"], state="bare", sealed=sealed)
+
     # ------------------------------------------------------------------------------------------- processes
 
     def take_over(self, *states: str) -> list[int]:
@@ -216,7 +237,9 @@ class Pairs:
 
     def held(self, *states: str) -> list[Pair]:
         """Those in one of these states, or all that are here, oldest first."""
-        query = select(pairs).where(pairs.c.state.in_(states or HELD)).order_by(pairs.c.id)
+        wanted = states or HELD
+        wanted = (*wanted, "bare") if "over" in wanted else wanted
+        query = select(pairs).where(pairs.c.state.in_(wanted)).order_by(pairs.c.id)
         with self._books.begin(reads=True) as database:
             rows = database.execute(query).mappings().all()
         return [self._pair(dict(row)) for row in rows]
@@ -247,7 +270,7 @@ class Pairs:
             channels=(first, second),
             known=Choice(secret["known"]),
             salt=hash32(secret["salt"]),
-            state=row["state"],
+            state="over" if row["state"] == "bare" else row["state"],
             cost=Atoms(row["cost"]),
             shuns=frozenset(secret.get("shuns", ())),  # An older program kept none.
             verdict=Choice(row["verdict"] or 0),
@@ -274,6 +297,12 @@ def asked_for(database: Connection, number: int) -> Atoms:
     query = select(requests.c.state, requests.c.worst, requests.c.billed).where(requests.c.pair == number)
     rows = database.execute(query).all()
     return Atoms(sum(worst if state == "open" else billed for state, worst, billed in rows))
+
+
+def _bare(pair: Pair) -> Pair:
+    """Without request and answers. Its receipts are those that name the duel."""
+    first, second = (replace(one, payloads=()) for one in (pair.case.first, pair.case.second))
+    return replace(pair, case=replace(pair.case, body=b"", first=first, second=second))
 
 
 def _name(number: int) -> bytes:

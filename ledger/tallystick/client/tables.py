@@ -152,7 +152,7 @@ pairs = Table(
     "pairs",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("state", String, nullable=False, index=True),  # asking, void, held, opened, appealed, over
+    Column("state", String, nullable=False, index=True),  # asking, void, held, opened, appealed, over, bare
     Column("cost", AtomsText, nullable=False),  # beside the caller's own request; at most, while it may grow
     Column("sealed", LargeBinary),  # JSON: the request and both answers
     Column("duel", LargeBinary),  # its id, once it is opened
