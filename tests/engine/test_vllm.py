@@ -5,7 +5,6 @@ import json
 import math
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.error
@@ -21,6 +20,7 @@ from tallystick.protocol.signed import Key
 from tallystick.tokenizer import Vocabulary
 from tallystick_node.engine.upstream import Upstream
 from tallystick_node.local.calibrate.copies import quantised
+from tallystick_node.local.process import free_ports
 from tallystick_node.quality.asking import own_engine
 from tallystick_node.quality.auditor import Auditor
 from tests.audits.serving import SHIPPED, Now, answers, engine_of
@@ -51,9 +51,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a vLLM that serves the same model, in the precision that the embedded engine computes in."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     log = tmp_path_factory.mktemp("vllm") / "log"
     with log.open("w") as output:
         process = subprocess.Popen(

@@ -1,6 +1,5 @@
 """Child processes that are ready when they say so and gone when we are. It knows no market."""
 
-import contextlib
 import ctypes
 import os
 import random
@@ -16,8 +15,8 @@ from typing import Final, Self, TypeAlias
 
 import httpx2
 
-_STOP_GRACE_S: Final = 15.0
-"""From SIGTERM to SIGKILL: a gateway drains and settles in between."""
+_STOP_GRACE_S: Final = 60.0
+"""From SIGTERM to SIGKILL: a gateway drains and settles in between, on a busy machine among many."""
 _POLL_S: Final = 0.05
 _PORTS: Final = (20_000, 32_768)
 """Under the ports that Linux gives to outgoing connections."""
@@ -132,15 +131,23 @@ def answers(url: str) -> Callable[[], bool]:
 def free_ports(count: int) -> list[int]:
     """Distinct loopback ports that nobody listens on now, and that no outgoing connection is ever given.
 
-    They may be bound much later, and again after a restart.
+    They may be bound much later, and again after a restart: until this process ends no other is told any of
+    them. Who holds a port's UDP half has it.
     """
-    found: set[int] = set()
+    found: list[int] = []
     while len(found) < count:
         port = random.randrange(*_PORTS)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            found.add(port)
-    return list(found)
+        held = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            held.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            held.close()
+            continue
+        held.detach()  # The kernel closes it, with the process.
+        found.append(port)
+    return found
 
 
 def _die_with_parent() -> None:
