@@ -3,7 +3,7 @@ other. Each says of what it did whether it was done at all: where nothing broke,
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,6 +20,8 @@ _APART_S: Final = 30.0
 _CONVERGED_S: Final = 15.0
 _TIME_TO_NOTICE_S: Final = 10.0
 """In which a dead node is out everywhere, and so an unreachable half."""
+_PATIENCE_S: Final = 60.0
+"""For nodes to hear of one another before they are parted, and to miss one another where the cut is short."""
 JOINS, LEAVES, DIES = 0, 1, 2
 REFUGE: Final = {JOINS: 3, LEAVES: 4, DIES: 5}
 """Whom users of these ask where their node is not there. All others have one node, and one try."""
@@ -84,43 +86,48 @@ def _median_first(served: Sequence[Served]) -> float:
 
 
 async def partition(setting: Setting) -> Told:
-    """(d) Half of the nodes cannot reach the other half for 30 s (or half of the run)."""
+    """(d) Half of the nodes cannot reach the other half for 30 s (or half of the run). A cut that is too
+    short for all to notice lasts until one has."""
     apart_s = min(_APART_S, setting.seconds / 2)
     cut_at = setting.seconds / 4
     halves = range(len(FLEET) // 2), range(len(FLEET) // 2, len(FLEET))
     before: list[int] = []
     during: list[int] = []
     after: list[tuple[float, int]] = []
+    marks: dict[str, float] = {}
 
-    async def cut(fleet: Fleet) -> None:
-        before.append(await complete_views(fleet))
-        fleet.links.cut(*halves)
-
-    async def heal(fleet: Fleet) -> None:
-        during.append(await complete_views(fleet))
-        fleet.links.heal()
+    async def part(fleet: Fleet) -> None:
         began = time.monotonic()
-        while time.monotonic() - began < _CONVERGED_S:
-            complete = await complete_views(fleet)
-            after.append((time.monotonic() - began, complete))
-            if complete == len(FLEET):
-                return
-            await asyncio.sleep(0.5)
+        before.append((await _seen(fleet, lambda complete: complete == len(FLEET), _PATIENCE_S))[1])
+        marks["cut"] = cut_at + time.monotonic() - began
+        fleet.links.cut(*halves)
+        await asyncio.sleep(apart_s)
+        patience_s = 0.0 if apart_s >= _TIME_TO_NOTICE_S else _PATIENCE_S
+        during.append((await _seen(fleet, lambda complete: complete < len(FLEET), patience_s))[1])
+        marks["healed"] = cut_at + time.monotonic() - began
+        fleet.links.heal()
+        after.append(await _seen(fleet, lambda complete: complete == len(FLEET), _CONVERGED_S))
 
     result = await setting.run(
-        "partition",
-        setting.fleet(),
-        setting.load(),
-        events=[(cut_at, cut), (cut_at + apart_s, heal)],
-        doors=True,
+        "partition", setting.fleet(), setting.load(), events=[(cut_at, part)], doors=True
     )
     return Told(
         key="d",
         title=f"halves that cannot reach each other for {apart_s:.0f} s",
         results=[result],
-        marks={"cut": cut_at, "healed": cut_at + apart_s},
+        marks=marks,
         targets=[_apart(before, during, apart_s), _together(after), none_lost(result)],
     )
+
+
+async def _seen(fleet: Fleet, enough: Callable[[int], bool], patience_s: float) -> tuple[float, int]:
+    """How many nodes saw all others, once they are enough or the time is over, and after how many seconds."""
+    began = time.monotonic()
+    while True:
+        complete, took = await complete_views(fleet), time.monotonic() - began
+        if enough(complete) or took >= patience_s:
+            return took, complete
+        await asyncio.sleep(0.5)
 
 
 def _apart(before: Sequence[int], during: Sequence[int], apart_s: float) -> Target:

@@ -203,8 +203,8 @@ async def running(fleet: Fleet) -> AsyncIterator[None]:
 
 
 async def complete_views(fleet: Fleet) -> int:
-    """How many nodes know of every other one, and suspect none."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as web:
+    """How many nodes know of every other one, suspect none, and say so within seconds."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as web:
         views = await asyncio.gather(*(_sees(web, provider) for provider in fleet.market.providers))
     return sum(len(seen) == len(fleet.nodes) for seen in views)
 
@@ -212,7 +212,7 @@ async def complete_views(fleet: Fleet) -> int:
 async def under_way(provider: LocalProvider) -> int:
     """Answers that its engine works at, to payers and to own users."""
     async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as web,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as web,
         web.get(provider.url + "/metrics") as answer,
     ):
         text = await answer.text()
@@ -221,9 +221,12 @@ async def under_way(provider: LocalProvider) -> int:
 
 
 async def _sees(web: aiohttp.ClientSession, provider: LocalProvider) -> set[str]:
-    """Addresses of the providers that this one would choose from now."""
-    async with web.get(provider.url + NETWORK_PATH) as answer:
-        known = await answer.json()
+    """Addresses of the providers that this one would choose from now; none where it does not say."""
+    try:
+        async with web.get(provider.url + NETWORK_PATH) as answer:
+            known = await answer.json()
+    except TimeoutError:
+        return set()
     suspected = {item["said"]["suspicion"]["provider"] for item in known["suspicions"]}
     return {item["said"]["status"]["provider"] for item in known["statuses"]} - suspected
 

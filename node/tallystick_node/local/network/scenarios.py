@@ -33,6 +33,8 @@ _LIARS: Final = (0, 3)
 """The fastest node and a fast one: those that are worth believing."""
 _FOLLOWS_S: Final = 10.0
 """From a price to traffic that follows it: the transaction, and payers' looks at the chain."""
+_POSTED_S: Final = 60.0
+"""For its new offer to be on chain, before it is given up."""
 _PINNED: Final = 5
 """Requests of a payer that keeps to the old price."""
 
@@ -163,7 +165,7 @@ def _change(fleet: Fleet, nodes: Sequence[int], turn: _Turn) -> None:
     for number in nodes:
         os.kill(fleet.provider(number).running.pid, TURN)
     while (new := current()) is not None and new == old:
-        if time.monotonic() - began > _FOLLOWS_S:
+        if time.monotonic() - began > _POSTED_S:
             return
         time.sleep(0.2)
     turn.new, turn.at_s = new, time.monotonic() - began
