@@ -7,10 +7,15 @@ What runs in CI is derandomised: the same examples every time, so that a red bui
 What is collected stays for the whole session: nobody looks for garbage in it.
 
 One anvil serves a test session, started with the first test that asks; each test deploys its own market.
+
+Where several workers share the tests, the longest files begin first, beside many short ones: else the run
+ends with one of them, for which every other worker waits.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -31,6 +36,16 @@ settings.register_profile(
 settings.register_profile("long", max_examples=2_000, deadline=None, suppress_health_check=SLOW)
 if settings.get_current_profile_name() != "long":
     settings.load_profile("steady")
+
+TESTS = Path(__file__).parent
+LONG = (
+    *("e2e/test_network.py", "e2e/test_quality.py", "explorer/test_exactness.py", "e2e/test_demo.py"),
+    *("engine/test_vllm.py", "e2e/test_reaudits.py", "gateway/test_chain_process.py", "e2e/test_audits.py"),
+    *("e2e/test_origin.py", "e2e/test_auditing.py", "e2e/test_sigkill.py", "e2e/test_gossip_bench.py"),
+    *("e2e/test_duels.py", "e2e/test_bench.py", "e2e/test_payer_on_the_network.py", "e2e/test_offloading.py"),
+    *("crash/test_points.py", "e2e/test_treasury.py", "e2e/test_index_bench.py", "e2e/test_reorg.py"),
+)
+"""Files that take longer than their number of tests tells, the longest first."""
 
 DOLLAR = 1_000_000
 """Atoms."""
@@ -55,11 +70,24 @@ def pytest_collection_finish() -> None:
     keep_what_is_made()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What needs the chain is end to end."""
     for item in items:
         if "local_chain" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.e2e)
+    if hasattr(config, "workerinput"):
+        items[:] = longest_first(items)
+
+
+def longest_first(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Files of `LONG` in its order, each followed by one of the others: processes that wait for one another
+    beside what computes."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    long = [files.pop(path) for name in LONG if (path := TESTS / name) in files]
+    short = sorted(files.values(), key=lambda found: -len(found))
+    return [item for pair in zip_longest(long, short, fillvalue=()) for file in pair for item in file]
 
 
 @pytest.fixture(scope="session")

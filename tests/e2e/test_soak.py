@@ -27,8 +27,8 @@ KEY = Key(b"\1" * 32)
 @pytest.mark.e2e
 def test_a_market_whose_parts_are_killed_adds_up(tmp_path: Path) -> None:
     found = tmp_path / "soak.json"
-    command = [REPOSITORY / "scripts" / "soak", "--minutes", "0.5", "--json", found]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    command = [REPOSITORY / "scripts" / "soak", "--minutes", "0.5", "--processes", "4", "--json", found]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
     report = json.loads(found.read_text())
     assert [check["question"] for check in report["checks"] if not check["holds"]] == []

@@ -42,7 +42,7 @@ _SETTINGS: Final = "\n[settle]\ninterval_s = 20\nminimum = 1\n"
 def main() -> int:
     options = _parse()
     with tempfile.TemporaryDirectory(prefix="tallystick-soak-", ignore_cleanup_errors=True) as folder:
-        report = _soak(Path(options.keep or folder), options.minutes * 60, options.seed, options.pause_s)
+        report = _soak(Path(options.keep or folder), options)
     for check in report["checks"]:
         print(f" {'✓' if check['holds'] else '✗'} {check['question']}: {check['found']}")
     print(json.dumps({name: value for name, value in report.items() if name not in ("checks", "rss")}))
@@ -67,11 +67,19 @@ def _parse() -> argparse.Namespace:
         metavar="S",
         help="between two requests of one payer, on average (default: 4)",
     )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=_PROCESSES,
+        metavar="N",
+        help=f"of {_WALLETS_EACH} payers each (default: {_PROCESSES})",
+    )
     parser.add_argument("--keep", metavar="FOLDER", help="work there and leave everything behind")
     return parser.parse_args()
 
 
-def _soak(folder: Path, seconds: float, seed: int, pause_s: float) -> dict[str, Any]:
+def _soak(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    seconds, seed, processes = options.minutes * 60, options.seed, options.processes
     market = LocalMarket(
         folder=folder,
         provider_count=_PROVIDERS,
@@ -82,11 +90,11 @@ def _soak(folder: Path, seconds: float, seed: int, pause_s: float) -> dict[str, 
     )
     with market:
         crowd = Crowd.funded(
-            market, processes=_PROCESSES, wallets_each=_WALLETS_EACH, seed=seed, pause_s=pause_s
+            market, processes=processes, wallets_each=_WALLETS_EACH, seed=seed, pause_s=options.pause_s
         )
         crowd.start()
-        tell(f"{_PROCESSES * _WALLETS_EACH} payers buy for {seconds / 60:g} minutes")
-        plan = troubles(seed, gateways=_PROVIDERS, processes=_PROCESSES)
+        tell(f"{processes * _WALLETS_EACH} payers buy for {seconds / 60:g} minutes")
+        plan = troubles(seed, gateways=_PROVIDERS, processes=processes)
         samples, suffered = _endure(market, crowd, seconds, plan)
         tell("the payers stop, and acknowledge what is left")
         crowd.stop()
@@ -108,8 +116,8 @@ def _soak(folder: Path, seconds: float, seed: int, pause_s: float) -> dict[str, 
             ),
         ]
         return {
-            "payers": _PROCESSES * _WALLETS_EACH,
-            "processes": _PROCESSES,
+            "payers": processes * _WALLETS_EACH,
+            "processes": processes,
             "providers": _PROVIDERS,
             "minutes": seconds / 60,
             "seed": seed,
