@@ -26,6 +26,11 @@ from typing import Any, Self
 MODULES = (
     *("tallystick_node.gateway.serve", "tallystick_node.quality.judge", "tallystick_node.sim.cli", "uvloop"),
     "tallystick_node.explorer.serve",
+    *(
+        "tallystick_node.engine.openai_server",
+        "tallystick_node.engine.pace",
+        "tallystick_node.engine.wording",
+    ),
     *("tallystick.client.session", "tallystick.client.recovering", "tallystick.client.transport"),
     *("tallystick.chain.eth", "tallystick.chain.codec", "eth_keyfile.keyfile"),
 )

@@ -33,6 +33,7 @@ from tallystick_node.local.market import LocalMarket
 from tallystick_node.local.process import free_ports
 from tests.browser.shop import Shop
 from tests.explorer import small
+from tests.warm import Warm
 
 expect.set_options(timeout=30_000)
 """Milliseconds, as everything else of a browser has: machines that run this are shared."""
@@ -185,9 +186,10 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def shop(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[Shop]:
     """Two providers, twenty requests, all settled, and an explorer."""
-    with LocalMarket(folder=tmp_path_factory.mktemp("shop"), provider_count=2) as market:
+    folder = tmp_path_factory.mktemp("shop")
+    with LocalMarket(folder=folder, provider_count=2, popen=warm.popen) as market:
         shop = Shop(market)
         shop.buy(20)
         shop.url = market.start_explorer()

@@ -26,6 +26,7 @@ from tallystick.protocol.units import Address, Atoms, to_hex
 from tallystick.protocol.voucher import Close, Tally
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket
+from tests.warm import Warm
 
 pytestmark = pytest.mark.e2e
 
@@ -34,12 +35,17 @@ BUDGET = tallystick.Budget(total=5_000_000, per_request=200_000)
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
+def market(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[LocalMarket]:
     """Two providers with little credit, so that long answers are paid as they flow."""
     folder = tmp_path_factory.mktemp("market")
     slow = ("--token-delay-ms", "1")
     with LocalMarket(
-        folder=folder, engine=EngineKind.ECHO, engine_options=slow, provider_count=2, credit=CREDIT
+        folder=folder,
+        engine=EngineKind.ECHO,
+        engine_options=slow,
+        provider_count=2,
+        credit=CREDIT,
+        popen=warm.popen,
     ) as made:
         yield made
 

@@ -11,6 +11,7 @@ import pytest
 
 from tallystick_node.local.engines import REPOSITORY, EngineKind
 from tallystick_node.local.market import LocalMarket
+from tests.warm import Warm
 
 EXAMPLES = sorted((REPOSITORY / "docs" / "examples").glob("*.py"))
 
@@ -18,9 +19,12 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
+def market(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[LocalMarket]:
     with LocalMarket(
-        folder=tmp_path_factory.mktemp("market"), engine=EngineKind.ECHO, provider_count=2
+        folder=tmp_path_factory.mktemp("market"),
+        engine=EngineKind.ECHO,
+        provider_count=2,
+        popen=warm.popen,
     ) as market:
         yield market
 
@@ -29,7 +33,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
 def test_an_example_runs_and_pays(market: LocalMarket, example: Path) -> None:
     environment = {**os.environ, **market.environment}
     done = subprocess.run(
-        [sys.executable, "-W", "error", example], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "error", example], env=environment, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == 0, done.stderr
     assert "atoms" in done.stdout
@@ -57,7 +61,7 @@ def run(line: str, typed: str = "") -> str:
     path = next(path for path in (REPOSITORY / program, REPOSITORY / ".venv/bin" / program) if path.exists())
     command, output = [path, *arguments], subprocess.PIPE
     done = subprocess.run(
-        command, input=typed, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, text=True, timeout=120
+        command, input=typed, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, text=True, timeout=240
     )
     assert done.returncode == 0, done.stdout
     return done.stdout

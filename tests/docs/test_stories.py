@@ -53,7 +53,7 @@ class Person:
                 stdin=terminal,
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=240,
             )
         finally:
             os.close(keyboard)
@@ -150,5 +150,5 @@ def test_the_proxy_s_story(
             asks.replace("8484", str(port)).replace("curl", "curl -s --noproxy '*'")
         )
         os.kill(proxy.pid, signal.SIGINT)
-        assert proxy.wait(30) == 0
+        assert proxy.wait(60) == 0
     assert "Their answers cost " in log.read_text()

@@ -29,6 +29,7 @@ from tallystick_node.local.engines import MODEL, EngineKind
 from tallystick_node.local.market import LocalMarket, LocalProvider, Make
 from tallystick_node.quality.dossiers import Dossiers
 from tests.audits.serving import QUESTIONS
+from tests.warm import Warm
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +39,7 @@ ENOUGH = 2
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
+def market(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[LocalMarket]:
     folder = tmp_path_factory.mktemp("market")
     copy = quantised(MODEL, folder / "copy", bits=4, group=32)
     makes = (
@@ -50,7 +51,9 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
             engine_options=("--model", str(copy)),
         ),
     )
-    with LocalMarket(folder=folder / "market", engine=EngineKind.EMBEDDED, makes=makes) as made:
+    with LocalMarket(
+        folder=folder / "market", engine=EngineKind.EMBEDDED, makes=makes, popen=warm.popen
+    ) as made:
         yield made
 
 
@@ -88,7 +91,7 @@ def audited(
     config = auditor.config
     command = [sys.executable, "-m", "tallystick_node.cli", "audit", config, file, "--scales", SCALES]
     environment = {"TALLYSTICK_PASSWORD": market.password}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -117,7 +120,7 @@ def test_an_honest_provider_is_clear_and_nobody_audits_itself(market: LocalMarke
     file.write_text(json.dumps([sample_to_json(sample) for sample in samples]))
     command = [sys.executable, "-m", "tallystick_node.cli", "audit", config, file, "--scales", SCALES]
     environment = {"TALLYSTICK_PASSWORD": market.password}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1
     assert "Nobody audits its own answers." in done.stderr
 
@@ -176,7 +179,7 @@ def drawn(market: LocalMarket, provider: LocalProvider, folder: Path) -> Dossier
 
 
 def until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -185,4 +188,4 @@ def until(happened: Callable[[], bool]) -> None:
 def node(market: LocalMarket, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tallystick_node.cli", *map(str, arguments)]
     environment = {"TALLYSTICK_PASSWORD": market.password}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)

@@ -23,6 +23,7 @@ from tallystick_node.local.calibrate.copies import quantised
 from tallystick_node.local.engines import MODEL, EngineKind
 from tallystick_node.local.market import LocalMarket, LocalProvider, Make
 from tests.audits.serving import QUESTIONS
+from tests.warm import Warm
 
 pytestmark = pytest.mark.e2e
 
@@ -34,7 +35,7 @@ MOST_REQUESTS = 400
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
+def market(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[LocalMarket]:
     """Three honest ones that audit, whom the chain draws, and one that serves a copy rounded to four bits."""
     folder = tmp_path_factory.mktemp("audits")
     copy = quantised(MODEL, folder / "copy", bits=4, group=32)
@@ -42,7 +43,9 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
         *(Make(name=f"honest{number}", settings=AUDITS, **PRICES) for number in range(3)),
         Make(name="rounds", engine_options=("--model", str(copy)), **PRICES),
     )
-    with LocalMarket(folder=folder / "market", engine=EngineKind.EMBEDDED, makes=makes) as made:
+    with LocalMarket(
+        folder=folder / "market", engine=EngineKind.EMBEDDED, makes=makes, popen=warm.popen
+    ) as made:
         for provider in made.providers[:3]:
             made.chain.rpc.call("anvil_setBalance", to_hex(provider.address), hex(10**20))
             Duels(made.market_of(provider.key)).enlist()
@@ -100,7 +103,7 @@ def buys_until(happened: Callable[[], object], client: Client, provider: LocalPr
 
 
 def until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.3)

@@ -14,6 +14,7 @@ from tallystick.protocol.case import checked
 from tallystick.protocol.units import ZERO_ADDRESS, Address, Atoms, to_hex
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket, Make
+from tests.warm import Warm
 
 pytestmark = pytest.mark.e2e
 
@@ -23,11 +24,11 @@ QUESTION = "What is the capital of Kenya?"
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
+def market(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[LocalMarket]:
     """Five providers who all sell, and judge what others sell."""
     makes = [Make(name=f"p{number}", settings="\n[quality]\njudge = true\n") for number in range(PROVIDERS)]
     folder = tmp_path_factory.mktemp("duels")
-    with LocalMarket(folder=folder, engine=EngineKind.EMBEDDED, makes=makes) as made:
+    with LocalMarket(folder=folder, engine=EngineKind.EMBEDDED, makes=makes, popen=warm.popen) as made:
         for provider in made.providers:
             made.chain.rpc.call("anvil_setBalance", f"0x{provider.address.hex()}", hex(10**20))
             Duels(made.market_of(provider.key)).enlist()
@@ -121,7 +122,7 @@ def pass_time(market: LocalMarket, seconds: int) -> None:
 
 
 def until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -131,7 +132,7 @@ def tried(client: tallystick.Client, state: str) -> list[Pair]:
     """Once nothing is left to do."""
     session = client._session
     assert session.duelling is not None
-    assert session.duelling.wait(90)
+    assert session.duelling.wait(240)
     return session.purse.pairs.held(state)
 
 

@@ -12,15 +12,17 @@ from tallystick.client.client import Client
 from tallystick.client.session import open_session
 from tallystick.protocol.wire import GOSSIP_PATH, NETWORK_PATH, RATINGS_PATH
 from tallystick_node.local.market import LocalMarket, LocalProvider
+from tests.warm import Warm
 
 pytestmark = pytest.mark.e2e
-LONG_S = 30.0
+LONG_S = 120.0
 """Far beyond what it takes, for machines that do other things as well."""
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
-    with LocalMarket(folder=tmp_path_factory.mktemp("gossip"), provider_count=3) as market:
+def market(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[LocalMarket]:
+    folder = tmp_path_factory.mktemp("gossip")
+    with LocalMarket(folder=folder, provider_count=3, popen=warm.popen) as market:
         yield market
 
 

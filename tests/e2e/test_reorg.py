@@ -11,13 +11,18 @@ from tallystick_node.local.audit import PayersHalf, audit
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.load import buy, openai_client
 from tallystick_node.local.market import LocalMarket
+from tests.warm import Warm
 
 pytestmark = pytest.mark.e2e
 
 
-async def test_the_sdk_and_the_gateway_outlive_reorganisations(tmp_path: Path) -> None:
+async def test_the_sdk_and_the_gateway_outlive_reorganisations(tmp_path: Path, warm: Warm) -> None:
     with LocalMarket(
-        folder=tmp_path, engine=EngineKind.ECHO, provider_count=1, credit=Atoms(50_000)
+        folder=tmp_path,
+        engine=EngineKind.ECHO,
+        provider_count=1,
+        credit=Atoms(50_000),
+        popen=warm.popen,
     ) as market:
         config = market.providers[0].config
         config.write_text(config.read_text() + "\n[settle]\namount = 1\nminimum = 1\n")

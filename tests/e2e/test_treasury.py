@@ -14,6 +14,7 @@ from tallystick.client.transport import BASE_URL
 from tallystick.protocol.units import Atoms, to_hex
 from tallystick_node.local.engines import EngineKind
 from tallystick_node.local.market import GAS, LocalMarket, Make
+from tests.warm import Warm
 
 pytestmark = pytest.mark.e2e
 
@@ -55,14 +56,14 @@ class Stakes(ByLoad):
 
 
 def until(happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
 
 def test_what_is_earned_is_staked_and_spent_and_every_atom_is_somewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: Warm
 ) -> None:
     monkeypatch.setenv("HOME_USERS", "tk-of-somebody-at-home")
     (tmp_path / "home_policy.py").write_text(POLICY)
@@ -74,7 +75,11 @@ def test_what_is_earned_is_staked_and_spent_and_every_atom_is_somewhere(
         settings=SETTINGS.format(folder=tmp_path),
     )
     with LocalMarket(
-        folder=tmp_path / "market", engine=EngineKind.ECHO, makes=(home,), credit=Atoms(10**6)
+        folder=tmp_path / "market",
+        engine=EngineKind.ECHO,
+        makes=(home,),
+        credit=Atoms(10**6),
+        popen=warm.popen,
     ) as market:
         (provider,) = market.providers
         node = provider.config.parent

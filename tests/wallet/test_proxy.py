@@ -18,6 +18,7 @@ import pytest
 from tallystick.protocol.units import to_hex
 from tallystick_node.local.engines import REPOSITORY, EngineKind
 from tallystick_node.local.market import LocalMarket
+from tests.warm import Warm
 
 pytestmark = pytest.mark.e2e
 
@@ -28,9 +29,15 @@ LONG = "word " * 1_600
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalMarket]:
+def market(tmp_path_factory: pytest.TempPathFactory, warm: Warm) -> Iterator[LocalMarket]:
     folder = tmp_path_factory.mktemp("market")
-    with LocalMarket(folder=folder, engine=EngineKind.ECHO, engine_options=SLOW, provider_count=2) as market:
+    with LocalMarket(
+        folder=folder,
+        engine=EngineKind.ECHO,
+        engine_options=SLOW,
+        provider_count=2,
+        popen=warm.popen,
+    ) as market:
         yield market
 
 
@@ -78,7 +85,7 @@ def curl(url: str, *arguments: str) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=60,
     )
     return done.stdout
 
@@ -145,7 +152,7 @@ def duels(market: LocalMarket) -> list[dict[str, Any]]:
 
 def until(happened: Callable[[], bool]) -> None:
     """Waits for what another program does."""
-    for _ in range(200):
+    for _ in range(600):
         if happened():
             return
         Event().wait(0.1)
@@ -209,11 +216,12 @@ def test_interrupted_twice_it_pays_for_what_came_and_ends(market: LocalMarket) -
 def refused(url: str) -> None:
     """Returns once nothing new is let in: the first signal has been heard."""
     port = int(url.rpartition(":")[2].removesuffix("/v1"))
-    for _ in range(1_000):
+    for _ in range(3_000):
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=0.02).close()
-        except OSError:
+            socket.create_connection(("127.0.0.1", port), timeout=60).close()
+        except ConnectionRefusedError:
             return
+        Event().wait(0.02)
     raise AssertionError("it goes on listening")
 
 

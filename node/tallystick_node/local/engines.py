@@ -1,12 +1,13 @@
 """Which engine stands behind a local provider, and how to start it. It knows no money."""
 
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from tallystick_node.local.process import Process, answers
+from tallystick_node.local.process import Popen, Process, answers
 
 REPOSITORY: Final = Path(__file__).resolve().parents[3]
 MODEL: Final = REPOSITORY / "tests" / "models" / "good"
@@ -55,18 +56,21 @@ def start_engine(
     name: str = "",
     model: Path = MODEL,
     module: str = "",
+    popen: Popen = subprocess.Popen,
 ) -> Process:
     """The engine's process, not yet ready: `wait_for_engine` is. `name`: of its model, where that is not
-    the kind's own. `module`: what Python runs in place of the embedded engine, told the same."""
+    the kind's own. `module`: what Python runs in place of the embedded engine, told the same. `popen`: what
+    starts it, where Python runs it."""
     name = name or kind.model_name
     if kind is EngineKind.VLLM:
+        popen = subprocess.Popen
         command: list[str | Path] = [REPOSITORY / "scripts" / "vllm", model, name, str(port)]
     else:
         module = module or f"tallystick_node.engine.{kind.value}"
         command = [sys.executable, "-m", module, "--port", str(port), "--served-model-name", name]
         if kind is EngineKind.EMBEDDED:
             command += ["--model", str(model)]
-    return Process(f"engine on port {port}", [*command, *options], log=log)
+    return Process(f"engine on port {port}", [*command, *options], log=log, popen=popen)
 
 
 def wait_for_engine(kind: EngineKind, engine: Process, *, port: int) -> None:

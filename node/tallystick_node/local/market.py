@@ -146,7 +146,7 @@ class LocalMarket:
     settings: str = ""
     """More TOML for every gateway's configuration."""
     popen: Popen = subprocess.Popen
-    """What starts its gateways."""
+    """What starts its gateways, and engines that Python runs."""
     lasting_chain: bool = False
     """The chain keeps its state and its port, so that it can be stopped and started again."""
     tell: Callable[[str], None] = lambda _: None
@@ -322,6 +322,7 @@ class LocalMarket:
             name=self.engine.model_name,
             model=make.model,
             module=make.engine_module,
+            popen=self.popen,
         )
         self._stack.callback(engine.stop)
         return engine
