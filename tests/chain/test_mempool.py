@@ -82,7 +82,7 @@ class Desk:
         return int(self.chain.rpc.call("eth_call", request, "latest"), 16)
 
 
-def until(reached: Callable[[], bool], limit_s: float = 20) -> None:
+def until(reached: Callable[[], bool], limit_s: float = 60) -> None:
     deadline = time.monotonic() + limit_s
     while not reached():
         assert time.monotonic() < deadline, "in vain"
@@ -113,7 +113,7 @@ def test_what_the_node_drops_is_sent_again_byte_by_byte(desk: Desk) -> None:
     desk.chain.rpc.call("anvil_dropTransaction", first)
     until(lambda: desk.pending() == [first])
     desk.mine()
-    assert "0x" + sending.result(10).transaction.hex() == first
+    assert "0x" + sending.result(60).transaction.hex() == first
     assert desk.balance == 3
 
 
@@ -162,7 +162,7 @@ def test_what_follows_an_unknown_outcome_takes_its_place(desk: Desk) -> None:
     sending = desk.pool.submit(sender.send, desk.mint(4))
     until(lambda: desk.pending() not in ([old], []))
     desk.mine()
-    assert sending.result(10).gas_used > 0
+    assert sending.result(60).gas_used > 0
     assert (desk.counts(), desk.balance) == ((1, 1), 4)
 
 
@@ -195,7 +195,7 @@ def test_what_a_reorganisation_takes_back_is_sent_again_as_it_was(desk: Desk) ->
     sender = desk.sender()
     sending = desk.sending(sender, 3)
     desk.mine()
-    mined = sending.result(10)
+    mined = sending.result(60)
     assert not sender.look_up(recheck=True).in_flight
     desk.chain.rpc.call("anvil_reorg", 1, [])
     assert desk.balance == 0
@@ -224,7 +224,7 @@ def test_after_a_restart_what_does_not_move_is_replaced(desk: Desk) -> None:
     sending = desk.pool.submit(again.send, desk.mint(4))
     until(lambda: desk.pending() not in ([old], []))
     desk.mine()
-    sending.result(10)
+    sending.result(60)
     assert (desk.counts(), desk.balance) == ((1, 1), 4)
 
 
@@ -280,7 +280,7 @@ def test_what_is_sent_while_the_chain_takes_back_what_came_before(desk: Desk) ->
     sender = desk.sender()
     first = desk.sending(sender, 3)
     desk.mine()
-    first.result(10)
+    first.result(60)
     second = desk.sending(sender, 4)
     desk.chain.rpc.call("anvil_reorg", 1, [])
     until(lambda: (desk.mine(), second.done())[-1])

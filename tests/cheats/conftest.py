@@ -9,6 +9,9 @@ from tallystick.ports import Recount
 from tallystick.tokenizer import Vocabulary
 from tests.cheats.gains import Gains
 from tests.client.conftest import World as PayersWorld
+from tests.client.conftest import patience
+
+__all__ = ["patience"]
 
 _GAINS = Gains()
 

@@ -31,7 +31,7 @@ class Cheat(FakeProvider):
     streamed: ClassVar[tuple[bool, ...]] = (False, True)
     asks: ClassVar[int] = 3
     """Requests that a program makes, one after the other."""
-    patience: ClassVar[float] = 15
+    patience: ClassVar[float] = 60
     """Seconds for which the program waits for a byte."""
     interim: ClassVar[bool] = False
     """It takes a stream with interim receipts to play it."""

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tallystick.client import quotes
 from tallystick.client.outcome import Outcome
 from tallystick.client.rules import fastest
 from tallystick.protocol.expect import Expected, Redeemed
@@ -124,7 +125,10 @@ async def test_who_takes_requests_and_says_nothing_loses_its_place(shop: Shop) -
 
 
 @pytest.mark.parametrize("kind", [HoldsProbesOpen, TricklesItsQuotes], ids=name)
-def test_nobody_waits_for_who_holds_a_probe_open(shop: Shop, kind: type[Promising]) -> None:
+def test_nobody_waits_for_who_holds_a_probe_open(
+    shop: Shop, kind: type[Promising], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quotes, "ASKING_S", 2.0)
     cheats = [shop.add(kind, step=0.0001) for _ in range(2)]
     honest = shop.add(Promising, step=0.01, pace=SLOW)
     assert shop.ask(1) < 15

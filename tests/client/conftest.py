@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tallystick.client import quotes, searching
 from tallystick.client.budget import Budget
 from tallystick.client.session import Session
 from tallystick.client.transport import Transport
@@ -58,11 +59,18 @@ class World:
 
     def until(self, happened: Callable[[], object]) -> None:
         """Waits for what another thread or process does."""
-        for _ in range(2_000):
+        for _ in range(12_000):
             if happened():
                 return
             Event().wait(0.005)
         raise AssertionError("it never happened")
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of payers with who is slow to connect, or to say how long it takes: the machine may be busy."""
+    monkeypatch.setattr(searching, "CONNECT_S", 10.0)
+    monkeypatch.setattr(quotes, "ASKING_S", 30.0)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ class Promising(FakeProvider):
             output_tokens=size.output_tokens,
             first_token_us=microseconds_up(self.pace.first_s),
             token_us=microseconds_up(self.pace.token_s),
-            valid_until=Milliseconds(time.time_ns() // 1_000_000 + 2_000 if holds else 0),
+            valid_until=Milliseconds(time.time_ns() // 1_000_000 + 60_000 if holds else 0),
         )
         return sign(quote, DOMAIN, self.signing_key).signed
 

@@ -92,7 +92,7 @@ def test_a_stream_goes_on_as_if_nothing_had_been(world: Any, ask: Callable[..., 
     second = world.provider()
     outcomes: list[Any] = []
     transport = world.transport(on_outcome=outcomes.append)
-    with over(transport, timeout=httpx2.Timeout(5, read=0.5)) as client:
+    with over(transport, timeout=httpx2.Timeout(60, read=2)) as client:
         stream = client.chat.completions.create(
             **ask(TEXT, max_tokens=20), stream=True, stream_options={"include_usage": True}, extra_body=GO_ON
         )
@@ -225,7 +225,7 @@ def test_who_falls_silent_and_bills_all_of_it_does_not_pass_the_budget_of_one_re
     world.provider(price=1_100_000, **prices)
     words = " ".join(f"w{number}" for number in range(200))
     transport = world.transport(continues=True, per_request=450)
-    with over(transport, timeout=httpx2.Timeout(5, read=0.3)) as client:
+    with over(transport, timeout=httpx2.Timeout(60, read=1)) as client:
         stream = client.chat.completions.create(**ask(words, max_tokens=201), stream=True)
         with suppress(openai.APIError):
             list(stream)

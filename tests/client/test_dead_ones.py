@@ -12,6 +12,8 @@ import openai
 import pytest
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
+from tallystick.client import searching
+from tallystick.client.standing import CONNECT_S
 from tallystick.client.transport import BASE_URL, Transport
 from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import MarketError
@@ -29,6 +31,12 @@ def offered_at(world: Any, port: int, *, price: int) -> None:
     posted = world.chain.posted.pop()
     offer = replace(posted.offer, endpoint=f"https://127.0.0.1:{port}")
     world.chain.posted.append(PostedOffer(offer=offer, offer_hash=offer.struct_hash(), stake=posted.stake))
+
+
+@pytest.fixture(autouse=True)
+def hurry(patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As elsewhere than in tests."""
+    monkeypatch.setattr(searching, "CONNECT_S", CONNECT_S)
 
 
 @pytest.fixture
@@ -89,7 +97,7 @@ def test_silence_costs_half_a_second_where_others_serve(
     with blocking(world.transport(), timeout=TIMEOUT) as client:
         began = time.monotonic()
         client.chat.completions.create(**ask("one two"))
-        assert 0.4 < time.monotonic() - began < 15
+        assert 0.4 < time.monotonic() - began < 18
     assert alive.worked == 1
 
 
@@ -103,7 +111,7 @@ async def test_the_same_under_an_event_loop(
     async with AsyncOpenAI(base_url=BASE_URL, api_key="-", http_client=http, timeout=TIMEOUT) as client:
         began = time.monotonic()
         await client.chat.completions.create(**ask("one two"))
-        assert 0.4 < time.monotonic() - began < 15
+        assert 0.4 < time.monotonic() - began < 18
     assert alive.worked == 1
 
 

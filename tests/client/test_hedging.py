@@ -99,8 +99,8 @@ async def test_the_same_under_an_event_loop(world: Any, ask: Callable[..., Any],
 
 
 def test_who_is_in_time_is_alone(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
-    first = advertised(world, adverts, Promising, step=2)
-    second = advertised(world, adverts, Promising, step=3)
+    first = advertised(world, adverts, Promising, step=20)
+    second = advertised(world, adverts, Promising, step=30)
     with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest, hedges=True)) as client:
         assert "three" in client.post(URL, json=ask("one two three", stream=True)).text
     assert (first.worked, second.worked) == (1, 0)
@@ -108,7 +108,7 @@ def test_who_is_in_time_is_alone(world: Any, ask: Callable[..., Any], adverts: A
 
 def test_one_that_was_heard_keeps_its_answer(world: Any, ask: Callable[..., Any], adverts: Adverts) -> None:
     """It is late after its first token: the other one's time is over."""
-    first = advertised(world, adverts, PausesBehindAToken, step=1)
+    first = advertised(world, adverts, PausesBehindAToken, step=1, pause_s=3)
     second = advertised(world, adverts, Promising, step=2)
     with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest, hedges=True)) as client:
         assert "three" in client.post(URL, json=ask("one two three", stream=True)).text

@@ -17,6 +17,7 @@ from tests.client.serving import Handler
 
 URL = "https://market/v1/chat/completions"
 LEAST = "tallystick.client.searching._LEAST_S"
+LEAST_S = 1.0
 
 
 class Hangs(Promising):
@@ -52,13 +53,13 @@ class Pauses(Promising):
     def said(self, body: dict[str, Any]) -> Any:
         for number, payload in enumerate(super().said(body)):
             if number == 2:
-                Event().wait(0.8)
+                Event().wait(1.5 * LEAST_S)
             yield payload
 
 
 @pytest.fixture
 def adverts(monkeypatch: pytest.MonkeyPatch) -> Adverts:
-    monkeypatch.setattr(LEAST, 0.3)
+    monkeypatch.setattr(LEAST, LEAST_S)
     return Adverts()
 
 
@@ -136,9 +137,10 @@ def test_a_caller_that_has_less_patience_is_told_itself(
 ) -> None:
     advertised(world, adverts, Hangs, step=0.001)
     quick = advertised(world, adverts, Promising, step=0.01)
+    timeout = httpx2.Timeout(60, read=0.8 * LEAST_S)
     with (
-        httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest), timeout=0.2) as client,
+        httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest)) as client,
         pytest.raises(httpx2.ReadTimeout),
     ):
-        client.post(URL, json=ask("one two three", stream=True))
+        client.post(URL, json=ask("one two three", stream=True), timeout=timeout)
     assert quick.worked == 0

@@ -6,7 +6,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from tallystick.client import quotes
 from tallystick.client.haggling import Haggling
 from tallystick.client.outcome import outcome_of
 from tallystick.client.rules import fastest
@@ -18,12 +17,6 @@ from tests.client.promising import QUICK, SLOW, Adverts, Promising
 
 URL = "https://market/v1/chat/completions"
 SIZE = Size(input_tokens=Tokens(100), output_tokens=Tokens(50))
-
-
-@pytest.fixture(autouse=True)
-def nobody_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All answer here: on a machine that is busy, later than payers wait."""
-    monkeypatch.setattr(quotes, "ASKING_S", 30.0)
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ class Court:
         self.chain.rpc.call("anvil_mine", "0x3")
 
 
-async def until(happened: Callable[[], object], limit_s: float = 120) -> None:
+async def until(happened: Callable[[], object], limit_s: float = 300) -> None:
     async with asyncio.timeout(limit_s):
         while not await asyncio.to_thread(happened):  # noqa: ASYNC110 (it happens in other threads)
             await asyncio.sleep(0.2)

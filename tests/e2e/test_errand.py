@@ -70,7 +70,7 @@ async def test_what_hangs_keeps_no_node_from_its_defence(
         async with StubEngine() as engine, Court(tmp_path, chain) as made:
             made.add(engine.url, MODEL, "\n[quality]\njudge = true\n", enlists=False)
             await made.start()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 await errand.looked.wait()
                 await bench.twice.wait()
     assert not any(bench.told)

@@ -14,7 +14,7 @@ from tallystick_node.sim.gossip import Network, status_said
 def test_it_measures_a_crowd_traffic_and_processes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tallystick_node.local.bench.gossip", "--crowd", "100"]
     options = ["--nodes", "64", "256", "--processes", "3", "--json", str(tmp_path / "figures.json")]
-    ran = subprocess.run([*command, *options], capture_output=True, text=True, timeout=180, check=False)
+    ran = subprocess.run([*command, *options], capture_output=True, text=True, timeout=900, check=False)
     assert ran.returncode in (0, 1), ran.stderr  # A busy machine may miss what processes should take.
     rows = json.loads((tmp_path / "figures.json").read_text())
     assert [row["name"] for row in rows if row["target"]] == [

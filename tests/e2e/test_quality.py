@@ -53,7 +53,7 @@ def demo(folder: Path, *more: str) -> Any:
     page.write_text("Before.\n<!-- figures: generated -->\nold\n<!-- end of figures -->\nAfter.\n")
     command = [REPOSITORY / "scripts" / "demo", "quality", "--quick", *more]
     options = ["--json", found, "--plot", picture, "--docs", page]
-    ended = subprocess.run([*command, *options], capture_output=True, text=True, timeout=300)
+    ended = subprocess.run([*command, *options], capture_output=True, text=True, timeout=900)
     assert found.exists(), ended.stdout[-3000:] + ended.stderr[-3000:]
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert page.read_text().startswith("Before.\n")

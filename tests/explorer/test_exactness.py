@@ -94,7 +94,7 @@ class Index:
 
     async def until(self, heard: Callable[[Head], bool]) -> None:
         """The newest head is such a one."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not self.heads or not heard(self.heads[-1]):
                 self._told.clear()
                 await self._told.wait()

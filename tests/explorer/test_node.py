@@ -1,7 +1,7 @@
 """What is asked of the chain's node while a visitor waits: of a real node, and of one that misbehaves."""
 
 import asyncio
-import time
+import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -96,17 +96,21 @@ class Fake(Rpc):
 
 
 async def test_who_waits_for_a_silent_node_is_told_soon() -> None:
-    node = Node(Fake(lambda _: time.sleep(0.5)), limit_s=0.05)
+    silence = threading.Event()
+    node = Node(Fake(lambda _: silence.wait()), limit_s=0.05)
     with pytest.raises(ChainUnavailable, match="no answer"):
         await node.block(1)
+    silence.set()
     await node.close()
 
 
 async def test_a_silent_node_is_not_asked_without_end() -> None:
-    node = Node(Fake(lambda _: time.sleep(0.5)), limit_s=0.05)
+    silence = threading.Event()
+    node = Node(Fake(lambda _: silence.wait()), limit_s=0.05)
     answers = await asyncio.gather(*map(node.block, range(40)), return_exceptions=True)
     assert all(isinstance(answer, ChainUnavailable) for answer in answers)
     assert sum("too much" in str(answer) for answer in answers) == 40 - 16
+    silence.set()
     await node.close()
 
 

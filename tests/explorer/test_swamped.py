@@ -119,14 +119,14 @@ async def test_one_address_does_not_take_all_places_to_listen(site: Site) -> Non
     port = listener.getsockname()[1]
     limits = httpx2.Limits(max_connections=100)
     try:
-        async with httpx2.AsyncClient(trust_env=False, limits=limits, timeout=5) as client:
+        async with httpx2.AsyncClient(trust_env=False, limits=limits, timeout=60) as client:
             answers = [
                 await client.send(client.build_request("GET", f"http://127.0.0.1:{port}/live"), stream=True)
                 for _ in range(64)
             ]
             from_elsewhere = httpx2.AsyncHTTPTransport(local_address="127.0.0.2")
             async with (
-                httpx2.AsyncClient(transport=from_elsewhere, trust_env=False) as another,
+                httpx2.AsyncClient(transport=from_elsewhere, trust_env=False, timeout=60) as another,
                 another.stream("GET", f"http://127.0.0.1:{port}/live") as other,
             ):
                 assert other.status_code == 200
@@ -164,7 +164,7 @@ async def test_who_reads_slowly_holds_nothing_that_others_need(market_db: Path) 
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{address[1]}", trust_env=False) as client:
             for one in slow:  # Each was begun.
                 await asyncio.to_thread(one.recv, 1)
-            assert (await client.get("/api/blocks", timeout=5)).status_code == 200
+            assert (await client.get("/api/blocks", timeout=60)).status_code == 200
     finally:
         for one in slow:
             one.close()

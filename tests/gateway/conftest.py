@@ -162,7 +162,7 @@ class World:
         self.http = httpx2.AsyncClient(
             base_url=f"http{'s' if self.tls else ''}://127.0.0.1:{port}",
             verify=pinned_context(self.endpoint_key) if self.tls else True,
-            timeout=20,
+            timeout=60,
             limits=httpx2.Limits(max_connections=None),
             trust_env=False,
         )
@@ -266,7 +266,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def until(reached: Callable[[], bool], limit_s: float = 5) -> None:
+async def until(reached: Callable[[], bool], limit_s: float = 60) -> None:
     async with asyncio.timeout(limit_s):
         while not reached():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

@@ -39,7 +39,7 @@ def deployment(local_chain: LocalChain) -> Deployment:
     return deploy(local_chain.rpc, local_chain.keys[0])
 
 
-async def eventually(reached: Callable[[], Any], limit_s: float = 40) -> None:
+async def eventually(reached: Callable[[], Any], limit_s: float = 120) -> None:
     """Of something that another process brings about."""
     deadline = time.monotonic() + limit_s
     while not (await reached() if asyncio.iscoroutinefunction(reached) else reached()):

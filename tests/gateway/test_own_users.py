@@ -357,7 +357,7 @@ async def test_who_hangs_up_leaves_the_engine_alone(make_node: Callable[..., Any
     waiting.cancel()
     await until(lambda: node.lobby.waiting == 0)
     asking.cancel()
-    await asyncio.wait_for(node.world.engine.cut.wait(), 5)
+    await asyncio.wait_for(node.world.engine.cut.wait(), 60)
     await until(lambda: not node.own.running)
     node.world.engine.gate = None
     assert (await node.ask()).status_code == 200

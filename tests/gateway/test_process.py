@@ -10,6 +10,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -261,14 +262,14 @@ class Serving:
 
     def stop(self) -> tuple[int, str]:
         self.process.send_signal(signal.SIGTERM)
-        _, err = self.process.communicate(timeout=30)
+        _, err = self.process.communicate(timeout=60)
         return self.process.returncode, err
 
 
 def connect(url: str) -> httpx2.AsyncClient:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return httpx2.AsyncClient(base_url=url, verify=context, timeout=10, trust_env=False)
+    return httpx2.AsyncClient(base_url=url, verify=context, timeout=60, trust_env=False)
 
 
 def paying(setting: Setting, http: httpx2.AsyncClient, wallet: Party) -> tuple[Payer, Any]:
@@ -402,19 +403,19 @@ async def _catch_up(payer: Payer, count: int, amount: Atoms) -> None:
 
 
 def test_the_help_is_quick() -> None:
-    begin = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "tallystick_node.cli", "--help"], capture_output=True, text=True, check=True
-    )
-    assert "serve" in done.stdout
-    assert time.monotonic() - begin < 3
-    imported = subprocess.run(
-        [sys.executable, "-c", "import sys, tallystick_node.cli; print(*sys.modules)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    assert not {"fastapi", "sqlalchemy", "aiohttp", "web3", "uvicorn"} & set(imported)
+    """It loads nothing that takes long to load."""
+    program = """
+        import atexit, sys
+        atexit.register(lambda: print(*sys.modules))
+        from tallystick_node.cli import main
+        sys.argv = ["tally-node", "--help"]
+        main()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    *told, imported = subprocess.check_output(command, text=True).splitlines()
+    assert any("serve" in line for line in told)
+    assert "tallystick_node.cli" in imported.split()
+    assert not {"fastapi", "sqlalchemy", "aiohttp", "web3", "uvicorn"} & set(imported.split())
 
 
 def test_who_only_sells_loads_nothing_of_a_payer() -> None:

@@ -268,7 +268,7 @@ async def test_the_chain_is_read_soon_where_a_stranger_is_spoken_of(
     monkeypatch.setattr(node, "look_up", looked_up)
     running = asyncio.create_task(node.run())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await read.get() == 3
             wires.keys.append(key_of(4))
             await node.answer(*message(ONE, TWO, 1 << 60, [said_by(key_of(4))]))

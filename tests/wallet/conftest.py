@@ -23,6 +23,8 @@ from tallystick.protocol.signed import Key
 from tallystick.wallet.cli import app
 
 PASSWORD = "correct horse"
+LONG_S = 60.0
+"""Far beyond what anything takes here, for machines that do other things as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def terminal() -> Callable[..., tuple[int, str, str]]:
         for prompt, answer in typed:
             shown += read_until(parent, prompt, hidden=hidden)
             os.write(parent, answer.encode() + b"\n")
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=LONG_S)
         os.close(parent)
         os.close(child)
         return process.returncode, out.decode(), shown.decode(errors="replace")
@@ -143,7 +145,7 @@ def terminal() -> Callable[..., tuple[int, str, str]]:
 def read_until(terminal: int, prompt: bytes, *, hidden: bool) -> bytes:
     """What was shown, up to the prompt and to the moment from which typed text is hidden."""
     shown = b""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + LONG_S
     while time.monotonic() < deadline:
         if select.select([terminal], [], [], 0.02)[0]:
             shown += os.read(terminal, 1024)

@@ -76,7 +76,7 @@ def den(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Den]:
         yield Den(shop.tally, shop.market, kind, shop.endpoint)
 
 
-def until(reached: Callable[[], bool], limit_s: float = 20) -> None:
+def until(reached: Callable[[], bool], limit_s: float = 60) -> None:
     deadline = time.monotonic() + limit_s
     while not reached():
         assert time.monotonic() < deadline, "in vain"

@@ -162,7 +162,7 @@ def close(tally: Tally, provider: str) -> dict[str, str]:
     """Signed by both; the grant that opens the channel may still be on its way to the chain."""
     import time
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not tally.json("channels", "--wallet", "alice") and time.monotonic() < deadline:
         time.sleep(0.2)
     closed: dict[str, str] = tally.json("close", provider, "--yes", "--wallet", "alice")

@@ -30,8 +30,10 @@ from tallystick.chain.transaction import created_address
 from tallystick.protocol.signed import Key
 from tallystick.protocol.units import Atoms, to_hex
 
-_START_S: Final = 20
-_STOP_S: Final = 10
+_START_S: Final = 60
+_STOP_S: Final = 30
+_ANSWER_S: Final = 60
+"""Far beyond what it takes: the machine may be busy."""
 _IDLE_BLOCK_S: Final = 5
 _STATES: Final = 256
 """After the latest blocks, to be asked for, traced and reorganised: a few megabytes each on a busy chain."""
@@ -179,7 +181,7 @@ class LocalChain:
         except BaseException:
             self.stop()
             raise
-        self.rpc = Rpc(self.url)
+        self.rpc = Rpc(self.url, timeout_s=_ANSWER_S)
 
     def _await(self, config: Path, log: Path) -> None:
         assert self._process is not None
