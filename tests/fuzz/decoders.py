@@ -104,8 +104,8 @@ from tallystick.wallet.vouchers import read_vouchers
 from tallystick_node.config import Config, ConfigInvalid
 from tallystick_node.engine.upstream import EngineGone, Reply
 from tallystick_node.gateway.ask import Ask
+from tallystick_node.network.asked import Asked
 from tallystick_node.network.origin import read_wishes
-from tallystick_node.network.own import Asked
 from tallystick_node.sim.gossip import status_said
 from tallystick_node.striking import read_finding
 from tests.quality.making import DOMAIN as DUEL_DOMAIN
@@ -601,7 +601,7 @@ DECODERS = {
         ).for_engine("m"),
         (MalformedMessage,),
         (ASKED, b'{"model": "m", "prompt": [[1, 2], [3]], "n": 2, "max_tokens": 7}'),
-        ("network.own.read", "network.origin.read_wishes"),
+        ("network.asked.read", "network.origin.read_wishes"),
     ),
     "request at the payer": Decoder(
         lambda raw: read_ask("/v1/chat/completions", raw).body(stream=True),

@@ -18,9 +18,10 @@ from tallystick_node.gateway.errors import Busy
 from tallystick_node.gateway.intake import Intake, IntakePolicy
 from tallystick_node.gateway.load import Work
 from tallystick_node.gateway.own_users import OwnRoutes
+from tallystick_node.network.asked import Wishes
 from tallystick_node.network.lobby import Lobby, LobbyLimits
 from tallystick_node.network.origin import read_wishes
-from tallystick_node.network.own import Answer, AtEngine, Own, Prospect, Wishes
+from tallystick_node.network.own import Answer, AtEngine, Own, Prospect
 from tallystick_node.network.participation import Participation
 from tallystick_node.network.policies import ByLoad, Policy, Request, State
 from tallystick_node.network.users import User, Users

@@ -14,8 +14,9 @@ from tallystick.client.audits import Audits
 from tallystick.client.duel import Duel
 from tallystick.client.rules import cheapest
 from tallystick.protocol.units import Tokens
+from tallystick_node.network.asked import Wishes
 from tallystick_node.network.origin import Origin, read_wishes
-from tallystick_node.network.own import Answer, Wishes
+from tallystick_node.network.own import Answer
 from tallystick_node.network.policies import Request
 from tests.client.conftest import World, chat_body
 from tests.client.echo import MODEL

@@ -35,8 +35,9 @@ from tallystick.protocol.errors import MalformedMessage, MarketError
 from tallystick.protocol.hearsay import Hearsay
 from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.units import Address, Atoms, Tokens
+from tallystick_node.network.asked import Wishes
 from tallystick_node.network.blocks import with_first
-from tallystick_node.network.own import EVENT_STREAM, Answer, Prospect, Wishes
+from tallystick_node.network.own import EVENT_STREAM, Answer, Prospect
 from tallystick_node.network.policies import COUNTED, Request
 
 TIMES: Final = {"connect": 5.0, "read": 600.0, "write": 60.0, "pool": 60.0}

@@ -14,13 +14,12 @@ import orjson
 import structlog
 
 from tallystick.ports import Clock
-from tallystick.protocol.errors import MalformedMessage
-from tallystick.protocol.length import TYPICAL_ANSWER, prompts_in
-from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments
+from tallystick.protocol.length import TYPICAL_ANSWER
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.transcript import Counts
 from tallystick.protocol.units import Atoms, Milliseconds, Tokens
 from tallystick_node.engine.upstream import DONE, EngineGone, Reply, Upstream
+from tallystick_node.network.asked import Asked, Estimate, ReadWishes, Wishes
 from tallystick_node.network.blocks import with_first
 from tallystick_node.network.errors import ModelUnknown, OriginError, Unserved
 from tallystick_node.network.lobby import Lobby
@@ -28,8 +27,6 @@ from tallystick_node.network.participation import Participation
 from tallystick_node.network.policies import AGAIN_S, Request
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
-_FOR_WHO_BUYS: Final = ("provider", "models", "tallystick")
-"""Fields that say whom to buy from, and how: an engine may refuse what it does not know."""
 
 log = structlog.get_logger("tallystick.own")
 
@@ -59,7 +56,7 @@ class Answer:
 class AtEngine:
     """One that the node's engine works at, as far as the engine's time depends on it."""
 
-    asked: "Asked"
+    asked: Asked
     since: Milliseconds
     company: int
     """Requests that the engine worked at when it came, whoever's, itself included."""
@@ -106,16 +103,6 @@ class Prospect:
     """Of that choice; None: there was none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What a body says of whom to buy from."""
-
-    models: tuple[str, ...]
-    """That will do, the best first."""
-    steering: object = None
-    """For whoever buys: nothing here depends on it."""
-
-
 class Buying(Protocol):
     """The market, in the hands of a node that buys."""
 
@@ -133,91 +120,6 @@ class Buying(Protocol):
 
     def ended(self, model: str, output_tokens: int) -> None:
         """An own user's answer had so many that was not bought."""
-
-
-ReadWishes = Callable[[Mapping[str, Any]], Wishes]
-"""Of a body; raises MalformedMessage."""
-Estimate = Callable[[str, int], Tokens]
-"""(model, size of a body) → its tokens, as `InputLength` has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """An own user's request, read once."""
-
-    user: str
-    path: str
-    body: bytes
-    size: int
-    """Bytes of the body, and what it only names."""
-    fields: Mapping[str, Any]
-    request: Request
-    """For the first of the models."""
-    wishes: Wishes
-    streamed: bool
-    wants_usage: bool
-    """At the end of a stream."""
-    answers: int
-    """Asked for, over all prompts."""
-    headers: Mapping[str, str]
-    """What says that it is a repetition."""
-
-    def of(self, model: str, typical_output: Tokens) -> "Asked":
-        """Of this model alone."""
-        request = replace(self.request, model=model, typical_output=typical_output)
-        return replace(self, request=request, wishes=replace(self.wishes, models=(model,)))
-
-    def for_engine(self, model: str) -> bytes:
-        """The body, with the engine's own name of the model; a stream ends with its usage, from which the
-        node learns how fast its engine is."""
-        kept = {name: value for name, value in self.fields.items() if name not in _FOR_WHO_BUYS}
-        options = kept.get("stream_options") or {}
-        if self.streamed and isinstance(options, dict):
-            kept["stream_options"] = options | {"include_usage": True}
-        return orjson.dumps({**kept, "model": model})
-
-    @classmethod
-    def read(
-        cls,
-        user: str,
-        path: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        *,
-        read_wishes: ReadWishes,
-        estimate: Estimate,
-    ) -> "Asked":
-        """Raises MalformedMessage."""
-        try:
-            fields = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise MalformedMessage("The body is not JSON.") from error
-        if not isinstance(fields, dict):
-            raise MalformedMessage("The body is not an object that names a model.", required="model")
-        wishes = read_wishes(fields)
-        try:
-            orjson.dumps(fields)
-        except orjson.JSONEncodeError as error:
-            raise MalformedMessage("The body is nested too deeply.") from error
-        answers = prompts_in(fields.get("prompt")) * (_count(fields.get("n")) or 1)
-        limit = _count(fields.get("max_completion_tokens")) or _count(fields.get("max_tokens"))
-        most = None if limit is None else Tokens(limit * answers)
-        model, size = wishes.models[0], len(body) + ATTACHMENT_ALLOWANCE * attachments(fields.get("messages"))
-        request = Request(model=model, input_tokens=estimate(model, size), output_tokens=most, own=True)
-        options = fields.get("stream_options")
-        return cls(
-            user=user,
-            path=path,
-            body=body,
-            size=size,
-            fields=fields,
-            request=request,
-            wishes=wishes,
-            streamed=fields.get("stream") is True,
-            wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
-            answers=answers,
-            headers=headers,
-        )
 
 
 class Own:
@@ -388,10 +290,6 @@ class Own:
         self._engine.note(running, now)
         if self._buying is not None and running.counts.output_tokens:
             self._buying.ended(running.asked.request.model, running.counts.output_tokens)
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def told(error: OriginError) -> dict[str, Any]:
