@@ -464,6 +464,19 @@ def test_another_model_answers_where_the_engine_of_the_first_cannot(
     assert "too long for me" in alone.text
 
 
+def test_what_is_too_long_for_one_engine_goes_on_to_one_of_more_context_alone(
+    world: Any, ask: Callable[..., Any]
+) -> None:
+    unable = [world.provider(Unable, price=price, context=2_000) for price in (1_000, 2_000)]
+    roomy = world.provider(Listening, price=9_000, context=9_000)
+    with httpx2.Client(transport=world.transport(rule=cheapest)) as client:
+        answer = client.post(URL, json=ask("tell " * 500))
+        short = client.post(URL, json=ask())
+    assert answer.headers["tallystick-provider"] == to_hex(roomy.key.address)
+    assert (short.status_code, roomy.worked) == (400, 1), "so short a one is no longer for another"
+    assert [provider.seen["/v1/chat/completions"] for provider in unable] == [2, 0]
+
+
 def test_a_rule_is_told_what_the_market_is_and_what_answers_were(world: Any, ask: Callable[..., Any]) -> None:
     told: list[Wanted] = []
 

@@ -34,6 +34,7 @@ from tallystick.client.standing import CONNECT_S, Standing
 from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import MarketError, WorstCaseExceedsCredit
 from tallystick.protocol.expect import Expected, Redeemed
+from tallystick.protocol.offer import Offer
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import Atoms, Tokens
@@ -51,6 +52,8 @@ _TIMES: Final = 3.0
 """So many times as long, and a provider that has not said a word is left …"""
 _LEAST_S: Final = 5.0
 """… but not before: a gateway may be starting again, or the way to it be bad for a moment."""
+_ANY: Final = 1 << 32
+"""Tokens of context: more than any offer can name."""
 _GRACE_S: Final = 0.1
 """For the way there and back."""
 
@@ -101,8 +104,8 @@ class Search:
         """The same, once the caller has a part of the answer."""
         self._before = Atoms(0)
         """What the parts before may have cost."""
-        self._unable: set[str] = set()
-        """Models whose engines cannot do what is asked."""
+        self._unable: dict[str, int] = {}
+        """Models whose engines cannot do what is asked, and the tokens of context up to which none can."""
 
     @property
     def shown(self) -> Shown:
@@ -201,7 +204,7 @@ class Search:
     def _served(self, posted: PostedOffer, footing: Footing, hedge: Hedge | None) -> Flow[bool]:
         """Whether this one has served it; where not, more is known."""
         payer, provider = self._payer, posted.offer.provider
-        if posted.offer.model in self._unable:
+        if posted.offer.context_length <= self._unable.get(posted.offer.model, 0):
             return False
         try:
             if hedge is None:
@@ -215,8 +218,10 @@ class Search:
                 self._standing.wait(ROOM)
         except ProviderRefused as error:
             if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
-                self._unable.add(posted.offer.model)  # the engine's: another engine would say the same
-                if self._broken is None and self._unable.issuperset(self._wanted.models):
+                self._disabled(posted.offer)
+                if self._broken is None and all(
+                    self._unable.get(model, 0) >= _ANY for model in self._wanted.models
+                ):
                     raise
                 self._failure = error
             else:
@@ -230,6 +235,12 @@ class Search:
             hurried = footing.connect_s is not None and isinstance(error.__cause__, httpx2.ConnectTimeout)
             self._standing.unreached(posted, hurried=hurried)
         return False
+
+    def _disabled(self, offer: Offer) -> None:
+        """By the engine's own word: another would say the same, but for one of more context, where it may
+        have been for the length."""
+        asked = self._ask.input_bound + (self._ask.limit or 0)
+        self._unable[offer.model] = _ANY if asked <= offer.context_length else offer.context_length
 
     def _refused(
         self, posted: PostedOffer, error: ProviderRefused, expect: Expected | Redeemed | None
