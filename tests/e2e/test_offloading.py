@@ -23,6 +23,8 @@ pytestmark = pytest.mark.e2e
 KEY = "tk-of-somebody-at-home"
 MS = 10**9
 """In picoseconds."""
+SMALL = 512
+"""Tokens of context."""
 SLOW = {"fixed": 50 * MS, "sequence": 5 * MS}
 FAST = {"fixed": 5 * MS}
 USERS = """
@@ -35,16 +37,17 @@ per_request = 50_000
 """
 
 
-def make(name: str, speed: dict[str, int], **changes: Any) -> Make:
-    """One that says how fast it is, and is."""
+def make(name: str, speed: dict[str, int], context: int = 4_096, **changes: Any) -> Make:
+    """One that says how fast it is, and is, and how much context it has, and has."""
     zero = dict.fromkeys(("fixed", "sequence", "weights", "token", "context", "capacity", "chunk"), 0)
     said = "[engine.speed]\n" + "".join(f"{key} = {value}\n" for key, value in speed.items())
     settings = changes.pop("settings", "") + said
-    return Make(name=name, engine_options=("--speed", json.dumps(zero | speed)), settings=settings, **changes)
+    options = ("--speed", json.dumps(zero | speed), "--max-model-len", str(context))
+    return Make(name=name, engine_options=options, context_length=context, settings=settings, **changes)
 
 
-def question(tokens: int) -> dict[str, Any]:
-    return {"model": "echo", "messages": [{"role": "user", "content": "one two"}], "max_tokens": tokens}
+def question(tokens: int, text: str = "one two") -> dict[str, Any]:
+    return {"model": "echo", "messages": [{"role": "user", "content": text}], "max_tokens": tokens}
 
 
 def provider_of(answer: Any) -> str:
@@ -56,7 +59,7 @@ async def test_requests_go_where_they_are_answered_sooner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warm: Warm
 ) -> None:
     monkeypatch.setenv("HOME_USERS", KEY)
-    makes = (make("home", SLOW, deposit=Atoms(20_000_000), settings=USERS), make("other", FAST))
+    makes = (make("home", SLOW, SMALL, deposit=Atoms(20_000_000), settings=USERS), make("other", FAST))
     with LocalMarket(folder=tmp_path, engine=EngineKind.ECHO, makes=makes, popen=warm.popen) as market:
         home, other = market.providers
         http = openai.DefaultAsyncHttpxClient(verify=False, trust_env=False)
@@ -64,14 +67,20 @@ async def test_requests_go_where_they_are_answered_sooner(
             base_url=f"{home.url}/v1", api_key=KEY, http_client=http, max_retries=0
         ) as client:
 
-            async def ask(tokens: int) -> str:
-                return provider_of(await client.chat.completions.create(**question(tokens)))
+            async def ask(tokens: int, text: str = "one two") -> str:
+                return provider_of(await client.chat.completions.create(**question(tokens, text)))
 
             deadline = time.monotonic() + 180
             while await ask(60) == "home":  # Three seconds here, and a third of one there.
                 assert time.monotonic() < deadline, "the nodes do not hear of one another"
             assert [await ask(60) for _ in range(3)] == [to_hex(other.address)] * 3
             assert [await ask(8) for _ in range(3)] == ["home"] * 3
+
+            # What the engine at home does not hold, however short: of one the answer, of one the prompt.
+            assert [await ask(SMALL + 1), await ask(8, "word " * SMALL)] == [to_hex(other.address)] * 2
+            for tokens, text in ((4_097, "one two"), (8, "word " * 40_000)):
+                with pytest.raises(openai.BadRequestError, match="context"):
+                    await ask(tokens, text)
 
             crowd = Counter(await asyncio.gather(*(ask(8) for _ in range(24))))
             assert crowd["home"] >= 4, "an idle engine takes what it answers in time"

@@ -39,6 +39,9 @@ class Shop:
     answers: list[bytes | None] = field(default_factory=list)
     """What each purchase brings; None: nobody sells."""
     known: int = 1
+    context: int = 0
+    """The most that one of them has; 0: nobody knows."""
+    status: int = 200
     asked: list[bytes] = field(default_factory=list)
     headers: Mapping[str, str] = field(default_factory=dict)
     quotes: list[tuple[str, ...]] = field(default_factory=list)
@@ -50,7 +53,7 @@ class Shop:
 
     def prospect(self, request: Request, wishes: Wishes) -> Prospect:
         self.quotes.append(wishes.models)
-        return Prospect(providers=self.known, seed=len(self.quotes))
+        return Prospect(providers=self.known, context=Tokens(self.context), seed=len(self.quotes))
 
     async def buy(
         self, path: str, body: bytes, headers: Mapping[str, str], seed: int | None = None
@@ -59,7 +62,7 @@ class Shop:
         self.seeds.append(seed)
         self.headers = headers
         content = self.answers.pop(0)
-        return content and Answer(status=200, media_type="application/json", content=content)
+        return content and Answer(status=self.status, media_type="application/json", content=content)
 
     def typical_output(self, model: str) -> Tokens:
         return self.lengths[-1] if self.lengths else Tokens(256)
@@ -94,8 +97,14 @@ class Answers:
         return None
 
 
+@dataclass
 class Idle:
+    has: int = 0
+    """Tokens of context, of its own model."""
     speed = None
+
+    def context(self, model: str) -> Tokens:
+        return Tokens(self.has if model == MODEL else 10 * self.has)
 
     def load(self) -> Load:
         return Load(running=0, waiting=0, context=Tokens(0), queued=Tokens(0))
@@ -150,9 +159,17 @@ class Node:
 
 @pytest.fixture
 def make_node(make_world: Make) -> Callable[..., Any]:
-    """`await make_node(shop=…, policy=…, **limits)`."""
+    """`await make_node(shop=…, policy=…, context=…, roomy=…, **limits)`."""
 
-    async def make(*, shop: Shop | None = None, policy: Policy | None = None, **limits: Any) -> Node:
+    async def make(
+        *,
+        shop: Shop | None = None,
+        policy: Policy | None = None,
+        context: int = 0,
+        roomy: str = "",
+        **limits: Any,
+    ) -> Node:
+        """`context`: of the engine, which has ten times as much for a model `roomy`."""
         within = {"running": 8, "waiting": 8, "waiting_s": 5, "each": 100} | limits
         made: list[Any] = []
 
@@ -162,11 +179,11 @@ def make_node(make_world: Make) -> Callable[..., Any]:
             participation.own_waiting = lambda: lobby.waiting
             own = Own(
                 upstream=world.upstream,
-                serves=lambda model: model if model == MODEL else None,
+                serves=lambda model: model if model in (MODEL, roomy) else None,
                 read_wishes=read_wishes,
                 estimate=world.gateway.promises.lengths.tokens,
                 participation=participation,
-                engine=Idle(),
+                engine=Idle(context),
                 lobby=lobby,
                 clock=world.clock,
                 buying=shop,
@@ -521,3 +538,116 @@ async def test_what_is_expected_of_an_answer_is_learnt_of_those_before(
         assert (await node.ask(stream=streamed)).status_code == 200
     assert shop.lengths[0] != 256
     assert policy.expected == [256, shop.lengths[0]]
+
+
+# --------------------------------------------------------------------------------------- what has room
+
+
+def words(count: int) -> dict[str, Any]:
+    """A prompt that is taken for somewhat more tokens, and is of no more than five times as many."""
+    return {"messages": [{"role": "user", "content": "tell " * count}]}
+
+
+TOO_LONG = (400, {"error": {"message": "too long for me", "type": "BadRequestError", "code": 400}})
+
+
+@pytest.mark.parametrize("asked", [words(1_000), words(10) | {"max_tokens": 1_000}])
+async def test_what_the_engine_cannot_hold_is_bought_at_once(
+    make_node: Callable[..., Any], asked: dict[str, Any]
+) -> None:
+    """The policy, which would keep it, is not asked."""
+    policy = Answers([])
+    shop = Shop([b'{"from": "elsewhere"}'], context=4_096)
+    node = await make_node(shop=shop, policy=policy, context=1_000)
+    assert (await node.ask(**asked)).json() == {"from": "elsewhere"}
+    assert (node.world.engine.started, policy.expected) == (0, [])
+
+
+async def test_each_answer_has_the_context_by_itself(make_node: Callable[..., Any]) -> None:
+    node = await make_node(shop=Shop(context=4_096), policy=Answers([False, False]), context=1_000)
+    assert (await node.ask(n=4, max_tokens=500)).status_code == 200
+    text = await node.ask(path="/v1/completions", prompt=["tell " * 500] * 4, messages=None)
+    assert text.status_code == 200
+    assert node.world.engine.started == 2
+
+
+@pytest.mark.parametrize("shop", [None, Shop(known=0), Shop(context=500)])
+@pytest.mark.parametrize("asked", [words(10_000), words(10) | {"max_tokens": 1_001}])
+async def test_what_nobody_holds_is_refused_in_words(
+    make_node: Callable[..., Any], asked: dict[str, Any], shop: Shop | None
+) -> None:
+    node = await make_node(shop=shop, policy=Answers([]), context=1_000)
+    refused = await node.ask(**asked)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["retryable"]) == (400, "context-too-long", False)
+    assert error["required"] == "1000"
+    assert int(error["actual"]) > 1_000
+    assert node.world.engine.started == 0
+
+
+async def test_what_somebody_holds_who_does_not_sell_it_now_may_be_asked_for_again(
+    make_node: Callable[..., Any],
+) -> None:
+    node = await make_node(shop=Shop([None], context=100_000), policy=Answers([]), context=1_000)
+    refused = await node.ask(**words(10_000))
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["retryable"]) == (503, "unserved", True)
+
+
+@pytest.mark.parametrize("shop", [None, Shop(context=500), Shop([None, None], context=4_096)])
+async def test_what_is_a_little_too_long_by_guess_the_engine_counts(
+    make_node: Callable[..., Any], shop: Shop | None
+) -> None:
+    """Where nobody sells it: a guess refuses nobody what the engine may hold."""
+    node = await make_node(shop=shop, policy=Answers([]), context=1_000)
+    node.world.engine.input_tokens = 1_270
+    assert (await node.ask(**words(1_000))).json()["choices"]
+    node.world.engine.refuse = TOO_LONG
+    refused = await node.ask(**words(1_000))
+    assert (refused.status_code, refused.json()) == TOO_LONG
+    assert shop is None or shop.answers == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_the_engine_finds_too_long_is_bought_of_who_has_more(
+    make_node: Callable[..., Any], stream: bool
+) -> None:
+    shop = Shop([b'{"from": "elsewhere"}'], context=4_096)
+    node = await make_node(shop=shop, policy=Answers([False] * 4), context=1_000)
+    node.world.engine.refuse = TOO_LONG
+    assert (await node.ask(stream=stream, **words(500))).json() == {"from": "elsewhere"}
+    assert (await node.ask(stream=stream, **words(5))).json() == TOO_LONG[1], "of so few bytes it is not"
+    shop.context = 1_000
+    assert (await node.ask(stream=stream, **words(500))).json() == TOO_LONG[1], "nobody has more"
+    shop.context, shop.status = 4_096, 400
+    shop.answers.append(b'{"error": {"message": "nor for me"}}')
+    assert (await node.ask(stream=stream, **words(500))).json() == TOO_LONG[1]
+    assert shop.answers == []
+
+
+async def test_what_an_engine_elsewhere_finds_too_long_the_node_s_own_may_hold(
+    make_node: Callable[..., Any],
+) -> None:
+    refusal = b'{"error": {"message": "too long for them"}}'
+    shop = Shop([refusal, refusal], status=400)
+    node = await make_node(shop=shop, policy=Answers([True, True]), context=1_000)
+    assert (await node.ask(**words(500))).json()["choices"]
+    node.world.engine.refuse = TOO_LONG
+    assert (await node.ask(**words(500))).json() == TOO_LONG[1], "and each is asked once"
+    assert (len(shop.asked), node.world.engine.started) == (2, 2)
+
+
+async def test_of_models_that_will_do_one_is_taken_that_has_room(make_node: Callable[..., Any]) -> None:
+    node = await make_node(policy=Answers([]), context=1_000, roomy="roomy")
+    assert (await node.ask(models=["roomy"], **words(1_500))).status_code == 200
+    assert (await node.ask(models=["roomy"], **words(15))).status_code == 200
+    assert (await node.ask(models=["roomy"], **words(200_000))).json()["error"]["code"] == "context-too-long"
+    assert [body["model"] for body in node.world.engine.bodies] == ["roomy", MODEL]
+
+
+async def test_what_is_not_text_is_not_taken_for_too_long(make_node: Callable[..., Any]) -> None:
+    """Of a picture its bytes say nothing: the engine counts."""
+    node = await make_node(shop=Shop(context=4_096), policy=Answers([False]), context=1_000)
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
+    said = [{"role": "user", "content": [{"type": "text", "text": "what is it?"}, picture]}]
+    assert (await node.ask(messages=said)).json()["choices"]

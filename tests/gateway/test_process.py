@@ -171,6 +171,15 @@ def _another_model(setting: Setting, _: Callable[..., Party]) -> None:
     setting.offers[0]["model"] = "llama"
 
 
+def _longer_than_the_engine(setting: Setting, _: Callable[..., Party]) -> None:
+    setting.offers[0]["context_length"] = 8193
+
+
+def _longer_than_its_memory(setting: Setting, _: Callable[..., Party]) -> None:
+    setting.config["engine.speed"] = {"fixed": 1, "capacity": 4095}
+    setting.offers[0]["context_length"] = 4096
+
+
 def _no_offer(setting: Setting, _: Callable[..., Party]) -> None:
     setting.offers.clear()
 
@@ -206,6 +215,8 @@ def _no_tls_key(setting: Setting, _: Callable[..., Party]) -> None:
         (_no_chain, "does not answer"),
         (_no_engine, "engine at http://127.0.0.1:9"),
         (_another_model, "does not serve llama: it serves echo"),
+        (_longer_than_the_engine, "holds 8192 tokens of context for echo, and the offer of echo names 8193"),
+        (_longer_than_its_memory, "holds 4095 tokens"),
         (_no_offer, "posted no offer"),
         (_newer_database, "later version"),
         (_plain_http, "loopback"),

@@ -10,7 +10,7 @@ from tallystick.protocol.speed import Load, Pace, Speed, pace
 from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds, Tokens
 from tallystick_node.local.network.operated import TURN, Operated
 from tallystick_node.local.network.rules import Times
-from tallystick_node.network.participation import Mean, Participation
+from tallystick_node.network.participation import Mean, Participation, context_of
 from tallystick_node.network.policies import ByLoad, Policy, Prices, Request, State
 
 SPEED = Speed(
@@ -84,6 +84,23 @@ def test_it_is_told_of_the_engine_the_market_and_the_account() -> None:
     expected = pace(SPEED, engine.load(), input_tokens=100, output_tokens=50)
     assert (state.here, state.elsewhere, state.providers, state.balance) == (expected, elsewhere, 3, 9)
     assert (state.room, state.usage, state.load.running, state.now) == (4, 0.5, 3, 7)
+
+
+@pytest.mark.parametrize(
+    ("told", "speed", "context"),
+    [(0, None, 0), (900, None, 900), (900, SPEED, 900), (0, SPEED, 1_000), (1_100, SPEED, 1_000)],
+)
+def test_an_engine_has_the_context_that_it_tells_and_that_fits_its_memory(
+    told: int, speed: Speed | None, context: int
+) -> None:
+    assert context_of(Tokens(told), speed) == context
+
+
+@pytest.mark.parametrize("says", [True, False, None, RuntimeError("!")])
+def test_of_what_the_engine_cannot_hold_no_policy_is_asked(says: object) -> None:
+    policy = Says(says)
+    sold = [made(policy).offloads(OWN, elsewhere=None, providers=count, holds=False) for count in (1, 0)]
+    assert (sold, policy.told) == ([True, False], [])
 
 
 def test_each_question_has_a_seed_of_its_own() -> None:

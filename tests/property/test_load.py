@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.protocol.length import InputLength
+from tallystick.protocol.length import InputLength, Length
 from tallystick.protocol.speed import Load, Speed, pace
 from tallystick.protocol.status import Status
 from tallystick.protocol.units import ZERO_HASH, Address, Tokens
@@ -268,3 +268,20 @@ def test_whatever_was_seen_is_a_speed(answers: list[Ended]) -> None:
     assert found is not None
     assert all(0 <= value < 1 << 64 for value in found.values())
     found.struct_hash()
+
+
+@given(st.integers(0, 1_000), st.integers(1, 4), st.none() | st.integers(1, 900), st.integers(0, 2_000))
+def test_what_never_fits_is_longer_than_what_does_not_seem_to(
+    guess: int, prompts: int, limit: int | None, context: int
+) -> None:
+    """And what may be longer than it seems is no shorter."""
+    size = 4 * guess
+    length = Length.of(size, guess, prompts=prompts, limit=limit, attached=False)
+    assert (length.fits(0), length.never_fits(0), length.may_exceed(0)) == (True, False, False)
+    if length.never_fits(context):
+        assert not length.fits(context)
+    if not length.fits(context):
+        assert length.may_exceed(context)
+    assert length.fits(context) == (not context or guess // prompts + (limit or 0) <= context)
+    attached = Length.of(size, guess, prompts=prompts, limit=None, attached=True)
+    assert attached.fits(max(1, context)), "nobody knows how long a picture is"

@@ -84,13 +84,16 @@ def test_what_some_engines_cannot_hold_runs_on_those_that_can(rule: Any) -> None
     assert [world.chain.posted[i].offer.context_length for i in range(4)] == [36_023, 88_450, 36_023, 36_023]
 
 
-@pytest.mark.parametrize("dispatch", [Alone(), Live(stake_weighted)])
-def test_what_one_s_own_engine_cannot_hold_it_refuses(dispatch: Dispatch) -> None:
+@pytest.mark.parametrize(("dispatch", "at"), [(Alone(), -1), (Live(stake_weighted), 1)])
+def test_what_one_s_own_engine_cannot_hold_is_bought_or_refused(dispatch: Dispatch, at: int) -> None:
+    """Whatever the policy says, which here keeps all."""
     stays = replace(FOLLOWING, offload_frequency=0.0, queue_frequency=1.0)
     specs = [NodeSpec(hardware=hardware("Qwen3-8B", gpu), policy=stays) for gpu in ("L4", "RTX5090")]
-    result = World(specs, dispatch, seed=1).run([Arrival(1.0, i, 60_000, 5) for i in range(2)], until=100)
-    assert [item.at for item in result.outcomes] == [-1, 1]
-    assert result.counts["too long"] == 1
+    specs[1] = replace(specs[1], leaves_at=50.0)
+    arrivals = [Arrival(t, i, 60_000, 5) for t, i in ((1.0, 0), (1.0, 1), (60.0, 0))]
+    result = World(specs, dispatch, seed=1).run(arrivals, until=100)
+    assert [item.at for item in result.outcomes] == [at, 1, -1]
+    assert result.counts["too long"] == (1 if at == 1 else 2)
 
 
 def test_every_atom_spent_is_earned_by_somebody() -> None:

@@ -6,12 +6,54 @@ Pure, and for predictions alone: no money depends on it.
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Final
 
 from tallystick.protocol.units import Tokens
 
 TYPICAL_ANSWER: Final = Tokens(256)
 """Output tokens of an answer of which nothing better is known."""
+_OFF: Final = 2
+"""Times as many tokens as a text has may be guessed."""
+
+
+def fits(tokens: int, context: int) -> bool:
+    """Whether so much context holds a prompt and its answer of so many tokens together; zero: any number."""
+    return not context or tokens <= context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Length:
+    """Of one prompt, before anybody has counted, and of the answer to it, in tokens."""
+
+    least: Tokens
+    likely: Tokens
+    most: Tokens
+    """Of the prompt."""
+    limit: Tokens
+    """Of the answer, as its caller set it; zero: there is none."""
+
+    @classmethod
+    def of(cls, size: int, guess: int, *, prompts: int, limit: int | None, attached: bool) -> "Length":
+        """Of the longest of `prompts`, which are taken for alike: all in a body of `size` bytes, taken for
+        `guess` tokens. `attached`: not all of it is text, and its bytes say nothing."""
+        each = 0 if attached else guess // max(1, prompts)
+        return cls(
+            least=Tokens(each // _OFF), likely=Tokens(each), most=Tokens(size), limit=Tokens(limit or 0)
+        )
+
+    def fits(self, context: int) -> bool:
+        """All that may be answered, as far as it can be told."""
+        return fits(self.likely + self.limit, context)
+
+    def never_fits(self, context: int) -> bool:
+        """Not even the prompt, or not the answer alone. Where only the two together do not, an engine may
+        end the answer sooner."""
+        return not fits(max(self.least + 1, self.limit), context)
+
+    def may_exceed(self, context: int) -> bool:
+        """Of what was guessed, nothing is sure."""
+        return not fits(self.most + self.limit, context)
 
 
 def prompts_in(prompt: object) -> int:

@@ -10,6 +10,8 @@ from typing import Final
 
 import aiohttp
 
+from tallystick.protocol.units import Tokens
+
 DONE: Final = b"[DONE]"
 _DRAIN_S: Final = 1
 
@@ -35,14 +37,15 @@ class Upstream:
             read_bufsize=1 << 18,
         )
 
-    async def models(self) -> list[str]:
-        """The names that it serves; raises EngineGone."""
+    async def models(self) -> dict[str, Tokens]:
+        """The names that it serves, with the context of each, which is zero where it is not told; raises
+        EngineGone."""
         try:
             timeout = aiohttp.ClientTimeout(total=10)
             async with self._session.get(f"{self._url}/v1/models", timeout=timeout) as answer:
                 answer.raise_for_status()
                 listing = await answer.json()
-                return [item["id"] for item in listing["data"]]
+                return {item["id"]: _context(item) for item in listing["data"]}
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
             raise EngineGone(f"The engine at {self._url} does not list its models ({error!r}).") from error
 
@@ -109,6 +112,11 @@ class Reply:
     def abort(self) -> None:
         """The engine is told that nobody listens any more; whoever reads sees the end, or EngineGone."""
         self._answer.close()
+
+
+def _context(item: Mapping[str, object]) -> Tokens:
+    told = item.get("max_model_len")
+    return Tokens(told if type(told) is int and told > 0 else 0)
 
 
 def _content(line: bytes) -> bytes:

@@ -2,7 +2,7 @@
 prices and the stake that follow from it. Nothing is decided here."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +12,7 @@ from tallystick.chain.errors import ChainError
 from tallystick.ports import Clock
 from tallystick.protocol.hearsay import Hearsay
 from tallystick.protocol.offer import Offer
-from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds
+from tallystick.protocol.units import Atoms, AtomsPerMTok, Milliseconds, Tokens
 from tallystick_node.config import Config, OfferConfig, OffloadConfig, PolicyConfig, UsersConfig
 from tallystick_node.engine.upstream import Upstream
 from tallystick_node.gateway.calibrating import Ended
@@ -26,7 +26,7 @@ from tallystick_node.gateway.start import Provider
 from tallystick_node.network.loading import load_policy
 from tallystick_node.network.lobby import Lobby, LobbyLimits
 from tallystick_node.network.own import AtEngine, Own
-from tallystick_node.network.participation import Mean, Participation
+from tallystick_node.network.participation import Mean, Participation, context_of
 from tallystick_node.network.policies import Prices, Request
 from tallystick_node.network.treasury import refill, restake
 from tallystick_node.network.users import Users
@@ -59,6 +59,8 @@ class OwnAccord:
         """Raises ConfigInvalid."""
         self.offers = config.offers
         """At the prices of now."""
+        self.contexts: Mapping[str, Tokens] = {}
+        """Of the engine's models, by its names, as it told last; zero: it does not tell."""
         self.origin: Origin | None = None
         self._config = config
         self._provider = provider
@@ -183,6 +185,12 @@ class OwnAccord:
         """Own users' requests at the engine."""
         now = self._clock.milliseconds()
         return () if self.own is None else [_work(item, now) for item in self.own.running]
+
+    def context(self, model: str) -> Tokens:
+        """By the engine's own word, or else by what is offered; no more than its memory holds."""
+        told = self.contexts.get(self._config.engine.models.get(model, model), Tokens(0))
+        offered = [offer.context_length for _, offer in self._holding() if offer.model == model]
+        return context_of(told or max(offered, default=Tokens(0)), self._gateway.promises.speed)
 
     def company(self) -> int:
         """Requests that the engine works at, whoever's."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from tallystick.protocol.errors import ContextTooLong
 from tallystick.protocol.expect import Expected, Inquiry, Redeemed, Size
-from tallystick.protocol.length import InputLength
+from tallystick.protocol.length import InputLength, fits
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.signed import Signed
 from tallystick.protocol.speed import Load, Pace, Speed, pace
@@ -230,7 +230,7 @@ class Promises:
         """How long it would take now, with room held where there is some for quotes. Raises Unready or
         OfferError."""
         offer, size = self._books.standing(asked.offer_hash), asked.size
-        if (tokens := size.input_tokens + size.output_tokens) > offer.context_length:
+        if not fits(tokens := size.input_tokens + size.output_tokens, offer.context_length):
             raise ContextTooLong(
                 "The model's context does not hold such a request.",
                 required=offer.context_length,

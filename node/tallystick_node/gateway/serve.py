@@ -181,7 +181,8 @@ class Node:
 
     async def start(self, endpoint: str, endpoint_key: Hash32) -> None:
         """Reads the chain, posts what is to be offered; raises StartRefused."""
-        await check_engine(self.config, self.upstream, {offer.model for offer in self.config.offers})
+        contexts = {offer.model: offer.context_length for offer in self.config.offers}
+        self.own_accord.contexts = await check_engine(self.config, self.upstream, contexts)
         try:
             for _ in range(_FIRST_POLLS):
                 await self.watch.poll()
@@ -193,13 +194,14 @@ class Node:
             raise StartRefused(str(error)) from error
         if self.config.offers:
             return
-        own = {offer.model for _, offer in self.books.holding() if offer.endpoint_key == endpoint_key}
-        if not own:
+        holding = [offer for _, offer in self.books.holding() if offer.endpoint_key == endpoint_key]
+        if not holding:
             raise StartRefused(
                 f"The provider {to_hex(self.provider.address)} has posted no offer that holds and names this "
                 "gateway's TLS key. Post one with `tally join`, or add [[offers]] to the configuration."
             )
-        await check_engine(self.config, self.upstream, own)
+        contexts = {offer.model: offer.context_length for offer in holding}
+        await check_engine(self.config, self.upstream, contexts)
 
     async def renew_offers(self, endpoint: str, endpoint_key: Hash32) -> None:
         """Not while an earlier one may be on its way. Raises ChainError."""
@@ -299,7 +301,7 @@ class Node:
 
     async def _look_at_engine(self) -> None:
         try:
-            await self.upstream.models()
+            self.own_accord.contexts = await self.upstream.models()
             self.metrics.engine_up = True
         except EngineGone:
             self.metrics.engine_up = False

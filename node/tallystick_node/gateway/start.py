@@ -4,7 +4,7 @@ sentence."""
 import asyncio
 import contextlib
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
@@ -19,8 +19,9 @@ from tallystick.chain.sender import Sender
 from tallystick.chain.witnessed import Witnessed
 from tallystick.ports import ChainReader, Clock
 from tallystick.protocol.errors import MarketError
+from tallystick.protocol.length import fits
 from tallystick.protocol.signed import Key
-from tallystick.protocol.units import Address, Atoms, to_hex
+from tallystick.protocol.units import Address, Atoms, Tokens, to_hex
 from tallystick_node.config import (
     Config,
     ConfigInvalid,
@@ -36,6 +37,7 @@ from tallystick_node.gateway.auditing import Auditing, Cares, Errand, OpensAudit
 from tallystick_node.gateway.bench import Bench, Opens
 from tallystick_node.gateway.settling import SettlePolicy
 from tallystick_node.network.loading import load_policy
+from tallystick_node.network.participation import context_of
 from tallystick_node.network.posting import Post
 from tallystick_node.network.users import Users
 from tallystick_node.store.records import Store
@@ -148,13 +150,17 @@ def _require_stake(market: Market, provider: Address, receipt_key: Address) -> N
         )
 
 
-async def check_engine(config: Config, upstream: Upstream, models: set[str]) -> None:
-    """It answers and serves every model; raises StartRefused."""
+async def check_engine(
+    config: Config, upstream: Upstream, contexts: Mapping[str, int]
+) -> Mapping[str, Tokens]:
+    """It answers and serves every model of `contexts`, which has as many tokens in the offer as that says:
+    the contexts of all its models, as it tells them. Raises StartRefused."""
     try:
         served = await upstream.models()
     except EngineGone as error:
         raise StartRefused(f"{error} Is it running, and is engine.url right?") from error
-    for model in sorted(models):
+    speed = config.engine.speed
+    for model, offered in sorted(contexts.items()):
         name = config.engine.models.get(model, model)
         if name not in served:
             raise StartRefused(
@@ -162,16 +168,23 @@ async def check_engine(config: Config, upstream: Upstream, models: set[str]) -> 
                 f"{', '.join(served) or 'nothing'}. Name its model in engine.models, or offer one that it "
                 "has."
             )
+        has = context_of(served[name], None if speed is None else speed.speed)
+        if not fits(offered, has):
+            raise StartRefused(
+                f"The engine holds {has} tokens of context for {name}, and the offer of {model} names "
+                f"{offered}: payers would be refused what they were promised. Offer no more than it holds."
+            )
+    return served
 
 
 def check_all(config: Config) -> str:
     """What `serve` would find in order, as a sentence; raises StartRefused."""
-    models = {offer.model for offer in config.offers}
+    contexts = {offer.model: offer.context_length for offer in config.offers}
 
     async def ask_engine() -> None:
         upstream = open_engine(config)
         try:
-            await check_engine(config, upstream, models)
+            await check_engine(config, upstream, contexts)
         finally:
             await upstream.close()
 

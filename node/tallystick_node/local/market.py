@@ -80,6 +80,8 @@ class Make:
     engine: EngineKind | None = None
     """What answers under the market's name of the model; None: the market's engine."""
     engine_options: tuple[str, ...] = ()
+    context_length: int = 0
+    """Tokens, of its offer; 0: what its kind of engine serves."""
     engine_module: str = ""
     """What Python runs in place of the embedded engine, told the same."""
     model: Path = MODEL
@@ -352,7 +354,7 @@ class LocalMarket:
                 input_price=make.input_price,
                 output_price=make.output_price,
                 model=self.engine.model_name,
-                context_length=self._kind(make).context_length,
+                context_length=make.context_length or self._kind(make).context_length,
                 credit=self.credit,
             )
             + make.settings

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from tallystick.protocol.errors import MalformedMessage
-from tallystick.protocol.length import prompts_in
+from tallystick.protocol.length import Length, prompts_in
 from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments
 from tallystick.protocol.units import Tokens
 from tallystick_node.network.policies import Request
@@ -44,6 +44,7 @@ class Asked:
     fields: Mapping[str, Any]
     request: Request
     """For the first of the models."""
+    length: Length
     wishes: Wishes
     streamed: bool
     wants_usage: bool
@@ -90,11 +91,12 @@ class Asked:
             orjson.dumps(fields)
         except orjson.JSONEncodeError as error:
             raise MalformedMessage("The body is nested too deeply.") from error
-        answers = prompts_in(fields.get("prompt")) * (_count(fields.get("n")) or 1)
+        prompts, attached = prompts_in(fields.get("prompt")), attachments(fields.get("messages"))
+        answers = prompts * (_count(fields.get("n")) or 1)
         limit = _count(fields.get("max_completion_tokens")) or _count(fields.get("max_tokens"))
         most = None if limit is None else Tokens(limit * answers)
-        model, size = wishes.models[0], len(body) + ATTACHMENT_ALLOWANCE * attachments(fields.get("messages"))
-        request = Request(model=model, input_tokens=estimate(model, size), output_tokens=most, own=True)
+        model, size = wishes.models[0], len(body) + ATTACHMENT_ALLOWANCE * attached
+        guess = estimate(model, size)
         options = fields.get("stream_options")
         return cls(
             user=user,
@@ -102,7 +104,8 @@ class Asked:
             body=body,
             size=size,
             fields=fields,
-            request=request,
+            request=Request(model=model, input_tokens=guess, output_tokens=most, own=True),
+            length=Length.of(size, guess, prompts=prompts, limit=limit, attached=attached > 0),
             wishes=wishes,
             streamed=fields.get("stream") is True,
             wants_usage=isinstance(options, dict) and options.get("include_usage") is True,

@@ -149,9 +149,11 @@ class Origin:
             choices = self._session.payer.prospects.foreseen(wanted)
         except MalformedRequest:  # It cannot be bought so: the node's own engine answers.
             choices = ()
+        counted = choices[:COUNTED]  # Those first whose context is thought to hold it.
         return Prospect(
-            providers=len(choices[:COUNTED]),
-            pace=choices[0].expected if choices else None,
+            providers=len(counted),
+            pace=counted[0].expected if counted else None,
+            context=max((item.posted.offer.context_length for item in counted), default=Tokens(0)),
             balance=self._balance,
             seed=wanted.seed,
         )

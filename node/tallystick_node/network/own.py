@@ -5,7 +5,7 @@ Only what is here reaches another provider: a paid request never comes here, and
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
@@ -14,7 +14,8 @@ import orjson
 import structlog
 
 from tallystick.ports import Clock
-from tallystick.protocol.length import TYPICAL_ANSWER
+from tallystick.protocol.errors import ContextTooLong
+from tallystick.protocol.length import TYPICAL_ANSWER, Length
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.transcript import Counts
 from tallystick.protocol.units import Atoms, Milliseconds, Tokens
@@ -27,6 +28,9 @@ from tallystick_node.network.participation import Participation
 from tallystick_node.network.policies import AGAIN_S, Request
 
 EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
+_OK: Final = 200
+_REFUSALS: Final = (400, 413, 422)
+"""Of an engine that does not take the request itself: for its length, it may be."""
 
 log = structlog.get_logger("tallystick.own")
 
@@ -83,6 +87,9 @@ class AtEngine:
 class Engine(Protocol):
     """What a node knows of its engine, and learns from whatever it answers."""
 
+    def context(self, model: str) -> Tokens:
+        """That it has for one answer of the model and its prompt; zero: not known."""
+
     def company(self) -> int:
         """Requests that it works at, whoever's."""
 
@@ -98,6 +105,8 @@ class Prospect:
     """Providers that it could be bought from."""
     pace: Pace | None = None
     """Of the one that would be bought from; None: not known."""
+    context: Tokens = Tokens(0)
+    """The most that one of them has; zero: not known."""
     balance: Atoms = Atoms(0)
     seed: int | None = None
     """Of that choice; None: there was none."""
@@ -158,6 +167,8 @@ class Own:
         ------
         MalformedMessage :
             It is no request.
+        ContextTooLong :
+            Neither the node's engine holds it, nor anybody who is known.
         OriginError :
             Nobody answers it, or not now.
         """
@@ -170,13 +181,14 @@ class Own:
 
     async def _answered(self, asked: Asked) -> Answer:
         models = asked.wishes.models
-        place, here = self._found(models)
+        place, here = self._found(asked)
         sold = bool(place) and self._providers(asked, models[:place]) > 0  # One that is liked better.
         mine = asked if here is None else asked.of(models[place], self._typical_output(models[place]))
-        prospect = None if sold or here is None else await self._offloads(mine)
-        if sold or prospect is not None:
+        bought, prospect = None, None if sold or here is None else await self._offloads(mine)
+        asks = sold or prospect is not None
+        if asks:
             bought = await self._bought(asked, None if prospect is None else prospect.seed)
-            if bought is not None:
+            if bought is not None and (here is None or not self._may_hold(bought, mine)):
                 return bought
         if here is None:
             if sold:
@@ -184,20 +196,67 @@ class Own:
             raise ModelUnknown(
                 "Neither this node nor anybody it knows serves the model as wished.", actual=models[0]
             )
+        self._require_room(mine)
         try:
-            return await self._served(mine, here)
+            answer = await self._served(mine, here)
         except EngineGone as error:
             log.warning("engine.gone", error=str(error))
-            if bought := await self._bought(asked):
+            if bought := bought or await self._bought(asked):
                 return bought
             raise Unserved("The engine does not answer, and nobody sold an answer.") from error
+        if not asks and self._may_be_held_elsewhere(answer, mine):
+            bought = await self._bought(asked)
+            return bought if bought is not None and bought.status == _OK else answer
+        return answer
 
-    def _found(self, models: Sequence[str]) -> tuple[int, str | None]:
-        """The place of the first of these that the engine has, and its name there; else the end, and None."""
-        for place, model in enumerate(models):
-            if (name := self._serves(model)) is not None:
-                return place, name
-        return len(models), None
+    def _found(self, asked: Asked) -> tuple[int, str | None]:
+        """The place of the first of the models for which the engine holds the request, or else of the one
+        with the most context, and its name there; else the end, and None."""
+        models = asked.wishes.models
+        having = {
+            place: name for place, model in enumerate(models) if (name := self._serves(model)) is not None
+        }
+        holding = (place for place in having if self._holds(asked.length, models[place]))
+        most = max(having, key=lambda place: self._engine.context(models[place]), default=len(models))
+        place = next(holding, most)
+        return place, having.get(place)
+
+    # ------------------------------------------------------------------------------------- what has room
+
+    def _holds(self, length: Length, model: str) -> bool:
+        return length.fits(self._engine.context(model))
+
+    def _may_hold(self, refusal: Answer, asked: Asked) -> bool:
+        """What an engine elsewhere has refused, maybe for its length."""
+        context = self._engine.context(asked.request.model)
+        return refusal.status in _REFUSALS and not asked.length.never_fits(context)
+
+    def _may_be_held_elsewhere(self, refusal: Answer, asked: Asked) -> bool:
+        """What the node's own has refused, maybe for its length."""
+        context = self._engine.context(asked.request.model)
+        if refusal.status not in _REFUSALS or self._buying is None or not asked.length.may_exceed(context):
+            return False
+        prospect = self._buying.prospect(asked.request, asked.wishes)
+        return prospect.providers > 0 and not 0 < prospect.context <= context
+
+    def _require_room(self, asked: Asked) -> None:
+        """For what nobody sold. Where the engine can only refuse it, its user is told so; where it may hold
+        it, it is asked: it counts. Raises ContextTooLong or Unserved."""
+        length, context = asked.length, self._engine.context(asked.request.model)
+        if not length.never_fits(context):
+            return
+        prospect = Prospect(providers=0)
+        if self._buying is not None:
+            prospect = self._buying.prospect(asked.request, asked.wishes)
+        if prospect.providers and length.fits(prospect.context):
+            raise Unserved("The engine does not hold the request, and nobody sold an answer.")
+        raise ContextTooLong(
+            "The model's context does not hold such a request, here or elsewhere.",
+            required=max(context, prospect.context),
+            actual=length.likely + length.limit,
+        )
+
+    # ------------------------------------------------------------------------------------- here or elsewhere
 
     def _typical_output(self, model: str) -> Tokens:
         return TYPICAL_ANSWER if self._buying is None else self._buying.typical_output(model)
@@ -222,7 +281,11 @@ class Own:
     def _decided(self, asked: Asked, buying: Buying) -> tuple[bool | None, Prospect]:
         prospect = buying.prospect(asked.request, asked.wishes)
         decision = self._participation.offloads(
-            asked.request, elsewhere=prospect.pace, providers=prospect.providers, balance=prospect.balance
+            asked.request,
+            elsewhere=prospect.pace,
+            providers=prospect.providers if asked.length.fits(prospect.context) else 0,
+            balance=prospect.balance,
+            holds=self._holds(asked.length, asked.request.model),
         )
         return decision, prospect
 
@@ -242,19 +305,19 @@ class Own:
             stack.callback(self.running.discard, running)
             reply = await self._upstream.post(asked.path, asked.for_engine(model))
             stack.callback(reply.abort)
-            if reply.status == 200 and asked.streamed:
+            if reply.status == _OK and asked.streamed:
                 blocks = self._blocks(reply, running)
                 first = await anext(blocks)  # An engine that dies before it says anything has not answered.
                 stack.push_async_callback(blocks.aclose)
                 return Answer(
-                    status=200,
+                    status=_OK,
                     media_type=EVENT_STREAM,
                     blocks=with_first(first, blocks),
                     held=stack.pop_all(),
                 )
             content = await reply.read()
             stack.callback(reply.release)
-            if reply.status == 200:
+            if reply.status == _OK:
                 running.add(content, self._clock.milliseconds())
                 self._note(running, self._clock.milliseconds())
             retry = reply.headers.get("Retry-After")

@@ -9,8 +9,8 @@ import structlog
 
 from tallystick.ports import Clock
 from tallystick.protocol.speed import Load, Pace, Speed, pace
-from tallystick.protocol.units import Atoms
-from tallystick_node.network.policies import ByLoad, Policy, Prices, Request, State
+from tallystick.protocol.units import Atoms, Tokens
+from tallystick_node.network.policies import ByLoad, Policy, Prices, Request, State, offloads
 
 T = TypeVar("T")
 _BESIDE: Final = ByLoad()
@@ -49,13 +49,20 @@ class Participation:
         return self._asked("accept", lambda policy: _bool(policy.accept(request, state)))
 
     def offloads(
-        self, request: Request, *, elsewhere: Pace | None, providers: int, balance: Atoms = Atoms(0)
+        self,
+        request: Request,
+        *,
+        elsewhere: Pace | None,
+        providers: int,
+        balance: Atoms = Atoms(0),
+        holds: bool = True,
     ) -> bool | None:
-        """Whether an own user's request is bought elsewhere; None: to be asked again soon."""
-        state = self.state(request, elsewhere=elsewhere, providers=providers, balance=balance)
+        """Whether an own user's request is bought elsewhere; None: to be asked again soon. `holds`: the
+        engine has the context for it."""
+        state = self.state(request, elsewhere=elsewhere, providers=providers, balance=balance, holds=holds)
 
         def ask(policy: Policy) -> bool | None:
-            answer = policy.offload(request, state)
+            answer = offloads(policy, request, state)
             return None if answer is None else _bool(answer)
 
         return self._asked("offload", ask)
@@ -120,6 +127,12 @@ def here_of(request: Request, load: Load, speed: Speed | None) -> Pace | None:
     if speed is None:
         return None
     return pace(speed, load, request.input_tokens, request.expected_output)
+
+
+def context_of(told: Tokens, speed: Speed | None) -> Tokens:
+    """Of a model for which its engine tells so much: no more than its memory holds. Zero: not known."""
+    capacity = Tokens(0) if speed is None else speed.capacity
+    return min(told, capacity) if told and capacity else max(told, capacity)
 
 
 class Mean:

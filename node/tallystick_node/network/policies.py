@@ -83,6 +83,8 @@ class State:
     """What it can expect of the provider that would be bought from; None: not known."""
     providers: int = 0
     """Providers that it could be bought from; `COUNTED` of them stand for any number."""
+    holds: bool = True
+    """Whether the engine has the context for the request, as far as is known."""
     balance: Atoms = Atoms(0)
     """Free on the node's payer account."""
     base: Prices | None = None
@@ -101,13 +103,18 @@ class Policy(Protocol):
 
     def offload(self, request: Request, state: State) -> bool | None:
         """Whether to buy the answer for an own user elsewhere; None: ask again after `AGAIN_S`. Never asked
-        about paid requests, which are never passed on."""
+        about paid requests, which are never passed on, nor about what the engine cannot hold."""
 
     def price(self, state: State) -> Prices | None:
         """What the offer is to cost from now on; None: as it is. Each change is a transaction."""
 
     def stake(self, state: State) -> Atoms | None:
         """What is to be at stake; None: as it is. Never under the market's minimum."""
+
+
+def offloads(policy: Policy, request: Request, state: State) -> bool | None:
+    """As the policy says; but what the engine cannot hold is bought, if anybody sells it."""
+    return policy.offload(request, state) if state.holds else state.providers > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from tallystick.protocol.speed import Pace
 from tallystick.protocol.status import Rating
 from tallystick.protocol.units import ZERO_HASH, Hash32, Milliseconds, Timestamp, Tokens
 from tallystick_node.network.participation import here_of
-from tallystick_node.network.policies import AGAIN_S, COUNTED, Request, State
+from tallystick_node.network.policies import AGAIN_S, COUNTED, Request, State, offloads
 from tallystick_node.sim.search import Attempt, Search
 from tallystick_node.sim.world import MINIMUM_STAKE, Job, Node, World
 
@@ -89,8 +89,8 @@ class Live:
         choices = self.ordering(wanted, self.known(home))
         elsewhere = choices[0].expected if choices else None
         request = self.request(job, own=True)
-        state = self.state(home, request, elsewhere, len(choices[:COUNTED]))
-        decision = home.spec.policy.offload(request, state)
+        state = self.state(home, request, elsewhere, len(choices[:COUNTED]), holds=home.holds(job))
+        decision = offloads(home.spec.policy, request, state)
         if since is not None and decision is not None:
             home.own_waiting -= 1
         if decision is None:
@@ -164,7 +164,15 @@ class Live:
         typical = home.record.typical_output(model, TYPICAL_ANSWER)
         return Request(model=model, input_tokens=tokens, output_tokens=None, own=True, typical_output=typical)
 
-    def state(self, node: Node, request: Request, elsewhere: Pace | None = None, providers: int = 0) -> State:
+    def state(
+        self,
+        node: Node,
+        request: Request,
+        elsewhere: Pace | None = None,
+        providers: int = 0,
+        *,
+        holds: bool = True,
+    ) -> State:
         assert node.engine is not None
         world, now = self.world, self.world.now_ms
         load = node.load(now)
@@ -178,6 +186,7 @@ class Live:
             here=here_of(request, load, node.engine.speed),
             elsewhere=elsewhere,
             providers=providers,
+            holds=holds,
         )
 
     # ------------------------------------------------------------------------------- whom to buy from

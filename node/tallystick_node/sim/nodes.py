@@ -6,6 +6,7 @@ from math import inf
 from typing import Any, Final
 
 from tallystick.client.record import Record
+from tallystick.protocol.length import fits
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.speed import Load
 from tallystick.protocol.stake import Stake
@@ -122,7 +123,7 @@ class Node:
     def holds(self, job: Job) -> bool:
         """All of its context, by itself: else the engine refuses it."""
         assert self.engine is not None
-        return job.input + job.output <= (self.engine.speed.capacity or inf)
+        return fits(job.input + job.output, self.engine.speed.capacity)
 
     def said(self, load: Load) -> Load:
         """What it says of it."""

@@ -15,6 +15,7 @@ from tallystick.client.standing import CONNECT_S, Standing
 from tallystick.ports import PostedOffer
 from tallystick.protocol.errors import QuoteError
 from tallystick.protocol.expect import Expected, Redeemed, Size
+from tallystick.protocol.length import fits
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Load, Pace, pace
 from tallystick.protocol.units import ChannelId, Hash32, Milliseconds, Tokens
@@ -352,7 +353,7 @@ class Search:
         if load is None:
             return
         payer, size = self.home.address, self._standing.haggling.size
-        if size.input_tokens + size.output_tokens > posted.offer.context_length:
+        if not fits(size.input_tokens + size.output_tokens, posted.offer.context_length):
             return
         given = self._quote(
             node, posted, size, self._fresh(node, size, load), node.pledges.until(payer, now_ms)
