@@ -1,11 +1,14 @@
 """A provider is told what is expected of it, and says what it promises; who cannot keep up is passed over."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
 
+from tallystick.client import quotes
+from tallystick.client.choose import Choice
 from tallystick.client.haggling import Haggling
 from tallystick.client.outcome import outcome_of
 from tallystick.client.rules import fastest
@@ -114,6 +117,38 @@ def test_after_one_bounce_three_are_asked_and_the_best_is_redeemed(
     assert [provider.worked for provider in asked] == [0, 0, 1]
     assert isinstance(asked[2].expected[-1], Redeemed)
     assert outcomes[0].quote.pace == Pace(3, 0.1)
+
+
+def test_who_said_how_long_it_takes_is_asked_before_whom_one_has_only_heard_of(
+    world: Any, ask: Callable[..., Any], adverts: Adverts
+) -> None:
+    """The fourth has an advert that is better than all quotes; it is as old as those of the three."""
+    paces = (SLOW, Pace(10, 0.2), Pace(3, 0.1), QUICK)
+    steps = (0.001, 0.002, 0.003, 0.004)
+    said = [advertised(world, adverts, step=step, pace=pace) for step, pace in zip(steps, paces, strict=True)]
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest)) as client:
+        assert client.post(URL, json=ask()).status_code == 200
+    assert [provider.seen["asked"] for provider in said] == [1, 1, 1, 0]
+    assert [provider.worked for provider in said] == [0, 0, 1, 0]
+
+
+def test_where_those_that_were_asked_refuse_others_are_tried(
+    world: Any, ask: Callable[..., Any], adverts: Adverts
+) -> None:
+    advertised(world, adverts, step=0.001, pace=SLOW)
+    for step in (0.002, 0.003):
+        adverts.steps_s[world.provider(NeverKeepsRoom).key.address] = step
+    other = advertised(world, adverts, step=0.004)
+    with httpx2.Client(transport=world.transport(outlook=adverts, rule=fastest)) as client:
+        assert client.post(URL, json=ask()).status_code == 200
+    assert (other.worked, other.seen["bounced"]) == (1, 0)
+
+
+def test_who_was_asked_and_said_nothing_comes_last() -> None:
+    made = [Choice(posted=SimpleNamespace(offer_hash=bytes([i]) * 32)) for i in range(5)]  # type: ignore[arg-type]
+    asked = [choice.posted for choice in made[:3]]
+    best = [made[2], made[0]]
+    assert list(quotes.after_quotes(made, asked, best)) == [made[2], made[0], made[3], made[4], made[1]]
 
 
 def test_who_does_not_keep_the_room_it_quoted_comes_after_who_does(

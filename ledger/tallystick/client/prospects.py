@@ -117,6 +117,12 @@ class Prospects:
         """The order in which they would be tried by what is known already: nobody is asked, nothing waits."""
         return self._chosen(self._listing.known, wanted, {})
 
+    def among(
+        self, offers: Sequence[PostedOffer], wanted: Wanted, *, quoted: Mapping[Hash32, Pace]
+    ) -> Sequence[Choice]:
+        """The order of these alone."""
+        return self._of(by_model(offers), wanted, quoted)
+
     def unmet(self, wanted: Wanted) -> str | None:
         """The wish that leaves nobody of those that are known to sell it; None: the wishes are not why."""
         others = self.foreseen(replace(wanted, steering=Steering()))
@@ -134,10 +140,18 @@ class Prospects:
         quoted: Mapping[Hash32, Pace],
         gone: Container[Hash32] = (),
     ) -> Sequence[Choice]:
-        terms = self._listing.terms
         if self._laid_out[0] is not offers:
             self._laid_out = offers, by_model(offers)
-        _, models = self._laid_out
+        return self._of(self._laid_out[1], wanted, quoted, gone)
+
+    def _of(
+        self,
+        models: Mapping[str, Offers],
+        wanted: Wanted,
+        quoted: Mapping[Hash32, Pace],
+        gone: Container[Hash32] = (),
+    ) -> Sequence[Choice]:
+        terms = self._listing.terms
 
         def look(posted: PostedOffer) -> Candidate | None:
             return None if posted.offer_hash in gone else self._candidate(posted, quoted)

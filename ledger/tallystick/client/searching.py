@@ -27,7 +27,7 @@ from tallystick.client.errors import (
 from tallystick.client.flow import Flow, Sleep, hurrying
 from tallystick.client.hedging import Contender, race
 from tallystick.client.purse import OpenChannel
-from tallystick.client.quotes import PROBED
+from tallystick.client.quotes import PROBED, after_quotes
 from tallystick.client.refusals import BOUNCED, ROOM
 from tallystick.client.sending import ChannelGone
 from tallystick.client.standing import CONNECT_S, Standing
@@ -148,11 +148,14 @@ class Search:
 
     def _round(self) -> Flow[bool]:
         """Whether one of the candidates, as they stand now, has served it."""
+        gone, quoted = self._standing.gone, self._standing.haggling.quoted
+        ordering = yield from self._payer.prospects.ordering(self._wanted, gone=gone, quoted=quoted)
+        return (yield from self._tried(ordering))
+
+    def _tried(self, ordering: Sequence[Choice]) -> Flow[bool]:
+        """Whether one of these has served it, the first ones first."""
         standing = self._standing
         haggling = standing.haggling
-        ordering = yield from self._payer.prospects.ordering(
-            self._wanted, gone=standing.gone, quoted=haggling.quoted
-        )
         ordering = standing.arranged(ordering)
         for place, choice in enumerate(ordering):
             rest = ordering[place : place + 2]
@@ -170,7 +173,9 @@ class Search:
                 return True
             if standing.again:
                 if haggling.asks:
-                    yield from self._ask_for_quotes(ordering[place : place + PROBED])
+                    ordering = yield from self._with_quotes(ordering, place)
+                    standing.begin_round()
+                    return (yield from self._tried(ordering))
                 return False
         return False
 
@@ -272,14 +277,23 @@ class Search:
         self._wanted = wanted = self._payer.prospects.wanted(rest, secrets.randbits(64))
         self._standing.broke_off(posted, size_of(wanted))
 
-    def _ask_for_quotes(self, ordering: Sequence[Choice]) -> Flow[None]:
+    def _with_quotes(self, ordering: Sequence[Choice], place: int) -> Flow[Sequence[Choice]]:
+        """In which order, once the one there, which has bounced it, and those that come next have been asked
+        for quotes."""
+        payer, haggling = self._payer, self._standing.haggling
+        asked = [choice.posted for choice in ordering[place : place + PROBED]]
+        yield from self._ask_for_quotes(asked)
+        said = [posted for posted in asked if posted.offer_hash in haggling.quoted]
+        best = payer.prospects.among(said, self._wanted, quoted=haggling.quoted)
+        return after_quotes(ordering, asked, best)
+
+    def _ask_for_quotes(self, offers: Sequence[PostedOffer]) -> Flow[None]:
         payer = self._payer
 
         def channel_to(posted: PostedOffer) -> Flow[OpenChannel]:
             ask = payer.within_budget(self._ask.asking(posted.offer.model), posted, self._before)
             return payer.channel_to(posted, worst_cost(ask, posted.offer))
 
-        offers = [choice.posted for choice in ordering]
         haggling = self._standing.haggling
         quotes = yield from payer.quotes.ask(offers, haggling.size, channel_to)
         haggling.answered(quotes)

@@ -6,10 +6,10 @@ lost.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from tallystick.client.choose import Choice, Wanted, size_of
+from tallystick.client.choose import Choice, Known, Wanted, size_of
 from tallystick.client.delivering import RESUMING
 from tallystick.client.haggling import held_to
-from tallystick.client.quotes import ASKING_S, PROBED
+from tallystick.client.quotes import ASKING_S, PROBED, after_quotes
 from tallystick.client.refusals import PASSING
 from tallystick.client.standing import CONNECT_S, Standing
 from tallystick.ports import PostedOffer
@@ -367,7 +367,13 @@ class Search:
         for posted in asked:
             if posted.offer_hash not in quotes:
                 self.home.record.failed(posted.offer.provider, now=self._world.now_ms)
-        self.run()
+        standing = self._standing
+        said = [posted for posted in asked if posted.offer_hash in standing.haggling.quoted]
+        known = self.live.known(self.home, standing.gone, standing.haggling.quoted)
+        best = self.live.ordering(self._wanted, Known.of(said, known.look))
+        standing.begin_round()
+        self._order, self._place = standing.arranged(after_quotes(self._order, asked, best)), 0
+        self._next()
 
 
 def _channel(payer: bytes) -> ChannelId:
