@@ -93,6 +93,15 @@ def test_pools_and_traces_of_one_s_own_are_run(tmp_path: Path) -> None:
     assert all(len(figure["by_seed"]) == 1 for figure in document["figures"])
 
 
+def test_a_trace_that_pauses_for_as_long_as_requests_count_is_said_to(tmp_path: Path) -> None:
+    trace = tmp_path / "burst.csv"
+    trace.write_text("time,input_tokens,output_tokens\n" + "0,100,50\n" * 999 + "100000,100,50\n")
+    asked = ["sim", "market", "--trace", str(trace), "--only", OURS, "--seconds", "8", "--seeds", "1"]
+    ended = CliRunner().invoke(app, asked)
+    assert ended.exit_code == 1
+    assert "nobody asks from second" in ended.output + ended.stderr
+
+
 def test_only_files_that_were_read_are_named(tmp_path: Path) -> None:
     market(
         Setting(pool=PAIR.pool, trace=None, seconds=8.0, arrivals="poisson"),

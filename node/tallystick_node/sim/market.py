@@ -8,7 +8,7 @@ What has not ended when the run does is a miss. All dispatches get the same arri
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from math import inf, nan
+from math import inf, isnan, nan
 from pathlib import Path
 from statistics import fmean
 from typing import Final
@@ -25,6 +25,7 @@ from tallystick_node.sim.dispatch import Alone, Live
 from tallystick_node.sim.hardware import Hardware
 from tallystick_node.sim.names import require
 from tallystick_node.sim.nodes import STAKED_EVERY_S
+from tallystick_node.sim.recorded import TraceUnreadable
 from tallystick_node.sim.settings import FOLLOWED_EVERY_S, FOLLOWING
 from tallystick_node.sim.workload import CHAT, Arrival, azure, bursty, poisson, trace_at
 from tallystick_node.sim.world import Dispatch, Job, Node, NodeSpec
@@ -163,7 +164,8 @@ class Run:
 
 
 def run(arm: Arm, setting: Setting, rate: float, seed: int, *, liars: bool = False) -> Run:
-    """`liars`: every fourth provider says that it stands idle; which of four, the seed decides."""
+    """`liars`: every fourth provider says that it stands idle; which of four, the seed decides. Raises
+    TraceUnreadable where nobody asks for as long as requests count."""
     setting = setting.lasting(rate)
     nodes = [
         NodeSpec(
@@ -177,9 +179,15 @@ def run(arm: Arm, setting: Setting, rate: float, seed: int, *, liars: bool = Fal
     world = setting.detail.world(nodes, arm.make(), seed=seed)
     result = world.run(setting.workload(rate, seed), until=setting.seconds + AFTER_S)
     requests = max(1, len(result.outcomes))
+    attained = result.share(lambda item: item.met(first_s=FIRST_S, token_s=TOKEN_S), since=setting.since)
+    if isnan(attained):
+        raise TraceUnreadable(
+            f"{setting.trace}: at {rate:.3g} requests a second nobody asks from second {setting.since:.0f} "
+            f"to {setting.seconds:.0f} after the place that seed {seed} draws: try longer --seconds"
+        )
     ended = [item.latency_s for item in result.served() if item.arrival.at >= setting.since]
     return Run(
-        attained=result.share(lambda item: item.met(first_s=FIRST_S, token_s=TOKEN_S), since=setting.since),
+        attained=attained,
         latency_s=fmean(ended) if ended else inf,
         probes=result.counts["probes"] / requests,
         bounces=result.counts["bounces"] / requests,
