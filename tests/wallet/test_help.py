@@ -13,7 +13,8 @@ from tallystick.wallet.cli import app
 COMMANDS = {
     *("balance", "faucet", "deposit", "exit", "stake", "unstake", "join", "offers", "settle"),
     *("channels", "open", "close", "recover", "receipts", "duels", "findings", "pay", "proxy", "doctor"),
-    *("offer withdraw", "receipt verify", "duel verify", "duel expire", "audit channel", "audit provider"),
+    *("offer withdraw", "receipt verify", "duel verify", "duel expire", "accusation verify"),
+    *("audit channel", "audit provider"),
     *(f"judge {name}" for name in ("show", "enlist", "consent", "retire", "refresh", "withdraw")),
     *(f"fraud {name}" for name in ("list", "show", "export", "check", "report", "look")),
     *(f"wallet {name}" for name in ("new", "import", "list", "remove", "change-password", "address")),

@@ -6,7 +6,7 @@ from typing import Any, Final
 from tallystick.chain.market import Asset
 from tallystick.protocol.audit import Step, Verdict
 from tallystick.protocol.reconcile import ChannelAudit, ManyAudit, audit_to_json
-from tallystick.protocol.units import to_hex
+from tallystick.protocol.units import Hash32, to_hex
 from tallystick.wallet.auditing import Checked
 from tallystick.wallet.money import show_exactly
 from tallystick.wallet.render import moment
@@ -25,6 +25,27 @@ _FIGURES: Final = {
 }
 _FAULTS: Final = 50
 """Of one channel that are told; JSON has them all."""
+
+
+def told_by_steps(kind: str, name: Hash32, block: int, steps: Sequence[Step]) -> View:
+    """Of a duel or an accusation, as it stood at a block. `ok` is false where a step does not hold."""
+    data = {
+        "ok": all(step.holds is not False for step in steps),
+        kind: to_hex(name),
+        "block": block,
+        "steps": [step.to_json() for step in steps],
+    }
+    from rich.text import Text
+
+    text = Text()
+    text.append(f"{kind.capitalize()} {to_hex(name)} at block {block:,}\n", style="bold")
+    for step in steps:
+        text.append("  " + MARKS[step.holds], style=COLOURS[step.holds])
+        text.append(f"{step.name:<17} {step.reason}\n")
+        for key, value in step.inputs.items():
+            text.append(f"       {key} {value}\n", style="dim")
+    text.rstrip()
+    return View(data, text)
 
 
 def checked(found: Sequence[Checked], asset: Asset) -> View:

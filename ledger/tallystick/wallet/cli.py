@@ -5,6 +5,7 @@ import typer
 from tallystick.starting import look_seldom
 from tallystick.wallet import (
     account,
+    accusations,
     audit,
     channels,
     doctor,
@@ -34,6 +35,7 @@ channels.register(app)
 receipts.register(app)
 audit.register(app)
 duels.register(app)
+accusations.register(app)
 judge.register(app)
 fraud.register(app)
 quality.register(app)

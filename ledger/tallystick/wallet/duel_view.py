@@ -7,7 +7,7 @@ from tallystick.chain.duels import Duels
 from tallystick.chain.market import Market
 from tallystick.protocol.errors import MalformedMessage
 from tallystick.protocol.units import hash32, to_hex
-from tallystick.wallet.audit_view import COLOURS, MARKS
+from tallystick.wallet.audit_view import told_by_steps
 from tallystick.wallet.view import View
 
 
@@ -31,21 +31,4 @@ def checked(market: Market, name: str) -> View:
     facts = facts_of(record.told(duel))
     if facts is None:
         raise MalformedMessage(f"No duel of this market has the id {to_hex(duel)}.")
-    steps = check(facts)
-    data = {
-        "ok": all(step.holds is not False for step in steps),
-        "duel": to_hex(duel),
-        "block": record.block,
-        "steps": [step.to_json() for step in steps],
-    }
-    from rich.text import Text
-
-    text = Text()
-    text.append(f"Duel {to_hex(duel)} at block {record.block:,}\n", style="bold")
-    for step in steps:
-        text.append("  " + MARKS[step.holds], style=COLOURS[step.holds])
-        text.append(f"{step.name:<17} {step.reason}\n")
-        for key, value in step.inputs.items():
-            text.append(f"       {key} {value}\n", style="dim")
-    text.rstrip()
-    return View(data, text)
+    return told_by_steps("duel", duel, record.block, check(facts))

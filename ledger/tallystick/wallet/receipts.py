@@ -43,7 +43,7 @@ def receipts(
         str | None, typer.Option(help="Send those that were paid to an explorer.", metavar="URL")
     ] = None,
 ) -> "View":
-    """List the receipts that this wallet accepted; save or publish them."""
+    """List the receipts that were accepted; save or publish them."""
     from tallystick.wallet.publishing import listed, of_channel, of_provider
     from tallystick.wallet.purses import open_purse
     from tallystick.wallet.render import refused_receipts
