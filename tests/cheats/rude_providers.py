@@ -66,6 +66,22 @@ class Trickles(Cheat):
         return True
 
 
+class TricklesItsHead(Cheat):
+    """A byte of the answer's head now and then: no read times out, and the answer never begins."""
+
+    asks: ClassVar[int] = 1
+    patience: ClassVar[float] = 0.2
+
+    def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+        with suppress(OSError):
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nx-slow: ")
+            while not self.closing:
+                handler.wfile.write(b"a")
+                time.sleep(0.02)
+        handler.hang_up()
+        return True
+
+
 class NeverEnds(Cheat):
     """Goes on for ever, far beyond what was asked for, and bills all of it."""
 

@@ -1,6 +1,7 @@
 """A share of requests is answered twice: the caller waits for one answer, pays for both, and keeps both."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from threading import Thread
 from typing import Any
@@ -21,6 +22,7 @@ from tallystick.protocol.units import Atoms
 from tallystick.protocol.vote import Choice
 from tallystick.wallet.quality_view import duel_to_json
 from tests.client.conftest import World, chat_body
+from tests.client.echo import chunks
 from tests.client.fake_chain import DOMAIN
 from tests.client.provider import FakeProvider
 from tests.client.serving import Handler
@@ -276,6 +278,40 @@ def test_what_a_second_request_cost_stays_counted_where_its_answer_is_none(world
     world.until(lambda: session.purse.spending()[1] == 0)
     first = session.purse.held_receipts()[0].receipt.message.cost
     assert session.purse.pairs.cost() >= session.purse.spending()[0] - first > 0
+
+
+class Clock:
+    """As the driver sees it."""
+
+    ahead = 0.0
+    sleep = staticmethod(time.sleep)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+class SaysATokenNowAndThen(FakeProvider):
+    clock: Clock
+
+    def said(self, body: dict[str, Any]) -> Iterator[bytes]:
+        first, *_ = chunks(body)
+        while not self.closing:
+            yield first
+            self.clock.ahead += 100
+            time.sleep(0.01)
+
+
+def test_a_second_that_never_comes_to_its_end_keeps_no_other_from_being_asked(
+    world: World, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.provider()
+    second = world.provider(SaysATokenNowAndThen, price=1_500_000)
+    second.clock = Clock()
+    monkeypatch.setattr("tallystick.client.drivers.time", second.clock)
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body(stream=True, max_tokens=10_000))
+    assert paired(session) == []
+    assert second.worked == 1
 
 
 # --------------------------------------------------------------------------------------------- what goes on

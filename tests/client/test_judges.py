@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from tallystick.client.drivers import run_blocking
-from tallystick.client.judges import Heard, Judges
+from tallystick.client.flow import End, Flow, Returned, Sleep, Together
+from tallystick.client.judges import JUDGED_S, Heard, Judges
 from tallystick.client.session import Session
 from tallystick.protocol.case import Case, checked
 from tallystick.protocol.eip712 import keccak
@@ -95,6 +96,30 @@ def test_whom_the_caller_ignores_is_not_shown_the_case(court: Court, named: str)
     said = court.hear(shuns=frozenset({name}))
     assert ignored.worked == 0
     assert set(said.commitments) == set(court.panel[1:])
+    assert said.all_of(court.panel) is None
+
+
+def test_who_comes_to_no_end_is_silent_and_the_others_were_heard(court: Court) -> None:
+    hearing = Judges(court.session.payer).hear(court.case, court.panel, MOST, frozenset())
+
+    def late() -> Flow[Heard]:
+        """The first one is still on its way as the time is over."""
+        result: object = None
+        while not isinstance(effect := hearing.send(result), Together):
+            result = yield effect
+        _, *others, clock = effect.flows
+        ends: list[End[Any]] = [Returned(run_blocking(court.session.pools, one)) for one in others]
+        assert not effect.enough([None, *ends, None])
+        assert sum(sleep.seconds for sleep in clock if isinstance(sleep, Sleep)) == JUDGED_S
+        assert effect.enough([None, *ends, Returned(None)])
+        with pytest.raises(StopIteration) as end:
+            hearing.send([None, *ends, Returned(None)])
+        said: Heard = end.value.value
+        return said
+
+    said = run_blocking(court.session.pools, late())
+    assert set(said.commitments) == set(court.panel[1:])
+    assert said.cost > 0
     assert said.all_of(court.panel) is None
 
 

@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Semaphore, Thread
 from typing import Any
 
 import anyio
 import anyio.to_thread
+import httpx2
 import pytest
 
 from tallystick.client.drivers import run_asynchronous, run_blocking
@@ -48,7 +50,8 @@ def first_of(flows: Sequence[Flow[Any]]) -> Flow[Sequence[End[Any]]]:
 
 class Server(ThreadingHTTPServer):
     """`/say/WORD` answers at once. `/begin` sends a head and a piece, `/silence` nothing; both then wait for
-    their client to go."""
+    their client to go. `/trickle/head` sends that a byte now and then, `/trickle/body` what
+    is before a piece of its body."""
 
     daemon_threads = True
     request_queue_size = 256  # Else who is not let in at once is let in seconds later.
@@ -56,7 +59,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self.asked, self.left = Semaphore(0), Semaphore(0)
+        self.asked, self.left, self.over = Semaphore(0), Semaphore(0), Event()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -72,12 +75,22 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "silence":
             self._wait()
             return
+        if kind == "trickle":
+            self._trickle(b"x-slow: " if word == "head" else b"transfer-encoding: chunked\r\n\r\n5;")
+            return
         self.send_response(200)
         self.send_header("content-length", "100" if kind == "begin" else str(len(word)))
         self.end_headers()
         self.wfile.write(b"piece" if kind == "begin" else word.encode())
         if kind == "begin":
             self._wait()
+
+    def _trickle(self, begin: bytes) -> None:
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n" + begin)
+            while not self.server.over.wait(0.01):
+                self.wfile.write(b"a")
 
     def _wait(self) -> None:
         self.server.asked.release()
@@ -92,6 +105,7 @@ def server() -> Iterator[Server]:
     thread = Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield made
+    made.over.set()
     made.shutdown()
     made.server_close()
     thread.join()
@@ -280,4 +294,36 @@ def test_many_races_leave_no_thread(server: Server) -> None:
         if thread.name == "tallystick-flow":
             thread.join(5)
             assert not thread.is_alive()
+    pools.close()
+
+
+# ----------------------------------------------------------------------------------------- who never ends
+
+
+def test_a_head_that_comes_a_byte_now_and_then_is_late(server: Server, result_of: Any) -> None:
+    """No read of it is."""
+    timeout = dict.fromkeys(("pool", "connect", "write", "read"), 0.1)
+    endpoint = Endpoint(server.url, ZERO_HASH)
+    asking = send(Send(endpoint=endpoint, path="/trickle/head", body=b"{}", headers={}, timeout=timeout))
+    with pytest.raises(httpx2.TimeoutException):
+        result_of(asking)
+
+
+def test_a_piece_whose_beginning_comes_a_byte_now_and_then_is_late(server: Server, result_of: Any) -> None:
+    def flow() -> Flow[bytes]:
+        exchange = yield from ask(server, "/trickle/body", timeout=0.1)
+        return (yield from read(exchange))
+
+    with pytest.raises(httpx2.ReadTimeout):
+        result_of(flow())
+
+
+def test_a_flow_that_goes_on_for_ever_has_its_time() -> None:
+    def flow() -> Flow[None]:
+        while True:
+            yield Sleep(0.001)
+
+    pools = Pools()
+    with pytest.raises(httpx2.ReadTimeout):
+        run_blocking(pools, flow(), within=0.01)
     pools.close()

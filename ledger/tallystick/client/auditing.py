@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 LOOK_S: Final = 3.0
 _CLOSING_S: Final = 5.0
 """Seconds that the end of a process waits for what is under way."""
+AUDITED_S: Final = 900.0
+"""In which an auditor says what it has to say."""
 _WAITING: Final = 100
 """Channels that may wait for their audit."""
 _OTHERS: Final = 5
@@ -261,7 +263,7 @@ class Auditing:
         try:
             shuns = self._shuns_of(dossier)
             asking = ask_auditor(self._payer, dossier, posted, most, shuns, outcomes)
-            signed = run_blocking(self._pools, asking, over=lambda: self.worker.over)
+            signed = run_blocking(self._pools, asking, over=lambda: self.worker.over, within=AUDITED_S)
         finally:
             cost = Atoms(sum(outcome.cost + outcome.outstanding for outcome in outcomes))
             if signed is None:

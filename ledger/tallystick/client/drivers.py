@@ -1,8 +1,9 @@
 """The two ways to run a flow: by blocking, and under an event loop. Nothing is decided here."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
+from math import inf
 from threading import Condition, Lock, Thread, get_ident
 from typing import Any, TypeVar, assert_never
 
@@ -29,6 +30,14 @@ from tallystick.client.flow import (
 )
 from tallystick.client.interrupting import hang_up
 from tallystick.client.pools import Pools
+from tallystick.client.requesting import (
+    allow,
+    asynchronous_head,
+    asynchronous_piece,
+    blocking_head,
+    blocking_piece,
+    request_of,
+)
 
 T = TypeVar("T")
 
@@ -110,20 +119,17 @@ class Blocking:
     def _perform(self, effect: Inward) -> object:
         match effect:
             case Send():
-                request = _request(effect)
-                response = self._pools.of(effect.endpoint).blocking.handle_request(request)
-                _allow(request, effect.timeout)
+                request, transport = request_of(effect), self._pools.of(effect.endpoint).blocking
+                response = blocking_head(transport, request, self._pools.waits)
+                allow(request, effect.timeout)
                 assert isinstance(response.stream, httpx2.SyncByteStream)
                 exchange = Exchange(response, iter(response.stream), effect.timeout.get("read"))
                 self._open.append(exchange)
                 return exchange
             case Read(exchange):
-                assert isinstance(exchange.chunks, Iterator)
-                for data in exchange.chunks:
-                    if data:
-                        return data
-                self._drop(exchange)
-                return b""
+                if not (data := blocking_piece(exchange, self._pools.waits)):
+                    self._drop(exchange)
+                return data
             case Drop(exchange):
                 self._drop(exchange)
             case Sleep(seconds):
@@ -286,20 +292,17 @@ class Asynchronous:
     async def _perform(self, effect: Inward) -> object:
         match effect:
             case Send():
-                request = _request(effect)
-                response = await self._pools.of(effect.endpoint).asynchronous.handle_async_request(request)
-                _allow(request, effect.timeout)
+                request, transport = request_of(effect), self._pools.of(effect.endpoint).asynchronous
+                response = await asynchronous_head(transport, request)
+                allow(request, effect.timeout)
                 assert isinstance(response.stream, httpx2.AsyncByteStream)
                 exchange = Exchange(response, aiter(response.stream), effect.timeout.get("read"))
                 self._open.append(exchange)
                 return exchange
             case Read(exchange):
-                assert isinstance(exchange.chunks, AsyncIterator)
-                async for data in exchange.chunks:
-                    if data:
-                        return data
-                await self._drop(exchange)
-                return b""
+                if not (data := await asynchronous_piece(exchange)):
+                    await self._drop(exchange)
+                return data
             case Drop(exchange):
                 await self._drop(exchange)
             case Sleep(seconds):
@@ -359,30 +362,14 @@ class _Boxed:
         self.value = yield from self._flow
 
 
-def _request(effect: Send) -> httpx2.Request:
-    timeout = dict(effect.timeout)
-    if effect.head_s is not None:
-        allowed = timeout.get("read")
-        timeout["read"] = effect.head_s if allowed is None else min(effect.head_s, allowed)
-    return httpx2.Request(
-        "POST",
-        effect.endpoint.url.rstrip("/") + effect.path,
-        headers=effect.headers,
-        content=effect.body,
-        extensions={"timeout": timeout},
-    )
-
-
-def _allow(request: httpx2.Request, timeout: Mapping[str, float | None]) -> None:
-    """To read the body in: the transport looks when it begins with that."""
-    request.extensions["timeout"].update(timeout)
-
-
-def run_blocking(pools: Pools, flow: Flow[T], *, over: Callable[[], bool] = lambda: False) -> T:
-    """Runs a flow that tells its caller nothing on the way; its result. Once it is `over`, whatever the flow
-    asks of the world ends in an httpx2.ReadTimeout."""
-    box = _Boxed(flow)
-    assert Blocking(pools, box.flow(), over).advance() is None
+def run_blocking(
+    pools: Pools, flow: Flow[T], *, over: Callable[[], bool] = lambda: False, within: float = inf
+) -> T:
+    """Runs a flow that tells its caller nothing on the way; its result. Once it is `over`, or takes longer
+    than `within` seconds, whatever the flow asks of the world ends in an httpx2.ReadTimeout."""
+    box, until = _Boxed(flow), time.monotonic() + within
+    late = Blocking(pools, box.flow(), lambda: over() or time.monotonic() > until)
+    assert late.advance() is None
     value: T = box.value
     return value
 

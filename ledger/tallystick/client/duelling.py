@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT: Final[Mapping[str, float | None]] = {"connect": 10.0, "read": 120.0, "write": 60.0, "pool": 60.0}
 """Seconds, of a second request: nobody waits for it."""
+ANSWERED_S: Final = 1_800.0
+"""For all of it: who says a token now and then would keep all others from being asked."""
 _WAITING: Final = 100
 """Requests that may wait for their second answer; what comes then stays without one."""
 LOOK_S: Final = 3.0
@@ -124,7 +126,7 @@ class Duelling:
             self._forget()
             known = self.wanted.draws_known(self._random.random(), self._random.random())
             flow = self.second(answered, known)
-            pair = run_blocking(self._pools, flow, over=lambda: self._seconds.over)
+            pair = run_blocking(self._pools, flow, over=lambda: self._seconds.over, within=ANSWERED_S)
             if pair is not None and self._trials is not None:
                 self._trying.take(pair.number)
 

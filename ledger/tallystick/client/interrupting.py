@@ -2,13 +2,17 @@
 nothing yet that could be closed."""
 
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from ssl import SSLContext
 from threading import Lock, get_ident
-from typing import Any
+from typing import Any, Final
 
 import httpcore2
+
+_PIECE: Final = 1 << 16
+"""Bytes that are written between two looks at the time."""
 
 
 class Waits:
@@ -18,6 +22,32 @@ class Waits:
         self._lock = Lock()
         self._streams: dict[int, httpcore2.NetworkStream] = {}
         self._ended: set[int] = set()
+        self._until: dict[int, float] = {}
+        """By thread, when it gives up on all that it waits for meanwhile; by the monotonic clock."""
+
+    @contextmanager
+    def within(self, seconds: float | None) -> Iterator[None]:
+        """This thread waits no longer for all of it, however little each wait takes; None: any time."""
+        me = get_ident()
+        if seconds is None:
+            yield
+            return
+        with self._lock:
+            self._until[me] = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._until[me]
+
+    def left(self, timeout: float | None) -> float | None:
+        """Of `timeout`, what this thread still has; zero or less: nothing."""
+        with self._lock:
+            until = self._until.get(get_ident())
+        if until is None:
+            return timeout
+        left = until - time.monotonic()
+        return left if timeout is None else min(timeout, left)
 
     @contextmanager
     def at(self, stream: httpcore2.NetworkStream) -> Iterator[None]:
@@ -71,12 +101,19 @@ class _Stream(httpcore2.NetworkStream):
         self._waits = waits
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        timeout = self._waits.left(timeout)
+        if timeout is not None and timeout <= 0:
+            raise httpcore2.ReadTimeout("It trickles, and does not come to its end.")
         with self._waits.at(self._stream):
             return self._stream.read(max_bytes, timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        with self._waits.at(self._stream):
-            self._stream.write(buffer, timeout)
+        for start in range(0, len(buffer), _PIECE):
+            timeout = self._waits.left(timeout)
+            if timeout is not None and timeout <= 0:
+                raise httpcore2.WriteTimeout("The request is not taken to its end.")
+            with self._waits.at(self._stream):
+                self._stream.write(buffer[start : start + _PIECE], timeout)
 
     def close(self) -> None:
         self._stream.close()

@@ -14,7 +14,7 @@ from tallystick.client.ask import Ask, read_ask, worst_cost
 from tallystick.client.attempts import Call
 from tallystick.client.bounds import JUDGE_BYTES, bound
 from tallystick.client.errors import JudgeFailed
-from tallystick.client.flow import Emit, End, Flow, Respond, Returned, Send, Together, read_all, send
+from tallystick.client.flow import Emit, Flow, Respond, Returned, Send, Sleep, Together, read_all, send
 from tallystick.client.outcome import Outcome
 from tallystick.client.replies import object_in
 from tallystick.client.searching import Search
@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 _TIMEOUT: Final[Mapping[str, float | None]] = {"connect": 5.0, "read": 120.0, "write": 60.0, "pool": 60.0}
 """Seconds, for a judge to think."""
+JUDGED_S: Final = 600
+"""In which a panel says what it has to say: who is not done by then is silent, and what the others said
+stays."""
+_LOOK_S: Final = 1
+"""Seconds between looks at whether they are done."""
 _REVEALING: Final[Mapping[str, float | None]] = {"connect": 5.0, "read": 10.0, "write": 10.0, "pool": 10.0}
 _BALLOT_BYTES: Final = 1 << 16
 _CHOICES: Final = (Choice.FIRST, Choice.SECOND, Choice.TIE)
@@ -213,16 +218,17 @@ def unheard(flow: Flow[None], tell: Callable[[bytes], None] = lambda _: None) ->
 
 
 def _all(flows: Sequence[Flow[Any]]) -> Flow[list[Any]]:
-    """What each of them returns, side by side; None where it raised."""
+    """What each of them returns, side by side; None where it raised, or was not done in time."""
 
-    def over(ends: Sequence[End[Any]]) -> bool:
-        return all(end is not None for end in ends)
+    def over() -> Flow[None]:
+        for _ in range(JUDGED_S // _LOOK_S):
+            yield Sleep(_LOOK_S)
 
     if not flows:
         return []
-    ends = yield Together(flows, over)
+    ends = yield Together([*flows, over()], lambda ends: ends[-1] is not None or None not in ends[:-1])
     assert isinstance(ends, list)
-    return [end.value if isinstance(end, Returned) else None for end in ends]
+    return [end.value if isinstance(end, Returned) else None for end in ends[:-1]]
 
 
 def _body(case: Case, offer: Offer) -> bytes:
