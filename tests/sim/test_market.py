@@ -13,7 +13,7 @@ from tallystick_node.sim.hardware import pool as pool_of
 from tallystick_node.sim.market import COUNTED, GREEDY, LEAST, LOWEST, OURS, Setting, Trial, measure, run
 from tallystick_node.sim.market import arm_of as arm
 from tallystick_node.sim.market_findings import GREEDIEST, attained, figures, market
-from tallystick_node.sim.report import require_writable
+from tallystick_node.sim.outfile import require_writable
 from tallystick_node.sim.rerun import named_file
 
 PAIR = Setting(pool=(hardware("Qwen3-8B", "A10G"), hardware("Qwen3-8B", "RTX3090")), trace=None, seconds=12.0)

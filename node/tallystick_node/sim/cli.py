@@ -177,13 +177,13 @@ def measure(
 
     from tallystick_node.sim.fit import write
     from tallystick_node.sim.measure import BadLoad, EngineSilent, measured
-    from tallystick_node.sim.report import require_writable
+    from tallystick_node.sim.outfile import require_writable, written
 
     with _told(BadLoad, EngineSilent, OSError):
         require_writable(out)
         wanted = tuple(_names(loads)) * rounds
         found = asyncio.run(measured(url, model, wanted, seconds=seconds, longest=longest, seed=seed))
-        with out.open("w") as file:
+        with written(out) as part, part.open("w", encoding="utf-8") as file:
             write(found, file)
     typer.echo(f"{len(found)} answers in {out}")
 
@@ -216,7 +216,8 @@ def fit(
         read,
         times_figures,
     )
-    from tallystick_node.sim.report import console, is_stdout, require_writable, targets_table, write_json
+    from tallystick_node.sim.outfile import is_stdout, require_writable
+    from tallystick_node.sim.report import console, targets_table, write_json
     from tallystick_node.sim.rerun import named_file
     from tallystick_node.sim.spread import followed
 

@@ -36,13 +36,13 @@ from tallystick_node.sim.incentives import (
     twins,
 )
 from tallystick_node.sim.names import named
+from tallystick_node.sim.outfile import require_writable
 from tallystick_node.sim.plot import Chart, Line, draw, prepare
 from tallystick_node.sim.report import (
     Figure,
     Target,
     interval,
     over_seeds,
-    require_writable,
     seeds_json,
     show,
     shown,

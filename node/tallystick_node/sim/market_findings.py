@@ -33,6 +33,7 @@ from tallystick_node.sim.market import (
     measure,
 )
 from tallystick_node.sim.names import named
+from tallystick_node.sim.outfile import require_writable
 from tallystick_node.sim.plot import Chart, Line, draw, prepare
 from tallystick_node.sim.recorded import summary
 from tallystick_node.sim.report import (
@@ -41,7 +42,6 @@ from tallystick_node.sim.report import (
     interval,
     over_seeds,
     ratio,
-    require_writable,
     seeds_json,
     show,
     shown,

@@ -13,12 +13,12 @@ from tallystick_node.sim.detail import PLAIN, Detail
 from tallystick_node.sim.findings import beside_the_paper, found
 from tallystick_node.sim.hardware import PROFILES
 from tallystick_node.sim.names import named
+from tallystick_node.sim.outfile import require_writable
 from tallystick_node.sim.plot import draw, prepare
 from tallystick_node.sim.recorded import summary
 from tallystick_node.sim.report import (
     Figure,
     Target,
-    require_writable,
     seeds_json,
     show,
     targets_table,

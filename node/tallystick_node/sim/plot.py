@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Final
 
+from tallystick_node.sim.outfile import require_folder, written
 from tallystick_node.sim.report import write_csv
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def prepare(folder: Path) -> None:
     """Before an hour is spent on what cannot be drawn. Raises OSError, MatplotlibMissing."""
     _require_matplotlib()
     folder.mkdir(parents=True, exist_ok=True)
-    TemporaryFile(dir=folder).close()
+    require_folder(folder, folder)
 
 
 def _require_matplotlib() -> None:
@@ -94,7 +94,8 @@ def draw(folder: Path, chart: Chart) -> None:
     if len(drawn) > 1:
         figure.legend(drawn.values(), drawn.keys(), loc="outside right center", frameon=False, fontsize=8)
     figure.suptitle(chart.title)
-    figure.savefig(folder / f"{chart.name}.png")
+    with written(folder / f"{chart.name}.png") as part:
+        figure.savefig(part, format="png")
 
 
 def _scale(axes: "Axes", chart: Chart) -> None:

@@ -18,6 +18,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from tallystick_node.sim.outfile import is_stdout, written
 from tallystick_node.sim.rerun import code, constants
 
 _T95: Final = (
@@ -59,8 +60,6 @@ _T95: Final = (
 """Student's t for 95 % of two sides, by degrees of freedom from one; 1.96 beyond."""
 
 _WIDTH: Final = 120
-_STDOUT: Final = "-"
-"""As a file's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,20 +176,6 @@ def seeds_json(seeds: range) -> Mapping[str, object]:
     return {"seeds": len(seeds), "first_seed": seeds.start}
 
 
-def require_writable(path: Path | None) -> None:
-    """Before an hour is spent on what cannot be written. Raises OSError."""
-    if path is None or is_stdout(path):
-        return
-    is_new = not path.exists()
-    path.open("a").close()
-    if is_new:
-        path.unlink()
-
-
-def is_stdout(path: Path | None) -> bool:
-    return path is not None and str(path) == _STDOUT
-
-
 def write_json(
     path: Path,
     command: str,
@@ -215,12 +200,13 @@ def write_json(
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     if is_stdout(path):
         sys.stdout.write(text)
-    else:
-        path.write_text(text, encoding="utf-8")
+        return
+    with written(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with written(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)

@@ -16,11 +16,11 @@ from tallystick_node.sim.gossip_traffic import first_spread, rounds_to, spread, 
 from tallystick_node.sim.growth import growth
 from tallystick_node.sim.hardware import PROFILES
 from tallystick_node.sim.names import named
+from tallystick_node.sim.outfile import require_writable
 from tallystick_node.sim.plot import draw, prepare
 from tallystick_node.sim.report import (
     Figure,
     Target,
-    require_writable,
     show,
     shown,
     table,

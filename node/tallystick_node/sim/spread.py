@@ -4,8 +4,10 @@ how many."""
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context
 from multiprocessing.sharedctypes import Synchronized
+from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
 from threading import Event, Thread
 from time import monotonic
 from typing import Final, TypeVar
@@ -37,14 +39,36 @@ def _note_in(noted: "Synchronized[int] | None") -> None:
 
 def spread(do: Callable[[T], R], work: Sequence[T], *, processes: int | None = None) -> Iterator[R]:
     """Of each piece of work in its order, as they are done; `do` is a function of a module. `processes`: all
-    cores where None."""
+    cores where None. Whoever takes no more of them, for an error or an interrupt, does not wait for what is
+    under way."""
     count = min(len(work), processes or len(os.sched_getaffinity(0)))
     if count <= 1:
         yield from map(do, work)
         return
+    others = set(active_children())
     context = get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context, initializer=_note_in, initargs=(_noted,)) as pool:
-        yield from pool.map(do, work)
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_note_in, initargs=(_noted,))
+    try:
+        with _deaf():
+            made = pool.map(do, work)
+        yield from made
+    except BaseException:
+        for child in set(active_children()) - others:
+            child.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Nobody interrupts this process meanwhile, nor ever those that it starts: a terminal interrupts all at
+    once, and one of them is to say so."""
+    before = pthread_sigmask(SIG_BLOCK, {SIGINT})
+    try:
+        yield
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
 
 
 def tracked(do: Callable[[T], R], work: Sequence[T]) -> Iterator[tuple[T, R]]:
