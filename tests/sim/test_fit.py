@@ -112,7 +112,7 @@ def test_a_file_of_no_text_is_refused_in_words(tmp_path: Path) -> None:
     file.write_bytes(bytes(range(256)))
     ran = CliRunner().invoke(app, ["sim", "fit", str(file)])
     assert ran.exit_code == 1
-    assert "measured.csv: 'utf-8' codec" in ran.output
+    assert "measured.csv: it is no text in UTF-8" in ran.output
 
 
 @pytest.mark.parametrize(("foretold", "asked"), [("", 0), ("2", 4)])

@@ -73,6 +73,16 @@ def test_of_all_processes_that_a_terminal_interrupts_one_says_so(tmp_path: Path)
     assert left(tmp_path) == {"figures.json": "{}"}
 
 
+@pytest.mark.skipif(CORES == 1, reason="one core: nothing is spread over processes")
+def test_no_process_outlives_the_one_that_wants_its_work(tmp_path: Path) -> None:
+    """However that ends: whoever reads what they say reads to its end."""
+    with running(tmp_path, SPREAD) as process:
+        while len(children(process)) < CORES:
+            assert process.poll() is None
+        process.kill()
+        process.communicate(timeout=300)
+
+
 def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
 

@@ -130,6 +130,10 @@ def test_only_files_that_were_read_are_named(tmp_path: Path) -> None:
         (["market", "--out", "/proc"], "/proc"),
         (["paper", "--out", "/proc"], "/proc"),
         (["incentives", "--only", "why"], "There is no question 'why'."),
+        (["market", "--json", "/proc"], "/proc: Is a directory"),
+        (["market", "--pool", "/proc"], "/proc: Is a directory"),
+        (["paper", "--trace", "/proc"], "/proc: Is a directory"),
+        (["fit", "/nowhere/measured.csv"], "/nowhere/measured.csv: No such file or directory"),
     ],
 )
 def test_what_is_not_there_is_said(options: list[str], said: str) -> None:
@@ -144,6 +148,14 @@ def test_what_is_not_there_is_said(options: list[str], said: str) -> None:
         ["scale", "--only", "wall", "--channels", "inf"],
         ["scale", "--only", "wall", "--a-day", "inf"],
         ["market", "--seconds", "inf"],
+        ["market", "--seconds", "nan"],
+        ["paper", "--loss", "nan"],
+        ["paper", "--seeds", "0"],
+        ["scale", "--nodes", "1"],
+        ["scale", "--requests", "0"],
+        ["scale", "--only", "gossip", "--nodes", "10001"],
+        ["scale", "--only", ","],
+        ["measure", "http://[", "--model", "m", "--out", "/dev/null", "--loads", ","],
         ["measure", "http://[", "--model", "m", "--out", "/dev/null", "--seconds", "0"],
     ],
 )

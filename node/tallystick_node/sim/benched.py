@@ -44,12 +44,16 @@ def benched(files: Iterable[Path]) -> Benched:
     """What these say, and the rest as it stands above. Raises BadBench, OSError."""
     found: dict[str, float] = {}
     for file in files:
-        said = {
-            field: of(float(row["value"]))
-            for row in _read(file)
-            for field, of in [_ROWS.get((str(row["section"]), str(row["name"])), ("", float))]
-            if field
-        }
+        rows = _read(file)
+        try:
+            said = {
+                field: of(float(row["value"]))
+                for row in rows
+                for field, of in [_ROWS.get((str(row["section"]), str(row["name"])), ("", float))]
+                if field
+            }
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise BadBench(f"{file}: {error}") from error
         if not said:
             raise BadBench(f"{file}: no figure that is asked for; known are {_known()}")
         found |= said

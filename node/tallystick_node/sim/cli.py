@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -13,10 +14,21 @@ app = typer.Typer(
     "A command fails where it cannot run, and not where a target is missed.",
 )
 
+
+def _finite(value: float) -> float:
+    """A number: one that is none is in no range, and out of none."""
+    if not isfinite(value):
+        raise typer.BadParameter(f"{value} is not in the range of what can be played.")
+    return value
+
+
 Seeds = Annotated[int, typer.Option("--seeds", min=1, help="Runs of each case, over which means go.")]
 FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, help="Of those runs; each has the next seed.")]
 Loss = Annotated[
-    float, typer.Option("--loss", min=0, max=0.5, help="Part of all messages that is lost, and sent again.")
+    float,
+    typer.Option(
+        "--loss", min=0, max=0.5, callback=_finite, help="Part of all messages that is lost, and sent again."
+    ),
 ]
 Gossip = Annotated[
     bool, typer.Option("--gossip", help="Carry news by the nodes' own gossip: for a few dozen nodes.")
@@ -37,7 +49,10 @@ Out = Annotated[
 
 
 def _names(only: str) -> list[str]:
-    return [name for each in only.split(",") if (name := each.strip())]
+    names = [name for each in only.split(",") if (name := each.strip())]
+    if only and not names:
+        raise typer.BadParameter(f"{only!r} names nothing.")
+    return names
 
 
 @contextmanager
@@ -45,9 +60,18 @@ def _told(*errors: type[Exception]) -> Iterator[None]:
     """These end the command in words."""
     try:
         yield
-    except errors as error:
-        typer.echo(f"tally-node: {error}", err=True)
+    except BrokenPipeError as error:  # Whoever read it has read enough.
         raise typer.Exit(1) from error
+    except errors as error:
+        typer.echo(f"tally-node: {_words(error)}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _words(error: Exception) -> str:
+    """Without its number, where the system says it."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 @app.command()
@@ -58,18 +82,18 @@ def paper(
         str,
         typer.Option(
             metavar="NAMES",
-            help="Of the studies these alone, as S1,S3,join; all where empty. sensitivity is none of them.",
+            help="These studies alone, as S1,S3,join; a wrong name is told all. Empty: all but sensitivity.",
         ),
     ] = "",
     trace: Annotated[
         Path | None,
         typer.Option(
-            "--trace", metavar="FILE", help="Run these arrivals: CSV of time, input and output tokens."
+            "--trace", metavar="FILE", help="Run these arrivals: CSV of time, prompt tokens, output tokens."
         ),
     ] = None,
     pool: Annotated[
         Path | None,
-        typer.Option("--pool", metavar="FILE", help="Run on these machines: see docs/simulator.md."),
+        typer.Option("--pool", metavar="FILE", help="Run on these engines: CSV of model, gpu, count."),
     ] = None,
     loss: Loss = 0.0,
     gossip: Gossip = False,
@@ -78,7 +102,7 @@ def paper(
     json: Json = None,
     out: Out = None,
 ) -> None:
-    """Run the experiments of the WWW.Serve paper, and say what it reports beside what is found."""
+    """Run the WWW.Serve paper's experiments, beside what it found."""
     from tallystick_node.sim.detail import Detail
     from tallystick_node.sim.hardware import BadPool
     from tallystick_node.sim.names import NameUnknown
@@ -125,9 +149,12 @@ def scale(
         ),
     ] = "speed",
     a_day: Annotated[
-        float, typer.Option("--a-day", min=0.01, max=1e6, help="Requests of a payer in a day.")
+        float,
+        typer.Option("--a-day", min=0.01, max=1e6, callback=_finite, help="Requests of a payer in a day."),
     ] = 20.0,
-    channels: Annotated[float, typer.Option(min=1, max=1e6, help="Providers that a payer buys of.")] = 8.0,
+    channels: Annotated[
+        float, typer.Option(min=1, max=1e6, callback=_finite, help="Providers that a payer buys of.")
+    ] = 8.0,
     bench: Annotated[
         list[Path] | None,
         typer.Option(
@@ -139,21 +166,27 @@ def scale(
     json: Json = None,
     out: Out = None,
 ) -> None:
-    """Say what as large a market as is asked for takes, part by part. See docs/scale.md."""
+    """Say what as large a market as is asked for takes.
+
+    It does so part by part; docs/scale.md has what was found.
+    """
     from tallystick_node.sim.benched import BadBench
     from tallystick_node.sim.names import NameUnknown
     from tallystick_node.sim.plot import MatplotlibMissing
     from tallystick_node.sim.report import console
-    from tallystick_node.sim.scale_parts import Asked
+    from tallystick_node.sim.scale_parts import GOSSIPING, Asked
     from tallystick_node.sim.scale_parts import scale as run
     from tallystick_node.sim.walls import Habits
 
+    names, most = _names(only), max(GOSSIPING)
+    if nodes and nodes > most and (not names or "gossip" in names):
+        raise typer.BadParameter(f"{nodes:,} do not gossip: {most:,} at most.", param_hint="--nodes")
     habits = Habits(a_day=a_day, channels=channels)
     asked = Asked(
         nodes=nodes, requests=requests, seed=seed, profiled=profile, habits=habits, bench=bench or ()
     )
     with _told(NameUnknown, BadBench, MatplotlibMissing, OSError):
-        run(asked, _names(only), json=json, out=out, console=console(json))
+        run(asked, names, json=json, out=out, console=console(json))
 
 
 @app.command()
@@ -168,7 +201,9 @@ def measure(
         int,
         typer.Option(min=1, help="Times that all loads take their turn: what else a machine does meets all."),
     ] = 1,
-    seconds: Annotated[float, typer.Option(min=0.1, help="For each load, each time.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=1e6, callback=_finite, help="For each load, each time.")
+    ] = 10.0,
     longest: Annotated[int, typer.Option(min=8, help="Tokens of a prompt, and of an answer.")] = 128,
     seed: Annotated[int, typer.Option(help="Of what is asked.")] = 1,
 ) -> None:
@@ -181,7 +216,7 @@ def measure(
 
     with _told(BadLoad, EngineSilent, OSError):
         require_writable(out)
-        wanted = tuple(_names(loads)) * rounds
+        wanted = tuple(_names(loads) or [loads]) * rounds
         found = asyncio.run(measured(url, model, wanted, seconds=seconds, longest=longest, seed=seed))
         with written(out) as part, part.open("w", encoding="utf-8") as file:
             write(found, file)
@@ -203,7 +238,10 @@ def fit(
     ] = "",
     json: Json = None,
 ) -> None:
-    """Find an engine's constants by what was measured of it, as `[engine.speed]` has them, and foretell."""
+    """Find an engine's constants by what was measured of it.
+
+    They are as `[engine.speed]` has them, and foretell the times of other loads.
+    """
     from tallystick_node.sim.fit import (
         STEPS,
         BadMeasure,
@@ -248,7 +286,10 @@ def market(
     first_seed: FirstSeed = 0,
     only: Annotated[
         str,
-        typer.Option(metavar="NAMES", help="These dispatches alone, as ours,greedy-0.5; all where empty."),
+        typer.Option(
+            metavar="NAMES",
+            help="These dispatches alone, as ours,greedy-0.5; a wrong name is told all. Empty: all.",
+        ),
     ] = "",
     pool: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CSV of model, gpu, count: other engines.")
@@ -257,7 +298,8 @@ def market(
         Path | None, typer.Option(metavar="FILE", help="CSV of time, prompt tokens, output tokens.")
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=8, max=1e6, help="For which requests come, in each run.")
+        float,
+        typer.Option(min=8, max=1e6, callback=_finite, help="For which requests come, in each run."),
     ] = 60,
     arrivals: Annotated[
         str, typer.Option(metavar="NAME", help="How requests come: trace, poisson or bursty.")
@@ -269,8 +311,10 @@ def market(
     json: Json = None,
     out: Out = None,
 ) -> None:
-    """Find how many requests a second unequal engines serve well, by dispatch: the first token within 3 s
-    and 100 ms between tokens."""
+    """Find how many requests a second unequal engines serve well.
+
+    By dispatch; well is the first token within 3 s, and 100 ms between tokens.
+    """
     from tallystick_node.sim.detail import Detail
     from tallystick_node.sim.hardware import BadPool, read_pool, twelve
     from tallystick_node.sim.market import ARRIVALS, TRACE, Setting
@@ -307,12 +351,19 @@ def incentives(
     seeds: Seeds = 3,
     first_seed: FirstSeed = 0,
     only: Annotated[
-        str, typer.Option(metavar="NAMES", help="These questions alone, as honesty,prices; all where empty.")
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="These questions alone, as honesty,prices; a wrong name is told all. Empty: all.",
+        ),
     ] = "",
     json: Json = None,
     out: Out = None,
 ) -> None:
-    """Find what pays: honesty, splitting a stake, a lower price, a larger stake. See docs/incentives.md."""
+    """Find what pays a provider: honesty, prices, stakes.
+
+    docs/incentives.md has what was found.
+    """
     from tallystick_node.sim.incentives_findings import incentives as run
     from tallystick_node.sim.names import NameUnknown
     from tallystick_node.sim.plot import MatplotlibMissing

@@ -87,7 +87,9 @@ def read(file: Iterable[str], name: str) -> list[Measured]:
     """Raises BadMeasure."""
     try:
         found = list(_rows(file, name))
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise BadMeasure(f"{name}: it is no text in UTF-8") from error
+    except csv.Error as error:
         raise BadMeasure(f"{name}: {error}") from error
     if not found:
         raise BadMeasure(f"{name}: it holds no answer")

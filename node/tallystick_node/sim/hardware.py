@@ -69,8 +69,10 @@ def read_pool(path: Path) -> tuple[Hardware, ...]:
     """Raises BadPool."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadPool(f"{path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise BadPool(f"{path}: it is no text in UTF-8") from error
+    except OSError as error:
+        raise BadPool(f"{path}: {error.strerror or error}") from error
     return pool(text.splitlines(), name=str(path))
 
 

@@ -52,7 +52,11 @@ def read_rows(path: Path) -> Sequence[Row]:
     try:
         now = path.stat()
         return _read(path, now.st_mtime_ns, now.st_size)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise TraceUnreadable(f"{path}: it is no text in UTF-8") from error
+    except OSError as error:
+        raise TraceUnreadable(f"{path}: {error.strerror or error}") from error
+    except csv.Error as error:
         raise TraceUnreadable(f"{path}: {error}") from error
 
 

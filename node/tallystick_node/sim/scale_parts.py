@@ -34,7 +34,7 @@ from tallystick_node.sim.spread import followed
 from tallystick_node.sim.walls import Costs, Habits, chart, walls
 from tallystick_node.sim.world import SETTLING
 
-_GOSSIPING: Final = (64, 1_000, 10_000)
+GOSSIPING: Final = (64, 1_000, 10_000)
 _ACQUAINTED: Final = 1_000
 """Nodes at most, among which a change spreads where all know all: each keeps as many statuses."""
 _CHANGES: Final = 5
@@ -104,7 +104,7 @@ def _large(made: Scale, most: float, text: str) -> Target | None:
 
 def _gossip(asked: Asked) -> Found:
     sizes = sorted(
-        {asked.nodes, *(count for count in _GOSSIPING if count < asked.nodes)} if asked.nodes else _GOSSIPING
+        {asked.nodes, *(count for count in GOSSIPING if count < asked.nodes)} if asked.nodes else GOSSIPING
     )
     figures, rows = [], []
     for nodes in followed(sizes, len(sizes), "networks", within="rounds"):

@@ -5,10 +5,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import Synchronized
-from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask
-from threading import Event, Thread
+from signal import SIG_BLOCK, SIG_SETMASK, SIGINT, pthread_sigmask, raise_signal, signal
+from threading import Event, Thread, current_thread, main_thread
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -32,6 +33,17 @@ def note(count: int) -> None:
             _noted.value += count
 
 
+def _begin(noted: "Synchronized[int] | None") -> None:
+    """In a process that does some of the work, and ends with the one that wants it, however that ends."""
+    _note_in(noted)
+    Thread(target=_end_with, args=(parent_process(),), daemon=True).start()
+
+
+def _end_with(other: BaseProcess) -> None:
+    other.join()
+    os._exit(1)
+
+
 def _note_in(noted: "Synchronized[int] | None") -> None:
     global _noted
     _noted = noted
@@ -47,7 +59,7 @@ def spread(do: Callable[[T], R], work: Sequence[T], *, processes: int | None = N
         return
     others = set(active_children())
     context = get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_note_in, initargs=(_noted,))
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(_noted,))
     try:
         with _deaf():
             made = pool.map(do, work)
@@ -62,13 +74,21 @@ def spread(do: Callable[[T], R], work: Sequence[T], *, processes: int | None = N
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Nobody interrupts this process meanwhile, nor ever those that it starts: a terminal interrupts all at
-    once, and one of them is to say so."""
+    """Nobody interrupts the processes that are started meanwhile, ever: a terminal interrupts all at once,
+    and one of them is to say so. This one hears of it once they are started."""
+    if current_thread() is not main_thread():  # Which is the one that hears of it.
+        yield
+        return
+    heard: list[int] = []
+    handler = signal(SIGINT, lambda number, _: heard.append(number))
     before = pthread_sigmask(SIG_BLOCK, {SIGINT})
     try:
         yield
     finally:
         pthread_sigmask(SIG_SETMASK, before)
+        signal(SIGINT, handler)
+        if heard:
+            raise_signal(SIGINT)
 
 
 def tracked(do: Callable[[T], R], work: Sequence[T]) -> Iterator[tuple[T, R]]:
