@@ -124,7 +124,7 @@ def test_a_purse_of_the_version_before_is_read(world: Any, ask: Callable[..., An
         database.execute("ALTER TABLE evidence DROP COLUMN other")
         database.execute("DROP INDEX ix_requests_pair")
         database.execute("ALTER TABLE requests DROP COLUMN pair")
-        for table in ("pairs", "audits", "outlays", "misdatings"):
+        for table in ("pairs", "audits", "outlays", "lapses"):
             database.execute(f"DROP TABLE {table}")
         database.execute("PRAGMA user_version = 1")
     database.close()

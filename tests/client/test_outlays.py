@@ -80,7 +80,7 @@ def test_a_purse_of_an_older_program_is_taken_over(books: Books, tmp_path: Path)
         for statement in (
             "DROP TABLE outlays",
             "DROP TABLE audits",
-            "DROP TABLE misdatings",
+            "DROP TABLE lapses",
             "ALTER TABLE pairs DROP COLUMN verdict",
             "ALTER TABLE pairs DROP COLUMN before",
             "DROP INDEX ix_pairs_state",

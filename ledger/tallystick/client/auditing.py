@@ -19,8 +19,10 @@ from weakref import WeakKeyDictionary
 import httpx2
 
 from tallystick.client.ask import CHAT_PATH, COMPLETIONS_PATH, Ask
+from tallystick.client.attempts import Attempt
 from tallystick.client.auditors import as_much_as_fits, ask_auditor, most_of, offers_of, worst
-from tallystick.client.audits import SEEDS, Audits
+from tallystick.client.audits import SEEDS, Audits, is_owed, is_unauditable
+from tallystick.client.avoidance import Reason
 from tallystick.client.drivers import run_blocking
 from tallystick.client.errors import ProviderRefused
 from tallystick.client.outcome import Outcome
@@ -99,8 +101,11 @@ class Auditing:
             added = self.wanted.adds(ask.path, ask.fields, self._random.randrange(SEEDS))
         return ask.audited(added)
 
-    def take(self, outcome: Outcome, shuns: frozenset[str]) -> None:
-        """It is answered, and may be shown, but to nobody of these names. Returns at once."""
+    def take(self, attempt: Attempt, outcome: Outcome) -> None:
+        """It is answered, and may be shown, but to nobody whom its caller shuns. Returns at once."""
+        shuns = attempt.ask.shuns
+        if attempt.output_tokens and is_unauditable(attempt.ask, outcome):
+            self._pass_over(attempt.provider)
         for part in (*outcome.earlier, outcome):
             if part.sample is not None:
                 receipt, model = part.sample.receipt.message, part.offer.model
@@ -115,6 +120,19 @@ class Auditing:
                         _LOG.warning("audit.mistimed provider=%s", to_hex(part.provider))
             self.samples.keep(part)
         self.worker.start()
+
+    def compare(self, refused: Attempt | None, served: Attempt | None) -> None:
+        """Who refused a request with what audits add and served it without it: its answer has no seed that
+        was chosen for it, and nothing is known of its log-probabilities."""
+        if refused is None or served is None or not is_owed(served.ask):
+            return
+        if refused.provider == served.provider:
+            self._pass_over(served.provider)
+
+    def _pass_over(self, provider: Address) -> None:
+        """It kept what an audit takes to itself: others are asked before it."""
+        _LOG.info("audit.withheld provider=%s", to_hex(provider))
+        self._payer.purse.evidence.avoidance.note(provider, Reason.UNAUDITABLE)
 
     def close(self) -> None:
         """What is under way has a few seconds, is broken off then, and paid for what came of it."""

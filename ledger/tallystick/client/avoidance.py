@@ -1,8 +1,8 @@
 """Whom a payer goes elsewhere from for a while, why, and until when.
 
 All of it is derived from what the purse keeps, whichever process kept it. False receipts, channels that were
-ended unpaid and strikes leave a provider out. A date that is off may be the payer's own clock's fault: who
-signed one is asked after all others.
+ended unpaid and strikes leave a provider out. A date that is off may be the payer's own clock's fault, and an
+answer that cannot be audited an honest engine's: who gave one is asked after all others.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from tallystick.client.books import Books
-from tallystick.client.tables import audits, channels, evidence, misdatings, requests
+from tallystick.client.tables import audits, channels, evidence, lapses, requests
 from tallystick.protocol.finding import Verdict
 from tallystick.protocol.units import Address, Milliseconds
 
@@ -51,6 +51,8 @@ class Reason(StrEnum):
     """The latest auditor that said clear or strike of its answers said strike."""
     MISDATED = "misdated"
     """It dated a receipt before its answer was there, or after: such answers cannot be audited."""
+    UNAUDITABLE = "unauditable"
+    """It left out of a whole answer what an audit takes and was asked for."""
 
 
 FORGIVEN_AFTER: Final = {
@@ -58,8 +60,11 @@ FORGIVEN_AFTER: Final = {
     Reason.UNPAID: 24 * _HOUR_MS,
     Reason.STRUCK: 7 * 24 * _HOUR_MS,
     Reason.MISDATED: 24 * _HOUR_MS,
+    Reason.UNAUDITABLE: 24 * _HOUR_MS,
 }
 """Milliseconds."""
+_ASKED_LAST: Final = frozenset({Reason.MISDATED, Reason.UNAUDITABLE})
+"""Those that are kept as they are seen; the others follow from what is kept anyway."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,7 @@ class Avoided:
     @property
     def is_last(self) -> bool:
         """It is asked, after all others."""
-        return self.reason is Reason.MISDATED
+        return self.reason in _ASKED_LAST
 
 
 class Avoidance:
@@ -96,12 +101,15 @@ class Avoidance:
         """Something was kept."""
         self._looked_at = None
 
-    def note_misdated(self, provider: Address) -> None:
-        """It has just dated a receipt so."""
-        of_provider = misdatings.c.provider == provider
+    def note(self, provider: Address, reason: Reason) -> None:
+        """It has just given this one, by which it is asked last."""
+        assert reason in _ASKED_LAST
+        before = (lapses.c.provider == provider) & (lapses.c.reason == reason.value)
         with self._books.begin() as database:
-            database.execute(delete(misdatings).where(of_provider))
-            database.execute(insert(misdatings).values(provider=provider, seen_at=self._now()))
+            database.execute(delete(lapses).where(before))
+            database.execute(
+                insert(lapses).values(provider=provider, reason=reason.value, seen_at=self._now())
+            )
         self.look_again()
 
     @property
@@ -140,8 +148,8 @@ def _false_receipts() -> _Row:
     return _kept(Reason.FALSE_RECEIPT, evidence.c.provider, evidence.c.refused_at)
 
 
-def _misdated() -> _Row:
-    return _kept(Reason.MISDATED, misdatings.c.provider, misdatings.c.seen_at)
+def _lapsed(reason: Reason) -> _Row:
+    return _kept(reason, lapses.c.provider, lapses.c.seen_at).where(lapses.c.reason == reason.value)
 
 
 def _kept(reason: Reason, provider: Column[bytes], at: Column[int]) -> _Row:
@@ -198,6 +206,6 @@ def _verdict(table: FromClause) -> ColumnElement[int]:
 
 
 _AVOIDED: Final[CompoundSelect[bytes, str, int]] = union_all(
-    _false_receipts(), _unpaid(), _struck(), _misdated()
+    _false_receipts(), _unpaid(), _struck(), *map(_lapsed, sorted(_ASKED_LAST))
 )
 """Made once: each request asks it."""

@@ -141,13 +141,17 @@ class Payer:
                 return
             except (ProviderUnreachable, ChannelGone):
                 pass  # out of reach still: the clerk goes on looking for it
+        search = Search(self, ask, call)
         try:
-            yield from Search(self, ask, call).run()
+            yield from search.run()
         except ProviderRefused as error:
             if error.reason or not 400 <= error.status < 500 or not ask.added:
                 raise
             # An engine that does not take what its caller never said: nobody is to lose an answer by that.
-            yield from Search(self, ask.audited({}), call).run()
+            again = Search(self, ask.audited({}), call)
+            yield from again.run()
+            if self.auditing is not None:
+                self.auditing.compare(search.shown.attempt, again.shown.attempt)
 
     def _duels(self, said: bool | None) -> bool:
         """Whether somebody else is to answer too. Whoever asks for it does not pay for it: the payer does."""
@@ -192,7 +196,7 @@ class Payer:
                 _LOG.exception("duel.failed")
         if attempt.ask.audits and self.auditing is not None:
             try:
-                self.auditing.take(outcome, attempt.ask.shuns)
+                self.auditing.take(attempt, outcome)
             except Exception:  # noqa: BLE001  # whatever it is
                 _LOG.exception("audit.failed")
 

@@ -11,6 +11,7 @@ import httpx2
 from tallystick.chain.errors import ChainError
 from tallystick.client.ask import Ask
 from tallystick.client.attempts import Attempt
+from tallystick.client.avoidance import Reason
 from tallystick.client.errors import BudgetError, ProviderUnreachable
 from tallystick.client.events import Done, Lines, Other, Payload, ReceiptText
 from tallystick.client.flow import Drop, Emit, Exchange, Flow, read
@@ -171,7 +172,7 @@ class Receiver:
             return
         outcome.receipts.extend(proven)
         if not is_timely(signed.message, earliest, self._now()):
-            self.purse.evidence.avoidance.note_misdated(attempt.provider)
+            self.purse.evidence.avoidance.note(attempt.provider, Reason.MISDATED)
         if final:
             outcome.sample = _sample(attempt, reception, signed)
         else:

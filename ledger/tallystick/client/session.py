@@ -146,7 +146,7 @@ class Session:
         self.clerk = Clerk(self.pools, closer=closer)
         self.duelling = None if duel is None else Duelling(self.pools, duel, duels)
         self.auditing = None
-        if audits is not None:
+        if audits is not None and audits.budget:
             assert block_at is not None
             striking = None
             if auditors is not None and closer is not None:

@@ -24,7 +24,7 @@ from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-VERSION = 7
+VERSION = 8
 """Of this layout; in SQLite's `user_version`."""
 MIGRATIONS = {
     1: ("ALTER TABLE evidence ADD COLUMN offer VARCHAR", "ALTER TABLE evidence ADD COLUMN other VARCHAR"),
@@ -51,6 +51,12 @@ MIGRATIONS = {
         "CREATE INDEX ix_pairs_state ON pairs (state)",
         "CREATE INDEX ix_audits_state ON audits (state)",
         "UPDATE audits SET state = 'clear' WHERE state = 'said' AND sealed IS NULL",
+    ),
+    7: (
+        "CREATE TABLE lapses (provider BLOB NOT NULL, reason VARCHAR NOT NULL, seen_at INTEGER NOT NULL, "
+        "PRIMARY KEY (provider, reason))",
+        # What it is copied from stays: a program of before that still runs reads it with each request.
+        "INSERT INTO lapses SELECT provider, 'misdated', seen_at FROM misdatings",
     ),
 }
 """From each version to the next."""
@@ -141,10 +147,11 @@ evidence = Table(
     Column("refused_at", Integer, nullable=False),
 )
 
-misdatings = Table(
-    "misdatings",
+lapses = Table(
+    "lapses",
     metadata,
     Column("provider", LargeBinary, primary_key=True),
+    Column("reason", String, primary_key=True),  # misdated, unauditable
     Column("seen_at", Integer, nullable=False),  # unix milliseconds, ours: the last time
 )
 

@@ -27,6 +27,7 @@ _WHY: Final = {
     Reason.UNPAID: "ends its channels unpaid",
     Reason.STRUCK: "was struck",
     Reason.MISDATED: "misdates receipts",
+    Reason.UNAUDITABLE: "cannot be audited",
 }
 
 
