@@ -182,6 +182,16 @@ def test_whoever_gives_what_was_asked_for_is_not(
     assert made.avoided == ()
 
 
+@pytest.mark.parametrize(("null", "noted"), [({}, 1), ({"top_logprobs": None}, 0)])
+def test_an_engine_that_reads_null_as_none_is_not(
+    world: World, payer: Callable[..., Payer], null: dict[str, Any], noted: int
+) -> None:
+    world.provider(ScoresNothing)
+    made = payer()
+    made.buys(**null)
+    assert len(made.avoided) == noted
+
+
 def test_without_audits_nothing_is_asked_for_and_nobody_remembered(world: World) -> None:
     world.provider(GivesNoIds)
     made = Payer(world)

@@ -66,6 +66,7 @@ def bought(market: LocalMarket, provider: LocalProvider, home: Path) -> list[Sam
         deployment=market.deployment,
         budget=tallystick.Budget(total=atoms, per_request=500_000),
         home=home,
+        audits=tallystick.Audits(budget=1),
     )
     samples = []
     with Client.of(session) as client:
@@ -76,6 +77,8 @@ def bought(market: LocalMarket, provider: LocalProvider, home: Path) -> list[Sam
             )
             assert answer.outcome.sample is not None
             samples.append(answer.outcome.sample)
+        assert list(client.stream_chat("tiny-good", QUESTIONS[0], max_tokens=9, provider=only))
+        assert client.avoided() == [], "real gateways and engines give what an audit takes"
     session.close()
     return samples
 

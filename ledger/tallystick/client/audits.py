@@ -87,4 +87,6 @@ def is_owed(ask: Ask) -> bool:
 
 
 def _asks_for_scores(ask: Ask) -> bool:
+    if ask.fields.get("top_logprobs", 0) is None:
+        return False  # vLLM gives none to a chat that says so.
     return "logprobs" in ask.added or ask.fields.get("logprobs") not in (None, False)
