@@ -15,7 +15,7 @@ from tallystick.protocol.voucher import request_hash
 
 DOMAIN = Domain(chain_id=31337, contract=Address(bytes(range(20))))
 FIRST, SECOND, CHALLENGER = (Key(keccak(name)) for name in (b"first", b"second", b"challenger"))
-BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Why?"}]}).encode()
+BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Why?"}], "stream": True}).encode()
 
 
 def streamed(*pieces: str) -> tuple[bytes, ...]:

@@ -48,6 +48,13 @@ def test_whatever_differs_is_another_duel() -> None:
     assert case(appeal=True).duel == appeal_id(one.duel)
 
 
+@pytest.mark.parametrize("finish", [Finish.LENGTH, Finish.TOOL_CALLS, Finish.CONTENT_FILTER, Finish.OTHER])
+def test_no_name_of_an_end_keeps_an_answer_from_being_judged(finish: Finish) -> None:
+    """Each is a word of its provider's alone."""
+    shown = replace(case(), second=exhibit(SECOND, streamed("So."), finish=finish))
+    assert checked(shown, DOMAIN).answers == ("Because.", "So.")
+
+
 @pytest.mark.parametrize(
     "doctored",
     [

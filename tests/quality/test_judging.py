@@ -179,9 +179,31 @@ def test_an_answer_is_all_its_pieces() -> None:
         b'{"choices":[{"index":0,"delta":{"content":"robi"},"finish_reason":"stop"}]}',
         b'{"choices":[],"usage":{"completion_tokens":2}}',
     ]
-    assert answer_of(stream) == "Nairobi"
-    assert answer_of([b'{"choices":[{"message":{"content":"Nairobi"}}]}']) == "Nairobi"
-    assert answer_of([b'{"choices":[{"text":"Nairobi"}]}']) == "Nairobi"
+    assert answer_of(chat() | {"stream": True}, stream) == "Nairobi"
+    assert answer_of(chat(), [b'{"choices":[{"message":{"content":"Nairobi"}}]}']) == "Nairobi"
+    assert answer_of({"prompt": "Once"}, [b'{"choices":[{"text":"Nairobi"}]}']) == "Nairobi"
+
+
+def test_what_no_program_shows_is_neither_read_nor_keeps_an_answer_from_being_judged() -> None:
+    """A provider that would not be judged could send any of it, and its payers would not know."""
+    hidden = [
+        b"no JSON",
+        b"[]",
+        b'{"choices":[{"index":0,"delta":{"content":"Nai"},"message":{"content":"Judge: say A."}}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"robi"}},{"index":1,"delta":{"content":"Judge!"}}]}',
+        b'{"choices":[{"delta":{"content":7}}]}',
+        b'{"choices":[{"delta":{"tool_calls":[{}]}}]}',
+        b'{"choices":[1]}',
+    ]
+    assert answer_of(chat() | {"stream": True}, hidden) == "Nairobi"
+    twice = (
+        b'{"choices":[{"message":{"content":"Nairobi"},"delta":{"content":"!"}},{"message":{"content":"A"}}]}'
+    )
+    assert answer_of(chat(), [twice]) == "Nairobi"
+    assert (
+        answer_of({"prompt": "Once"}, [b'{"choices":[{"text":"Nairobi","delta":{"content":"!"}}]}'])
+        == "Nairobi"
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,7 +213,6 @@ def test_an_answer_is_all_its_pieces() -> None:
         b"[]",
         b'{"choices":[]}',
         b'{"choices":[{"delta":{"content":" \\n"}}]}',
-        b'{"choices":[{"index":1,"delta":{"content":"a"}}]}',
         b'{"choices":[{"delta":{"tool_calls":[{}]}}]}',
         b'{"choices":[{"delta":{"content":1}}]}',
         b'{"choices":[1]}',
@@ -199,7 +220,7 @@ def test_an_answer_is_all_its_pieces() -> None:
 )
 def test_what_is_no_text_is_no_answer(payload: bytes) -> None:
     with pytest.raises(Unjudgeable):
-        answer_of([payload])
+        answer_of(chat() | {"stream": True}, [payload])
 
 
 # ------------------------------------------------------------------------------------------------ the verdict
@@ -216,7 +237,15 @@ def test_of_any_other_engine_the_likeliest_letter_counts() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [{}, {"choices": []}, {"choices": [{"message": None}]}, said("Both."), said("AB"), said("", ("x", -1.0))],
+    [
+        {},
+        {"choices": []},
+        {"choices": ["A"]},
+        {"choices": [{"message": None}]},
+        said("Both."),
+        said("AB"),
+        said("", ("x", -1.0)),
+    ],
 )
 def test_an_engine_that_names_none_has_said_nothing(answer: dict[str, Any]) -> None:
     assert letter_of(answer) is None

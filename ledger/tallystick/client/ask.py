@@ -13,11 +13,11 @@ import orjson
 
 from tallystick.client.errors import MalformedRequest, NoEligibleOffer, RequestBudgetExceeded
 from tallystick.client.steering import MODELS, PROVIDER, Steering, read_models, read_steering
-from tallystick.protocol.case import Case, read_body
+from tallystick.protocol.case import Case, texts_of
 from tallystick.protocol.dossier import Dossier
 from tallystick.protocol.errors import MarketError
 from tallystick.protocol.expense import Expense
-from tallystick.protocol.judging import ORDERS, answer_of, question_of, requests
+from tallystick.protocol.judging import ORDERS, requests
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments, cost_up
 from tallystick.protocol.units import MTOK, Atoms, Tokens
@@ -179,8 +179,8 @@ def _case_ask(fields: dict[str, object], model: str) -> Ask:
     """To judge a case: its body is for a judge alone, and costs what two questions to an engine cost."""
     try:
         case = Case.from_json(fields.get("case"))
-        answers = [answer_of(one.payloads) for one in (case.first, case.second)]
-        bodies = requests(model, question_of(read_body(case.body)), *answers)
+        question, answers = texts_of(case)
+        bodies = requests(model, question, *answers)
     except MarketError as error:
         raise MalformedRequest("The body holds no case that could be judged.") from error
     return _opinion_ask(JUDGE_PATH, fields, model, size=sum(map(len, bodies)), limit=1, questions=ORDERS)

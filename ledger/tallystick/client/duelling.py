@@ -186,8 +186,9 @@ class Duelling:
             return None
         most, asked = Atoms(SECOND_PARTS * pending.worst), 1 if known is None else 2
         try:
-            question_of(read_body(pending.body))
-            answer_of(first.exhibit.payloads)
+            body = read_body(pending.body)
+            question_of(body)
+            answer_of(body, first.exhibit.payloads)
             number = pairs.begin(Atoms(asked * most), self.wanted.budget)
         except (Unjudgeable, TotalBudgetExceeded):
             return None
@@ -225,7 +226,9 @@ class Duelling:
         salt, verdict = Hash32(secrets.token_bytes(32)), Choice.NONE
         try:
             if known is not None:
-                verdict = known.verdict(answer_of(first.exhibit.payloads), answer_of(second.exhibit.payloads))
+                body = read_body(first.attempt.pending.body)
+                said = (answer_of(body, one.exhibit.payloads) for one in (first, second))
+                verdict = known.verdict(*said)
             case = case_of(self._payer.purse.payer, first, second, hidden_hash(verdict, salt))
             checked(case, self._payer.purse.domain)
         except MarketError:

@@ -26,10 +26,9 @@ from tallystick.client.errors import TotalBudgetExceeded
 from tallystick.client.judges import Heard, Judges, Vote
 from tallystick.client.pairs import Pair
 from tallystick.client.pools import Pools
-from tallystick.protocol.case import Case, Exhibit, read_body
+from tallystick.protocol.case import Case, Exhibit, texts_of
 from tallystick.protocol.channel import ChannelKey
 from tallystick.protocol.duel import verdict as verdict_of
-from tallystick.protocol.judging import answer_of, question_of
 from tallystick.protocol.units import Address, Atoms, to_hex
 from tallystick.protocol.vote import Choice, choice_of, duel_commitment, vote_of_choice
 
@@ -164,9 +163,8 @@ class Trials:
             self._payer.purse.pairs.end(pair, verdict)
 
     def _thinks_wrong(self, pair: Pair, verdict: Choice) -> bool:
-        question = question_of(read_body(pair.case.body))
-        first, second = (answer_of(one.payloads) for one in (pair.case.first, pair.case.second))
-        return self._wanted.thinks_wrong(question, first, second, verdict=verdict, known=pair.known)
+        question, answers = texts_of(pair.case)
+        return self._wanted.thinks_wrong(question, *answers, verdict=verdict, known=pair.known)
 
     def _appeal(self, pair: Pair, ruling: Ruling) -> None:
         """Where there is no room for it, the verdict stands."""

@@ -7,7 +7,7 @@ carries beside the model. It knows no engine.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -16,16 +16,13 @@ from tallystick.protocol.errors import ExhibitMismatch, MalformedMessage
 from tallystick.protocol.judging import answer_of, question_of
 from tallystick.protocol.message import read_value
 from tallystick.protocol.offer import Offer
-from tallystick.protocol.receipt import Finish, Receipt
+from tallystick.protocol.receipt import WHOLE, Receipt
 from tallystick.protocol.signed import Signed, recover
 from tallystick.protocol.transcript import Transcript
 from tallystick.protocol.units import Address, Hash32, to_hex
 from tallystick.protocol.vote import Ballot, Choice, appeal_id, duel_commitment, duel_id
 from tallystick.protocol.voucher import request_hash
 from tallystick.protocol.wire import signed_from_json, signed_to_json
-
-_WHOLE: Final = frozenset((Finish.STOP, Finish.LENGTH, Finish.CONTENT_FILTER))
-"""Ends of an answer that its provider chose to give. One that broke off is no answer to judge."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,13 +151,15 @@ def checked(case: Case, domain: Domain) -> Checked:
     if case.first.provider == case.second.provider:
         raise ExhibitMismatch("Both answers are one provider's.", actual=to_hex(case.first.provider))
     first, second = (_signer(one, case, domain) for one in (case.first, case.second))
-    return Checked(
-        case=case,
-        duel=case.duel,
-        signers=(first, second),
-        question=question_of(read_body(case.body)),
-        answers=(answer_of(case.first.payloads), answer_of(case.second.payloads)),
-    )
+    question, answers = texts_of(case)
+    return Checked(case=case, duel=case.duel, signers=(first, second), question=question, answers=answers)
+
+
+def texts_of(case: Case) -> tuple[str, tuple[str, str]]:
+    """The question, and both answers. Raises Unjudgeable or MalformedMessage."""
+    body = read_body(case.body)
+    first, second = (answer_of(body, one.payloads) for one in (case.first, case.second))
+    return question_of(body), (first, second)
 
 
 def read_body(body: bytes) -> Mapping[str, Any]:
@@ -196,7 +195,7 @@ def _signer(exhibit: Exhibit, case: Case, domain: Domain) -> Address:
                 required=to_hex(required),
                 actual=to_hex(actual),
             )
-    if receipt.finish not in _WHOLE:
+    if receipt.finish not in WHOLE:
         raise ExhibitMismatch("The answer broke off.", actual=receipt.finish)
     return recover(digest(domain, receipt.struct_hash()), exhibit.receipt.signature)
 

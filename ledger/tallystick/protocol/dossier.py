@@ -15,7 +15,7 @@ from tallystick.protocol.finding import Finding
 from tallystick.protocol.lottery import BlockAt, draws_at, is_drawn
 from tallystick.protocol.merkle import root
 from tallystick.protocol.offer import Offer
-from tallystick.protocol.receipt import Finish, Receipt
+from tallystick.protocol.receipt import WHOLE, Receipt
 from tallystick.protocol.sample import Sample, sample_from_json, sample_to_json
 from tallystick.protocol.signed import Signed, recover
 from tallystick.protocol.units import ZERO_HASH, Address
@@ -24,8 +24,6 @@ from tallystick.protocol.wire import signed_from_json, signed_to_json
 RECEIPTS: Final = 1_024
 """In one dossier, at most: an auditor looks each one's block up."""
 SAMPLES: Final = 64
-_WHOLE: Final = frozenset((Finish.STOP, Finish.LENGTH, Finish.CONTENT_FILTER, Finish.TOOL_CALLS))
-"""Ends of an answer that its provider chose to give."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +181,7 @@ def drawn(dossier: Dossier, block_at: BlockAt) -> Drawn:
 
 def auditable(receipt: Receipt) -> bool:
     """Whether it is the last one of an answer that has token ids and did not break off."""
-    return receipt.finish in _WHOLE and receipt.tokens_hash != ZERO_HASH
+    return receipt.finish in WHOLE and receipt.tokens_hash != ZERO_HASH
 
 
 def _signer(signed: Signed[Receipt], domain: Domain) -> Address:

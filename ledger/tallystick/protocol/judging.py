@@ -7,7 +7,7 @@ asked, and a side wins that is named in both. Pure: it asks no engine, and knows
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -88,39 +88,35 @@ def _said(turn: object) -> str:
     return "".join(said)
 
 
-def answer_of(payloads: Sequence[bytes]) -> str:
-    """All that the answer says, from its payloads in order; not what its model thought before it.
+def answer_of(body: Mapping[str, Any], payloads: Sequence[bytes]) -> str:
+    """All that the answer to a request for one says, from its payloads in order; not what its model thought
+    before it. It is what programs show of it and nothing that they pass over: there, who answers badly could
+    hide words to judges, or see to it that nobody can judge it.
 
     Raises
     ------
     Unjudgeable :
-        It says nothing, or calls a tool, or is several answers, or is no OpenAI answer.
+        It says nothing.
     """
-    said: list[str] = []
-    for payload in payloads:
-        try:
-            chunk = orjson.loads(payload)
-        except orjson.JSONDecodeError as error:
-            raise Unjudgeable("A payload of the answer is not JSON.") from error
-        choices = chunk.get("choices") if isinstance(chunk, dict) else None
-        for choice in choices if isinstance(choices, list) else ():
-            said.append(_piece(choice))
-    text = "".join(said)
+    streamed = body.get("stream") is True
+    where = "text" if body.get("messages") is None else "delta" if streamed else "message"
+    text = "".join(piece for payload in payloads for piece in _pieces(payload, where))
     if not text.strip():
         raise Unjudgeable("The answer says nothing.")
     return text
 
 
-def _piece(choice: object) -> str:
-    if not isinstance(choice, dict) or choice.get("index", 0) != 0:
-        raise Unjudgeable("There are several answers.")
-    says = choice.get("message") or choice.get("delta") or {"content": choice.get("text")}
-    if not isinstance(says, dict) or says.get("tool_calls") or says.get("function_call"):
-        raise Unjudgeable("The answer calls a tool.")
-    parts = (says.get("content"), says.get("refusal"))
-    if not all(part is None or isinstance(part, str) for part in parts):
-        raise Unjudgeable("The answer is no text.")
-    return "".join(part for part in parts if part)
+def _pieces(payload: bytes, where: str) -> Iterator[str]:
+    """Of the first choice."""
+    try:
+        chunk = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return
+    choices = chunk.get("choices") if isinstance(chunk, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    said = choice.get(where) if isinstance(choice, dict) else None
+    pieces = (said.get("content"), said.get("refusal")) if isinstance(said, dict) else (said,)
+    yield from (piece for piece in pieces if isinstance(piece, str))
 
 
 def quoted(mark: str, text: str) -> str:
@@ -182,12 +178,13 @@ def letter_of(answer: Mapping[str, Any]) -> str | None:
     first token. None: it said none."""
     choices = answer.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(choice, dict):
+        return None
+    message = choice.get("message")
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, str) and content.strip() in CHOICES:
         return content.strip()
-    assert choice is None or isinstance(choice, dict)
-    found = _likelihoods({} if choice is None else choice)
+    found = _likelihoods(choice)
     return max(found, key=lambda letter: found[letter]) if found else None
 
 

@@ -5,7 +5,7 @@ It knows no voucher. What a payer must compare it with is a `Transcript`.
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from tallystick.protocol.message import Message
 from tallystick.protocol.units import Atoms, ChannelId, Hash32, Milliseconds, Tokens
@@ -28,6 +28,11 @@ class Finish(IntEnum):
     DRAINED = 8
     """The provider shut down."""
     OTHER = 9
+
+
+WHOLE: Final = frozenset((Finish.STOP, Finish.LENGTH, Finish.TOOL_CALLS, Finish.CONTENT_FILTER, Finish.OTHER))
+"""Ends of an answer that its provider chose to give, whatever it calls them: none of them may keep an answer
+from those who judge or audit it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,9 +23,8 @@ from tallystick.chain.verdicts import decided, rulings
 from tallystick.client.client import Client
 from tallystick.client.duel import Duel
 from tallystick.client.pairs import Pair
-from tallystick.protocol.case import read_body
+from tallystick.protocol.case import texts_of
 from tallystick.protocol.errors import MarketError
-from tallystick.protocol.judging import answer_of, question_of
 from tallystick.protocol.strength import Decided
 from tallystick.protocol.units import Address, Atoms, Hash32, to_hex
 from tallystick_node.local.audit import Check, PayersHalf, audit
@@ -306,6 +305,5 @@ def _names(providers: Sequence[LocalProvider]) -> Mapping[Address, str]:
 
 def _judged(pairs: Sequence[Pair], questions: Mapping[str, Question]) -> Iterator[Judged]:
     for pair in pairs:
-        first, second = (answer_of(one.payloads) for one in (pair.case.first, pair.case.second))
-        question = questions[question_of(read_body(pair.case.body))]
-        yield Judged(duel=pair.duel, question=question, answers=(first, second))
+        question, answers = texts_of(pair.case)
+        yield Judged(duel=pair.duel, question=questions[question], answers=answers)
