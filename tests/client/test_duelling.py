@@ -1,5 +1,6 @@
 """A share of requests is answered twice: the caller waits for one answer, pays for both, and keeps both."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -234,6 +235,33 @@ def test_who_refuses_fallbacks_has_no_second_asked(world: World, asked: Any) -> 
     client.post(URL, json=chat_body(provider={"order": order, "allow_fallbacks": False}))
     assert paired(session) == []
     assert providers[1].worked == 0
+
+
+def test_what_few_judges_have_room_for_is_not_asked_again(world: World, asked: Any) -> None:
+    """Question and both answers: the fee would be lost, and nothing decided."""
+    providers = [world.provider(context=300), world.provider(context=300), world.provider(price=10**7)]
+    session, _, client = asked(duel=ALWAYS)
+    assert client.post(URL, json=chat_body("word " * 60)).status_code == 200
+    assert paired(session) == []
+    assert sum(one.worked for one in providers) == 1
+    client.post(URL, json=chat_body("word " * 20))
+    assert len(paired(session)) == 1
+
+
+class Padded(FakeProvider):
+    """Says little in many bytes, to be judged by nobody: gateways read no case that is so large."""
+
+    def said_whole(self, body: dict[str, Any]) -> bytes:
+        return json.dumps(json.loads(super().said_whole(body)) | {"x": '"' * (5 << 18)}).encode()
+
+
+def test_an_answer_that_is_padded_costs_no_fee(world: World, asked: Any) -> None:
+    """Two and a half mebibytes as it comes, and twice as many in a case, where its quotes are escaped."""
+    world.provider(), world.provider(Padded, price=1_500_000)
+    session, _, client = asked(duel=ALWAYS)
+    client.post(URL, json=chat_body())
+    assert paired(session) == []
+    assert session.purse.pairs.cost() > 0
 
 
 # ------------------------------------------------------------------------------------------------- the budget

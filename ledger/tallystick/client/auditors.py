@@ -12,7 +12,7 @@ import orjson
 
 from tallystick.client.ask import Ask, read_ask, worst_cost
 from tallystick.client.attempts import Call
-from tallystick.client.bounds import AUDITOR_BYTES, CREDIT_PARTS, bound
+from tallystick.client.bounds import AUDITOR_BYTES, CASE_BYTES, CREDIT_PARTS, bound
 from tallystick.client.errors import AuditorFailed
 from tallystick.client.flow import Flow
 from tallystick.client.judges import heard
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 _TIMEOUT: Final[Mapping[str, float | None]] = {"connect": 5.0, "read": 300.0, "write": 60.0, "pool": 60.0}
 """Seconds, for an auditor's engine: nobody waits for it."""
 
-_BYTES: Final = 3 << 20
-"""Of what is shown at most: gateways read four mebibytes."""
 _TOKENS: Final = 16_384
 """Of answers that are shown, where there are several: an auditor may have its engine give each again, and is
 waited for no longer than `_TIMEOUT`."""
@@ -79,7 +77,7 @@ def as_much_as_fits(dossier: Dossier) -> Dossier | None:
 
 def _fits(dossier: Dossier) -> bool:
     tokens = sum(len(sample.ids) for sample in dossier.samples)
-    return (tokens <= _TOKENS or len(dossier.samples) == 1) and len(_body(dossier)) <= _BYTES
+    return (tokens <= _TOKENS or len(dossier.samples) == 1) and len(_body(dossier)) <= CASE_BYTES
 
 
 def ask_auditor(

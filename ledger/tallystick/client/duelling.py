@@ -20,11 +20,12 @@ import orjson
 from tallystick.chain.duels import Duels
 from tallystick.client.ask import Ask, read_ask
 from tallystick.client.attempts import Attempt, Call
+from tallystick.client.bounds import CASE_BYTES, is_readable
 from tallystick.client.drivers import run_blocking
 from tallystick.client.duel import SECOND_PARTS, Duel, Known
 from tallystick.client.errors import TotalBudgetExceeded
 from tallystick.client.flow import Flow, run
-from tallystick.client.judges import unheard
+from tallystick.client.judges import is_shown, unheard
 from tallystick.client.outcome import Outcome
 from tallystick.client.pairs import Pair
 from tallystick.client.pools import Pools
@@ -34,7 +35,7 @@ from tallystick.client.worker import Worker, quietly
 from tallystick.protocol.case import Case, Exhibit, checked, read_body
 from tallystick.protocol.errors import MarketError, Unjudgeable
 from tallystick.protocol.judging import answer_of, question_of
-from tallystick.protocol.units import Address, Atoms, Hash32, to_hex
+from tallystick.protocol.units import Address, Atoms, Hash32, Tokens, to_hex
 from tallystick.protocol.vote import Choice, hidden_hash
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ class Answered:
     attempt: Attempt
     exhibit: Exhibit
     cost: Atoms
+    input_tokens: Tokens
+    """By its receipts."""
+    output_tokens: Tokens
 
 
 class Duelling:
@@ -186,9 +190,8 @@ class Duelling:
             return None
         most, asked = Atoms(SECOND_PARTS * pending.worst), 1 if known is None else 2
         try:
-            body = read_body(pending.body)
-            question_of(body)
-            answer_of(body, first.exhibit.payloads)
+            if not (yield from self._can_be_read(first, first)):  # The other one may be as long.
+                return None
             number = pairs.begin(Atoms(asked * most), self.wanted.budget)
         except (Unjudgeable, TotalBudgetExceeded):
             return None
@@ -202,11 +205,23 @@ class Duelling:
             if one is not None:
                 other = yield from self._answered(again(one.attempt, most, number), outcomes)
             if one is not None and other is not None:
-                pair = self._paired(number, one, other, known, _cost(outcomes))
+                pair = yield from self._paired(number, one, other, known, _cost(outcomes))
         finally:
             if pair is None:
                 pairs.void(number, _cost(outcomes))
         return pair
+
+    def _can_be_read(self, first: Answered, second: Answered) -> Flow[bool]:
+        """Whether most judges have room for both: else the fee would be lost, and who answers badly would see
+        to it. Raises Unjudgeable."""
+        offers = yield from self._payer.listing.offers()
+        model, both = first.exhibit.offer.model, (first, second)
+        body = read_body(first.attempt.pending.body)
+        quoted = [(question_of(body), first.input_tokens)]
+        quoted += [(answer_of(body, one.exhibit.payloads), one.output_tokens) for one in both]
+        size = sum(len(payload) for one in both for payload in one.exhibit.payloads)
+        listed = [posted for posted in offers if posted.offer.model == model]
+        return size <= CASE_BYTES and is_readable(quoted, listed)
 
     def _answered(self, ask: Ask, outcomes: list[Outcome]) -> Flow[Answered | None]:
         """What somebody says to just these bytes; what it cost is in `outcomes` whatever comes of it."""
@@ -222,7 +237,7 @@ class Duelling:
 
     def _paired(
         self, number: int, first: Answered, second: Answered, known: Known | None, cost: Atoms
-    ) -> Pair | None:
+    ) -> Flow[Pair | None]:
         salt, verdict = Hash32(secrets.token_bytes(32)), Choice.NONE
         try:
             if known is not None:
@@ -231,6 +246,8 @@ class Duelling:
                 verdict = known.verdict(*said)
             case = case_of(self._payer.purse.payer, first, second, hidden_hash(verdict, salt))
             checked(case, self._payer.purse.domain)
+            if not (is_shown(case) and (yield from self._can_be_read(first, second))):
+                return None
         except MarketError:
             return None
         pair = Pair(
@@ -259,7 +276,14 @@ def answered_by(attempt: Attempt, outcome: Outcome) -> Answered | None:
         return None
     offer, payloads = attempt.pending.posted.offer, tuple(attempt.kept)
     exhibit = Exhibit(offer=offer, receipt=receipt.signed, payloads=payloads)
-    return Answered(attempt, exhibit, outcome.cost)
+    receipts = [one.message for one in outcome.receipts]
+    return Answered(
+        attempt,
+        exhibit,
+        outcome.cost,
+        Tokens(sum(one.input_tokens for one in receipts)),
+        Tokens(sum(one.output_tokens for one in receipts)),
+    )
 
 
 def again(first: Attempt, most: Atoms, pair: int) -> Ask:

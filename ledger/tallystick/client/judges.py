@@ -12,7 +12,7 @@ import orjson
 
 from tallystick.client.ask import Ask, read_ask, worst_cost
 from tallystick.client.attempts import Call
-from tallystick.client.bounds import JUDGE_BYTES, bound
+from tallystick.client.bounds import CASE_BYTES, JUDGE_BYTES, bound
 from tallystick.client.errors import JudgeFailed
 from tallystick.client.flow import Emit, Flow, Respond, Returned, Send, Sleep, Together, read_all, send
 from tallystick.client.outcome import Outcome
@@ -186,6 +186,11 @@ class Judges:
         if choice not in _CHOICES or ballot != case.ballot(judge, Choice(choice), ballot.salt):
             raise JudgeFailed("The judge committed to a ballot that is not on the case that it was shown.")
         return Vote(commitment=signed, ballot=ballot)
+
+
+def is_shown(case: Case) -> bool:
+    """Whether it is not too large to be."""
+    return len(_body(case, case.first.offer)) <= CASE_BYTES
 
 
 def heard(flow: Flow[None]) -> Flow[bytes]:
