@@ -123,6 +123,9 @@ CHEATS = [
 ]
 
 
+BROKEN = {Finish.CANCELLED, Finish.ENGINE_FAILED, Finish.OUT_OF_CREDIT, Finish.DRAINED}
+
+
 @pytest.fixture
 def payer(world: World) -> Callable[..., Payer]:
     def opened(**wanted: Any) -> Payer:
@@ -190,6 +193,37 @@ def test_an_engine_that_reads_null_as_none_is_not(
     made = payer()
     made.buys(**null)
     assert len(made.avoided) == noted
+
+
+@pytest.mark.parametrize("finish", [one for one in Finish if one not in BROKEN])
+def test_however_an_answer_ends_it_is_kept_for_audits_or_its_provider_is_remembered(
+    world: World, payer: Callable[..., Payer], finish: Finish
+) -> None:
+    class Ends(Scoring):
+        def told(self, receipt: Receipt) -> list[Signed[Receipt]]:
+            return [self.signed(replace(receipt, finish=finish))]
+
+    world.provider(Ends, price=100_000_000)
+    made = payer()
+    made.buys(text=TEXT)
+    assert made.session.auditing is not None
+    assert len(made.session.auditing.samples) + len(made.avoided) == 1
+
+
+@pytest.mark.parametrize("finish", sorted(BROKEN))
+def test_who_says_that_it_broke_off_is_seen_to(
+    world: World, payer: Callable[..., Payer], finish: Finish
+) -> None:
+    """A whole answer that its receipt calls broken is none to its caller, who is told so."""
+
+    class Breaks(Scoring):
+        def told(self, receipt: Receipt) -> list[Signed[Receipt]]:
+            return [self.signed(replace(receipt, finish=finish))]
+
+    world.provider(Breaks)
+    made = payer()
+    reply = made.client.post(URL, json=chat_body(TEXT))
+    assert (reply.status_code >= 500, made.avoided) == (True, ())
 
 
 def test_without_audits_nothing_is_asked_for_and_nobody_remembered(world: World) -> None:

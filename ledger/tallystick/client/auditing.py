@@ -24,7 +24,7 @@ from tallystick.client.auditors import as_much_as_fits, ask_auditor, most_of, of
 from tallystick.client.audits import SEEDS, Audits, is_owed, is_unauditable
 from tallystick.client.avoidance import Reason
 from tallystick.client.drivers import run_blocking
-from tallystick.client.errors import ProviderRefused
+from tallystick.client.errors import ProviderRefused, TotalBudgetExceeded
 from tallystick.client.outcome import Outcome
 from tallystick.client.pools import Pools
 from tallystick.client.samples import KEPT_BYTES, Samples
@@ -77,6 +77,8 @@ class Auditing:
         self.samples = Samples(limit=KEPT_BYTES // 2)
         self._pools, self._block_at, self._panels = pools, block_at, panels
         self._striking, self._tried = striking, set[int]()
+        self._spent = False
+        """What was left of the budget did not pay for the last audit that was due."""
         self._random = SystemRandom()
         self._stretches: dict[tuple[ChannelId, str], Stretch] = {}
         self._shuns: WeakKeyDictionary[Sample, frozenset[str]] = WeakKeyDictionary()
@@ -97,7 +99,7 @@ class Auditing:
         if ask.audits is False or ask.path not in (CHAT_PATH, COMPLETIONS_PATH):
             return ask
         added = {}
-        if ask.answers == 1 and not attachments(ask.fields.get("messages")):
+        if not self._spent and ask.answers == 1 and not attachments(ask.fields.get("messages")):
             added = self.wanted.adds(ask.path, ask.fields, self._random.randrange(SEEDS))
         return ask.audited(added)
 
@@ -275,7 +277,12 @@ class Auditing:
         """What one auditor finds, for at most so much. Raises TotalBudgetExceeded where there is no budget
         for it, and what keeps it from answering."""
         findings, auditor = self._payer.purse.findings, posted.offer.provider
-        number = findings.begin(auditor, dossier, most, self.wanted.budget)
+        try:
+            number = findings.begin(auditor, dossier, most, self.wanted.budget)
+        except TotalBudgetExceeded:
+            self._spent = True
+            raise
+        self._spent = False
         outcomes: list[Outcome] = []
         signed = None
         try:
