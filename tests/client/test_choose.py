@@ -86,6 +86,14 @@ def test_who_is_eligible(changes: dict[str, object], fits: bool) -> None:
     assert eligible(posted(**changes), WANTED, now=NOW, local=True) is fits
 
 
+def test_each_of_several_answers_has_the_context_by_itself() -> None:
+    several = replace(WANTED, output_tokens=Tokens(40), answers=4)
+    fits = [eligible(posted(context_length=n), several, now=NOW, local=True) for n in (10, 11)]
+    assert fits == [False, True]
+    enough, more = posted(1, context_length=110), posted(2, context_length=900, output_price=10**7)
+    assert order(choose(unseen(more, enough), several, cheapest, now=NOW, local=True)) == [enough, more]
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [

@@ -52,6 +52,13 @@ class Wanted:
     """Models that will do where nobody serves `model`, the best first."""
     steering: Steering = WISHES_NOTHING
     """What the caller wishes of the choice."""
+    answers: int = 1
+    """Asked for: each has the context by itself."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of one answer, at most."""
+        return (self.output_tokens or 0) // self.answers
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -153,7 +160,7 @@ class Offers:
         if (all_are := self._reachable.get(local)) is None:
             all_are = all(reachable_safely(item.offer, local=local) for item in self.posted)
             self._reachable[local] = all_are
-        return all_are and now < self._valid_until and (wanted.output_tokens or 0) < self.context
+        return all_are and now < self._valid_until and wanted.longest < self.context
 
     def lots(self, slot: int) -> Lots[PostedOffer]:
         """Each weighs as many bond slots as stand behind it; `slot`: atoms of one."""
@@ -307,7 +314,7 @@ def choose(
     steering, known = wanted.steering, candidates
     steers = steering is not WISHES_NOTHING and steering != WISHES_NOTHING
     fit: dict[Hash32, Candidate] = {}
-    tokens = wanted.input_tokens + (wanted.output_tokens or 0)
+    tokens = wanted.input_tokens + wanted.longest
 
     def look(posted: PostedOffer, roomy: bool | None = None) -> Candidate | None:
         if roomy is not None and roomy != (tokens <= posted.offer.context_length):
@@ -368,7 +375,7 @@ def eligible(
         (offer.model == wanted.model or offer.model in wanted.fallbacks)
         and now < offer.valid_until
         and offer.provider not in avoided
-        and (wanted.output_tokens or 0) < offer.context_length
+        and wanted.longest < offer.context_length
         and reachable_safely(offer, local=local)
     )
 

@@ -96,6 +96,7 @@ class Prospects:
             typical_output=self.record.typical_output(ask.model, TYPICAL_ANSWER),
             fallbacks=ask.fallbacks,
             steering=ask.steering,
+            answers=ask.answers,
         )
 
     def ordering(

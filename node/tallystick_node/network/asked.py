@@ -104,7 +104,9 @@ class Asked:
             body=body,
             size=size,
             fields=fields,
-            request=Request(model=model, input_tokens=guess, output_tokens=most, own=True),
+            request=Request(
+                model=model, input_tokens=guess, output_tokens=most, own=True, answers=max(1, answers)
+            ),
             length=Length.of(size, guess, prompts=prompts, limit=limit, attached=attached > 0),
             wishes=wishes,
             streamed=fields.get("stream") is True,

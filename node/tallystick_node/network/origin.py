@@ -144,6 +144,7 @@ class Origin:
             typical_output=self.typical_output(model),
             fallbacks=tuple(fallbacks),
             steering=wishes.steering,
+            answers=request.answers,
         )
         try:
             choices = self._session.payer.prospects.foreseen(wanted)

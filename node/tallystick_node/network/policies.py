@@ -53,6 +53,8 @@ class Request:
     """By a user of this node, who does not pay."""
     typical_output: Tokens = TYPICAL_ANSWER
     """Output tokens that answers of this model had before, as far as the node knows."""
+    answers: int = 1
+    """Asked for."""
 
     @property
     def expected_output(self) -> Tokens:
