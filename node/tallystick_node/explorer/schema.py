@@ -38,7 +38,7 @@ from tallystick_node.explorer.duel_tables import duels as duels
 from tallystick_node.explorer.duel_tables import judges as judges
 from tallystick_node.explorer.duel_tables import weights as weights
 
-VERSION: Final = 3
+VERSION: Final = 4
 """Of these tables. A database of another version is filled anew."""
 
 progress: Final = Table(
@@ -273,7 +273,8 @@ frauds: Final = Table(
     Index("frauds_provider", "provider", "block", "log_index"),
 )
 """One row a `Slashed` event, with the proof that it follows: `kind` is `overcharge`, `receipt-
-equivocation`, `offer-equivocation` or `verdict`; `evidence` the proof's arguments as JSON."""
+equivocation`, `offer-equivocation` or `verdict`; `evidence` the proof's arguments as JSON. What an accusation
+takes is one row of the kind `strikes`, whose `evidence` names the accusation."""
 
 hours: Final = Table(
     "hours",

@@ -31,7 +31,10 @@ _WHO: Final = {
         ("judge", "judges", "first", "second", "loser", "winner", "auditor", "auditors"), "provider"
     ),
 }
-_WHAT: Final = {"channelId": "channel", "offerHash": "offer", "duel": "duel", "appeal": "duel"}
+_WHAT: Final = {
+    **{"channelId": "channel", "offerHash": "offer", "duel": "duel", "appeal": "duel"},
+    "id": "accusation",
+}
 
 
 @shown
@@ -40,8 +43,8 @@ class Argument:
 
     path: str
     kind: str
-    """What it is: a provider, payer, key, address, channel, offer, duel, hash, bytes, atoms, price, time
-    (seconds), moment (milliseconds), words or number."""
+    """What it is: a provider, payer, key, address, channel, offer, duel, accusation, hash, bytes, atoms,
+    price, time (seconds), moment (milliseconds), words or number."""
     value: str
     """As JSON has it: integers in decimal, bytes in hex."""
 

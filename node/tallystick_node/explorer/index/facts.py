@@ -203,15 +203,23 @@ def settlement_row(
     }
 
 
-def fraud_row(event: Slashed, timestamp: int, before: ChainEvent | None) -> Row:
-    """`before`: the event before it, which is the proof of what was slashed for; a verdict has none."""
+def fraud_row(
+    event: Slashed, timestamp: int, before: ChainEvent | None, accusation: bytes | None = None
+) -> Row:
+    """`before`: the event before it, which is the proof of what was slashed for; a verdict has none, and an
+    accusation its own name."""
     proof = before if before is not None and _is_proof_for(before, event) else None
+    kind, evidence = "verdict", dict[str, Any]()
+    if accusation is not None:
+        kind, evidence = "strikes", {"id": to_hex(accusation)}
+    elif proof is not None:
+        kind, evidence = PROOFS[type(proof)], arguments(proof)
     return _place(event, timestamp) | {
         "transaction_hash": event.transaction,
         "provider": event.provider,
-        "kind": "verdict" if proof is None else PROOFS[type(proof)],
+        "kind": kind,
         "reporter": getattr(proof, "reporter", None),
-        "evidence": orjson.dumps({} if proof is None else arguments(proof)).decode(),
+        "evidence": orjson.dumps(evidence).decode(),
         "reward": event.reward,
         "burnt": event.burnt,
     }

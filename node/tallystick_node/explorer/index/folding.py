@@ -279,16 +279,17 @@ class _Folding:
                 self._slash(provider, event, before)
 
     def _slash(self, provider: Provider, event: Slashed, before: ChainEvent | None) -> None:
-        """What a judge loses by a duel, or an auditor by an audit, is a small part of its stake, and no
-        fraud."""
+        """What a judge loses by a duel, or an auditor by an audit, is a small part of it, and no fraud."""
         taken = event.reward + event.burnt
         place = event.transaction, event.provider
         if taken <= self._penalties[place]:
             self._penalties[place] -= taken
             counted = {"penalties": provider.penalties + taken}
         else:
-            counted = {"slashed": provider.slashed + taken, "slashes": provider.slashes + 1}
-            self._add("frauds", facts.fraud_row(event, self._block.timestamp, before))
+            accusation = self._audits.accusation_of(event)
+            fraud = facts.fraud_row(event, self._block.timestamp, before, accusation)
+            more = self._rows.add_fraud(fraud)
+            counted = {"slashed": provider.slashed + taken, "slashes": provider.slashes + more}
         self._restake(
             event,
             provider,

@@ -101,6 +101,15 @@ class Changing:
     def add(self, table: str, row: Row) -> None:
         self.changes.added.setdefault(table, []).append(row)
 
+    def add_fraud(self, row: Row) -> bool:
+        """Whether it is one more: what strikes cost is slashed in two parts, one behind the other."""
+        rows = self.changes.added.setdefault("frauds", [])
+        if rows and row["kind"] == "strikes" and row["evidence"] == rows[-1]["evidence"]:
+            rows[-1] |= {name: rows[-1][name] + row[name] for name in ("reward", "burnt")}
+            return False
+        rows.append(row)
+        return True
+
     def provider(self, address: bytes) -> Provider:
         found = self.standing.find(Provider, address)
         return found or Provider(address=address, first_block=self.block, last_block=self.block)

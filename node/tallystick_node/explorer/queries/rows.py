@@ -19,8 +19,9 @@ _PROOFS: Final = {
     "overcharge": "OverchargeProven",
     "receipt-equivocation": "ReceiptEquivocationProven",
     "offer-equivocation": "OfferEquivocationProven",
+    "strikes": "Audits.Concluded",
 }
-"""The event that a kind of fraud is proven by."""
+"""The event that a kind of fraud is proven by, or told with."""
 
 
 class Record:
