@@ -12,8 +12,8 @@ PENALTY: Final = "penalty"
 SHARE: Final = "share"
 REST: Final = "rest"
 BURNT: Final = "burnt"
-CREDITED: Final = "credited"
 SLASH: Final = "slash"
+REWARD: Final = "reward"
 MADE_GOOD: Final = "made good"
 
 
@@ -24,8 +24,8 @@ class Move:
     what: str
     """fee: posted for judges or re-auditors; prize: out of the loser's stake and into the winner's; penalty:
     out of a judge's or an auditor's stake; share: a judge's fee, with its part of the prize; rest: of a fee,
-    back; burnt. Of an accusation, slash: out of the accused's stake; made good: to its answerer, out of the
-    stakes of who struck; credited: to a re-auditor, to who struck, or a fee's rest."""
+    back; burnt. Of an accusation, slash: out of the accused's stake; reward: of that, to who struck; share: a
+    re-auditor's part of the fee; made good: to its answerer, out of the stakes of who struck."""
     who: Address | None
     """None: nobody, they are burnt."""
     taken: Amount
@@ -41,12 +41,14 @@ def moves(events: Sequence[Event], judges: frozenset[bytes]) -> tuple[Move, ...]
     return tuple(_moves(events, judges))
 
 
-def accusation_moves(events: Sequence[Event]) -> tuple[Move, ...]:
+def accusation_moves(events: Sequence[Event], reauditors: frozenset[bytes]) -> tuple[Move, ...]:
     """In order."""
-    return tuple(_accusation_moves(events))
+    return tuple(_accusation_moves(events, {f"0x{one.hex()}" for one in reauditors}))
 
 
-def _accusation_moves(events: Sequence[Event]) -> Iterator[Move]:
+def _accusation_moves(events: Sequence[Event], reauditors: set[str]) -> Iterator[Move]:
+    """A fee has no rest that goes back where somebody is slashed, and nobody is rewarded where nobody is."""
+    slashes = any(event.name == "Audits.Concluded" and int(event.arguments["slashed"]) for event in events)
     accused = next((event.arguments["provider"] for event in events if event.name == "Audits.Accused"), None)
     for event in events:
         said = event.arguments
@@ -54,7 +56,9 @@ def _accusation_moves(events: Sequence[Event]) -> Iterator[Move]:
             case "Audits.Answered":
                 yield _move(event, FEE, said["answerer"], taken=said["fee"])
             case "Audits.Credited":
-                yield _move(event, CREDITED, said["owner"], given=said["amount"])
+                owner = said["owner"]
+                rest = REWARD if slashes else REST
+                yield _move(event, SHARE if owner in reauditors else rest, owner, given=said["amount"])
             case "Slashed":
                 what = SLASH if said["provider"] == accused else PENALTY
                 taken, reward = int(said["burnt"]) + int(said["reward"]), int(said["reward"])
