@@ -20,9 +20,13 @@ from .test_hostile import Markup
 
 COUNTED = {
     "/accounts": "accounts",
+    "/accusations": "accusations",
     "/blocks": "blocks WHERE transactions > 0 OR events > 0 OR transfers > 0",
     "/channels": "channels",
     "/disputes": "frauds",
+    "/duels": "duels WHERE root = duel",
+    "/judges": "judges",
+    "/strikes": "strikes",
     "/events": "events",
     "/events?name=RowSkipped": "events WHERE name = 'RowSkipped'",
     "/disputes/skipped-rows": "events WHERE name = 'RowSkipped'",

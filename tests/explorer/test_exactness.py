@@ -18,11 +18,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tallystick.chain.audit_events import AUDIT_EVENTS
 from tallystick.chain.duel_events import DUEL_EVENTS
 from tallystick.chain.errors import ChainError
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.database import writing
 from tallystick_node.explorer.index.indexer import Indexer
+from tallystick_node.explorer.index.made_audits import AuditedMarket
 from tallystick_node.explorer.index.made_block import DEPLOYMENT
 from tallystick_node.explorer.index.made_duels import DuellingMarket
 from tallystick_node.explorer.index.writer import Writer
@@ -31,6 +33,8 @@ from tallystick_node.local.made_node import MadeNode
 from tests.chain.fake_node import Balanced
 
 PROVIDERS = 5
+AUDITED = 8
+"""Providers where strikes come to accusations too."""
 
 
 class Killed(BaseException):
@@ -40,8 +44,10 @@ class Killed(BaseException):
 class Chain:
     """Blocks, and the market as each left it."""
 
-    def __init__(self, seed: int):
-        self.maker = DuellingMarket(seed, providers=PROVIDERS)
+    def __init__(self, seed: int, audited: bool = False):
+        self.maker = (
+            AuditedMarket(seed, providers=AUDITED) if audited else DuellingMarket(seed, providers=PROVIDERS)
+        )
         self.node = MadeNode()
         self._left = [pickle.dumps(self.maker)]
         self.longest = 0
@@ -149,15 +155,15 @@ async def require_same(index: Index, chain: Chain, fresh_url: str) -> None:
         assert ours[name] == rows, name
     progress = ours["progress"][0]
     assert progress[4] == chain.node.blocks[-1].number
-    for held, owed, duels_held, duels_owed, *audits in (row[-6:] for row in ours["blocks"]):
+    for held, owed, duels_held, duels_owed, audits_held, audits_owed in (row[-6:] for row in ours["blocks"]):
         assert held == owed, "held is not owed"
         assert duels_held == duels_owed, "the duels do not hold what they owe"
-        assert audits == [0, 0]
+        assert audits_held == audits_owed, "the audits do not hold what they owe"
 
 
 @pytest.mark.parametrize("depth", [1, 2, 15, 63, 64, 70])
 async def test_blocks_that_were_taken_back_leave_nothing(depth: int, tmp_path: Path) -> None:
-    chain = Chain(7)
+    chain = Chain(7, audited=True)
     for _ in range(70):
         chain.mine()
     index = Index(chain.node, f"sqlite+aiosqlite:///{tmp_path}/index.db")
@@ -170,17 +176,17 @@ async def test_blocks_that_were_taken_back_leave_nothing(depth: int, tmp_path: P
     await index.stop()
 
 
-async def test_every_event_of_duels_happens_in_these_chains(tmp_path: Path) -> None:
-    chain = Chain(9)
+async def test_every_event_of_duels_and_audits_happens_in_these_chains() -> None:
+    chain = Chain(9, audited=True)
     for _ in range(400):
         chain.mine()
     seen = {type(event) for block in chain.node.blocks for event in block.events}
-    assert seen >= set(DUEL_EVENTS.values())
+    assert seen >= {*DUEL_EVENTS.values(), *AUDIT_EVENTS.values()}
 
 
 async def test_it_goes_on_where_it_was_killed_whatever_the_statement(tmp_path: Path) -> None:
     """The step that takes blocks back and writes others ends at each of its statements in turn."""
-    chain = Chain(8)
+    chain = Chain(8, audited=True)
     index = Index(chain.node, f"sqlite+aiosqlite:///{tmp_path}/index.db")
     await index.catch_up()
     chain.take_back(9)

@@ -14,7 +14,9 @@ import orjson
 
 from tallystick.chain import contracts
 from tallystick.chain.abi import encode, type_of
-from tallystick.chain.duel_events import DuelsEvent, Ended, Lapsed, Opened
+from tallystick.chain.audit_events import Answered, AuditsEvent, Concluded
+from tallystick.chain.audit_events import Withdrawn as CreditsWithdrawn
+from tallystick.chain.duel_events import Ended, Lapsed, Opened
 from tallystick.chain.duel_events import Withdrawn as FeesWithdrawn
 from tallystick.chain.duels import Ruling
 from tallystick.chain.errors import ChainUnavailable, RpcError
@@ -31,17 +33,22 @@ from tallystick.chain.events import (
     name_of,
 )
 from tallystick.protocol.eip712 import keccak
+from tallystick.protocol.finding import Finding
 from tallystick.protocol.units import to_hex
 from tallystick_node.explorer.index.facts import MarketBlock, Transaction, named_values
-from tallystick_node.explorer.index.made import made_blocks
-from tallystick_node.explorer.index.made_block import DEPLOYMENT, DUELS, MARKET
+from tallystick_node.explorer.index.filling import made_blocks
+from tallystick_node.explorer.index.made_block import AUDITS, DEPLOYMENT, DUELS, MARKET
 
 _TRANSFER: Final = keccak(b"Transfer(address,address,uint256)")
 _ELSEWHERE: Final = bytes(19) + b"\1"
 """Where the asset comes from and goes to."""
 _EVENTS: Final = {
     stem + entry.name: (topic, entry)
-    for stem, contract in (("", contracts.market()), ("Duels.", contracts.duels()))
+    for stem, contract in (
+        ("", contracts.market()),
+        ("Duels.", contracts.duels()),
+        ("Audits.", contracts.audits()),
+    )
     for topic, entry in contract.interface.events.items()
 }
 
@@ -207,7 +214,7 @@ def _logs_of(block: MarketBlock, events: Sequence[ChainEvent]) -> Iterable[dict[
     """The contracts' own, then what they moved of the asset."""
     for event in events:
         topics, data = log_of(event)
-        owner = DUELS if isinstance(event, DuelsEvent) else MARKET
+        owner = {"Duels": DUELS, "Audits": AUDITS}.get(event.CONTRACT, MARKET)
         yield _log(block, event, owner, topics, data, event.log_index)
     moved = (transfer for event in events for transfer in _moved(event))
     for number, (source, target, atoms) in enumerate(moved, start=1):
@@ -222,6 +229,8 @@ def _moved(event: ChainEvent) -> Iterable[tuple[bytes, bytes, int]]:
     match event:
         case Deposited() | Staked():
             yield _ELSEWHERE, MARKET, event.amount
+        case Withdrawn() if event.provider == AUDITS:
+            yield MARKET, AUDITS, event.amount
         case Exited() | Unstaked() | Withdrawn():
             yield MARKET, _ELSEWHERE, event.amount
         case Slashed() if event.burnt:
@@ -234,12 +243,18 @@ def _moved(event: ChainEvent) -> Iterable[tuple[bytes, bytes, int]]:
             yield DUELS, _ELSEWHERE, event.amount
         case Ended() | Lapsed() if event.burnt:
             yield DUELS, _ELSEWHERE, event.burnt
+        case Answered():
+            yield _ELSEWHERE, AUDITS, event.fee
+        case CreditsWithdrawn():
+            yield AUDITS, _ELSEWHERE, event.amount
+        case Concluded() if event.burnt:
+            yield AUDITS, _ELSEWHERE, event.burnt
         case _:
             pass
 
 
 def log_of(event: ChainEvent) -> tuple[list[bytes], bytes]:
-    """Topics and data of an event of the market's, or the duels'."""
+    """Topics and data of an event of the market's, its duels' or its audits'."""
     topic, entry = _EVENTS[name_of(type(event))]
     values = {name: _value(event, value) for name, value in named_values(event).items()}
     indexed = [parameter for parameter in entry.inputs if parameter["indexed"]]
@@ -252,8 +267,10 @@ def log_of(event: ChainEvent) -> tuple[list[bytes], bytes]:
 def _value(event: ChainEvent, value: Any) -> Any:
     if isinstance(event, OfferPosted) and value is event.offer:
         return event.offer.values()
-    if isinstance(value, Ruling):
+    if isinstance(value, Ruling | Finding):
         return value.values()
+    if isinstance(value, list) and isinstance(event, AuditsEvent):
+        return [_value(event, item) for item in value]
     return int(value) if isinstance(value, int) else value
 
 

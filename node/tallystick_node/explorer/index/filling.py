@@ -1,4 +1,4 @@
-"""A database filled with a market that never was, by the writer that fills it from a chain."""
+"""A market that never was, whole, and a database filled with it by the writer that fills it from a chain."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -6,13 +6,21 @@ from itertools import islice
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tallystick_node.explorer.index.facts import MarketBlock
-from tallystick_node.explorer.index.made import made_blocks
+from tallystick_node.explorer.index.made_audits import AuditedMarket
 from tallystick_node.explorer.index.made_block import DEPLOYMENT
 from tallystick_node.explorer.index.reading import Stretch, final_of, header
 from tallystick_node.explorer.index.writer import Writer
 
 _STRETCH = 256
 """Blocks."""
+
+
+def made_blocks(settlements: int, seed: int = 1) -> Iterator[MarketBlock]:
+    """Of a market that trades until so much is settled; numbered from 1 without a gap."""
+    market = AuditedMarket(seed, providers=max(16, min(60, settlements // 2_000)))
+    yield from market.opening()
+    while market.settlements < settlements:
+        yield market.traded()
 
 
 async def fill(engine: AsyncEngine, settlements: int, seed: int = 1) -> None:

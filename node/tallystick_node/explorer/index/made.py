@@ -91,6 +91,8 @@ class Provider:
     balance: int = 0
     sequence: int = 0
     withdrawn: int = 0
+    offered: Offer | None = None
+    """The newest."""
     channels: list[_Channel] = field(default_factory=list)
     """Open ones."""
 
@@ -100,14 +102,6 @@ class _Payer:
     address: Address
     free: int = 0
     exiting: int = 0
-
-
-def made_blocks(settlements: int, seed: int = 1) -> Iterator[MarketBlock]:
-    """Numbered from 1 without a gap."""
-    market = MadeMarket(seed, providers=max(6, min(60, settlements // 2_000)))
-    yield from market.opening()
-    while market.settlements < settlements:
-        yield market.traded()
 
 
 class MadeMarket(BlockMaker):
@@ -183,6 +177,7 @@ class MadeMarket(BlockMaker):
             credit=Atoms(self.rng.randint(1, 100) * 10_000),
             valid_until=Timestamp(self.time + 30 * 86_400),
         )
+        provider.offered = offer
         told = {"provider": provider.address, "sequence": offer.sequence, "offer": offer}
         told["offer_hash"] = offer.struct_hash()
         data = _call("postOffer", offer.values(), self._signature())

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from tallystick.chain.deployment import Deployment
 from tallystick.chain.events import ChainEvent
+from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import Address, Hash32
 from tallystick_node.explorer.index.facts import MarketBlock, Transaction, call_name
 
@@ -14,6 +15,7 @@ START: Final = 1_750_000_000
 """Unix seconds of the first block."""
 MARKET: Final = Address(b"\xaa" * 20)
 DUELS: Final = Address(b"\xad" * 20)
+AUDITS: Final = Address(b"\xae" * 20)
 DEPLOYMENT: Final = Deployment(
     chain_id=31337,
     market=MARKET,
@@ -21,6 +23,7 @@ DEPLOYMENT: Final = Deployment(
     lens=Address(b"\xac" * 20),
     block=1,
     duels=DUELS,
+    audits=AUDITS,
 )
 
 Told: TypeAlias = tuple[type[ChainEvent], dict[str, Any]]
@@ -38,7 +41,10 @@ class BlockMaker:
         self._seed = seed
         self._pace_s = pace_s
         self._number = 0
-        self._parent = bytes(32)
+        self._parent = Hash32(bytes(32))
+        """Hash of the newest block."""
+        self._headers = b"", b""
+        """What the newest two blocks' hashes are of, the newest last."""
         self._salt = 0
         self._begin()
 
@@ -51,7 +57,9 @@ class BlockMaker:
         self._events: list[ChainEvent] = []
         self._transactions: list[Transaction] = []
         self._received = self._sent = self._transfers = self._logs = 0
-        self._duels_received = self._duels_sent = 0
+        self._duels_received = self._duels_sent = self._audits_received = self._audits_sent = 0
+        self.coming = self.time + self.rng.randint(1, 2 * self._pace_s)
+        """Unix seconds of the block that is being filled."""
 
     @property
     def sent(self) -> int:
@@ -61,8 +69,9 @@ class BlockMaker:
     def mined(self) -> MarketBlock:
         """All that was sent since the one before."""
         self._number += 1
-        parent, self._parent = self._parent, self.hash()
-        self.time += self.rng.randint(1, 2 * self._pace_s)
+        self._headers = self._headers[1], self.hash()
+        parent, self._parent = self._parent, keccak(self._headers[1])
+        self.time = self.coming
         block = MarketBlock(
             number=self._number,
             hash=self._parent,
@@ -77,6 +86,8 @@ class BlockMaker:
             sent=self._sent,
             duels_received=self._duels_received,
             duels_sent=self._duels_sent,
+            audits_received=self._audits_received,
+            audits_sent=self._audits_sent,
         )
         self._begin()
         return block
@@ -98,7 +109,7 @@ class BlockMaker:
         error: str | None = None,
         to: Address = MARKET,
     ) -> None:
-        """One transaction to the market or the duels, and what it logs."""
+        """One transaction to the market, its duels or its audits, and what it logs."""
         transaction = self.hash()
         for kind, values in events:
             number = self._number + 1
@@ -139,3 +150,17 @@ class BlockMaker:
         self._logs += 1
         self._sent += atoms
         self._duels_received += atoms
+
+    def audits_move(self, atoms: int) -> None:
+        """As of the duels."""
+        self._transfers += 1
+        self._logs += 1
+        self._audits_received += max(0, atoms)
+        self._audits_sent += max(0, -atoms)
+
+    def rewarded(self, atoms: int) -> None:
+        """From the market to the audits."""
+        self._transfers += 1
+        self._logs += 1
+        self._sent += atoms
+        self._audits_received += atoms

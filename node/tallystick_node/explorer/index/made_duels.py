@@ -4,7 +4,7 @@ Its money goes by the very rules that the contract is held to. As in `made`, not
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from tallystick.chain import contracts
@@ -27,7 +27,7 @@ from tallystick.chain.duel_events import (
 )
 from tallystick.chain.duels import Ruling
 from tallystick.chain.events import Awarded, Slashed
-from tallystick.protocol.duel import Panel, Vote, moved, verdict
+from tallystick.protocol.duel import Moved, Panel, Vote, moved, verdict
 from tallystick.protocol.units import Address, Atoms, Hash32, Timestamp
 from tallystick.protocol.vote import Choice, appeal_id, choice_of, vote_of_choice
 from tallystick_node.explorer.index.made import MadeMarket, Provider
@@ -58,6 +58,8 @@ class _Bench:
     """Who judges, and what it has with the duels."""
 
     weights: dict[Address, int] = field(default_factory=dict)
+    """In the order of their slots."""
+    owners: dict[Address, Address] = field(default_factory=dict)
     balances: dict[Address, int] = field(default_factory=dict)
 
 
@@ -82,7 +84,7 @@ class DuellingMarket(MadeMarket):
             return
         judge = self.rng.choice(new)
         bench[judge.address] = judge.staked
-        owner = self.address()
+        owner = self._bench.owners[judge.address] = self.address()
         told = {"judge": judge.address, "owner": owner, "slot": len(bench)}
         self._tell(
             owner, "consent", [judge.address], [(Consented, {"owner": owner, "provider": judge.address})]
@@ -241,14 +243,14 @@ class DuellingMarket(MadeMarket):
         rulings = [made.ruling] if last is None else [made.ruling, last]
         fees = [made.fee, made.appeal_fee]
         panels = [self._panel(ruling, fee) for ruling, fee in zip(rulings, fees, strict=False)]
-        stakes = [self._staked(address) for address in (made.ruling.first, made.ruling.second)]
-        done = moved(
-            panels[0],
-            price=made.ruling.price,
-            first_stake=Atoms(stakes[0]),
-            second_stake=Atoms(stakes[1]),
-            appeal=panels[1] if last is not None else None,
-        )
+        done = self._moved(made.ruling, panels)
+        if last is not None:  # Who judges twice has less at stake the second time, where it lost the first.
+            lost = dict(zip(made.ruling.judges, done.judges, strict=False))
+            stakes = [
+                Atoms(stake + min(0, lost.get(judge, 0)))
+                for judge, stake in zip(last.judges, panels[1].stakes, strict=True)
+            ]
+            done = self._moved(made.ruling, [panels[0], replace(panels[1], stakes=stakes)])
         said = verdict(panels[-1].votes)
         events: list[Told] = []
         prize, gained = -min(done.first, done.second, 0), max(done.first, done.second, 0)
@@ -277,6 +279,16 @@ class DuellingMarket(MadeMarket):
         if burnt:
             transfers.append(("duels_move", -burnt))
         return events
+
+    def _moved(self, ruling: Ruling, panels: Sequence[Panel]) -> Moved:
+        stakes = [Atoms(self._staked(address)) for address in (ruling.first, ruling.second)]
+        return moved(
+            panels[0],
+            price=ruling.price,
+            first_stake=stakes[0],
+            second_stake=stakes[1],
+            appeal=panels[1] if len(panels) > 1 else None,
+        )
 
     def _panel(self, ruling: Ruling, fee: Atoms) -> Panel:
         votes = [vote_of_choice(choice) for choice in ruling.choices]

@@ -1,4 +1,4 @@
-"""Pages of duels over a made market in which every state of one stands, in both databases."""
+"""Pages of duels and of strikes over a made market in which every state of them stands, in both databases."""
 
 import asyncio
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from tallystick.protocol.units import Address
 from tallystick_node.explorer import paging
 from tallystick_node.explorer.database import reading, writing
 from tallystick_node.explorer.index.filling import fill_with
+from tallystick_node.explorer.index.made_audits import AuditedMarket
 from tallystick_node.explorer.index.made_block import DEPLOYMENT
-from tallystick_node.explorer.index.made_duels import DuellingMarket
 from tallystick_node.explorer.site import Site
 from tests.explorer.conftest import asked
 
@@ -26,7 +26,7 @@ BLOCKS = 220
 
 
 async def _filled(url: str) -> None:
-    market = DuellingMarket(3, providers=6)
+    market = AuditedMarket(3)
     blocks = [*market.opening(), *islice(iter(market.traded, None), BLOCKS)]
     engine = writing(url)
     await fill_with(engine, blocks)
@@ -116,9 +116,64 @@ def test_a_provider_has_the_strength_that_its_duels_give(client: TestClient) -> 
         assert client.get(f"/provider/0x{address.hex()}").status_code == 200
 
 
-def test_the_market_and_its_duels_hold_what_they_owe(client: TestClient) -> None:
+def test_lists_of_strikes_are_whole_and_each_part_in_one_is_found(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "PAGE", 7)
+    struck, accused = rows(client, "/strikes"), rows(client, "/accusations")
+    assert len({strike["receiptHash"] for strike in struck}) == len(struck) > 20
+    assert {strike["accusation"] for strike in struck} - {None} == {row["accusation"] for row in accused}
+    for part in ("provider", "auditor"):
+        who = struck[-1][part]
+        assert rows(client, f"/strikes?{part}={who}") == [one for one in struck if one[part] == who]
+    seats = {row["accusation"]: {seat["auditor"] for seat in row["seats"]} for row in accused}
+    who, auditor = max(seats.values(), key=len).copy().pop(), accused[-1]["auditors"][1]
+    found = {row["accusation"] for row in rows(client, f"/accusations?reauditor={who}")}
+    assert found == {name for name, seated in seats.items() if who in seated}
+    found = {row["accusation"] for row in rows(client, f"/accusations?auditor={auditor}")}
+    assert found == {row["accusation"] for row in accused if auditor in row["auditors"]}
+    assert rows(client, "/accusations?open=true") == [row for row in accused if not row["concludedBlock"]]
+    assert client.get("/strikes").status_code == client.get("/accusations").status_code == 200
+
+
+def test_every_accusation_has_a_page_on_which_all_that_can_be_said_holds(client: TestClient) -> None:
+    accused = rows(client, "/accusations")
+    states = {row["state"] for row in accused}
+    assert states >= {"upheld", "cleared", "unanswered"}
+    for row in accused:
+        assert client.get(f"/accusation/{row['accusation']}").status_code == 200
+        page = client.get(f"/api/accusation/{row['accusation']}").json()
+        steps = {step["name"]: step["holds"] for step in page["steps"]}
+        assert False not in steps.values()
+        assert steps["outcome"] is steps.get("money") is (True if row["concludedAt"] else None)
+        assert page["leftOver"] == ("0" if row["concludedAt"] else row["fee"])
+        for strike, receipt in zip(page["strikes"], page["receipts"], strict=True):
+            assert receipt["outputTokens"] == int(strike["tokens"])
+        for place, tally in enumerate(page["tallies"]):
+            said = [seat["opinions"][place] for seat in row["seats"] if seat["opinions"]]
+            assert (tally["uphold"], tally["clear"]) == (said.count("uphold"), said.count("clear"))
+            if row["concludedAt"]:
+                most = {"upheld": tally["uphold"], "cleared": tally["clear"]}
+                decided = [name for name, count in most.items() if count >= page["majority"]]
+                assert row["outcomes"][place] == (decided[0] if decided else "open")
+
+
+def test_what_an_accusation_takes_is_one_slash(client: TestClient) -> None:
+    accused = [row for row in rows(client, "/accusations") if int(row["slashed"])]
+    slashes = [row for row in rows(client, "/disputes") if row["kind"] == "strikes"]
+    taken = {row["evidence"]["id"]: int(row["reward"]) + int(row["burnt"]) for row in slashes}
+    assert taken == {row["accusation"]: int(row["slashed"]) for row in accused}
+    assert len(taken) == len(slashes)
+    provider = client.get(f"/api/provider/{accused[0]['provider']}").json()
+    mine = [row for row in rows(client, "/disputes") if row["provider"] == accused[0]["provider"]]
+    assert provider["provider"]["slashes"] == len(mine)
+    assert f'href="/accusation/{accused[0]["accusation"]}"' in client.get("/disputes").text
+
+
+def test_the_market_its_duels_and_its_audits_hold_what_they_owe(client: TestClient) -> None:
     found = client.get("/api/audit/market").json()
     assert found["conserved"] is True
     assert found["duelsHeld"] == found["duelsOwed"] != "0"
-    assert int(found["duelsBurnt"]) > 0
+    assert found["auditsHeld"] == found["auditsOwed"] != "0"
+    assert int(found["duelsBurnt"]) > 0 < int(found["auditsBurnt"])
     assert client.get("/audit/market").status_code == 200
