@@ -40,6 +40,13 @@ expect.set_options(timeout=30_000)
 
 
 STAKE = Atoms(100_000_000)
+SMALL = Deployment(
+    chain_id=31337,
+    market=Address(small.MARKET),
+    asset=Address(small.ASSET),
+    lens=Address(small.MARKET),
+    block=1,
+)
 
 
 class Explorer:
@@ -50,8 +57,8 @@ class Explorer:
     _stop: asyncio.Event
     _live: Live
 
-    def __init__(self, database: Path):
-        self.database = database
+    def __init__(self, database: Path, deployment: Deployment = SMALL, now: int = small.NOW):
+        self.database, self.deployment, self.now = database, deployment, now
         self.port = 0
         self.rpc: Rpc | None = None
         """The node behind it, if there is one."""
@@ -73,14 +80,11 @@ class Explorer:
 
     async def _serve(self, started: "Future[None]") -> None:
         self._loop, self._stop, self._live = asyncio.get_running_loop(), asyncio.Event(), Live()
-        address = Address(small.MARKET)
         site = Site(
             database=reading(f"sqlite+aiosqlite:///{self.database}"),
-            deployment=Deployment(
-                chain_id=31337, market=address, asset=Address(small.ASSET), lens=address, block=1
-            ),
+            deployment=self.deployment,
             asset=Asset(symbol="TUSD", decimals=6),
-            now=lambda: small.NOW,
+            now=lambda: self.now,
             live=self._live,
             node=None if self.rpc is None else Node(self.rpc),
         )
