@@ -89,6 +89,8 @@ class Paths:
             "/provider": self._hexed("providers", "address", "settlements"),
             "/channel": self._hexed("channels", "channel_id", "settlements"),
             "/offer": self._hexed("offers", "offer_hash"),
+            "/duel": self._hexed("duels", "root"),
+            "/accusation": self._hexed("accusations", "accusation"),
         }
         found: dict[str, Sequence[str]] = {
             "/": [f"/?days={days}" for days in (1, 7, 30, 365)] * max(1, self._each // 4)
@@ -101,9 +103,12 @@ class Paths:
             "channels",
             "hours",
             "events",
+            "duels",
+            "strikes",
+            "accusations",
         ):
             found[f"/{name}"] = self._pages(f"/{name}")
-        for name in ("accounts", "providers", "models", "offers", "disputes"):
+        for name in ("accounts", "providers", "models", "offers", "disputes", "judges"):
             found[f"/{name}"] = [f"/{name}"] * self._each
         for page, values in keys.items():
             found[f"{page}/…"] = [f"{page}/{value}" for value in values]
