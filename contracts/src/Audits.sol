@@ -306,8 +306,6 @@ contract Audits is AuditsState {
             DUELS.slash(ended.provider, 2 * ended.rewarded, address(this));
             MARKET.withdraw(address(this));
         }
-        (,, uint32 slot) = DUELS.judgeOf(ended.provider);
-        if (slot != 0) DUELS.refresh(ended.provider); // It weighs a third now, or nothing.
     }
 
     /// @dev Those whose strikes are cleared. A part of that makes good what the provider spent, unless others' are upheld;

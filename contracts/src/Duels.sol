@@ -338,7 +338,12 @@ contract Duels is DuelsState {
     /// @inheritdoc IDuels
     function slash(address provider, uint96 amount, address recipient) external {
         if (msg.sender != AUDITS) revert OnlyAudits(AUDITS, msg.sender);
+        _slash(provider, amount, recipient);
+    }
+
+    function _slash(address provider, uint96 amount, address recipient) private {
         MARKET.slash(provider, amount, recipient);
+        _lighten(provider);
     }
 
     /// @dev What both panels of a duel come to. All sums are of atoms that exist.
@@ -396,6 +401,7 @@ contract Duels is DuelsState {
         uint96 most = uint96(Verdict.prize(ruling.price, paid)); // Not more than the fee.
         uint96 toJudges;
         (toWinner, toJudges) = MARKET.award(loser, winner, most);
+        _lighten(loser);
         sum.bonus = toJudges / sum.earning;
         sum.burnt = toJudges - sum.bonus * sum.earning;
         prize = toWinner + toJudges;
@@ -434,6 +440,6 @@ contract Duels is DuelsState {
 
         emit Penalised(ruling.duel, judge, amount);
 
-        MARKET.slash(judge, amount, address(0));
+        _slash(judge, amount, address(0));
     }
 }

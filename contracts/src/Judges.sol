@@ -12,6 +12,9 @@ abstract contract Judges is IDuels {
 
     /// @notice Draws for each seat until it stays empty. Draws of those who may not judge, or sit already, are wasted.
     uint256 private constant DRAWS = 4;
+    /// @notice What a judge weighs without having it staked is one part in so many at most: the fine of a vote is a 4,000th,
+    /// and a change of the tree costs more than that is worth.
+    uint96 private constant SLACK_PARTS = 100;
 
     /// @param owner Whose judge it is: for good, so that it cannot be another's in one draw and its own in the next.
     /// @param weight Atoms that draws go by.
@@ -70,7 +73,7 @@ abstract contract Judges is IDuels {
         Judge storage its = _requireJudge(judge);
         (uint96 staked,,,) = _market().stakeOf(judge);
 
-        _weigh(judge, its, its.retired || staked < _market().minimumStake() ? 0 : staked);
+        _refresh(judge, its, staked);
     }
 
     /// @inheritdoc IDuels
@@ -145,6 +148,19 @@ abstract contract Judges is IDuels {
     function _requireJudge(address judge) private view returns (Judge storage its) {
         its = _judges[judge];
         if (its.slot == 0) revert NotEnlisted(judge);
+    }
+
+    function _refresh(address judge, Judge storage its, uint96 staked) private {
+        _weigh(judge, its, its.retired || staked < _market().minimumStake() ? 0 : staked);
+    }
+
+    /// @dev After whatever this contract took of a stake: the market tells of all else.
+    function _lighten(address provider) internal {
+        Judge storage its = _judges[provider];
+        uint96 weight = its.weight;
+        if (weight == 0) return;
+        (uint96 staked,,,) = _market().stakeOf(provider);
+        if (weight - weight / SLACK_PARTS > staked) _refresh(provider, its, staked);
     }
 
     function _weigh(address judge, Judge storage its, uint96 weight) private {

@@ -328,6 +328,13 @@ abstract contract DuelFixture is Fixture {
         return weight <= staked && (weight == 0 || staked >= MINIMUM_STAKE);
     }
 
+    /// @notice Of any judge at any time.
+    function weighsHardlyMore(address judge) internal view returns (bool) {
+        (, uint96 weight,) = duels.judgeOf(judge);
+        (uint96 staked,,,) = market.stakeOf(judge);
+        return weight - weight / 100 <= staked;
+    }
+
     /// @notice The judge names another key, which signs for it from now on.
     function rotate(address judge) internal {
         uint256 key = uint256(keccak256(abi.encode("key", judge, keyOf[judge])));

@@ -247,7 +247,8 @@ interface IDuels is IArbiter, IBalances {
 
     /// @notice Makes the caller, a provider with the market's minimum stake, a judge, owned by `owner` for good.
     /// @dev Its weight is its stake, and falls as soon as it asks any of that back, or loses all of it to a proof of fraud:
-    /// the market calls {refresh}. A judge is on duty: it watches for {Summoned}, and loses a fee where it is silent.
+    /// the market calls {refresh}. What verdicts take lowers it once they took a 100th. A judge is on
+    /// duty: it watches for {Summoned}, and loses a fee where it is silent.
     function enlist(address owner) external;
 
     /// @notice The caller judges no more, from the duels of the next block on, until it calls {enlist} again.
@@ -298,7 +299,7 @@ interface IDuels is IArbiter, IBalances {
     /// @notice Burns the fee of a duel, or of its appeal, that nobody decided in time. Anyone may call.
     function expire(DuelId duel) external;
 
-    /// @notice {IMarket-slash}, for {audits}, and for nobody else.
+    /// @notice {IMarket-slash}, for {audits}, and for nobody else. Who loses by it as a judge weighs less at once.
     /// @dev The market has one arbiter, this contract, and no bound on what that slashes: read {audits} as well.
     function slash(address provider, uint96 amount, address recipient) external;
 

@@ -86,6 +86,8 @@ contract Conclude_Test is AuditFixture {
         vm.assertEq(allOf(provider), before + AUDIT_FEE);
         for (uint256 i; i < 3; ++i) {
             vm.assertEq(stakeOf(strikers[i]), STAKED - STAKED / 50);
+            (, uint96 weight,) = duels.judgeOf(strikers[i]);
+            vm.assertEq(weight, STAKED - STAKED / 50);
         }
         vm.assertEq(audits.balanceOf(auditors[0]), SHARE_EACH);
         vm.assertEq(stakeOf(auditors[6]), STAKED - SHARE_EACH);

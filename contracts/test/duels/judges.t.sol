@@ -140,6 +140,21 @@ contract Judges_Test is DuelFixture {
         vm.assertEq(weightOf(judge(0)), 0);
     }
 
+    /// @dev Whatever takes it: for a 100th nobody pays for a change of the tree.
+    function testFuzz_WhoIsFinedWeighsHardlyMoreThanIsLeft(uint96 first, uint96 second) external {
+        (first, second) = (uint96(bound(first, 1, STAKED)), uint96(bound(second, 0, STAKED)));
+        vm.prank(address(audits));
+        duels.slash(judge(0), first, address(0));
+        uint96 left = STAKED - first;
+        uint96 weight = first <= STAKED / 100 ? STAKED : left < MINIMUM_STAKE ? 0 : left;
+        vm.assertEq(weightOf(judge(0)), weight);
+        vm.prank(address(audits));
+        duels.slash(judge(0), second, address(0));
+        vm.assertTrue(weighsHardlyMore(judge(0)));
+        vm.prank(address(audits));
+        duels.slash(stranger, 1, address(0)); // That is no judge.
+    }
+
     /// @dev The same atoms do not weigh twice: they weigh nothing on their way out.
     function test_TheSameStakeWeighsOnceUnderTwoNames() external {
         vm.prank(judge(0));

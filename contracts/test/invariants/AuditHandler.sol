@@ -48,6 +48,13 @@ contract AuditHandler is AuditFixture {
         }
     }
 
+    function weighHardlyMore() external view returns (bool) {
+        for (uint256 i; i < JUDGES + MORE_JUDGES; ++i) {
+            if (!weighsHardlyMore(vm.addr(JUDGE_KEYS + i))) return false;
+        }
+        return true;
+    }
+
     /// @notice Of strikes that count, no two are of one owner (here each judge owns itself), nor more than eight; three or
     /// more accuse.
     function areOfDistinctOwners() external view returns (bool) {

@@ -5,7 +5,7 @@ import {vm} from "../Vm.sol";
 import {AuditHandler} from "./AuditHandler.sol";
 import {Campaign} from "./Campaign.sol";
 
-/// @notice INV-15 to INV-17 of the README beside this.
+/// @notice INV-14 to INV-17 of the README beside this.
 contract AuditInvariants_Test is Campaign {
     AuditHandler private handler;
 
@@ -19,6 +19,7 @@ contract AuditInvariants_Test is Campaign {
     }
 
     function invariant_HoldWhateverAnybodyDoes() external view {
+        vm.assertTrue(handler.weighHardlyMore(), "INV-14: an auditor weighs more than it has staked");
         vm.assertEq(handler.held(), handler.owed(), unicode"INV-15: held != fee + Σ balances");
         vm.assertEq(handler.broken(), 0, "INV-16 or INV-17: an accusation took too much, or something counted twice");
         vm.assertTrue(handler.areOfDistinctOwners(), "INV-17: two strikes of one owner, or more than eight");

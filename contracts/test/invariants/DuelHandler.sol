@@ -69,6 +69,13 @@ contract DuelHandler is DuelFixture {
         }
     }
 
+    function weighHardlyMore() external view returns (bool) {
+        for (uint256 i; i < JUDGES; ++i) {
+            if (!weighsHardlyMore(vm.addr(JUDGE_KEYS + i))) return false;
+        }
+        return true;
+    }
+
     function held() external view returns (uint256) {
         return asset.balanceOf(address(duels));
     }

@@ -22,5 +22,6 @@ contract DuelInvariants_Test is Campaign {
         vm.assertEq(handler.held(), handler.fees() + handler.balances(), unicode"INV-11: held != Σ fees + Σ balances");
         vm.assertEq(handler.broken(), 0, "INV-12 or INV-13: a verdict took too much, or money moved twice");
         vm.assertEq(handler.total(), handler.weights(), unicode"INV-14: the tree's sum != Σ weights");
+        vm.assertTrue(handler.weighHardlyMore(), "INV-14: a judge weighs more than it has staked");
     }
 }
