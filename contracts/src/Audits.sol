@@ -130,7 +130,8 @@ contract Audits is AuditsState {
     function answer(address provider, uint96 fee) external returns (AccusationId id) {
         Accusation.State storage its = _accusations[provider];
         its.requireStatus(Status.ACCUSED, PERIOD, _now());
-        if (fee < _minimumFee()) revert FeeTooSmall(_minimumFee(), fee);
+        uint256 least = _minimumFee(its.accusing);
+        if (fee < least) revert FeeTooSmall(least, fee);
         id = Findings.accusationId(provider, its.number);
 
         its.answer(msg.sender, fee, _block(), _now());

@@ -73,8 +73,8 @@ abstract contract AuditsState is Balances, IAudits {
     }
 
     /// @inheritdoc IAudits
-    function minimumFee() external view returns (uint256) {
-        return _minimumFee();
+    function minimumFee(uint256 strikes) external view returns (uint256) {
+        return _minimumFee(strikes);
     }
 
     /// @inheritdoc IAudits
@@ -166,8 +166,8 @@ abstract contract AuditsState is Balances, IAudits {
         return ASSET;
     }
 
-    function _minimumFee() internal view returns (uint256) {
-        return uint256(Strikes.SEATS) * DUELS.minimumFee();
+    function _minimumFee(uint256 strikes) internal view returns (uint256) {
+        return Strikes.feeUp(uint256(Strikes.SEATS) * DUELS.minimumFee(), strikes);
     }
 
     /// @dev By the weights before the block whose hash draws: nobody knew that when they were set. The hash that says

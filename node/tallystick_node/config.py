@@ -254,9 +254,9 @@ class QualityConfig:
     dossiers: Path = Path("dossiers")
     """Folder of what its own strikes were found of, until they are decided: they hold prompts."""
     answer: Natural | None = None
-    """Atoms that a re-audit costs, where three auditors struck this provider. Where it is not given: the
-    least that the market takes, if that is no more than a tenth of the stake, since who says nothing loses
-    two thirds of it. 0: it is told, and not answered."""
+    """Atoms that a re-audit costs, where three auditors struck this provider; of more strikes, as much for
+    each. Where it is not given: the least that the market takes, if that is no more than a tenth of the
+    stake for three, since who says nothing loses two thirds of it. 0: it is told, and not answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 nodes of all who are concerned bring it to the end that `protocol.strikes` computes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +22,17 @@ from tallystick.protocol.lottery import draws_at, is_drawn
 from tallystick.protocol.merkle import root
 from tallystick.protocol.receipt import Finish, Receipt
 from tallystick.protocol.signed import Key, Signed, sign
-from tallystick.protocol.strikes import SEATS, STRIKES, Concluded, Opinion, Outcome, Reaudit, concluded
+from tallystick.protocol.strikes import (
+    MOST,
+    SEATS,
+    STRIKES,
+    Concluded,
+    Opinion,
+    Outcome,
+    Reaudit,
+    concluded,
+    fee_up,
+)
 from tallystick.protocol.units import (
     ZERO_ADDRESS,
     ZERO_HASH,
@@ -441,7 +452,7 @@ def test_who_says_nothing_of_it_answers_with_the_least_fee(world: World) -> None
     world.strike()
     world.step()
     accusation = world.audits.accusation(world.accused)
-    assert (accusation.status, accusation.fee) == (Status.COMMITTING, world.audits.minimum_fee())
+    assert (accusation.status, accusation.fee) == (Status.COMMITTING, world.audits.minimum_fee(STRIKES))
     world.mine(3)
     world.nodes[world.accused].step()  # Alone: it wants to be cleared, and waits for nobody.
     assert world.audits.seat(world.accused, 0) is not None
@@ -451,12 +462,38 @@ def test_a_least_fee_of_more_than_a_tenth_of_the_stake_is_not_paid_unasked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = world.nodes[world.accused] = world.node(world.accused, answer=None)
-    monkeypatch.setattr(node._audits, "minimum_fee", lambda: Atoms(STAKE // DEAREST_PARTS + 1))
+    dearest = Atoms(STAKE // DEAREST_PARTS)
+    monkeypatch.setattr(node._audits, "minimum_fee", lambda strikes: fee_up(Atoms(dearest + 1), strikes))
     world.strike()
     with capture_logs() as logs:
         node.step()
     assert "audits.answer-too-small" in [entry["event"] for entry in logs]
     assert world.audits.accusation(world.accused).status is Status.ACCUSED
+
+
+class Crowded(Audits):
+    """Where eight strikes accuse whom three do, for the dearest fee that one pays unasked."""
+
+    def accusation(self, provider: Address) -> Any:
+        return replace(super().accusation(provider), accusing=MOST)
+
+    def minimum_fee(self, strikes: int) -> Atoms:
+        return fee_up(Atoms(STAKE // DEAREST_PARTS), strikes)
+
+
+@pytest.mark.parametrize("answer", [None, Atoms(STAKE // DEAREST_PARTS)])
+def test_who_would_answer_three_strikes_answers_eight(world: World, answer: Atoms | None) -> None:
+    for strikes in range(MOST + 1):
+        least = world.audits.minimum_fee(strikes)
+        assert least == fee_up(world.audits.minimum_fee(STRIKES), strikes)
+    world.provider.market.mint(STAKE)
+    audits = Crowded(world.provider.market)
+    node = Accusations(
+        provider=world.accused, key=world.provider.key, audits=audits, purse=audits, answer=answer
+    )
+    world.strike()
+    node.step()
+    assert world.audits.accusation(world.accused).fee == audits.minimum_fee(MOST)
 
 
 def test_who_cannot_pay_an_answer_is_told_at_the_first_strike(world: World, party: Any) -> None:

@@ -254,8 +254,9 @@ interface IAudits is IBalances {
     function duels() external view returns (address);
     /// @notice Seconds for which a strike counts, and after a draw within which one has to be filed.
     function window() external view returns (uint40);
-    /// @notice Atoms for all re-auditors together, at least.
-    function minimumFee() external view returns (uint256);
+    /// @notice Atoms for all re-auditors of an accusation of so many strikes together, at least: eleven of the duels' least
+    /// fees for three, or fewer, and as much for each more. Rounded up.
+    function minimumFee(uint256 strikes) external view returns (uint256);
 
     /// @notice Who may strike the provider for the receipt of `receiptHash`, a struct hash, where `drawBlock` draws it:
     /// anyone can ask. Zero where a seat could not be filled.

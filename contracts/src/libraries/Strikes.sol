@@ -101,6 +101,12 @@ library Strikes {
 
     // ------------------------------------------------------------------------------------------------ what it costs
 
+    /// @notice The least for all re-auditors of an accusation of so many strikes, where it is `ofThree` for three: as much for
+    /// each.
+    function feeUp(uint256 ofThree, uint256 strikes) internal pure returns (uint256) {
+        return strikes <= STRIKES ? ofThree : (ofThree * strikes + STRIKES - 1) / STRIKES;
+    }
+
     function slashedDown(uint96 providerStake) internal pure returns (uint96) {
         // forge-lint: disable-next-line(unsafe-typecast)
         return uint96(uint256(providerStake) * SLASHED / SLASHED_OF); // Less than the stake.

@@ -240,6 +240,11 @@ contract Conclude_Test is AuditFixture {
             before[i] = allOf(strikers[i]); // Those who waited may have re-audited the first ones.
         }
         uint256 stake_ = stakeOf(strikers[2]);
+        // Each strike costs an audit: four cost more than three.
+        uint96 least = 11 * MINIMUM_FEE * 4 / 3 + 1;
+        vm.expectRevert(abi.encodeWithSelector(IAudits.FeeTooSmall.selector, least, least - 1));
+        vm.prank(provider);
+        audits.answer(provider, least - 1);
         reaudited(said(texts));
         uint256 slashed = uint256(STAKED) * 2 / 3;
         vm.assertEq(stakeOf(provider), STAKED - slashed);

@@ -33,6 +33,9 @@ contract AuditsConstructor_Test is AuditFixture {
         vm.assertEq(audits.duels(), address(duels));
         vm.assertEq(duels.audits(), address(audits));
         vm.assertEq(audits.window(), WINDOW);
-        vm.assertEq(audits.minimumFee(), 11 * MINIMUM_FEE);
+        vm.assertEq(audits.minimumFee(0), 11 * MINIMUM_FEE);
+        vm.assertEq(audits.minimumFee(3), 11 * MINIMUM_FEE);
+        vm.assertEq(audits.minimumFee(4), 11 * uint256(MINIMUM_FEE) * 4 / 3 + 1); // Up.
+        vm.assertEq(audits.minimumFee(6), 22 * MINIMUM_FEE);
     }
 }

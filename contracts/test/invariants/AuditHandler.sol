@@ -84,8 +84,9 @@ contract AuditHandler is AuditFixture {
     }
 
     function answerSome(uint96 amount, uint256 seed) external {
-        if (accusationStatus() != IAudits.Status.ACCUSED) return;
-        fee = uint96(bound(amount, 11 * MINIMUM_FEE, 500e6));
+        (, IAudits.Status status,,,,, uint8 accusing) = audits.accusationOf(provider);
+        if (status != IAudits.Status.ACCUSED) return;
+        fee = uint96(bound(amount, audits.minimumFee(accusing), 500e6));
         address answerer = seed % 2 == 0 ? provider : payer;
         fundAudits(answerer);
         vm.prank(answerer);
@@ -93,7 +94,6 @@ contract AuditHandler is AuditFixture {
         mine(3);
         delete seats;
         (summoned, committed) = (false, false);
-        (,,,,,, uint8 accusing) = audits.accusationOf(provider);
         for (uint256 i; i < SEATS; ++i) {
             seats.push();
             uint256 dice = uint256(keccak256(abi.encode(seed, i)));

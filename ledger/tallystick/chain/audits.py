@@ -171,9 +171,9 @@ class Audits:
             return None
         return Seat(auditor=auditor, opinions=tuple(map(Opinion, opinions)), ballot_hash=ballot_hash)
 
-    def minimum_fee(self) -> Atoms:
-        """For all re-auditors of an accusation together."""
-        return Atoms(self._read("minimumFee")[0])
+    def minimum_fee(self, strikes: int) -> Atoms:
+        """For all re-auditors of an accusation of so many strikes together."""
+        return Atoms(self._read("minimumFee", strikes)[0])
 
     def window_s(self) -> int:
         """For which a strike counts, and after a draw within which one has to be filed."""

@@ -35,6 +35,12 @@ STAKE_PARTS: Final = 4_000
 """A re-auditor loses at most one part in so many of its stake."""
 
 
+def fee_up(of_three: Atoms, strikes: int) -> Atoms:
+    """For all re-auditors of an accusation of so many strikes, where it is so much for three, or fewer: as much
+    for each."""
+    return Atoms(-(-of_three * max(strikes, STRIKES) // STRIKES))
+
+
 class Opinion(IntEnum):
     """Of a re-auditor on one strike, as the contract writes it."""
 

@@ -19,7 +19,7 @@ from tallystick.chain.errors import ChainError, ContractError
 from tallystick.chain.timeline import Timeline
 from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.signed import Key, sign
-from tallystick.protocol.strikes import STRIKES, Opinion, ballot_hash
+from tallystick.protocol.strikes import STRIKES, Opinion, ballot_hash, fee_up
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Hash32, Timestamp, to_hex
 from tallystick.protocol.vote import VoteCommitment
 from tallystick_node.quality.reauditor import Charge, Reauditor
@@ -27,8 +27,8 @@ from tallystick_node.quality.reauditor import Charge, Reauditor
 PLACE_S: Final = 60
 """Seconds that each leaves to those before it: one transaction is enough."""
 DEAREST_PARTS: Final = 10
-"""Of a stake, one part in so many is the most that an answer costs where nothing is said of it: silence costs
-two thirds."""
+"""Of a stake, one part in so many is the most that an answer to three strikes costs where nothing is said of
+it: silence costs two thirds."""
 
 log = structlog.get_logger("tallystick.audits")
 
@@ -60,8 +60,9 @@ class Accusations:
         answer: Atoms | None,
         reauditor: Reauditor | None = None,
     ):
-        """`purse`: in the hands of who pays for an answer; `answer`: what one costs, zero for none, None for
-        the market's least. `reauditor`: says what to commit to; None: this node's operator does."""
+        """`purse`: in the hands of who pays for an answer; `answer`: what one to three strikes costs, zero
+        for none, None for the market's least. `reauditor`: says what to commit to; None: this node's
+        operator does."""
         self._provider, self._key = provider, key
         self._audits, self._purse, self._answer = audits, purse, answer
         self._reauditor = reauditor
@@ -103,25 +104,25 @@ class Accusations:
         for number, strike in enumerate(self._audits.strikes(self._provider), start=1):
             if self._is_news("struck", strike):
                 log.warning("audits.struck", auditor=to_hex(strike.auditor), count=number, of=STRIKES)
-                self._require_funds(self._fee())
+                self._require_funds(self._fee(number))
         accusation = self._audits.accusation(self._provider)
         if accusation.status is not Status.NONE:
             self._accused.add(self._provider)
         if accusation.status is Status.ACCUSED:
-            fee = self._fee()
+            fee = self._fee(accusation.accusing)
             if self._is_news("accused", accusation.id):
                 log.error("audits.accused", answer_by=accusation.until, fee=fee)
             if fee and self._require_funds(fee):
                 self._pay(fee)
 
-    def _fee(self) -> Atoms:
-        """Of an answer; zero: it is not to be answered, or not for so much."""
-        least = self._audits.minimum_fee()
+    def _fee(self, strikes: int) -> Atoms:
+        """Of an answer to so many strikes; zero: it is not to be answered, or not for so much."""
+        least = self._audits.minimum_fee(strikes)
         if self._answer is None:
-            most = self._audits.market.stake(self._provider).staked // DEAREST_PARTS
-            fee = Atoms(min(least, most))
+            most = Atoms(self._audits.market.stake(self._provider).staked // DEAREST_PARTS)
+            fee = min(least, fee_up(most, strikes))
         else:
-            fee = self._answer
+            fee = fee_up(self._answer, strikes)
         if not 0 < fee < least:
             return fee
         if self._is_news("too-little", fee):
