@@ -162,7 +162,7 @@ abstract contract AuditFixture is DuelFixture {
         auditors = audits.reauditorsOf(provider);
     }
 
-    /// @notice A re-auditor's opinions by their letters, one for each strike: `U`phold, `C`lear, a point for none.
+    /// @notice A re-auditor's opinions by their letters, one for each strike: `U`phold, `C`lear, others for none.
     function opinionsOf(string memory letters) internal pure returns (IAudits.Opinion[] memory opinions) {
         bytes memory list = bytes(letters);
         opinions = new IAudits.Opinion[](list.length);
@@ -172,7 +172,8 @@ abstract contract AuditFixture is DuelFixture {
         }
     }
 
-    /// @notice What is said from each seat, by a letter for each: the same of three strikes; a point where it is silent.
+    /// @notice What is said from each seat, by a letter for each: the same of three strikes. A dash where it says nothing, as
+    /// a point; it is silent where there is nothing but points.
     function said(string memory letters) internal pure returns (IAudits.Opinion[][] memory) {
         return said(letters, letters, letters);
     }

@@ -152,7 +152,8 @@ async def test_who_showed_nothing_is_asked_again_after_a_while() -> None:
 )
 async def test_what_it_cannot_audit_it_says_nothing_of(error: MarketError | EngineGone) -> None:
     world = World(verdict=error)
-    assert await world.says(late=True) is None
+    assert await world.says() is None
+    assert world.reauditor.opinions(world.charge, late=True) == (Opinion.NONE,) * 3
     world.verdict, world.time = Verdict.STRIKE, 60.0
     assert await world.says() == (Opinion.UPHOLD,) * 3
 
@@ -176,7 +177,9 @@ async def test_of_one_that_it_cannot_audit_it_says_nothing_and_of_the_others_wha
 
 
 async def test_what_it_has_no_scales_of_it_says_nothing_of() -> None:
-    assert await World(known=False).says(late=True) is None
+    world = World(known=False)
+    assert await world.says() is None
+    assert world.reauditor.opinions(world.charge, late=True) == (Opinion.NONE,) * 3
 
 
 def other_dossier(world: World) -> Shown:

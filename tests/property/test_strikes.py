@@ -1,5 +1,7 @@
 """Strikes make no atom, never take a whole stake, and pay nobody who is in both hands."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,7 +121,22 @@ def test_what_counts_on_is_too_little_to_accuse_by_itself(
 def test_the_fee_is_kept_only_where_somebody_is_to_blame(
     provider: Atoms, given: tuple[list[Atoms], Reaudit]
 ) -> None:
-    """A provider that nobody's silence keeps from being cleared pays for what was said, and for no more."""
+    """A provider that nobody's silence keeps from being cleared has all of it back."""
     case, (_, reaudit) = done(provider, given), given
     if case.outcome is Outcome.OPEN and not (any(case.standing) and reaudit.is_silent):
-        assert -case.answerer <= sum(map(bool, reaudit.said)) * (reaudit.share // 2)
+        assert case.answerer == 0
+
+
+@given(atoms, cases(), st.integers(0, SEATS - 1))
+def test_who_says_nothing_of_a_strike_neither_gains_nor_loses_by_it(
+    provider: Atoms, given: tuple[list[Atoms], Reaudit], seat: int
+) -> None:
+    """However many say something of it: and nobody gains by one that is open."""
+    stakes, reaudit = given
+    if reaudit.said:
+        nothing = (Opinion.NONE,) * len(stakes)
+        said = [*reaudit.said[:seat], nothing, *reaudit.said[seat + 1 :]]
+        case = done(provider, (stakes, replace(reaudit, said=said)))
+        assert case.reauditors[seat] == 0
+    if {*done(provider, given).outcomes} == {Outcome.OPEN}:
+        assert all(gain <= 0 for gain in done(provider, given).reauditors)

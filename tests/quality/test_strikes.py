@@ -120,3 +120,27 @@ def test_foes_seldom_take_an_honest_ones_fee(share: float, most: float) -> None:
     silent = ends(share, 0.05, None, Opinion.CLEAR)
     assert silent.get((False, True, True), 0.0) < 1e-5
     assert not any(slashed for slashed, *_ in silent)
+
+
+# ---------------------------------------------------------------------------------------------------- guesses
+
+
+def gains(said: Opinion, others: Opinion, count: int) -> int:
+    """Of one re-auditor, in atoms, where so many of the other ten say that of all strikes, and the rest
+    nothing."""
+    seats = [[said] * STRIKES, *[[others] * STRIKES] * count, *[[Opinion.NONE] * STRIKES] * (SEATS - 1 - count)]
+    reaudit = Reaudit(fee=Atoms(SEATS * 30_000), said=seats, stakes=[STAKE] * SEATS)
+    done = concluded(provider_stake=STAKE, striker_stakes=[STAKE] * STRIKES, reaudit=reaudit)
+    return done.reauditors[0]
+
+
+def test_of_what_nobody_can_audit_a_guess_earns_no_more_than_to_say_nothing() -> None:
+    assert [gains(said, Opinion.NONE, 0) for said in Opinion] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("guess", [Opinion.UPHOLD, Opinion.CLEAR])
+def test_of_what_others_can_audit_a_guess_wins_at_even_odds_what_it_loses(guess: Opinion) -> None:
+    for count in range(MAJORITY, SEATS):
+        right, wrong = gains(guess, guess, count), gains(guess, Opinion(3 - guess), count)
+        assert right == -wrong == 30_000
+        assert gains(Opinion.NONE, guess, count) == 0

@@ -19,16 +19,16 @@ from tallystick.protocol.strikes import (
 )
 from tallystick.protocol.units import Address, Atoms, to_hex
 
-OPINIONS: Final = {"U": Opinion.UPHOLD, "C": Opinion.CLEAR, ".": Opinion.NONE}
+OPINIONS: Final = {"U": Opinion.UPHOLD, "C": Opinion.CLEAR, "-": Opinion.NONE, ".": Opinion.NONE}
 STAKE: Final = 10_000_000_000
 FEE: Final = SEATS * 200_000
 
 
 def said(opinions: Sequence[str]) -> list[tuple[Opinion, ...]]:
-    """From each seat. `opinions`: a text for each strike, with a letter for each seat; a point where it says
-    nothing."""
-    seats = [tuple(OPINIONS[letter] for letter in seat) for seat in zip(*opinions, strict=True)]
-    return [seat if any(seat) else () for seat in seats]
+    """From each seat. `opinions`: a text for each strike, with a letter for each seat; a dash or a point where
+    it says nothing, and nothing but points for one that is silent."""
+    seats = list(zip(*opinions, strict=True))
+    return [tuple(OPINIONS[letter] for letter in seat) if {*seat} != {"."} else () for seat in seats]
 
 
 def case(
@@ -99,6 +99,8 @@ def cases() -> Iterator[dict[str, Any]]:
         "CCCCCC.....",
         "UUUUUCCCCC.",
         "UUUUU......",
+        "-----------",
+        "UUUUU------",
     ):
         yield case(votes)
     yield case("CCCCCCCCCCC", fee=50 * STAKE)  # More than penalties make good.
@@ -122,6 +124,7 @@ def cases() -> Iterator[dict[str, Any]]:
         ("UUUUUUUUUUU", "UUUUUUUUUUU", "..........."),
         ("UUUUUU.....", "UUUUU......", "UUUUU......"),
         ("U.UUUUUU.C.", "CCCCCC.CC..", "....U.C...."),
+        ("UUUUUU-.C.C", "CC-CCCC.C..", "UC.--------"),
     ):
         yield case(each, fee=11_000_007, striker_stakes=[STAKE, 4_999, 3 * STAKE + 1])
     random = Random(28)
@@ -173,7 +176,7 @@ def more() -> Iterator[dict[str, Any]]:
             away = [random.random() < 0.25 for _ in range(SEATS)]
             texts = [
                 "".join(
-                    "." if gone else letter if random.random() < 0.7 else random.choice("UC.")
+                    "." if gone else letter if random.random() < 0.7 else random.choice("UC-")
                     for gone in away
                 )
                 for letter in right

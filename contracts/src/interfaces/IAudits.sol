@@ -47,7 +47,7 @@ interface IAudits is IBalances {
     }
 
     /// @notice What a re-auditor says of one strike, having seen its samples.
-    /// @custom:value0 NONE Nothing, in time: one may say so of a strike that it could not audit, and not of all.
+    /// @custom:value0 NONE Nothing, in time: one may say so of what it could not audit, and neither gains nor loses by it.
     /// @custom:value1 UPHOLD It would have struck as well.
     /// @custom:value2 CLEAR It would not, or nobody showed it what the strike rests on: who strikes has to prove it.
     enum Opinion {
@@ -215,7 +215,6 @@ interface IAudits is IBalances {
     error AlreadySummoned(AccusationId id);
     error NotSeated(uint8 seat);
     error WrongBallot(bytes32 expected, bytes32 actual);
-    error NotAnOpinion(Opinion actual);
     error OpinionsMismatch(uint256 strikes, uint256 opinions);
 
     // ------------------------------------------------------------------------------------------------ strikes

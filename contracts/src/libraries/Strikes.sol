@@ -138,40 +138,38 @@ library Strikes {
         return penalty < most ? penalty : uint96(most); // Not more than the penalty.
     }
 
-    /// @notice What a re-auditor earns, of a fee of `share`: an equal part for each strike of which it says what most do,
-    /// and half of one where most say neither.
+    /// @notice What a re-auditor earns, of a fee of `share`: an equal part for each strike of which it says what most do.
     function earnedDown(uint16 opinions, IAudits.Outcome[] memory outcomes, uint256 share)
         internal
         pure
         returns (uint256)
     {
-        uint256 halves;
+        uint256 right;
         for (uint256 i; i < outcomes.length; ++i) {
-            if (opinions.on(i) == IAudits.Opinion.NONE) continue;
-            if (outcomes[i] == IAudits.Outcome.OPEN) ++halves;
-            else if (isMajority(opinions.on(i), outcomes[i])) halves += 2;
+            if (agrees(opinions.on(i), outcomes[i])) ++right;
         }
-        return share * halves / (2 * outcomes.length);
+        return share * right / outcomes.length;
     }
 
-    /// @notice What a re-auditor loses: an equal part of a share for each strike of which it says nothing, or on which most
-    /// contradict it.
+    /// @notice What a re-auditor loses: an equal part of a share for each strike on which most contradict it, and all of one
+    /// where it is silent. Nothing for a strike of which it says nothing: who cannot audit one must not be better off by
+    /// guessing.
     function blamedDown(uint16 opinions, IAudits.Outcome[] memory outcomes, uint256 share, uint256 auditorStake)
         internal
         pure
         returns (uint256)
     {
-        uint256 wrong;
+        uint256 wrong = opinions == 0 ? outcomes.length : 0;
         for (uint256 i; i < outcomes.length; ++i) {
             IAudits.Opinion opinion = opinions.on(i);
-            bool agrees = outcomes[i] == IAudits.Outcome.OPEN || isMajority(opinion, outcomes[i]);
-            if (opinion == IAudits.Opinion.NONE || !agrees) ++wrong;
+            if (opinion == IAudits.Opinion.NONE || outcomes[i] == IAudits.Outcome.OPEN) continue;
+            if (!agrees(opinion, outcomes[i])) ++wrong;
         }
         (uint256 blame, uint256 most) = (share * wrong / outcomes.length, auditorStake / STAKE_PARTS);
         return blame < most ? blame : most;
     }
 
-    function isMajority(IAudits.Opinion opinion, IAudits.Outcome outcome_) internal pure returns (bool) {
+    function agrees(IAudits.Opinion opinion, IAudits.Outcome outcome_) internal pure returns (bool) {
         return opinion == IAudits.Opinion.UPHOLD && outcome_ == IAudits.Outcome.UPHELD
             || opinion == IAudits.Opinion.CLEAR && outcome_ == IAudits.Outcome.CLEARED;
     }

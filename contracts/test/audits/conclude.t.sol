@@ -101,13 +101,12 @@ contract Conclude_Test is AuditFixture {
         vm.assertEq(stakeOf(provider), STAKED);
         vm.assertEq(stakeOf(strikers[0]), STAKED);
         for (uint256 i; i < 10; ++i) {
-            vm.assertEq(audits.balanceOf(auditors[i]), SHARE_EACH / 2);
-            vm.assertEq(stakeOf(auditors[i]), STAKED);
+            vm.assertEq(allOf(auditors[i]), STAKED);
         }
         vm.assertEq(stakeOf(auditors[10]), STAKED - SHARE_EACH);
         // As many upheld as cleared: the newest two count on, and silence is no way to have the fee back.
         vm.assertEq(audits.balanceOf(provider), 0);
-        vm.assertEq(asset.balanceOf(BURNT), AUDIT_FEE - 10 * (SHARE_EACH / 2) + SHARE_EACH);
+        vm.assertEq(asset.balanceOf(BURNT), AUDIT_FEE + SHARE_EACH);
         (address[] memory left,) = audits.strikesOf(provider);
         vm.assertEq(left.length, 2);
         vm.assertTrue(left[0] == strikers[1] && left[1] == strikers[2]);
@@ -116,12 +115,12 @@ contract Conclude_Test is AuditFixture {
         assertAccusation(IAudits.Status.ACCUSED);
     }
 
-    /// @dev Of those who spoke most cleared it: others' silence costs the provider nothing more.
+    /// @dev Of those who spoke most cleared it: others' silence costs the provider nothing.
     function test_WhoMostOfThoseClearWhoSpeakHasItsFeeBack() external {
         (, address[] memory auditors, AccusationId id) = answered();
         voted(id, auditors, said("CCCCCUUUU.."));
         audits.conclude(provider);
-        vm.assertEq(audits.balanceOf(provider), AUDIT_FEE - 9 * (SHARE_EACH / 2));
+        vm.assertEq(audits.balanceOf(provider), AUDIT_FEE);
         assertStrikes(0);
     }
 
@@ -192,17 +191,29 @@ contract Conclude_Test is AuditFixture {
     }
 
     /// @dev Of a sham that shows what nobody can audit, re-auditors say nothing, and of the true ones what they find.
-    function test_WhoSaysNothingOfOneStrikeIsBlamedForOne() external {
+    /// Who guesses has no more of it.
+    function test_WhoSaysNothingOfOneStrikeGainsAndLosesNothingByIt() external {
         address[] memory strikers = struck(3);
-        address[] memory auditors = reaudited(said("UUUUUUUUUUU", "..........U", "UUUUUUUUUUU"));
+        address[] memory auditors = reaudited(said("UUUUUUUUUUU", ".........CU", "UUUUUUUUUUU"));
         vm.assertEq(stakeOf(provider), STAKED);
-        vm.assertEq(audits.balanceOf(auditors[0]), SHARE_EACH * 2 / 3);
-        vm.assertEq(stakeOf(auditors[0]), STAKED - SHARE_EACH / 3);
-        vm.assertEq(audits.balanceOf(auditors[10]), uint256(SHARE_EACH) * 5 / 6);
-        vm.assertEq(stakeOf(auditors[10]), STAKED);
+        for (uint256 i; i < SEATS; ++i) {
+            vm.assertEq(audits.balanceOf(auditors[i]), SHARE_EACH * 2 / 3);
+            vm.assertEq(stakeOf(auditors[i]), STAKED);
+        }
         vm.assertEq(audits.balanceOf(provider), 0);
         (address[] memory left,) = audits.strikesOf(provider);
         vm.assertTrue(left.length == 2 && left[0] == strikers[0] && left[1] == strikers[2]);
+    }
+
+    /// @dev Who can audit none says so of all, and is not silent; nothing counts on that nobody upheld.
+    function test_WhereNobodyCanAuditAnyNobodyLosesAnything() external {
+        struck(3);
+        address[] memory auditors = reaudited(said("-----------"));
+        for (uint256 i; i < SEATS; ++i) {
+            vm.assertEq(allOf(auditors[i]), STAKED);
+        }
+        vm.assertEq(audits.balanceOf(provider), AUDIT_FEE);
+        assertStrikes(0);
     }
 
     // ------------------------------------------------------------------------------------------------ meanwhile

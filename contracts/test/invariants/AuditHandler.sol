@@ -102,10 +102,8 @@ contract AuditHandler is AuditFixture {
                 dice = uint256(keccak256(abi.encode(dice)));
                 // Mostly one opinion of each strike, and often of all: it is agreement that moves money.
                 uint256 usual = seed % 3 == 0 ? uint256(keccak256(abi.encode(seed, "strike", j))) : seed;
-                // One may say nothing of any but the first.
-                seats[i].push(
-                    IAudits.Opinion(j != 0 && dice % 16 == 0 ? 0 : 1 + (dice % 4 != 0 ? usual : dice >> 8) % 2)
-                );
+                // One may say nothing of any.
+                seats[i].push(IAudits.Opinion(dice % 16 == 0 ? 0 : 1 + (dice % 4 != 0 ? usual : dice >> 8) % 2));
             }
         }
     }

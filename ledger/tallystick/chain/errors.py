@@ -230,7 +230,6 @@ SENTENCES: Final[Mapping[str, str]] = {
     "is concluded, or some are old.",
     "AlreadySummoned": "The re-auditors of {id} are seated already.",
     "NotSeated": "There is no re-auditor in seat {seat}.",
-    "NotAnOpinion": "The opinion {actual} says nothing: uphold or clear does.",
     "OpinionsMismatch": "There are {strikes} strikes and {opinions} opinions. Say one for each.",
     "CheckpointUnorderedInsertion": "The chain's block number went backwards.",
     # Everything

@@ -56,7 +56,7 @@ class ReauditFacts:
     seats: Sequence[Address]
     """None before they are summoned."""
     opinions: Sequence[Sequence[Opinion]]
-    """From each seat, of each strike, as the events have them."""
+    """From each seat, of each strike, as the events have them; none of one that is silent."""
     committed: Mapping[Address, Hash32]
     revealed: Sequence[Revealed]
     """By calls to the contract itself."""
@@ -179,7 +179,7 @@ def _reauditors(facts: AccusationFacts, reaudit: ReauditFacts) -> Step:
 
 def _ballots(facts: AccusationFacts, reaudit: ReauditFacts) -> Step:
     if not reaudit.revealed:
-        spoke = any(any(its) for its in reaudit.opinions)
+        spoke = any(reaudit.opinions)
         reason = "They were revealed through another contract." if spoke else "Nobody has revealed one."
         return step("ballots", None, reason)
     said: dict[Address, Sequence[Opinion]] = {}
@@ -188,9 +188,7 @@ def _ballots(facts: AccusationFacts, reaudit: ReauditFacts) -> Step:
         opened = ballot_hash(facts.accusation, auditor, reveal.opinions, reveal.salt)
         if reaudit.committed.get(auditor) == opened:
             said[auditor] = tuple(reveal.opinions)
-    told = {
-        auditor: tuple(its) for auditor, its in zip(reaudit.seats, reaudit.opinions, strict=True) if any(its)
-    }
+    told = {auditor: tuple(its) for auditor, its in zip(reaudit.seats, reaudit.opinions, strict=True) if its}
     wrong = [auditor for auditor, its in told.items() if said.get(auditor) != its]
     inputs = {"committed": tuple(reaudit.committed.values()), "revealed": len(told)}
     if wrong:

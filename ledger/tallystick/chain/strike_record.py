@@ -31,7 +31,6 @@ from tallystick.chain.events import (
 from tallystick.chain.strike_audit import AccusationFacts, Moved, ReauditFacts, StrikeFacts
 from tallystick.chain.strike_calls import AuditCall, audit_call
 from tallystick.chain.strike_telling import accusations_of
-from tallystick.protocol.strikes import Opinion
 from tallystick.protocol.units import Address, Atoms, Hash32, to_hex
 
 E = TypeVar("E", bound=ChainEvent)
@@ -112,9 +111,6 @@ class AccusationRecord:
     ) -> ReauditFacts:
         revealed = [event for event in own if isinstance(event, Revealed)]
         said = {event.auditor: tuple(event.opinions) for event in revealed}
-        accused = _first(Accused, own)
-        assert accused is not None
-        silent = (Opinion.NONE,) * len(accused.auditors)
         calls = [self._call(name) for name in dict.fromkeys(event.transaction for event in revealed)]
         return ReauditFacts(
             answerer=answered.answerer,
@@ -122,7 +118,7 @@ class AccusationRecord:
             draw_hash=self._chronicle.block_hash(answered.draw_block),
             candidates=self._chronicle.candidates(answered.block),
             seats=seats,
-            opinions=[said.get(seat, silent) for seat in seats],
+            opinions=[said.get(seat, ()) for seat in seats],
             committed={event.auditor: event.ballot_hash for event in own if isinstance(event, Committed)},
             revealed=[reveal for call in calls if call is not None for reveal in call.reveals],
             stakes=[stakes.all_of(seat, end) for seat in seats],

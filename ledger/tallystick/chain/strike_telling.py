@@ -2,6 +2,7 @@
 else's business."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from tallystick.chain import duel_events
 from tallystick.chain.audit_events import Concluded, Credited, Penalised
@@ -9,13 +10,23 @@ from tallystick.chain.events import ChainEvent, Earned, Slashed, Withdrawn, is_n
 from tallystick.protocol.strikes import Opinion, Reaudit, Said, concluded
 from tallystick.protocol.units import Address, Atoms
 
+_UNSAID: Final = 3
+"""Of a strike of which one who speaks says nothing."""
 
-def said_from(seats: Sequence[bytes], opinions: Sequence[Sequence[int]]) -> list[Said]:
-    """What was said from each seat of each strike. `opinions`: as the contract numbers them."""
-    return [
-        None if not any(auditor) else tuple(map(Opinion, its)) if any(its) else ()
-        for auditor, its in zip(seats, opinions, strict=True)
-    ]
+
+def packed(opinions: Sequence[Opinion]) -> bytes:
+    """A byte for each strike, none of them zero: that is who is silent."""
+    return bytes(opinion or _UNSAID for opinion in opinions)
+
+
+def unpacked(said: bytes) -> tuple[Opinion, ...]:
+    """None of one that is silent."""
+    return tuple(Opinion(one % _UNSAID) for one in said) if any(said) else ()
+
+
+def said_from(seats: Sequence[bytes], opinions: Sequence[Sequence[Opinion]]) -> list[Said]:
+    """What was said from each seat of each strike. `opinions`: none of one that is silent."""
+    return [tuple(its) if any(auditor) else None for auditor, its in zip(seats, opinions, strict=True)]
 
 
 def standing_of(said: Sequence[Said], strikes: int) -> Sequence[bool]:

@@ -64,7 +64,7 @@ class Outcome(IntEnum):
 
 
 Said = Sequence[Opinion] | None
-"""What is said from one seat, of each strike, of some perhaps nothing; nothing by one that is silent, None
+"""What is said from one seat, of each strike, of some or all perhaps `NONE`; empty for one that is silent, None
 where nobody sits."""
 
 
@@ -195,28 +195,27 @@ def _reaudited(reaudit: Reaudit | None, outcomes: Sequence[Outcome]) -> tuple[in
     return sum(gains), moved
 
 
-def _is_majority(opinion: Opinion, said: Outcome) -> bool:
+def _agrees(opinion: Opinion, said: Outcome) -> bool:
     return (opinion, said) in ((Opinion.UPHOLD, Outcome.UPHELD), (Opinion.CLEAR, Outcome.CLEARED))
 
 
 def _earned_down(said: Said, outcomes: Sequence[Outcome], share: int) -> int:
-    """An equal part for each strike of which it says what most do, and half of one where most say neither."""
-    halves = sum(
-        1 if outcome is Outcome.OPEN else 2 * _is_majority(opinion, outcome)
-        for opinion, outcome in zip(said or (), outcomes, strict=False)
-        if opinion is not Opinion.NONE
-    )
-    return share * halves // (2 * len(outcomes))
+    """An equal part for each strike of which it says what most do."""
+    right = sum(_agrees(opinion, outcome) for opinion, outcome in zip(said or (), outcomes, strict=False))
+    return share * right // len(outcomes)
 
 
 def _blame_down(said: Said, outcomes: Sequence[Outcome], share: int) -> int:
-    """Before the stake's bound: an equal part of a share for each strike of which it says nothing, or on
-    which most contradict it."""
+    """Before the stake's bound: an equal part of a share for each strike on which most contradict it, and all
+    of one where it is silent. Nothing for one of which it says nothing: who cannot audit a strike must not be
+    better off by guessing."""
     if said is None:
         return 0
+    if not said:
+        return share
     wrong = sum(
-        opinion is Opinion.NONE or (outcome is not Outcome.OPEN and not _is_majority(opinion, outcome))
-        for opinion, outcome in zip(said or [Opinion.NONE] * len(outcomes), outcomes, strict=True)
+        opinion is not Opinion.NONE and outcome is not Outcome.OPEN and not _agrees(opinion, outcome)
+        for opinion, outcome in zip(said, outcomes, strict=True)
     )
     return share * wrong // len(outcomes)
 

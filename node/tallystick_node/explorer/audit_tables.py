@@ -58,8 +58,9 @@ accusations: Final = Table(
 )
 """`strikes` are receipt hashes and `auditors` addresses, in the order of every ballot; `reauditors` are
 addresses, in the order of their seats, `committed` a byte of each seat, and `opinions` a byte of each seat
-and strike, as the contract numbers them. `outcome` and `outcomes`, of each strike, are one more than the
-contract's numbers; these, like any block or time, are zero while there is none."""
+and strike, as the contract numbers them, but 3 where one that speaks says nothing. `outcome` and `outcomes`,
+of each strike, are one more than the contract's numbers; these, like any block or time, are zero while there
+is none."""
 
 accusation_parties: Final = Table(
     "accusation_parties",

@@ -99,11 +99,11 @@ class Reauditor:
 
     def opinions(self, charge: Charge, *, late: bool) -> tuple[Opinion, ...] | None:
         """Of each strike, once there is one of all. Where it is `late`, what nobody has shown is clear, and
-        of what was shown and could not be audited it says nothing. None: there is none yet of something, or
-        of anything."""
+        of what was shown and could not be audited it says nothing, which costs nothing. None: there is none
+        yet of something."""
         self._charges[charge.accusation] = charge
         said = [self._opinion_of(finding.struct_hash(), late) for finding in charge.findings]
-        return tuple(said) if (any(said) if late else all(said)) else None
+        return tuple(said) if late or all(said) else None
 
     def _opinion_of(self, name: Hash32, late: bool) -> Opinion:
         unshown = Opinion.CLEAR if late and name not in self._seen else Opinion.NONE

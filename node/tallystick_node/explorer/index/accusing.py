@@ -17,7 +17,7 @@ from tallystick.chain.audit_events import (
     Withdrawn,
 )
 from tallystick.chain.events import ChainEvent
-from tallystick.chain.strike_telling import accusations_of, said_from, standing_of
+from tallystick.chain.strike_telling import accusations_of, packed, said_from, standing_of, unpacked
 from tallystick.protocol.strikes import Outcome
 from tallystick_node.explorer.index.audit_rows import (
     ADDRESS,
@@ -219,7 +219,7 @@ class AuditFolding:
         if len(event.opinions) != accusing:
             raise incoherent(f"{event.auditor.hex()} speaks of other strikes than those of {event.id.hex()}")
         opinions = bytearray(accusation.opinions)
-        opinions[seat * accusing : (seat + 1) * accusing] = bytes(event.opinions)
+        opinions[seat * accusing : (seat + 1) * accusing] = packed(event.opinions)
         self._rows.put(replace(accusation, opinions=bytes(opinions)))
 
     def _conclude(self, event: Concluded) -> None:
@@ -247,7 +247,7 @@ class AuditFolding:
         charges, strikes = self._charges(event.provider), parted(accusation.strikes, HASH)
         gone = set(strikes)
         if event.outcome in (Outcome.CLEARED, Outcome.OPEN):
-            opinions = parted(accusation.opinions, accusation.accusing)
+            opinions = [unpacked(its) for its in parted(accusation.opinions, accusation.accusing)]
             said = said_from(parted(accusation.reauditors, ADDRESS), opinions)
             stands = standing_of(said, accusation.accusing)
             gone = {receipt for receipt, stand in zip(strikes, stands, strict=True) if not stand}

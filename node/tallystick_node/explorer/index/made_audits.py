@@ -250,7 +250,7 @@ class AuditedMarket(DuellingMarket):
                 continue
             opinions, salt = case.ballots[auditor]
             if not any(opinions):
-                continue  # The contract takes no empty ballot.
+                continue  # It is silent instead.
             case.revealed.add(auditor)
             rows.append((seat, list(map(int, opinions)), salt))
             events.append((Revealed, {"id": case.id, "auditor": auditor, "opinions": list(opinions)}))

@@ -109,7 +109,6 @@ async def _reaudit(
     table = schema.draws.c
     draw_hash = await db.scalar(select(table.hash).where(table.block == accusation.draw_block))
     seats = [ZERO_ADDRESS if seat.auditor is None else Address(seat.auditor) for seat in accusation.seats]
-    silent = (Opinion.NONE,) * len(accusation.strikes)
     revealing = dict.fromkeys(event.transaction_hash for event in events if event.name == "Audits.Revealed")
     return ReauditFacts(
         answerer=Address(accusation.answerer or ZERO_ADDRESS),
@@ -117,9 +116,7 @@ async def _reaudit(
         draw_hash=None if draw_hash is None else Hash32(draw_hash),
         candidates=await candidates(db, accusation.answered_block),
         seats=seats,
-        opinions=[
-            tuple(Opinion[one.upper()] for one in seat.opinions) or silent for seat in accusation.seats
-        ],
+        opinions=[tuple(Opinion[one.upper()] for one in seat.opinions) for seat in accusation.seats],
         committed={
             Address(_hex(event.arguments["auditor"])): Hash32(_hex(event.arguments["ballotHash"]))
             for event in events

@@ -5,8 +5,9 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Row, and_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tallystick.chain.strike_telling import unpacked
 from tallystick.protocol.finding import Check
-from tallystick.protocol.strikes import Opinion, Outcome
+from tallystick.protocol.strikes import Outcome
 from tallystick_node.explorer import schema
 from tallystick_node.explorer.paging import Cut
 from tallystick_node.explorer.queries.rows import Event
@@ -62,7 +63,7 @@ class Seat:
     """None: nobody could be drawn for it."""
     committed: bool
     opinions: tuple[str, ...]
-    """Uphold or clear, of each strike; none of one that is silent."""
+    """Uphold, clear or none, of each strike; empty where it is silent."""
 
 
 @shown
@@ -206,9 +207,7 @@ def _accusation(row: Row[Any], now: int) -> Accusation:
         Seat(
             auditor=auditor if any(auditor) else None,
             committed=bool(committed[place]),
-            opinions=tuple(Opinion(one).name.lower() for one in opinions[place])
-            if any(opinions[place])
-            else (),
+            opinions=tuple(one.name.lower() for one in unpacked(opinions[place])),
         )
         for place, auditor in enumerate(reauditors)
     )
