@@ -18,7 +18,7 @@ ARTIFACTS = Path(__file__).parents[2] / "ledger" / "tallystick" / "chain" / "art
 HOUR, DAY = 3_600, 86_400
 MINIMUM_STAKE = 1_000_000_000
 MINIMUM_FEE = 1_000
-EXIT_NOTICE, CLOSE_NOTICE, UNSTAKE_NOTICE, WINDOW = 1 * DAY, 2 * DAY, 14 * DAY, 7 * DAY
+EXIT_NOTICE, CLOSE_NOTICE, UNSTAKE_NOTICE, WINDOW = 1 * DAY, 2 * DAY, 14 * DAY, 4 * DAY
 
 TYPES = {
     "Offer": "address provider,uint64 sequence,string endpoint,bytes32 endpointKey,string model,bytes32 modelHash,"

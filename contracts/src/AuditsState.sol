@@ -24,9 +24,9 @@ abstract contract AuditsState is Balances, IAudits {
     uint256 internal constant PANEL = 5;
     /// @notice Nobody has begun a block so far on when an accusation is answered.
     uint48 internal constant DRAW_BLOCKS = 2;
-    /// @notice Periods that an accusation takes at most, and one to conclude it in: stake that is on its way out when the first
-    /// of three strikes is filed must not be gone before.
-    uint40 internal constant PERIODS = 5;
+    /// @notice Periods that two accusations take at most, with one each to conclude it in: stake that is asked back at the
+    /// last answer must not be gone before. That is struck for within a window, and what waits then accuses next.
+    uint40 internal constant PERIODS = 2 * 5;
 
     IDuels internal immutable DUELS;
     IMarket internal immutable MARKET;

@@ -15,7 +15,7 @@ abstract contract DuelFixture is Fixture {
     uint256 internal constant JUDGE_KEYS = 0x7000;
     uint256 internal constant JUDGES = 12;
     uint40 internal constant PERIOD = 1 days;
-    uint40 internal constant WINDOW = 7 days;
+    uint40 internal constant WINDOW = 4 days;
     uint96 internal constant MINIMUM_FEE = 1_000;
     /// @notice Atoms of each of the two answers.
     uint96 internal constant PRICE = 500_000;

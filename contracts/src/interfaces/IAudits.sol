@@ -27,8 +27,9 @@ type AccusationId is bytes32;
 /// one that is cleared its auditor answers for it alone; others may count on. Strikes that are filed meanwhile wait for
 /// the next accusation.
 ///
-/// All of it takes four periods at most. Stake that is asked back when the first strike of an accusation is filed is
-/// still there when that may be concluded.
+/// All of it takes four periods at most. Stake that is asked back at a provider's last answer is still there when the
+/// last accusation for it ends, where each is concluded within a period: the window for the strikes, one accusation, and
+/// one more by what waited for its end.
 interface IAudits is IBalances {
     // ------------------------------------------------------------------------------------------------ words
 

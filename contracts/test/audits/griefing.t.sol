@@ -39,6 +39,37 @@ contract AuditGriefing_Test is AuditFixture {
         vm.assertEq(stakeOf(strikers[0]), STAKED - STAKED / 50);
     }
 
+    /// @dev Its last answers are struck for at the end of the window, and it is accused of shams just before: what is true
+    /// waits for these to end, and still reaches what it has left.
+    function test_35_OneThatAsksItsStakeBackAtItsLastAnswerIsSlashedByWhatWaited() external {
+        IAudits.Exhibit[] memory exhibits = new IAudits.Exhibit[](6);
+        address[] memory others = new address[](6);
+        uint256 since = now_();
+        for (uint256 i; i < 6; ++i) {
+            exhibits[i] = found(others);
+            others[i] = exhibits[i].finding.auditor;
+        }
+        vm.prank(provider);
+        market.requestUnstake(STAKED);
+        vm.warp(since + WINDOW);
+        for (uint256 i; i < 6; ++i) {
+            audits.strike(exhibits[i]);
+        }
+        assertAccusing(3, 3);
+        vm.warp(now_() + PERIOD - 1 hours);
+        reaudited(said("CCCCCCCCCCC"));
+        assertAccusing(3, 0);
+        vm.warp(now_() + PERIOD - 1);
+        AccusationId id = answer(AUDIT_FEE);
+        audits.summon(provider);
+        voted(id, audits.reauditorsOf(provider), said("UUUUUUUUUUU"));
+        vm.warp(now_() + PERIOD - 1);
+        vm.expectRevert();
+        market.unstake(provider);
+        audits.conclude(provider);
+        vm.assertEq(stakeOf(provider), STAKED - uint256(STAKED) * 2 / 3);
+    }
+
     function test_35_AProviderThatStakesAnewIsNotStruckForTheOldAgain() external {
         IAudits.Exhibit memory old = found();
         audits.strike(old);

@@ -21,7 +21,7 @@ contract AuditsConstructor_Test is AuditFixture {
     }
 
     function test_RevertWhen_TheWindowIsOutOfItsBounds() external {
-        uint40 most = UNSTAKE_NOTICE - 5 * PERIOD;
+        uint40 most = UNSTAKE_NOTICE - 10 * PERIOD;
         vm.expectRevert(abi.encodeWithSelector(IAudits.OutOfBounds.selector, PERIOD, most, PERIOD - 1));
         this.deployAgain(PERIOD - 1);
         vm.expectRevert(abi.encodeWithSelector(IAudits.OutOfBounds.selector, PERIOD, most, most + 1));

@@ -21,7 +21,7 @@ WINDOW_S: Final = 7 * 86_400.0
 PERIOD_S: Final = 600.0
 """The least that the contract takes; docs/incentives.md says what longer ones do."""
 LONGEST_PERIOD_S: Final = 1.4 * 86_400
-"""A tenth of that notice: the most that it takes."""
+"""What a notice of three weeks leaves beside that window: the most that it takes then."""
 ANSWER_PERIODS: Final = 1
 """For which a provider that is accused may leave it at that."""
 REAUDIT_PERIODS: Final = 3
