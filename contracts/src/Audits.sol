@@ -210,8 +210,7 @@ contract Audits is AuditsState {
         bool answered;
         bool burnsRest;
         Outcome outcome;
-        Outcome[] outcomes;
-        bool[] standing;
+        Strikes.Found found;
         Accusation.Strike[] strikes;
         Accusation.Seat[] seats;
         uint96 slashed;
@@ -228,7 +227,7 @@ contract Audits is AuditsState {
         bool slashes = ended.outcome == Outcome.UNANSWERED || ended.outcome == Outcome.UPHELD;
 
         if (slashes) its.wipe();
-        else its.end(ended.standing);
+        else its.end(ended.found.standing);
         its.age(WINDOW, _now());
         bool accused = its.accuse(_now());
 
@@ -240,7 +239,7 @@ contract Audits is AuditsState {
             ended.id,
             provider,
             ended.outcome,
-            ended.outcomes,
+            ended.found.outcomes,
             its.count(),
             ended.slashed,
             ended.rewarded,
@@ -257,7 +256,7 @@ contract Audits is AuditsState {
         ended.provider = provider;
         (ended.answerer, ended.fee, ended.answered) = (its.answerer, its.fee, its.answeredAt != 0);
         (ended.strikes, ended.seats) = (its.strikes, its.seats);
-        ended.outcomes = new Outcome[](its.accusing);
+        (ended.found.outcomes, ended.found.unproven) = (new Outcome[](its.accusing), new bool[](its.accusing));
         if (!ended.answered) return ended; // Unanswered, as each of its strikes.
         uint16[] memory said = new uint16[](ended.seats.length);
         (bool seated, bool silent) = (false, said.length == 0);
@@ -267,9 +266,9 @@ contract Audits is AuditsState {
             seated = true;
             if (!said[i].isWhole(its.accusing)) silent = true;
         }
-        (ended.outcomes, ended.standing) = Strikes.found(said, seated, its.accusing);
-        ended.outcome = Strikes.outcome(ended.outcomes);
-        ended.burnsRest = Strikes.burnsRest(ended.outcome, ended.standing, silent);
+        ended.found = Strikes.found(said, seated, its.accusing);
+        ended.outcome = Strikes.outcome(ended.found.outcomes);
+        ended.burnsRest = Strikes.burnsRest(ended.outcome, ended.found.standing, silent);
     }
 
     /// @dev Out of the fee; the rest is burnt, or goes back.
@@ -278,10 +277,11 @@ contract Audits is AuditsState {
         for (uint256 i; i < ended.seats.length; ++i) {
             (address auditor, uint16 opinions) = (ended.seats[i].auditor, ended.seats[i].opinions);
             if (auditor == address(0)) continue;
-            uint256 amount = Strikes.earnedDown(opinions, ended.outcomes, share);
+            uint256 amount = Strikes.earnedDown(opinions, ended.found.outcomes, share);
             ended.earned += amount;
             if (amount != 0) _credit(auditor, amount);
-            _penalise(ended.id, auditor, Strikes.blamedDown(opinions, ended.outcomes, share, _stakeOf(auditor)));
+            uint256 blame = Strikes.blamedDown(opinions, ended.found.outcomes, share, _stakeOf(auditor));
+            _penalise(ended.id, auditor, blame);
         }
         uint256 left = ended.fee - ended.earned;
         if (ended.burnsRest) ended.burnt = left;
@@ -294,9 +294,9 @@ contract Audits is AuditsState {
         ended.slashed = Strikes.slashedDown(_stakeOf(ended.provider));
         if (ended.slashed == 0) return;
         // Where nobody answered, each strike ended as the accusation did.
-        uint256 upheld = Strikes.count(ended.outcomes, ended.outcome);
-        for (uint256 i; i < ended.outcomes.length; ++i) {
-            if (ended.outcomes[i] != ended.outcome) continue;
+        uint256 upheld = Strikes.count(ended.found.outcomes, ended.outcome);
+        for (uint256 i; i < ended.found.outcomes.length; ++i) {
+            if (ended.found.outcomes[i] != ended.outcome) continue;
             address auditor = ended.strikes[i].auditor;
             uint96 reward = Strikes.rewardDown(ended.slashed, upheld, ended.strikes[i].staked, _stakeOf(auditor));
             ended.rewarded += reward;
@@ -309,17 +309,17 @@ contract Audits is AuditsState {
         }
     }
 
-    /// @dev Those whose strikes are cleared. A part of that makes good what the provider spent, unless others' are upheld;
-    /// the rest is burnt.
+    /// @dev Those whose strikes are cleared, or unproven. A part of what the former lose makes good what the provider spent,
+    /// unless others' are upheld; the rest is burnt.
     function _penaliseStrikers(Ended memory ended) private {
-        uint256 cleared = Strikes.count(ended.outcomes, Outcome.CLEARED);
-        uint256 spent = Strikes.count(ended.outcomes, Outcome.UPHELD) == 0 ? ended.earned : 0;
-        for (uint256 i; i < ended.outcomes.length; ++i) {
-            if (ended.outcomes[i] != Outcome.CLEARED) continue;
+        Outcome[] memory outcomes = ended.found.outcomes;
+        uint256 cleared = Strikes.count(outcomes, Outcome.CLEARED);
+        uint256 spent = Strikes.count(outcomes, Outcome.UPHELD) == 0 ? ended.earned : 0;
+        for (uint256 i; i < outcomes.length; ++i) {
             address auditor = ended.strikes[i].auditor;
-            uint96 penalty = Strikes.penaltyDown(_stakeOf(auditor));
-            uint96 shared = Strikes.sharedDown(penalty, spent, cleared);
+            uint96 penalty = Strikes.penaltyDown(_stakeOf(auditor), outcomes[i], ended.found.unproven[i]);
             if (penalty == 0) continue;
+            uint96 shared = outcomes[i] == Outcome.CLEARED ? Strikes.sharedDown(penalty, spent, cleared) : 0;
 
             emit Penalised(ended.id, auditor, penalty);
 

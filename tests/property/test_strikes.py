@@ -89,7 +89,7 @@ def test_who_answers_never_gains(provider: Atoms, given: tuple[list[Atoms], Reau
     assert -given[1].fee <= case.answerer <= 0
     if case.outcome is Outcome.OPEN:
         assert case.provider == 0
-        assert set(case.strikers) == {0}
+        assert all(gain in (0, -(stake // 200)) for gain, stake in zip(case.strikers, given[0], strict=True))
 
 
 @given(atoms, cases())
@@ -99,10 +99,24 @@ def test_each_who_struck_answers_for_its_own_strike(
     """Whatever is said of another."""
     case = done(provider, given)
     for gain, stake, outcome in zip(case.strikers, given[0], case.outcomes, strict=True):
-        if outcome is Outcome.CLEARED:
-            assert gain == -(stake // 50)
-        else:
-            assert gain >= 0
+        match outcome:
+            case Outcome.CLEARED:
+                assert gain == -(stake // 50)
+            case Outcome.OPEN:
+                assert gain in (0, -(stake // 200))
+            case _:
+                assert gain >= 0
+
+
+@given(atoms, cases())
+def test_silence_makes_nobody_pay_who_struck(provider: Atoms, given: tuple[list[Atoms], Reaudit]) -> None:
+    """Of most seats; nor does a strike count on that its auditor pays for."""
+    case, (stakes, reaudit) = done(provider, given), given
+    if sum(map(bool, reaudit.said)) <= SEATS // 2:
+        assert case.outcome is Outcome.OPEN
+        assert set(case.strikers) == {0}
+    for gain, stake, stands in zip(case.strikers, stakes, case.standing, strict=True):
+        assert not stands or gain >= 0 or stake // 200 == 0
 
 
 @given(atoms, cases())

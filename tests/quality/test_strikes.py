@@ -11,6 +11,7 @@ from tallystick.protocol.strikes import (
     REWARD_STAKE_PARTS,
     SEATS,
     STRIKES,
+    UNPROVEN_PARTS,
     Opinion,
     Reaudit,
     concluded,
@@ -128,7 +129,11 @@ def test_foes_seldom_take_an_honest_ones_fee(share: float, most: float) -> None:
 def gains(said: Opinion, others: Opinion, count: int) -> int:
     """Of one re-auditor, in atoms, where so many of the other ten say that of all strikes, and the rest
     nothing."""
-    seats = [[said] * STRIKES, *[[others] * STRIKES] * count, *[[Opinion.NONE] * STRIKES] * (SEATS - 1 - count)]
+    seats = [
+        [said] * STRIKES,
+        *[[others] * STRIKES] * count,
+        *[[Opinion.NONE] * STRIKES] * (SEATS - 1 - count),
+    ]
     reaudit = Reaudit(fee=Atoms(SEATS * 30_000), said=seats, stakes=[STAKE] * SEATS)
     done = concluded(provider_stake=STAKE, striker_stakes=[STAKE] * STRIKES, reaudit=reaudit)
     return done.reauditors[0]
@@ -144,3 +149,29 @@ def test_of_what_others_can_audit_a_guess_wins_at_even_odds_what_it_loses(guess:
         right, wrong = gains(guess, guess, count), gains(guess, Opinion(3 - guess), count)
         assert right == -wrong == 30_000
         assert gains(Opinion.NONE, guess, count) == 0
+
+
+# ------------------------------------------------------------------------------------------- what is unproven
+
+
+def pays(upholding: float) -> float:
+    """The chance that who struck pays a 200th where each seat upholds so likely, and all others say nothing
+    of it."""
+    found = 0.0
+    for count in range(SEATS + 1):
+        said = [[Opinion.UPHOLD] * STRIKES] * count + [[Opinion.NONE] * STRIKES] * (SEATS - count)
+        reaudit = Reaudit(fee=Atoms(11_000), said=said, stakes=[STAKE] * SEATS)
+        done = concluded(provider_stake=STAKE, striker_stakes=[STAKE] * STRIKES, reaudit=reaudit)
+        chance = comb(SEATS, count) * upholding**count * (1 - upholding) ** (SEATS - count)
+        found += chance * (done.strikers[0] == -(STAKE // UNPROVEN_PARTS))
+    return found
+
+
+def test_a_sham_that_nobody_can_audit_is_paid_for_and_a_true_strike_is_not() -> None:
+    """Whoever colludes says nothing of what is true, and upholds what is a sham."""
+    honest, away = 0.95, {share: pays(0.95 * (1 - share)) for share in (0.1, 0.3)}
+    assert away[0.1] < 2e-6
+    assert away[0.3] == pytest.approx(0.0014, abs=1e-4)
+    assert [pays(share) for share in (0.0, 0.1, 0.3)] == pytest.approx([1.0, 0.91, 0.31], abs=0.005)
+    # By scales that so much of all stake has: who strikes where hardly anybody can follow pays as well.
+    assert [pays(honest * share) for share in (0.5, 0.3)] == pytest.approx([0.047, 0.35], abs=0.005)

@@ -63,7 +63,8 @@ interface IAudits is IBalances {
     /// slashed.
     /// @custom:value2 CLEARED More than half of all seats cleared the strike: who filed it pays; of an accusation, at
     /// least one.
-    /// @custom:value3 OPEN Neither: nobody is slashed for it.
+    /// @custom:value3 OPEN Neither: nobody is slashed for it. Who filed it pays a little where most speak and hardly any
+    /// uphold it.
     enum Outcome {
         UNANSWERED,
         UPHELD,
@@ -182,7 +183,7 @@ interface IAudits is IBalances {
         uint96 earned,
         uint96 burnt
     );
-    /// @notice Atoms of stake that an auditor lost: one whose strike was cleared, or a re-auditor whom most contradict, or
+    /// @notice Atoms of stake that an auditor lost: one whose strike was cleared or unproven, or a re-auditor whom most contradict, or
     /// that was silent.
     event Penalised(AccusationId indexed id, address indexed auditor, uint96 amount);
 
@@ -245,7 +246,7 @@ interface IAudits is IBalances {
     function reveal(address provider, Reveal[] calldata reveals) external;
 
     /// @notice Ends an accusation whose time is over: slashes, or makes those pay whose strikes are cleared, or neither.
-    /// Strikes that no more cleared than upheld count on, the newest two, and with what was filed meanwhile may accuse
+    /// Strikes that no more cleared than upheld, and that are not unproven, count on, the newest two, and with what was filed meanwhile may accuse
     /// anew. Anyone may.
     function conclude(address provider) external;
 

@@ -29,36 +29,55 @@ library Strikes {
     uint96 internal constant REWARD_STAKE_PARTS = 8;
     /// @notice What one who struck loses where that is cleared, as a part of its own stake.
     uint96 internal constant PENALTY_PARTS = 50;
+    /// @notice What one loses whose strike is unproven: most spoke, and hardly anybody could follow it.
+    uint96 internal constant UNPROVEN_PARTS = 200;
+    /// @notice So many of eleven uphold it at most: of a true one that all can audit so few do in 0.1 % where three tenths of
+    /// all stake are silent for the accused.
+    uint256 internal constant FEW = 2;
     /// @notice What a re-auditor loses at most, as a part of its stake: a fee is as large as who answers likes.
     uint256 internal constant STAKE_PARTS = 4_000;
 
     // ------------------------------------------------------------------------------------------------ what is said
 
-    /// @notice What more than half of all seats say of each of so many strikes, the empty and the silent ones among all;
-    /// OPEN where that is neither. `standing`: those that count on, of those that somebody upheld and no more cleared;
-    /// where nobody was seated, of all.
+    /// @param outcomes What more than half of all seats say of each strike, the empty and the silent ones among all; OPEN
+    /// where that is neither.
+    /// @param unproven Those that are open though more than half of all seats spoke, and that no more than {FEW} upheld.
+    /// @param standing Those that count on, of those that somebody upheld, no more cleared, and that are not unproven; where
+    /// nobody was seated, of all.
+    struct Found {
+        IAudits.Outcome[] outcomes;
+        bool[] unproven;
+        bool[] standing;
+    }
+
     /// @param seats By {Opinions}.
     /// @param seated Whether anybody was.
-    function found(uint16[] memory seats, bool seated, uint256 strikes)
-        internal
-        pure
-        returns (IAudits.Outcome[] memory outcomes, bool[] memory standing)
-    {
-        outcomes = new IAudits.Outcome[](strikes);
+    function found(uint16[] memory seats, bool seated, uint256 strikes) internal pure returns (Found memory its) {
+        (its.outcomes, its.unproven) = (new IAudits.Outcome[](strikes), new bool[](strikes));
         bool[] memory may = new bool[](strikes);
         for (uint256 i; i < strikes; ++i) {
-            (uint256 upheld, uint256 cleared) = (0, 0);
-            for (uint256 j; j < seats.length; ++j) {
-                IAudits.Opinion opinion = seats[j].on(i);
-                if (opinion == IAudits.Opinion.UPHOLD) ++upheld;
-                if (opinion == IAudits.Opinion.CLEAR) ++cleared;
-            }
-            outcomes[i] = 2 * upheld > SEATS
+            (uint256 upheld, uint256 cleared, uint256 spoken) = counted(seats, i);
+            its.outcomes[i] = 2 * upheld > SEATS
                 ? IAudits.Outcome.UPHELD
                 : 2 * cleared > SEATS ? IAudits.Outcome.CLEARED : IAudits.Outcome.OPEN;
-            may[i] = cleared <= upheld && (upheld != 0 || !seated);
+            its.unproven[i] = its.outcomes[i] == IAudits.Outcome.OPEN && upheld <= FEW && 2 * spoken > SEATS;
+            may[i] = cleared <= upheld && !its.unproven[i] && (upheld != 0 || !seated);
         }
-        standing = kept(may, outcomes);
+        its.standing = kept(may, its.outcomes);
+    }
+
+    /// @dev `spoken`: seats that said something, or that they say nothing, be it of other strikes.
+    function counted(uint16[] memory seats, uint256 strike)
+        private
+        pure
+        returns (uint256 upheld, uint256 cleared, uint256 spoken)
+    {
+        for (uint256 j; j < seats.length; ++j) {
+            IAudits.Opinion opinion = seats[j].on(strike);
+            if (opinion == IAudits.Opinion.UPHOLD) ++upheld;
+            if (opinion == IAudits.Opinion.CLEAR) ++cleared;
+            if (seats[j] != 0) ++spoken;
+        }
     }
 
     /// @notice {KEPT} of those that `may`: the newest of those that are upheld, and then the newest of the others, so that
@@ -125,13 +144,14 @@ library Strikes {
         return part < most ? uint96(part) : most; // Less than what is slashed.
     }
 
-    /// @notice What one who struck loses.
-    function penaltyDown(uint96 auditorStake) internal pure returns (uint96) {
-        return auditorStake / PENALTY_PARTS;
+    /// @notice What one who struck loses by what became of its strike.
+    function penaltyDown(uint96 auditorStake, IAudits.Outcome outcome_, bool unproven) internal pure returns (uint96) {
+        if (outcome_ == IAudits.Outcome.CLEARED) return auditorStake / PENALTY_PARTS;
+        return unproven ? auditorStake / UNPROVEN_PARTS : 0;
     }
 
-    /// @notice The part of {penaltyDown} of which half is for who answered, until it has back what it `spent`: each of
-    /// the `cleared` gives as much.
+    /// @notice The part of one's penalty of which half is for who answered, until it has back what it `spent`: each of the
+    /// `cleared` gives as much.
     function sharedDown(uint96 penalty, uint256 spent, uint256 cleared) internal pure returns (uint96) {
         uint256 most = 2 * (spent / cleared);
         // forge-lint: disable-next-line(unsafe-typecast)

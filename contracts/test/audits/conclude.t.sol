@@ -203,17 +203,40 @@ contract Conclude_Test is AuditFixture {
         vm.assertEq(audits.balanceOf(provider), 0);
         (address[] memory left,) = audits.strikesOf(provider);
         vm.assertTrue(left.length == 2 && left[0] == strikers[0] && left[1] == strikers[2]);
+        // Who filed what hardly anybody can audit pays for that alone.
+        vm.assertEq(stakeOf(strikers[0]), STAKED);
+        vm.assertEq(stakeOf(strikers[1]), STAKED - STAKED / 200);
+        vm.assertEq(stakeOf(strikers[2]), STAKED);
     }
 
-    /// @dev Who can audit none says so of all, and is not silent; nothing counts on that nobody upheld.
-    function test_WhereNobodyCanAuditAnyNobodyLosesAnything() external {
-        struck(3);
-        address[] memory auditors = reaudited(said("-----------"));
+    /// @dev Who can audit none says so of all, and is not silent. Two who uphold may be friends of who struck.
+    function test_WhatHardlyAnybodyCanAuditCostsWhoStruckALittleAndDoesNotCountOn() external {
+        address[] memory strikers = struck(3);
+        address[] memory auditors = reaudited(said("UU---------"));
         for (uint256 i; i < SEATS; ++i) {
             vm.assertEq(allOf(auditors[i]), STAKED);
         }
+        for (uint256 i; i < 3; ++i) {
+            vm.assertEq(allOf(strikers[i]), STAKED - STAKED / 200);
+        }
         vm.assertEq(audits.balanceOf(provider), AUDIT_FEE);
         assertStrikes(0);
+    }
+
+    /// @dev Silence of foes makes no honest one pay: neither of most seats, nor where three uphold it.
+    function test_WhatMostAreSilentOfCostsWhoStruckNothing() external {
+        address[] memory strikers = struck(3);
+        reaudited(said("UUU........", "UU...------", "UUU--------"));
+        for (uint256 i; i < 3; ++i) {
+            vm.assertEq(allOf(strikers[i]), i == 1 ? STAKED - STAKED / 200 : STAKED);
+        }
+        (address[] memory left,) = audits.strikesOf(provider);
+        vm.assertTrue(left.length == 2 && left[0] == strikers[0] && left[1] == strikers[2]);
+        strikers = struck(1);
+        uint256 before = stakeOf(strikers[0]);
+        reaudited(said("UU---......"));
+        vm.assertEq(stakeOf(strikers[0]), before);
+        assertStrikes(1); // The first two are old by now.
     }
 
     // ------------------------------------------------------------------------------------------------ meanwhile

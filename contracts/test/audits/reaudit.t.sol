@@ -174,7 +174,8 @@ contract Reaudit_Test is AuditFixture {
         vm.expectEmit(address(audits));
         emit IAudits.Revealed(id, auditors[0], seats[0]);
         audits.reveal(provider, reveals(auditors, seats));
-        for (uint8 i; i < 4; ++i) { // The third says that it says nothing, and the fourth does not.
+        // The third says that it says nothing, and the fourth does not.
+        for (uint8 i; i < 4; ++i) {
             (, IAudits.Opinion[] memory opinions,) = audits.seatOf(provider, i);
             vm.assertEq(keccak256(abi.encode(opinions)), keccak256(abi.encode(seats[i])));
         }

@@ -146,15 +146,15 @@ contract AuditVectors_Test is AuditFixture {
         for (uint256 i; i < seats.length; ++i) {
             if (seats[i].length != 0) packed[i] = Opinions.pack(seats[i]);
         }
-        (IAudits.Outcome[] memory outcomes, bool[] memory standing) = Strikes.found(packed, packed.length != 0, strikes);
-        vm.assertEq(uint256(Strikes.outcome(outcomes)), number(path, ".outcome"), path);
+        Strikes.Found memory its = Strikes.found(packed, packed.length != 0, strikes);
+        vm.assertEq(uint256(Strikes.outcome(its.outcomes)), number(path, ".outcome"), path);
         for (uint256 i; i < strikes; ++i) {
-            vm.assertEq(uint256(outcomes[i]), number(path, item(".outcomes", i)), path);
-            if (Strikes.outcome(outcomes) == IAudits.Outcome.UPHELD) continue; // None counts on.
-            vm.assertTrue(standing[i] == vm.parseJsonBool(json, string.concat(path, item(".standing", i))), path);
+            vm.assertEq(uint256(its.outcomes[i]), number(path, item(".outcomes", i)), path);
+            if (Strikes.outcome(its.outcomes) == IAudits.Outcome.UPHELD) continue; // None counts on.
+            vm.assertTrue(its.standing[i] == vm.parseJsonBool(json, string.concat(path, item(".standing", i))), path);
         }
-        computeReauditors(path, packed, outcomes);
-        computeStrikers(path, outcomes);
+        computeReauditors(path, packed, its.outcomes);
+        computeStrikers(path, its);
     }
 
     function computeReauditors(string memory path, uint16[] memory packed, IAudits.Outcome[] memory outcomes)
@@ -169,17 +169,16 @@ contract AuditVectors_Test is AuditFixture {
         }
     }
 
-    function computeStrikers(string memory path, IAudits.Outcome[] memory outcomes) private view {
+    function computeStrikers(string memory path, Strikes.Found memory its) private view {
+        IAudits.Outcome[] memory outcomes = its.outcomes;
         bool slashed = Strikes.outcome(outcomes) == IAudits.Outcome.UPHELD;
         uint96 taken = slashed ? Strikes.slashedDown(uint96(number(path, ".providerStake"))) : 0;
         equal(-int256(uint256(taken)), signed(path, ".moved.provider"), path);
         uint256 upheld = Strikes.count(outcomes, IAudits.Outcome.UPHELD);
         for (uint256 i; i < outcomes.length; ++i) {
             uint96 stake_ = uint96(number(path, item(".strikerStakes", i)));
-            int256 gained;
-            if (outcomes[i] == IAudits.Outcome.CLEARED) {
-                gained = -int256(uint256(Strikes.penaltyDown(stake_)));
-            } else if (slashed && outcomes[i] == IAudits.Outcome.UPHELD) {
+            int256 gained = -int256(uint256(Strikes.penaltyDown(stake_, outcomes[i], its.unproven[i])));
+            if (slashed && outcomes[i] == IAudits.Outcome.UPHELD) {
                 uint96 struckWith = uint96(number(path, item(".struckWith", i)));
                 gained = int256(uint256(Strikes.rewardDown(taken, upheld, struckWith, stake_)));
             }

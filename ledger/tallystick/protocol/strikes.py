@@ -31,13 +31,17 @@ REWARD_STAKE_PARTS: Final = 8
 """No reward is more than one part in so many of what its auditor had at stake, and has."""
 PENALTY_PARTS: Final = 50
 """Who filed a strike that is cleared loses one part in so many of its own stake."""
+UNPROVEN_PARTS: Final = 200
+"""Who filed one that is unproven: open, though more than half of all seats spoke, and upheld by no more than
+`FEW` of them."""
+FEW: Final = 2
 STAKE_PARTS: Final = 4_000
 """A re-auditor loses at most one part in so many of its stake."""
 
 
 def fee_up(of_three: Atoms, strikes: int) -> Atoms:
-    """For all re-auditors of an accusation of so many strikes, where it is so much for three, or fewer: as much
-    for each."""
+    """For all re-auditors of an accusation of so many strikes, where it is so much for three, or fewer: as
+    much for each."""
     return Atoms(-(-of_three * max(strikes, STRIKES) // STRIKES))
 
 
@@ -64,8 +68,8 @@ class Outcome(IntEnum):
 
 
 Said = Sequence[Opinion] | None
-"""What is said from one seat, of each strike, of some or all perhaps `NONE`; empty for one that is silent, None
-where nobody sits."""
+"""What is said from one seat, of each strike, of some or all perhaps `NONE`; empty for one that is silent,
+None where nobody sits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +120,7 @@ def concluded(
     """`striker_stakes`: of those who struck, now; `struck_with`: what they had staked when they struck, none
     where that is the same. `reaudit`: none where nobody answered in time."""
     count = len(striker_stakes)
-    outcomes, standing = _found(reaudit, count)
+    outcomes, unproven, standing = _found(reaudit, count)
     outcome = _outcome(outcomes)
     earned, reauditors = _reaudited(reaudit, outcomes)
     provider, strikers = 0, [0] * count
@@ -127,11 +131,15 @@ def concluded(
         part = slashed // (REWARD_PARTS * outcomes.count(outcome))
         rewards = [min(part, stake // REWARD_STAKE_PARTS) for stake in risked]
         strikers = [reward * (one is outcome) for reward, one in zip(rewards, outcomes, strict=True)]
-    cleared = [one is Outcome.CLEARED for one in outcomes]
-    penalties = [stake // PENALTY_PARTS * one for stake, one in zip(striker_stakes, cleared, strict=True)]
+    penalties = _penalties_down(striker_stakes, outcomes, unproven)
     made_good = 0
     if outcome is Outcome.CLEARED and Outcome.UPHELD not in outcomes:
-        made_good = sum(min(penalty, 2 * (earned // sum(cleared))) // 2 for penalty in penalties)
+        each = earned // outcomes.count(outcome)
+        made_good = sum(
+            min(penalty, 2 * each) // 2
+            for penalty, one in zip(penalties, outcomes, strict=True)
+            if one is outcome
+        )
     answerer = made_good - _kept(reaudit, outcome, standing, earned)
     strikers = [gain - penalty for gain, penalty in zip(strikers, penalties, strict=True)]
     burnt = Atoms(-(provider + answerer + sum(strikers) + sum(reauditors)))
@@ -147,22 +155,33 @@ def concluded(
     )
 
 
-def _found(reaudit: Reaudit | None, count: int) -> tuple[list[Outcome], list[bool]]:
-    """What more than half of all seats say of each strike, the empty and the silent ones among all; and which
-    count on, of those that somebody upheld and no more cleared (where nobody was seated, of all): the newest
-    of those that are upheld, and then the newest of the others."""
+def _found(reaudit: Reaudit | None, count: int) -> tuple[list[Outcome], list[bool], list[bool]]:
+    """What more than half of all seats say of each strike, the empty and the silent ones among all; which are
+    unproven; and which count on, of those that are not, somebody upheld and no more cleared (where nobody was
+    seated, of all): the newest of those that are upheld, and then the newest of the others."""
     if reaudit is None:
-        return [Outcome.UNANSWERED] * count, [False] * count
-    seated = any(one is not None for one in reaudit.said)
-    outcomes, may = [], []
+        return [Outcome.UNANSWERED] * count, [False] * count, [False] * count
+    seated, spoken = any(one is not None for one in reaudit.said), sum(map(bool, reaudit.said))
+    outcomes, unproven, may = [], [], []
     for place in range(count):
         counted = Counter(one[place] for one in reaudit.said if one)
         upheld, cleared = counted[Opinion.UPHOLD], counted[Opinion.CLEAR]
         majority = Outcome.UPHELD if upheld >= cleared else Outcome.CLEARED
         outcomes.append(majority if 2 * max(upheld, cleared) > SEATS else Outcome.OPEN)
-        may.append(cleared <= upheld and (upheld > 0 or not seated))
+        unproven.append(outcomes[-1] is Outcome.OPEN and upheld <= FEW and 2 * spoken > SEATS)
+        may.append(cleared <= upheld and not unproven[-1] and (upheld > 0 or not seated))
     ordered = sorted(range(count), key=lambda place: (may[place], outcomes[place] is Outcome.UPHELD, place))
-    return outcomes, [may[place] and place in ordered[-KEPT:] for place in range(count)]
+    return outcomes, unproven, [may[place] and place in ordered[-KEPT:] for place in range(count)]
+
+
+def _penalties_down(
+    stakes: Sequence[Atoms], outcomes: Sequence[Outcome], unproven: Sequence[bool]
+) -> list[int]:
+    """Of those who struck."""
+    return [
+        stake // PENALTY_PARTS if outcome is Outcome.CLEARED else stake // UNPROVEN_PARTS * is_unproven
+        for stake, outcome, is_unproven in zip(stakes, outcomes, unproven, strict=True)
+    ]
 
 
 def _outcome(outcomes: Sequence[Outcome]) -> Outcome:
