@@ -248,6 +248,24 @@ def test_what_few_judges_have_room_for_is_not_asked_again(world: World, asked: A
     assert len(paired(session)) == 1
 
 
+class HidesBytes(FakeProvider):
+    """In a payload that no program shows, and that is no text."""
+
+    def said(self, body: dict[str, Any]) -> Iterator[bytes]:
+        first, *rest = chunks(body)
+        yield first
+        yield b'{"choices":[],"x":"\xff"}'
+        yield from rest
+
+
+def test_what_is_no_text_keeps_no_answer_from_being_judged(world: World, asked: Any) -> None:
+    world.provider(HidesBytes), world.provider(price=1_500_000)
+    session, _, client = asked(duel=ALWAYS)
+    assert client.post(URL, json=chat_body(stream=True)).status_code == 200
+    (pair,) = paired(session)
+    assert checked(pair.case, DOMAIN).answers == ("one two three ", "one two three ")
+
+
 class Padded(FakeProvider):
     """Says little in many bytes, to be judged by nobody: gateways read no case that is so large."""
 

@@ -48,6 +48,24 @@ def test_whatever_differs_is_another_duel() -> None:
     assert case(appeal=True).duel == appeal_id(one.duel)
 
 
+def test_bytes_that_are_no_text_keep_no_answer_from_being_judged() -> None:
+    """A provider could put them where no program looks."""
+    said = streamed("So.")
+    shown = replace(case(), second=exhibit(SECOND, (b'{"x":"\xff"}', *said)))
+    assert Case.from_json(json.loads(json.dumps(shown.to_json()))) == shown
+    assert checked(shown, DOMAIN).answers == ("Because.", "So.")
+
+
+@pytest.mark.parametrize(
+    "payload", [None, 1, [], {}, {"bytes": 1}, {"bytes": "ff"}, {"bytes": "0xf"}, "\ud800"]
+)
+def test_what_is_no_payload_is_said_to_be_none(payload: object) -> None:
+    shown = case().to_json()
+    shown["first"]["payloads"][0] = payload
+    with pytest.raises(MalformedMessage):
+        Case.from_json(shown)
+
+
 @pytest.mark.parametrize("finish", [Finish.LENGTH, Finish.TOOL_CALLS, Finish.CONTENT_FILTER, Finish.OTHER])
 def test_no_name_of_an_end_keeps_an_answer_from_being_judged(finish: Finish) -> None:
     """Each is a word of its provider's alone."""

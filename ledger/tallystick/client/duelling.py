@@ -265,14 +265,9 @@ class Duelling:
 
 
 def answered_by(attempt: Attempt, outcome: Outcome) -> Answered | None:
-    """One whole answer with the receipt for it; None: it is in parts, or not paid, or is no text."""
+    """One whole answer with the receipt for it; None: it is in parts, or not paid."""
     receipt = outcome.receipt
     if attempt.kept is None or receipt is None or outcome.earlier or outcome.refusal or outcome.cut:
-        return None
-    try:
-        for payload in attempt.kept:
-            payload.decode()
-    except UnicodeDecodeError:
         return None
     offer, payloads = attempt.pending.posted.offer, tuple(attempt.kept)
     exhibit = Exhibit(offer=offer, receipt=receipt.signed, payloads=payloads)

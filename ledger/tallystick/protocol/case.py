@@ -34,14 +34,14 @@ class Exhibit:
     receipt: Signed[Receipt]
     """The last one of the answer: its response hash covers all of it."""
     payloads: tuple[bytes, ...] = field(repr=False)
-    """In order, as `responseHash` chains them. UTF-8."""
+    """In order, as `responseHash` chains them: what a provider sent, and nobody else's choice."""
 
     @property
     def provider(self) -> Address:
         return self.offer.provider
 
     def to_json(self) -> dict[str, Any]:
-        said = [payload.decode() for payload in self.payloads]
+        said = [_payload_to_json(payload) for payload in self.payloads]
         return {"offer": self.offer.to_json(), **signed_to_json(self.receipt), "payloads": said}
 
     @classmethod
@@ -50,12 +50,12 @@ class Exhibit:
         if not isinstance(data, Mapping):
             raise MalformedMessage("An exhibit is an object.")
         payloads = data.get("payloads")
-        if not isinstance(payloads, list) or not all(isinstance(item, str) for item in payloads):
-            raise MalformedMessage("An exhibit's payloads are a list of texts.")
+        if not isinstance(payloads, list):
+            raise MalformedMessage("An exhibit's payloads are a list.")
         return cls(
             offer=Offer.from_json(data.get("offer")),
             receipt=signed_from_json(Receipt, data),
-            payloads=tuple(_bytes_of(item) for item in payloads),
+            payloads=tuple(_payload_from_json(item) for item in payloads),
         )
 
 
@@ -198,6 +198,23 @@ def _signer(exhibit: Exhibit, case: Case, domain: Domain) -> Address:
     if receipt.finish not in WHOLE:
         raise ExhibitMismatch("The answer broke off.", actual=receipt.finish)
     return recover(digest(domain, receipt.struct_hash()), exhibit.receipt.signature)
+
+
+def _payload_to_json(payload: bytes) -> str | dict[str, str]:
+    """Bytes that are no UTF-8 keep no answer from being judged."""
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        return {"bytes": to_hex(payload)}
+
+
+def _payload_from_json(item: object) -> bytes:
+    if isinstance(item, str):
+        return _bytes_of(item)
+    if not isinstance(item, Mapping):
+        raise MalformedMessage("An exhibit's payload is a text, or its bytes.")
+    payload: bytes = read_value("bytes", item.get("bytes"), "payload.bytes")
+    return payload
 
 
 def _bytes_of(text: str) -> bytes:

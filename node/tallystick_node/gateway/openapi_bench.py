@@ -44,11 +44,12 @@ SHOWN: Final = (
 
 
 def schemas() -> Json:
+    payload = {"anyOf": [{"type": "string"}, object_of({"bytes": kind_of("bytes")})]}
     exhibit = {
         "offer": ref("Offer"),
         "receipt": ref("Receipt"),
         "signature": kind_of("bytes"),
-        "payloads": {"type": "array", "items": {"type": "string"}},
+        "payloads": {"type": "array", "items": payload},
     }
     case = {
         "challenger": kind_of("address"),
