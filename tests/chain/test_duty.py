@@ -13,6 +13,8 @@ from tallystick.protocol.duel import Vote
 from tallystick.protocol.eip712 import keccak
 from tallystick.protocol.units import Address, to_hex
 from tallystick.protocol.vote import Ballot, choice_of
+from tallystick_node.config import QualityConfig
+from tallystick_node.gateway.start import is_silent_judge
 from tallystick_node.quality.duty import SEAT_S, Duty
 from tallystick_node.store.records import BallotCast
 from tests.chain.test_duels import BODY_HASH, FEE, SALT, SEATS, World, mine, world
@@ -204,6 +206,15 @@ def test_what_the_chain_will_never_take_is_not_sent_at_each_look(
         with suppress(ContractError) if refusal == "GasTooLow" else nullcontext():
             bench.step()
     assert sent == [refusal] * tries
+
+
+def test_a_node_that_would_be_drawn_and_say_nothing_is_found_as_it_starts(world: World) -> None:
+    judge = next(iter(world.judges.values()))
+    assert is_silent_judge(QualityConfig(), judge.market, judge.address)
+    assert not is_silent_judge(QualityConfig(judge=True), judge.market, judge.address)
+    assert not is_silent_judge(QualityConfig(), judge.market, world.first.address)
+    Duels(judge.market).retire()
+    assert not is_silent_judge(QualityConfig(), judge.market, judge.address)
 
 
 def test_a_node_that_died_goes_on_where_it_was(bench: Bench, pass_time: Callable[[int], None]) -> None:

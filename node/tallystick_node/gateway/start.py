@@ -6,10 +6,13 @@ import contextlib
 import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from tallystick.chain.deployment import Deployment
+from tallystick.chain.duels import Duels
 from tallystick.chain.errors import ChainError, NoContract
 from tallystick.chain.follower import Follower
 from tallystick.chain.keys import Keystore
@@ -26,6 +29,7 @@ from tallystick_node.config import (
     Config,
     ConfigInvalid,
     KeysConfig,
+    QualityConfig,
     SettleConfig,
     api_key,
     password,
@@ -41,6 +45,12 @@ from tallystick_node.network.participation import context_of
 from tallystick_node.network.posting import Post
 from tallystick_node.network.users import Users
 from tallystick_node.store.records import Store
+
+_SILENT: Final = (
+    "It is enlisted as a judge and this node judges nothing: each duel that it is drawn for costs it a fee. "
+    "Set quality.judge, or end it with `tally judge retire`."
+)
+log = structlog.get_logger("tallystick.node")
 
 
 class StartRefused(Exception):
@@ -178,7 +188,8 @@ async def check_engine(
 
 
 def check_all(config: Config) -> str:
-    """What `serve` would find in order, as a sentence; raises StartRefused."""
+    """What `serve` would find in order, as a sentence, and one more of what it would do in vain; raises
+    StartRefused."""
     contexts = {offer.model: offer.context_length for offer in config.offers}
 
     async def ask_engine() -> None:
@@ -190,7 +201,19 @@ def check_all(config: Config) -> str:
 
     with checked(config) as provider:
         asyncio.run(ask_engine())
-    return f"Keys, chain, contract, stake and engine are in order for provider {to_hex(provider.address)}."
+        silent = is_silent_judge(config.quality, provider.market, provider.address)
+    told = f"Keys, chain, contract, stake and engine are in order for provider {to_hex(provider.address)}."
+    return f"{told} {_SILENT}" if silent else told
+
+
+def is_silent_judge(quality: QualityConfig, market: Market, provider: Address) -> bool:
+    """Whether the chain draws it to judge, and its node would say nothing. Raises StartRefused."""
+    if quality.judge or market.deployment.duels is None:
+        return False
+    try:
+        return Duels(market).judge(provider).weight > 0
+    except ChainError as error:
+        raise StartRefused(str(error)) from error
 
 
 def open_engine(config: Config) -> Upstream:
@@ -215,6 +238,8 @@ def open_bench(
     config: Config, quality: Quality | None, provider: Provider, store: Store, upstream: Upstream
 ) -> Bench | None:
     """None: this node judges nothing. Raises StartRefused."""
+    if is_silent_judge(config.quality, provider.market, provider.address):
+        log.warning("judge.silent", reason=_SILENT)
     if quality is None or not config.quality.judge:
         return None
     try:
