@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from tallystick.protocol.errors import QuoteUnknown
@@ -9,6 +10,7 @@ from tallystick.protocol.expect import Expected, Redeemed
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.signed import Key, Signed, sign
 from tallystick.protocol.speed import Pace
+from tallystick.protocol.units import Milliseconds
 from tallystick.protocol.wire import read_authorization
 from tests.client.fake_chain import DOMAIN
 from tests.client.promising import Promising
@@ -62,6 +64,17 @@ class PromisesNothing(QuotesLongAfterAShortAdvert):
 
     def promise(self, handler: Handler) -> str | None:
         return None
+
+
+class QuotesQuickWithoutRoom(Promising):
+    """Bounces, says that it is quick when it is asked, holds no room for that, and takes long."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, pace=Pace(60, 1), latency=lambda: time.sleep(LATE_S), **options)
+
+    def tell(self, handler: Handler, quote: Signed[Quote]) -> None:
+        said = replace(quote.message, first_token_us=1_000, token_us=1, valid_until=Milliseconds(0))
+        super().tell(handler, sign(said, DOMAIN, self.signing_key).signed)
 
 
 class TakesAndSaysNothing(Promising):

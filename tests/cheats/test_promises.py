@@ -21,6 +21,7 @@ from tests.cheats.promisers import (
     PromisesNothing,
     QuotesLongAfterAShortAdvert,
     QuotesNothingAndTakesLong,
+    QuotesQuickWithoutRoom,
     ReplaysItsQuotes,
     TakesAndSaysNothing,
     TricklesItsQuotes,
@@ -92,7 +93,12 @@ def test_who_never_keeps_room_cannot_keep_a_request_running(shop: Shop) -> None:
     assert cheat.worked == 1
 
 
-SLOW_ONES = [QuotesNothingAndTakesLong, QuotesLongAfterAShortAdvert, PromisesNothing]
+SLOW_ONES = [
+    QuotesNothingAndTakesLong,
+    QuotesLongAfterAShortAdvert,
+    QuotesQuickWithoutRoom,
+    PromisesNothing,
+]
 
 
 @pytest.mark.parametrize("kind", SLOW_ONES, ids=name)

@@ -7,11 +7,11 @@ from typing import Any
 import httpx2
 import pytest
 
-from tallystick.client import quotes
 from tallystick.client.choose import Choice
 from tallystick.client.haggling import Haggling
 from tallystick.client.outcome import outcome_of
 from tallystick.client.rules import fastest
+from tallystick.client.standing import Standing
 from tallystick.protocol.expect import Expected, Redeemed, Size
 from tallystick.protocol.speed import Pace
 from tallystick.protocol.units import ZERO_HASH, ChannelId, Tokens
@@ -148,7 +148,9 @@ def test_who_was_asked_and_said_nothing_comes_last() -> None:
     made = [Choice(posted=SimpleNamespace(offer_hash=bytes([i]) * 32)) for i in range(5)]  # type: ignore[arg-type]
     asked = [choice.posted for choice in made[:3]]
     best = [made[2], made[0]]
-    assert list(quotes.after_quotes(made, asked, best)) == [made[2], made[0], made[3], made[4], made[1]]
+    standing = Standing(SIZE)
+    standing.gone.add(made[3].posted.offer_hash)
+    assert list(standing.after_quotes(made, asked, best)) == [made[2], made[0], made[4], made[1]]
 
 
 def test_who_does_not_keep_the_room_it_quoted_comes_after_who_does(

@@ -80,7 +80,7 @@ class Attempt:
     expect: Expected | Redeemed | None = None
     """What its provider is told of the time that it may take; None: nothing, and it promises nothing."""
     quote: Quote | None = None
-    """Under which its provider took it."""
+    """Its provider's word: under which it took it, or before, where nothing was expected of it any more."""
     exchange: Exchange | None = None
     """Its answer, from its head on."""
     concluded: bool = False

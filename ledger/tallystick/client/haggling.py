@@ -24,8 +24,9 @@ class Haggling:
     """
 
     size: Size
-    quoted: dict[Hash32, Pace] = field(default_factory=dict)
-    """By offer: its provider's own word, in a bounce or when it was asked."""
+    words: dict[Hash32, Quote] = field(default_factory=dict)
+    """By offer: its provider's own word, in a bounce or when it was asked. It is held to that, with room or
+    without."""
     held: dict[Hash32, Quote] = field(default_factory=dict)
     """By offer: the quote under which room is held."""
     was_bounced: bool = False
@@ -45,7 +46,12 @@ class Haggling:
         size = max(self.size.input_tokens, min(quote.input_tokens, most))
         self.size = replace(self.size, input_tokens=Tokens(size))
         self.was_bounced = True
-        self.quoted[posted.offer_hash] = quote.pace
+        self.words[posted.offer_hash] = quote
+
+    @property
+    def quoted(self) -> Mapping[Hash32, Pace]:
+        """By offer."""
+        return {offer_hash: quote.pace for offer_hash, quote in self.words.items()}
 
     @property
     def asks(self) -> bool:
@@ -56,7 +62,7 @@ class Haggling:
         """Those that were asked for, by offer."""
         self.asked = True
         for offer_hash, quote in quotes.items():
-            self.quoted[offer_hash] = quote.pace
+            self.words[offer_hash] = quote
             if quote.valid_until:
                 self.held[offer_hash] = quote
 

@@ -6,16 +6,13 @@ best.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from typing import Final
 
 import httpx2
 import orjson
 
-from tallystick.client.choose import Choice
 from tallystick.client.flow import Endpoint, Flow, Returned, Sleep, Together, hurrying
 from tallystick.client.listing import Listing
-from tallystick.client.ordering import Ordering
 from tallystick.client.purse import OpenChannel, Pending
 from tallystick.client.refusals import Refusal
 from tallystick.client.sending import Sender, endpoint_of
@@ -33,20 +30,6 @@ ASKING_S: Final = 0.5
 """For all of them together: whoever takes longer to say how long it takes has said enough."""
 
 ChannelTo = Callable[[PostedOffer], Flow[OpenChannel]]
-
-
-def after_quotes(
-    ordering: Sequence[Choice], asked: Sequence[PostedOffer], best: Sequence[Choice]
-) -> Sequence[Choice]:
-    """Those that said themselves how long it takes, in the order of `best`; then all others as they were, for
-    what is heard of somebody is older, and of many the one that seems best is who is worst known; then those
-    that were asked and did not say."""
-    said = {choice.posted.offer_hash for choice in best}
-    named = {posted.offer_hash for posted in asked}
-    silent = named - said
-    others = (item for item in ordering if item.posted.offer_hash not in named)
-    last = (item for item in ordering if item.posted.offer_hash in silent)
-    return Ordering(chain(best, others, last))
 
 
 class Quotes:

@@ -27,7 +27,7 @@ from tallystick.client.errors import (
 from tallystick.client.flow import Flow, Sleep, hurrying
 from tallystick.client.hedging import Contender, race
 from tallystick.client.purse import OpenChannel
-from tallystick.client.quotes import PROBED, after_quotes
+from tallystick.client.quotes import PROBED
 from tallystick.client.refusals import BOUNCED, ROOM
 from tallystick.client.sending import ChannelGone
 from tallystick.client.standing import CONNECT_S, Standing
@@ -164,7 +164,7 @@ class Search:
                 alone=place == 0 and len(rest) == 1,
                 connect_s=CONNECT_S if hurried else None,
                 expect=haggling.says(choice.posted, choice.expected),
-                quote=haggling.held.get(choice.posted.offer_hash),
+                quote=haggling.words.get(choice.posted.offer_hash),
             )
             if len(rest) > 1:
                 footing = replace(footing, leave_s=self._leaves_after(choice.posted, footing))
@@ -282,12 +282,12 @@ class Search:
         for quotes."""
         payer, haggling = self._payer, self._standing.haggling
         asked = [choice.posted for choice in ordering[place : place + PROBED]]
-        yield from self._ask_for_quotes(asked)
-        said = [posted for posted in asked if posted.offer_hash in haggling.quoted]
+        said = yield from self._ask_for_quotes(asked)
         best = payer.prospects.among(said, self._wanted, quoted=haggling.quoted)
-        return after_quotes(ordering, asked, best)
+        return self._standing.after_quotes(ordering, asked, best)
 
-    def _ask_for_quotes(self, offers: Sequence[PostedOffer]) -> Flow[None]:
+    def _ask_for_quotes(self, offers: Sequence[PostedOffer]) -> Flow[Sequence[PostedOffer]]:
+        """Those that answer."""
         payer = self._payer
 
         def channel_to(posted: PostedOffer) -> Flow[OpenChannel]:
@@ -300,6 +300,7 @@ class Search:
         for posted in offers:
             if posted.offer_hash not in quotes:
                 payer.record.failed(posted.offer.provider, now=payer.now())
+        return [posted for posted in offers if posted.offer_hash in quotes]
 
     def _raced(self, posted: PostedOffer, footing: Footing, hedge: Hedge) -> Flow[None]:
         """This provider, and another where it is late. The budget of one request is to pay for both."""

@@ -5,10 +5,12 @@ Pure: it sends nothing and knows no clock. Live payers and the simulator go by i
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 from tallystick.client.choose import Choice
 from tallystick.client.haggling import Haggling, promises_enough
+from tallystick.client.ordering import Ordering
 from tallystick.ports import PostedOffer
 from tallystick.protocol.expect import Expected, Redeemed, Size
 from tallystick.protocol.quote import Quote
@@ -52,6 +54,19 @@ class Standing:
         if not self.last:
             return ordering
         return sorted(ordering, key=lambda choice: choice.posted.offer_hash in self.last)
+
+    def after_quotes(
+        self, ordering: Sequence[Choice], asked: Sequence[PostedOffer], best: Sequence[Choice]
+    ) -> Sequence[Choice]:
+        """Those of `asked` that said themselves how long it takes, in the order of `best`; then all others as
+        they were, for what is heard of somebody is older, and of many the one that seems best is who is worst
+        known; then those that were asked and did not say."""
+        said = {choice.posted.offer_hash for choice in best}
+        named = {posted.offer_hash for posted in asked}
+        passed, silent = named | self.gone, named - said - self.gone
+        others = (item for item in ordering if item.posted.offer_hash not in passed)
+        last = (item for item in ordering if item.posted.offer_hash in silent)
+        return Ordering(chain(best, others, last))
 
     def is_hurried(self, posted: PostedOffer, *, is_last: bool) -> bool:
         """Whether it has `CONNECT_S` to connect in, and not as long as the caller says."""

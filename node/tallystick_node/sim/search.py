@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tallystick.client.choose import Choice, Known, Wanted, size_of
 from tallystick.client.delivering import RESUMING
 from tallystick.client.haggling import held_to
-from tallystick.client.quotes import ASKING_S, PROBED, after_quotes
+from tallystick.client.quotes import ASKING_S, PROBED
 from tallystick.client.refusals import PASSING
 from tallystick.client.standing import CONNECT_S, Standing
 from tallystick.ports import PostedOffer
@@ -156,7 +156,10 @@ class Search:
             self.home.underway[at] = [attempt]
         else:
             underway.append(attempt)
-        says = self._standing.haggling.says(posted, choice.expected)
+        haggling = self._standing.haggling
+        says = haggling.says(posted, choice.expected)
+        if says is None and (word := haggling.words.get(posted.offer_hash)) is not None:
+            attempt.promised = word.pace
         hurried = self._standing.is_hurried(posted, is_last=is_last)
         world.counts["requests"] += 1
         within = CONNECT_S if hurried else CALLER_S
@@ -367,12 +370,14 @@ class Search:
         for posted in asked:
             if posted.offer_hash not in quotes:
                 self.home.record.failed(posted.offer.provider, now=self._world.now_ms)
+        if not self.home.there:
+            return
         standing = self._standing
-        said = [posted for posted in asked if posted.offer_hash in standing.haggling.quoted]
+        said = [posted for posted in asked if posted.offer_hash in quotes]
         known = self.live.known(self.home, standing.gone, standing.haggling.quoted)
         best = self.live.ordering(self._wanted, Known.of(said, known.look))
         standing.begin_round()
-        self._order, self._place = standing.arranged(after_quotes(self._order, asked, best)), 0
+        self._order, self._place = standing.arranged(standing.after_quotes(self._order, asked, best)), 0
         self._next()
 
 
