@@ -33,6 +33,8 @@ class Cheat(FakeProvider):
     """Requests that a program makes, one after the other."""
     patience: ClassVar[float] = 60
     """Seconds for which the program waits for a byte."""
+    bears: ClassVar[float] = 60
+    """The same to connect, to write, and for its turn: a head has the time of all of them."""
     interim: ClassVar[bool] = False
     """It takes a stream with interim receipts to play it."""
 

@@ -71,6 +71,7 @@ class TricklesItsHead(Cheat):
 
     asks: ClassVar[int] = 1
     patience: ClassVar[float] = 0.2
+    bears: ClassVar[float] = 2
 
     def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
         with suppress(OSError):

@@ -65,7 +65,7 @@ def ask(transport: Transport, cheat: type[Cheat], *, streamed: bool) -> str:
     """What an openai program gets; nothing more after an error."""
     text = "a " * 1_500 if cheat.interim else cheat.text
     limit = 1_500 if cheat.interim else ASKED["max_tokens"]
-    timeout = httpx2.Timeout(60, read=cheat.patience)
+    timeout = httpx2.Timeout(cheat.bears, read=cheat.patience)
     http = DefaultHttpxClient(transport=transport)
     client = OpenAI(base_url=BASE_URL, api_key="-", http_client=http, max_retries=0, timeout=timeout)
     fields: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": text}]}

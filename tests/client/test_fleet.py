@@ -84,7 +84,8 @@ def test_a_quarter_of_liars_costs_little() -> None:
 
 
 def test_what_is_quoted_is_what_comes() -> None:
-    """Of honest providers, in the median, without the way there and back."""
+    """Of honest providers, in the median, without the way there and back. It comes a little sooner: of three
+    that hold room for a request, two hold it for nothing."""
     done = [item for item in run(quoted).attempts if item.job.output > 20 and item.quoted is not None]
     first = median(
         (item.first_s - 2 * item.live.world.way_s(item.job.home, item.at)) / item.quoted.first_s
@@ -92,5 +93,5 @@ def test_what_is_quoted_is_what_comes() -> None:
         if item.quoted
     )
     token = median(item.job.outcome.token_s / item.quoted.token_s for item in done if item.quoted)
-    assert first == pytest.approx(1, abs=0.15)
+    assert 0.8 < first < 1.1
     assert token == pytest.approx(1, abs=0.25)

@@ -467,8 +467,8 @@ def test_another_model_answers_where_the_engine_of_the_first_cannot(
 def test_what_is_too_long_for_one_engine_goes_on_to_one_of_more_context_alone(
     world: Any, ask: Callable[..., Any]
 ) -> None:
-    unable = [world.provider(Unable, price=price, context=2_000) for price in (1_000, 2_000)]
-    roomy = world.provider(Listening, price=9_000, context=9_000)
+    unable = [world.provider(Unable, price=price, context=2_000) for price in (100_000, 200_000)]
+    roomy = world.provider(Listening, price=900_000, context=9_000)
     with httpx2.Client(transport=world.transport(rule=cheapest)) as client:
         answer = client.post(URL, json=ask("tell " * 500))
         short = client.post(URL, json=ask())

@@ -46,7 +46,7 @@ def test_the_readme_shows_the_example_that_is_run() -> None:
 RUN_ELSEWHERE = {
     "scripts/demo": "tests/e2e/test_demo.py",
     "scripts/demo --engine vllm": "tests/e2e/test_demo.py",
-    "scripts/demo --engine echo --providers 5 --requests 2000": "tests/e2e/test_demo.py",
+    "scripts/demo --engine echo --providers 5 --requests 600": "tests/e2e/test_demo.py",
     "scripts/demo network": "tests/e2e/test_network.py",
     "scripts/demo quality": "tests/e2e/test_quality.py",
     "scripts/test": ".ci/run",
