@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tallystick.client.ask import read_ask
 from tallystick.client.audits import Audits, is_unauditable
 from tallystick.client.avoidance import FORGIVEN_AFTER, Reason
+from tallystick.client.errors import PurseError
 from tallystick.client.outcome import Outcome
 from tallystick.client.tables import MIGRATIONS
 from tallystick.protocol.receipt import Finish, Receipt
@@ -150,6 +151,33 @@ def test_whoever_cannot_be_audited_is_asked_after_all_others(
     assert avoided.until - avoided.since == FORGIVEN_AFTER[Reason.UNAUDITABLE] == 86_400_000
     honest.close()
     assert made.buys(text=TEXT, stream=stream) == cheat.key.address, "last is not never"
+
+
+def test_a_caller_that_leaves_at_the_end_of_its_stream_remembers_who_took_no_scores(
+    world: World, payer: Callable[..., Payer]
+) -> None:
+    cheat = world.provider(TakesNoScores)
+    made = payer()
+    with made.client.stream("POST", URL, json=chat_body(TEXT, stream=True)) as reply:
+        for piece in reply.iter_raw():
+            if b"[DONE]" in piece:
+                break
+    (avoided,) = made.avoided
+    assert (avoided.provider, avoided.reason) == (cheat.key.address, Reason.UNAUDITABLE)
+
+
+@pytest.mark.parametrize("error", [PurseError("It is locked."), sqlite3.OperationalError("locked")])
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_answer_is_lost_by_a_purse_that_cannot_remember(
+    world: World, payer: Callable[..., Payer], monkeypatch: pytest.MonkeyPatch, error: Exception, stream: bool
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    seller = world.provider(TakesNoScores)
+    made = payer()
+    monkeypatch.setattr(made.session.purse.evidence.avoidance, "note", fails)
+    assert made.buys(text=TEXT, stream=stream) == seller.key.address
 
 
 OWN_MAKING = [

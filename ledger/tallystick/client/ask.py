@@ -20,7 +20,7 @@ from tallystick.protocol.expense import Expense
 from tallystick.protocol.judging import ORDERS, requests
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.pricing import ATTACHMENT_ALLOWANCE, attachments, cost_up
-from tallystick.protocol.units import MTOK, Atoms, Tokens
+from tallystick.protocol.units import MTOK, Address, Atoms, Tokens
 from tallystick.protocol.wire import AUDIT_PATH, JUDGE_PATH
 
 CHAT_PATH: Final = "/v1/chat/completions"
@@ -85,6 +85,8 @@ class Ask:
     answered."""
     added: Mapping[str, object] = field(default_factory=dict)
     """To the fields, for audits: the caller does not see what comes of it."""
+    refused_by: frozenset[Address] = frozenset()
+    """Providers whose engines did not take it with what audits add."""
 
     @property
     def output_limit(self) -> Tokens | None:
@@ -102,6 +104,10 @@ class Ask:
     def audited(self, added: Mapping[str, object]) -> "Ask":
         """The same as an auditor may be shown it, with what is added for that."""
         return replace(self, audits=True, added=added)
+
+    def bare(self, refused_by: frozenset[Address]) -> "Ask":
+        """The same without what is added for audits, which these did not take."""
+        return replace(self, added={}, refused_by=refused_by)
 
     def require(self, body: bytes, cost: Atoms) -> None:
         """Before `body` is sent for it, and the call may come to `cost`. Raises NoEligibleOffer or

@@ -105,8 +105,11 @@ class Auditing:
 
     def take(self, attempt: Attempt, outcome: Outcome) -> None:
         """It is answered, and may be shown, but to nobody whom its caller shuns. Returns at once."""
-        shuns = attempt.ask.shuns
-        if attempt.output_tokens and is_unauditable(attempt.ask, outcome):
+        ask, shuns = attempt.ask, attempt.ask.shuns
+        # It refused the request with what audits add, and serves it without: its answer has no seed that was
+        # chosen for it, and nothing is known of its log-probabilities.
+        withheld = attempt.provider in ask.refused_by and is_owed(ask)
+        if withheld or (attempt.output_tokens and is_unauditable(ask, outcome)):
             self._pass_over(attempt.provider)
         for part in (*outcome.earlier, outcome):
             if part.sample is not None:
@@ -122,14 +125,6 @@ class Auditing:
                         _LOG.warning("audit.mistimed provider=%s", to_hex(part.provider))
             self.samples.keep(part)
         self.worker.start()
-
-    def compare(self, refused: Attempt | None, served: Attempt | None) -> None:
-        """Who refused a request with what audits add and served it without it: its answer has no seed that
-        was chosen for it, and nothing is known of its log-probabilities."""
-        if refused is None or served is None or not is_owed(served.ask):
-            return
-        if refused.provider == served.provider:
-            self._pass_over(served.provider)
 
     def _pass_over(self, provider: Address) -> None:
         """It kept what an audit takes to itself: others are asked before it."""

@@ -145,13 +145,12 @@ class Payer:
         try:
             yield from search.run()
         except ProviderRefused as error:
-            if error.reason or not 400 <= error.status < 500 or not ask.added:
+            refusing = search.shown.attempt
+            if error.reason or not 400 <= error.status < 500 or not ask.added or refusing is None:
                 raise
             # An engine that does not take what its caller never said: nobody is to lose an answer by that.
-            again = Search(self, ask.audited({}), call)
-            yield from again.run()
-            if self.auditing is not None:
-                self.auditing.compare(search.shown.attempt, again.shown.attempt)
+            again = ask.bare(frozenset({refusing.provider}))
+            yield from Search(self, again, call).run()
 
     def _duels(self, said: bool | None) -> bool:
         """Whether somebody else is to answer too. Whoever asks for it does not pay for it: the payer does."""
