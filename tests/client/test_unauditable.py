@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tallystick.client import refusals
 from tallystick.client.ask import read_ask
 from tallystick.client.audits import Audits, is_unauditable
 from tallystick.client.avoidance import FORGIVEN_AFTER, Reason
@@ -178,6 +179,54 @@ def test_no_answer_is_lost_by_a_purse_that_cannot_remember(
     made = payer()
     monkeypatch.setattr(made.session.purse.evidence.avoidance, "note", fails)
     assert made.buys(text=TEXT, stream=stream) == seller.key.address
+
+
+LONG = "a " * 10_000
+"""Bytes that could be more tokens than an engine of 16,000 holds, and are not."""
+
+
+def busy(handler: Handler) -> bool:
+    handler._json(429, {"error": {"message": "busy", "type": "tallystick_error", "code": "busy"}})
+    return True
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_engine_that_takes_no_scores_serves_a_long_request_where_those_of_more_context_are_busy(
+    world: World, payer: Callable[..., Payer], monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    class Busy(Scoring):
+        def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+            return busy(handler)
+
+    monkeypatch.setattr(refusals, "PASSING", 100)
+    small = world.provider(TakesNoScores, price=1_000, context=16_000)
+    world.provider(Busy, price=2_000)
+    made = payer()
+    assert made.buys(text=LONG, stream=stream) == small.key.address
+    assert [one.provider for one in made.avoided] == [small.key.address]
+
+
+@pytest.mark.parametrize(("text", "status"), [(LONG, 400), (LONG * 4, 429)])
+def test_of_a_long_request_its_caller_hears_what_keeps_it_from_being_served(
+    world: World, monkeypatch: pytest.MonkeyPatch, text: str, status: int
+) -> None:
+    """An engine's word where the request fits there; where it may be too long for it, that others are
+    busy."""
+
+    class TakesNothing(Scoring):
+        def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+            handler._json(400, {"error": {"message": "no", "type": "BadRequestError", "code": 400}})
+            return True
+
+    class Busy(Scoring):
+        def handled(self, handler: Handler, path: str, raw: bytes) -> bool:
+            return busy(handler)
+
+    monkeypatch.setattr(refusals, "PASSING", 100)
+    world.provider(TakesNothing, price=1_000, context=16_000)
+    world.provider(Busy, price=2_000)
+    reply = Payer(world).client.post(URL, json=chat_body(text))
+    assert reply.status_code == status, reply.text
 
 
 OWN_MAKING = [

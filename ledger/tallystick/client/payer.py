@@ -18,7 +18,7 @@ from tallystick.client.auditing import Auditing
 from tallystick.client.choose import Rule
 from tallystick.client.delivering import Delivery, Settler, Shown
 from tallystick.client.duelling import Duelling
-from tallystick.client.errors import AnswerCut, MalformedRequest, ProviderRefused, ProviderUnreachable
+from tallystick.client.errors import AnswerCut, MalformedRequest, ProviderUnreachable
 from tallystick.client.flow import Flow
 from tallystick.client.listing import Listing
 from tallystick.client.mending import catch_up
@@ -32,6 +32,7 @@ from tallystick.client.record import Record
 from tallystick.client.searching import Search
 from tallystick.client.sending import ChannelGone, Sender, endpoint_of
 from tallystick.ports import Outlook, PostedOffer, Recount
+from tallystick.protocol.errors import MarketError
 from tallystick.protocol.receipt import Receipt
 from tallystick.protocol.signed import Verified
 from tallystick.protocol.units import Address, Atoms, Milliseconds
@@ -144,13 +145,11 @@ class Payer:
         search = Search(self, ask, call)
         try:
             yield from search.run()
-        except ProviderRefused as error:
-            refusing = search.shown.attempt
-            if error.reason or not 400 <= error.status < 500 or not ask.added or refusing is None:
+        except MarketError:
+            again = search.bare()
+            if again is None:
                 raise
-            # An engine that does not take what its caller never said: nobody is to lose an answer by that.
-            again = ask.bare(frozenset({refusing.provider}))
-            yield from Search(self, again, call).run()
+            yield from again.run()
 
     def _duels(self, said: bool | None) -> bool:
         """Whether somebody else is to answer too. Whoever asks for it does not pay for it: the payer does."""

@@ -37,7 +37,7 @@ from tallystick.protocol.expect import Expected, Redeemed
 from tallystick.protocol.offer import Offer
 from tallystick.protocol.quote import Quote
 from tallystick.protocol.speed import Pace
-from tallystick.protocol.units import Atoms, Tokens
+from tallystick.protocol.units import Address, Atoms, Tokens
 
 if TYPE_CHECKING:
     from tallystick.client.payer import Payer
@@ -106,11 +106,27 @@ class Search:
         """What the parts before may have cost."""
         self._unable: dict[str, int] = {}
         """Models whose engines cannot do what is asked, and the tokens of context up to which none can."""
+        self._refused_by: set[Address] = set()
+        """Providers whose engines said so."""
+        self._said_first: ProviderRefused | None = None
+        """The first of those words that is hardly for the length: by what is known, it fits there."""
 
     @property
     def shown(self) -> Shown:
         """What its caller was told."""
         return self._shown
+
+    def bare(self) -> "Search | None":
+        """The same once more without what audits add, where an engine refused it: it may not take what its
+        caller never said, and nobody is to lose an answer by that. None: it did not, or nothing is added, or
+        the caller has a part of an answer."""
+        if self._broken is not None or not self._refused_by or not self._ask.added:
+            return None
+        again = Search(self._payer, self._ask.bare(frozenset(self._refused_by)), self._call)
+        self._shown.leave()
+        again._before = self._before
+        again._shown.left.extend(self._shown.left)
+        return again
 
     def run(self) -> Flow[None]:
         """As `Payer.call`."""
@@ -135,6 +151,8 @@ class Search:
                 outcome.done = outcome.cut = True
                 self._payer.tell(outcome)
             return self._broken
+        if self._said_first is not None and isinstance(self._failure, ProviderRefused):
+            return self._said_first  # Those of more context, who do not serve now, would say the same.
         return self._failure or self._not_offered()
 
     def _not_offered(self) -> NoEligibleOffer:
@@ -223,12 +241,13 @@ class Search:
                 self._standing.wait(ROOM)
         except ProviderRefused as error:
             if not error.reason and 400 <= error.status < 500 and error.status not in (408, 429):
-                self._disabled(posted.offer)
+                self._disabled(posted.offer, error)
                 if self._broken is None and all(
                     self._unable.get(model, 0) >= _ANY for model in self._wanted.models
                 ):
                     raise
-                self._failure = error
+                if not isinstance(self._failure, ProviderRefused):
+                    self._failure = error  # Else somebody of more context is busy, it may be.
             else:
                 self._refused(posted, error, footing.expect)
         except (AnswerCut, httpx2.TransportError) as error:
@@ -241,11 +260,14 @@ class Search:
             self._standing.unreached(posted, hurried=hurried)
         return False
 
-    def _disabled(self, offer: Offer) -> None:
+    def _disabled(self, offer: Offer, error: ProviderRefused) -> None:
         """By the engine's own word: another would say the same, but for one of more context, where it may
         have been for the length."""
         asked = self._ask.input_bound + (self._ask.limit or 0)
         self._unable[offer.model] = _ANY if asked <= offer.context_length else offer.context_length
+        self._refused_by.add(offer.provider)
+        if self._wanted.input_tokens + (self._ask.limit or 0) <= offer.context_length:
+            self._said_first = self._said_first or error
 
     def _refused(
         self, posted: PostedOffer, error: ProviderRefused, expect: Expected | Redeemed | None
