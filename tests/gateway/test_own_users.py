@@ -645,6 +645,19 @@ async def test_of_models_that_will_do_one_is_taken_that_has_room(make_node: Call
     assert [body["model"] for body in node.world.engine.bodies] == ["roomy", MODEL]
 
 
+async def test_a_model_that_nobody_has_room_for_is_not_liked_better(make_node: Callable[..., Any]) -> None:
+    """Of two that the engine has the second one alone holds the request: the policy says who answers it."""
+    policy, shop = Answers([False]), Shop([b'{"from": "elsewhere"}'], context=1_000)
+    node = await make_node(shop=shop, policy=policy, context=1_000, roomy="roomy")
+    assert (await node.ask(models=["roomy"], **words(1_500))).json()["choices"]
+    assert (shop.asked, policy.says) == ([], [])
+    shop.context = 4_096
+    assert (await node.ask(models=["roomy"], **words(1_500))).json() == {"from": "elsewhere"}
+    shop.context, shop.answers = 1_000, [b'{"from": "elsewhere"}']
+    elsewhere = await node.ask(model="none", **words(1_500))
+    assert elsewhere.json() == {"from": "elsewhere"}, "what is not here may be asked for: it counts"
+
+
 async def test_what_is_not_text_is_not_taken_for_too_long(make_node: Callable[..., Any]) -> None:
     """Of a picture its bytes say nothing: the engine counts."""
     node = await make_node(shop=Shop(context=4_096), policy=Answers([False]), context=1_000)

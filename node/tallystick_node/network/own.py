@@ -182,7 +182,7 @@ class Own:
     async def _answered(self, asked: Asked) -> Answer:
         models = asked.wishes.models
         place, here = self._found(asked)
-        sold = bool(place) and self._providers(asked, models[:place]) > 0  # One that is liked better.
+        sold = bool(place) and self._is_sold(asked, models[:place], here)  # One that is liked better.
         mine = asked if here is None else asked.of(models[place], self._typical_output(models[place]))
         bought, prospect = None, None if sold or here is None else await self._offloads(mine)
         asks = sold or prospect is not None
@@ -261,9 +261,13 @@ class Own:
     def _typical_output(self, model: str) -> Tokens:
         return TYPICAL_ANSWER if self._buying is None else self._buying.typical_output(model)
 
-    def _providers(self, asked: Asked, models: tuple[str, ...]) -> int:
-        wishes = replace(asked.wishes, models=models)
-        return 0 if self._buying is None else self._buying.prospect(asked.request, wishes).providers
+    def _is_sold(self, asked: Asked, models: tuple[str, ...], here: str | None) -> bool:
+        """One of these; with context enough, as far as it can be told, where the request can be answered
+        `here`, too."""
+        if self._buying is None:
+            return False
+        prospect = self._buying.prospect(asked.request, replace(asked.wishes, models=models))
+        return prospect.providers > 0 and (here is None or asked.length.fits(prospect.context))
 
     async def _offloads(self, asked: Asked) -> Prospect | None:
         """By which the policy has it bought, of what the engine has; None: it does not. While it is
