@@ -637,6 +637,24 @@ async def test_what_an_engine_elsewhere_finds_too_long_the_node_s_own_may_hold(
     assert (len(shop.asked), node.world.engine.started) == (2, 2)
 
 
+async def test_what_an_engine_elsewhere_refuses_is_said_where_the_node_s_own_is_crowded(
+    make_node: Callable[..., Any],
+) -> None:
+    refusal = b'{"error": {"message": "too long for them"}}'
+    shop = Shop([refusal, None], status=400)
+    policy = Answers([False, True, True])
+    node = await make_node(shop=shop, policy=policy, context=1_000, running=1, waiting=0)
+    node.world.engine.gate = asyncio.Semaphore(0)
+    first = asyncio.create_task(node.ask())
+    await until(lambda: node.world.engine.started == 1)
+    refused = await node.ask(**words(500))
+    assert (refused.status_code, refused.content) == (400, refusal)
+    assert (await node.ask(**words(500))).status_code == 429, "nobody said anything else"
+    for _ in range(8):
+        node.world.engine.gate.release()
+    assert (await first).status_code == 200
+
+
 async def test_of_models_that_will_do_one_is_taken_that_has_room(make_node: Callable[..., Any]) -> None:
     node = await make_node(policy=Answers([]), context=1_000, roomy="roomy")
     assert (await node.ask(models=["roomy"], **words(1_500))).status_code == 200

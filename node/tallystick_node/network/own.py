@@ -22,7 +22,7 @@ from tallystick.protocol.units import Atoms, Milliseconds, Tokens
 from tallystick_node.engine.upstream import DONE, EngineGone, Reply, Upstream
 from tallystick_node.network.asked import Asked, Estimate, ReadWishes, Wishes
 from tallystick_node.network.blocks import with_first
-from tallystick_node.network.errors import ModelUnknown, OriginError, Unserved
+from tallystick_node.network.errors import Crowded, ModelUnknown, OriginError, Unserved
 from tallystick_node.network.lobby import Lobby
 from tallystick_node.network.participation import Participation
 from tallystick_node.network.policies import AGAIN_S, Request
@@ -199,6 +199,10 @@ class Own:
         self._require_room(mine)
         try:
             answer = await self._served(mine, here)
+        except Crowded:
+            if bought is not None:
+                return bought  # Refused for good, as it seems: to wait for the engine may be in vain.
+            raise
         except EngineGone as error:
             log.warning("engine.gone", error=str(error))
             if bought := bought or await self._bought(asked):
