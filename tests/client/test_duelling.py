@@ -494,6 +494,25 @@ def test_request_and_answers_of_an_old_duel_are_forgotten_and_what_it_came_to_is
     assert later.held() == [bare]
 
 
+def test_all_old_duels_are_forgotten_however_many_there_are(
+    world: World, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few at a time, but not one a look."""
+    for _ in range(2):
+        world.provider()
+    session, _, client = asked(duel=ALWAYS)
+    pairs = session.purse.pairs
+    for made in range(3):
+        client.post(URL, json=chat_body(f"question {made}"))
+        world.until(lambda: pairs.held("held"))
+        (pair,) = pairs.held("held")
+        pairs.end(pairs.open(pair, Atoms(0), Atoms(0), 10**9), Choice.SECOND)
+    monkeypatch.setattr("tallystick.client.pairs.KEPT_MS", -60_000)
+    monkeypatch.setattr("tallystick.client.pairs._AT_A_TIME", 2)
+    pairs.forget()
+    assert [pair.case.body for pair in pairs.held("over")] == [b""] * 3
+
+
 def test_a_pair_that_nobody_opens_is_none_in_the_end(
     world: World, asked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

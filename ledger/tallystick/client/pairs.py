@@ -199,10 +199,18 @@ class Pairs:
         with self._books.begin() as database:
             unopened = (pairs.c.state == "held") & (pairs.c.asked_at < now - OPENABLE_MS)
             database.execute(update(pairs).where(unopened).values(state="void", sealed=None))
-            old = (pairs.c.state == "over") & (pairs.c.asked_at < now - KEPT_MS)
-            for row in database.execute(select(pairs).where(old).limit(_AT_A_TIME)).mappings().all():
+        while self._bared(now) == _AT_A_TIME:
+            pass
+
+    def _bared(self, now: Milliseconds) -> int:
+        """How many of those over that are too old have been forgotten, of the first ones."""
+        old = (pairs.c.state == "over") & (pairs.c.asked_at < now - KEPT_MS)
+        with self._books.begin() as database:
+            rows = database.execute(select(pairs).where(old).limit(_AT_A_TIME)).mappings().all()
+            for row in rows:
                 sealed = self._sealed(_bare(self._pair(dict(row))))
                 self._put(database, row["id"], state="bare", sealed=sealed)
+        return len(rows)
 
     # ------------------------------------------------------------------------------------------- processes
 
