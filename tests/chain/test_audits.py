@@ -458,6 +458,17 @@ def test_who_says_nothing_of_it_answers_with_the_least_fee(world: World) -> None
     assert world.audits.seat(world.accused, 0) is not None
 
 
+def test_who_leaves_answers_for_what_is_on_its_way_out(world: World) -> None:
+    node = world.nodes[world.accused] = world.node(world.accused, answer=None)
+    world.provider.market.request_unstake(STAKE)
+    world.strike()
+    node.step()
+    its = world.provider.market.stake(world.accused)
+    assert (its.staked, its.exiting) == (0, STAKE)
+    accusation = world.audits.accusation(world.accused)
+    assert (accusation.status, accusation.fee) == (Status.COMMITTING, world.audits.minimum_fee(STRIKES))
+
+
 def test_a_least_fee_of_more_than_a_tenth_of_the_stake_is_not_paid_unasked(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

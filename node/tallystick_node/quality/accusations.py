@@ -119,8 +119,8 @@ class Accusations:
         """Of an answer to so many strikes; zero: it is not to be answered, or not for so much."""
         least = self._audits.minimum_fee(strikes)
         if self._answer is None:
-            most = Atoms(self._audits.market.stake(self._provider).staked // DEAREST_PARTS)
-            fee = min(least, fee_up(most, strikes))
+            its = self._audits.market.stake(self._provider)  # What is on its way out can be slashed as well.
+            fee = min(least, fee_up(Atoms((its.staked + its.exiting) // DEAREST_PARTS), strikes))
         else:
             fee = fee_up(self._answer, strikes)
         if not 0 < fee < least:
