@@ -40,11 +40,15 @@ class Reader:
     """Every provider signs for itself."""
 
     staked = LEAST_STAKE
+    exiting = Atoms(0)
 
     def stake(self, provider: Address) -> Stake:
-        exiting, at = Atoms(0), Timestamp(0)
         return Stake(
-            provider=provider, staked=self.staked, exiting=exiting, exits_at=at, receipt_key=provider
+            provider=provider,
+            staked=self.staked,
+            exiting=self.exiting,
+            exits_at=Timestamp(0),
+            receipt_key=provider,
         )
 
     def is_receipt_key(self, provider: Address, key: Address) -> bool:
@@ -241,6 +245,15 @@ async def test_nobody_without_a_stake_is_audited_for_whoever_pays(tmp_path: Path
     office.block, office.reader.staked = block_of(samples, 1, 3), Atoms(LEAST_STAKE - 1)
     assert await office.refused(of(samples, 1, 3)) == (422, "dossier-mismatch")
     assert office.looked_up == 0
+
+
+async def test_who_asked_its_stake_back_is_audited_until_it_is_gone(tmp_path: Path, office: Office) -> None:
+    samples = await answers(tmp_path, questions=QUESTIONS[:4])
+    office.block = block_of(samples, 1, 3)
+    office.reader.staked, office.reader.exiting = Atoms(0), LEAST_STAKE
+    await office.audited(of(samples, 1, 3))
+    office.reader.exiting = Atoms(LEAST_STAKE - 1)
+    assert await office.refused(of(samples, 1, 3)) == (422, "dossier-mismatch")
 
 
 async def test_what_no_strike_could_be_filed_of_is_not_audited(tmp_path: Path, office: Office) -> None:

@@ -129,11 +129,14 @@ class Inspector:
             raise DossierMismatch("The last receipt is too old for a strike.", required=until, actual=now)
 
     def _require_stake(self, dossier: Dossier) -> None:
-        """Whoever has none can sign itself receipts for nothing, and each costs questions to the chain."""
-        staked = self._reader.stake(dossier.provider).staked
-        if staked < self._least_stake:
+        """Whoever has none can sign itself receipts for nothing, and each costs questions to the chain. What
+        is on its way out counts: a cheat that leaves can be slashed until it is gone."""
+        its = self._reader.stake(dossier.provider)
+        if its.staked + its.exiting < self._least_stake:
             raise DossierMismatch(
-                "The provider has no stake that could be struck.", required=self._least_stake, actual=staked
+                "The provider has no stake that could be struck.",
+                required=self._least_stake,
+                actual=its.staked + its.exiting,
             )
 
     def _drawn(self, dossier: Dossier, signers: frozenset[Address]) -> Drawn:
