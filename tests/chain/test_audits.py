@@ -521,6 +521,22 @@ def test_who_cannot_pay_an_answer_is_told_at_the_first_strike(world: World, part
     assert [entry["event"] for entry in logs].count("audits.unaffordable") == 1
 
 
+def test_who_could_answer_three_strikes_but_not_eight_is_told_at_the_first(world: World, party: Any) -> None:
+    most = world.audits.minimum_fee(MOST)
+    assert most - 1 > world.audits.minimum_fee(STRIKES)
+    payer = party(most - 1)
+    audits, purse = Audits(world.provider.market), Audits(payer.market)
+    node = Accusations(
+        provider=world.accused, key=world.provider.key, audits=audits, purse=purse, answer=None
+    )
+    exhibit = world.exhibit(0, but=[])
+    Audits(world.auditors[exhibit.finding.message.auditor].market).strike(exhibit)
+    with capture_logs() as logs:
+        node.step()
+    told = [entry for entry in logs if entry["event"] == "audits.unaffordable"]
+    assert [(entry["required"], entry["actual"]) for entry in told] == [(most, most - 1)]
+
+
 def test_what_the_market_owes_a_wallet_pays_its_answer(world: World) -> None:
     market = world.provider.market
     audits = Audits(market)

@@ -19,7 +19,7 @@ from tallystick.chain.errors import ChainError, ContractError
 from tallystick.chain.timeline import Timeline
 from tallystick.protocol.eip712 import Domain, keccak
 from tallystick.protocol.signed import Key, sign
-from tallystick.protocol.strikes import STRIKES, Opinion, ballot_hash, fee_up
+from tallystick.protocol.strikes import MOST, STRIKES, Opinion, ballot_hash, fee_up
 from tallystick.protocol.units import ZERO_HASH, Address, Atoms, Hash32, Timestamp, to_hex
 from tallystick.protocol.vote import VoteCommitment
 from tallystick_node.quality.reauditor import Charge, Reauditor
@@ -104,7 +104,7 @@ class Accusations:
         for number, strike in enumerate(self._audits.strikes(self._provider), start=1):
             if self._is_news("struck", strike):
                 log.warning("audits.struck", auditor=to_hex(strike.auditor), count=number, of=STRIKES)
-                self._require_funds(self._fee(number))
+                self._require_funds(self._fee(MOST))  # So many may accuse at once: what waited does.
         accusation = self._audits.accusation(self._provider)
         if accusation.status is not Status.NONE:
             self._accused.add(self._provider)
