@@ -88,7 +88,7 @@ class Reaudit:
 
     @property
     def is_silent(self) -> bool:
-        """Whether anybody was, of any strike, who had a seat; or nobody was seated."""
+        """Whether anybody was, of any strike, who had a seat; or nobody seated them."""
         seated = [one for one in self.said if one is not None]
         return not self.said or any(not one or Opinion.NONE in one for one in seated)
 
