@@ -138,6 +138,14 @@ def reaudit(
         list[str] | None,
         typer.Option(metavar="AUDITOR", help="0x…, as often as wanted: of whose strike it says the other."),
     ] = None,
+    nothing: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="AUDITOR",
+            help="0x…, as often as wanted, or `all`: of whose strike it says nothing, because it was shown "
+            "and cannot audit it. By that it neither gains nor loses.",
+        ),
+    ] = None,
 ) -> None:
     """Commit to what this provider, drawn to re-audit another, found. Its node reveals it when it is time."""
     from tallystick_node.config import Config, ConfigInvalid
@@ -146,7 +154,8 @@ def reaudit(
     from tallystick_node.striking import reaudit as run
 
     try:
-        typer.echo(run(Config.load(config), accused=provider, uphold=uphold, but=but or ()))
+        said = run(Config.load(config), accused=provider, uphold=uphold, but=but or (), nothing=nothing or ())
+        typer.echo(said)
     except (StrikeRefused, StartRefused, ConfigInvalid) as error:
         _refuse(error)
 

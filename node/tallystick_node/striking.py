@@ -5,7 +5,7 @@ What a strike rests on is looked at here before it costs gas, as the contract wi
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -30,6 +30,9 @@ from tallystick_node.config import Config
 from tallystick_node.gateway.start import checked
 from tallystick_node.quality.accusations import commitment
 from tallystick_node.quality.dossiers import Dossiers
+
+ALL: Final = "all"
+"""In place of an auditor: each."""
 
 
 class StrikeRefused(Exception):
@@ -97,19 +100,26 @@ def exhibit_of(
     return Exhibit(channel=channel, receipt=receipt, drawing=drawing(rpc, block), finding=found)
 
 
-def reaudit(config: Config, *, accused: str, uphold: bool, but: Sequence[str] = ()) -> str:
-    """What was committed to, as a sentence. `but`: auditors of whose strikes it says the other. Raises
-    StrikeRefused, StartRefused or ConfigInvalid."""
+def reaudit(
+    config: Config, *, accused: str, uphold: bool, but: Sequence[str] = (), nothing: Sequence[str] = ()
+) -> str:
+    """What was committed to, as a sentence. `but`: auditors of whose strikes it says the other; `nothing`:
+    of whose it says nothing, or `ALL`. Raises StrikeRefused, StartRefused or ConfigInvalid."""
     try:
         named, others = address(accused), {address(one) for one in but}
+        unsaid = {address(one) for one in nothing if one != ALL}
         with checked(config) as provider:
             audits = Audits(provider.market)
             accusation, drawn = audits.accusation(named), list(audits.reauditors(named))
             if accusation.status is not Status.COMMITTING or provider.address not in drawn:
                 raise StrikeRefused("This provider is not drawn to re-audit it, or it is not the time.")
             strikers = [strike.auditor for strike in audits.strikes(named)[: accusation.accusing]]
-            if not others <= set(strikers):
+            if not others | unsaid <= set(strikers):
                 raise StrikeRefused("Not all who are named accuse it.")
+            if ALL in nothing:
+                unsaid = set(strikers)
+            if others & unsaid:
+                raise StrikeRefused("Of a strike it says the other, or nothing: not both.")
             place = drawn.index(provider.address)
             if audits.seat(named, place) is None:
                 audits.summon(named)
@@ -119,15 +129,20 @@ def reaudit(config: Config, *, accused: str, uphold: bool, but: Sequence[str] = 
                 accusation.id,
                 auditor=provider.address,
                 seat=place,
-                opinions=[
-                    Opinion.UPHOLD if uphold is (striker not in others) else Opinion.CLEAR
-                    for striker in strikers
-                ],
+                opinions=[_opinion(one, uphold=uphold, others=others, unsaid=unsaid) for one in strikers],
             )
             audits.commit(named, [committed])
     except ValueError as error:
         raise StrikeRefused(f"No address: {error}") from error
     except (MarketError, ChainError) as error:
         raise StrikeRefused(str(error)) from error
-    said = ("upholds" if uphold else "clears") + (" the other strikes" if others else " the strikes")
+    said = ("upholds" if uphold else "clears") + (" the other strikes" if others | unsaid else " the strikes")
+    if unsaid == set(strikers):
+        said = "says nothing of any strike"
     return f"Committed: it {said}. The node reveals it from {accusation.until} on, while it runs."
+
+
+def _opinion(striker: Address, *, uphold: bool, others: set[Address], unsaid: set[Address]) -> Opinion:
+    if striker in unsaid:
+        return Opinion.NONE
+    return Opinion.UPHOLD if uphold is (striker not in others) else Opinion.CLEAR

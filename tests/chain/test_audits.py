@@ -2,6 +2,7 @@
 nodes of all who are concerned bring it to the end that `protocol.strikes` computes."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -43,8 +44,9 @@ from tallystick.protocol.units import (
     to_hex,
 )
 from tallystick.protocol.voucher import Acknowledgement, Voucher
+from tallystick_node import striking
 from tallystick_node.quality.accusations import DEAREST_PARTS, PLACE_S, Accusations, commitment
-from tallystick_node.striking import StrikeRefused, exhibit_of
+from tallystick_node.striking import StrikeRefused, exhibit_of, reaudit
 from tests.chain.test_duels import mine
 
 __all__ = ["mine"]  # a fixture
@@ -394,6 +396,32 @@ def test_a_node_that_died_reveals_what_it_committed_to(world: World) -> None:
     drawn = world.audits.reauditors(world.accused)
     seats = [world.audits.seat(world.accused, seat) for seat in range(len(drawn))]
     assert all(seat is not None and set(seat.opinions) == {Opinion.UPHOLD} for seat in seats)
+
+
+@pytest.mark.parametrize("unsaid", [1, STRIKES])
+def test_an_operator_says_nothing_of_what_it_cannot_audit(
+    world: World, monkeypatch: pytest.MonkeyPatch, unsaid: int
+) -> None:
+    strikers = world.strike()
+    world.step()
+    world.mine(3)
+    world.step()
+    drawn = world.audits.reauditors(world.accused)
+    party = world.auditors[drawn[0]]
+    monkeypatch.setattr(striking, "checked", lambda config: nullcontext(party))
+    nothing = [striking.ALL] if unsaid == STRIKES else [to_hex(one) for one in strikers[:unsaid]]
+    config: Any = None
+    with pytest.raises(StrikeRefused, match="not both"):
+        reaudit(
+            config, accused=to_hex(world.accused), uphold=True, but=[to_hex(strikers[0])], nothing=nothing
+        )
+    said = reaudit(config, accused=to_hex(world.accused), uphold=True, nothing=nothing)
+    assert ("nothing of any" in said) is (unsaid == STRIKES)
+    world.pass_time(2 * world.period)
+    world.nodes[drawn[0]].step()
+    seat = world.audits.seat(world.accused, 0)
+    assert seat is not None
+    assert seat.opinions == (Opinion.NONE,) * unsaid + (Opinion.UPHOLD,) * (STRIKES - unsaid)
 
 
 def test_what_a_strike_rests_on_is_found_on_the_chain(world: World) -> None:
