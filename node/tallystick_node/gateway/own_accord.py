@@ -205,7 +205,7 @@ class OwnAccord:
                 asked.user,
                 input_tokens=counts.input_tokens,
                 output_tokens=counts.output_tokens,
-                choices=asked.answers,
+                choices=asked.request.answers,
                 came_at=running.since,
                 first_at=running.first_at,
                 now=now,
@@ -300,13 +300,13 @@ def _work(running: AtEngine, now: Milliseconds) -> Work | Unseen:
     asked = running.asked
     if asked.streamed:
         return Work(
-            sequences=asked.answers,
+            sequences=asked.request.answers,
             input_tokens=asked.request.input_tokens,
             output_tokens=running.counts.output_tokens,
             begun=running.first_at > 0,
         )
     return Unseen(
-        sequences=asked.answers,
+        sequences=asked.request.answers,
         input_tokens=asked.request.input_tokens,
         most=asked.request.expected_output,
         elapsed_s=(now - running.since) / 1000,

@@ -49,8 +49,6 @@ class Asked:
     streamed: bool
     wants_usage: bool
     """At the end of a stream."""
-    answers: int
-    """Asked for, over all prompts."""
     headers: Mapping[str, str]
     """What says that it is a repetition."""
 
@@ -104,14 +102,11 @@ class Asked:
             body=body,
             size=size,
             fields=fields,
-            request=Request(
-                model=model, input_tokens=guess, output_tokens=most, own=True, answers=max(1, answers)
-            ),
+            request=Request(model=model, input_tokens=guess, output_tokens=most, own=True, answers=answers),
             length=Length.of(size, guess, prompts=prompts, limit=limit, attached=attached > 0),
             wishes=wishes,
             streamed=fields.get("stream") is True,
             wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
-            answers=answers,
             headers=headers,
         )
 

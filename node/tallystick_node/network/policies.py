@@ -54,7 +54,7 @@ class Request:
     typical_output: Tokens = TYPICAL_ANSWER
     """Output tokens that answers of this model had before, as far as the node knows."""
     answers: int = 1
-    """Asked for."""
+    """Asked for, over all prompts."""
 
     @property
     def expected_output(self) -> Tokens:
