@@ -535,14 +535,19 @@ def test_who_would_answer_three_strikes_answers_eight(world: World, answer: Atom
     assert world.audits.accusation(world.accused).fee == audits.minimum_fee(MOST)
 
 
-def test_who_cannot_pay_an_answer_is_told_at_the_first_strike(world: World, party: Any) -> None:
-    poor = party()
-    audits, purse = Audits(world.provider.market), Audits(poor.market)
-    node = Accusations(
-        provider=world.accused, key=world.provider.key, audits=audits, purse=purse, answer=None
-    )
+def struck(world: World, *, payer: Any) -> Accusations:
+    """Of a provider with one strike, whose answers that one would pay."""
+    audits, purse = Audits(world.provider.market), Audits(payer.market)
     exhibit = world.exhibit(0, but=[])
     Audits(world.auditors[exhibit.finding.message.auditor].market).strike(exhibit)
+    return Accusations(
+        provider=world.accused, key=world.provider.key, audits=audits, purse=purse, answer=None
+    )
+
+
+def test_who_cannot_pay_an_answer_is_told_at_the_first_strike(world: World, party: Any) -> None:
+    poor = party()
+    node = struck(world, payer=poor)
     with capture_logs() as logs:
         node.step()
         node.step()
@@ -553,12 +558,7 @@ def test_who_could_answer_three_strikes_but_not_eight_is_told_at_the_first(world
     most = world.audits.minimum_fee(MOST)
     assert most - 1 > world.audits.minimum_fee(STRIKES)
     payer = party(most - 1)
-    audits, purse = Audits(world.provider.market), Audits(payer.market)
-    node = Accusations(
-        provider=world.accused, key=world.provider.key, audits=audits, purse=purse, answer=None
-    )
-    exhibit = world.exhibit(0, but=[])
-    Audits(world.auditors[exhibit.finding.message.auditor].market).strike(exhibit)
+    node = struck(world, payer=payer)
     with capture_logs() as logs:
         node.step()
     told = [entry for entry in logs if entry["event"] == "audits.unaffordable"]
